@@ -1,0 +1,44 @@
+# Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+SOURCES := api worker shared dev tests
+
+.PHONY: help demo dev test check format lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/ready ## start everything, run real jobs, show each change of state, stop
+	@$(PY) -m dev.demo
+
+dev: .venv/ready ## Redis, API on port 8000 and 2 workers in this terminal; reloads on change
+	@$(PY) -m dev
+
+test: .venv/ready ## the whole test suite
+	$(PY) -m pytest
+
+check: .venv/ready ## format, lint, types, import contracts, locks, then the tests
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m mypy api worker shared dev
+	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	$(PY) -m dev.locks --check
+	$(PY) -m pytest
+
+format: .venv/ready ## put every file in the project's format
+	$(PY) -m ruff format $(SOURCES)
+	$(PY) -m ruff check --fix $(SOURCES)
+
+lock: .venv/ready ## refresh requirements.txt and requirements-dev.txt from pyproject.toml
+	$(PY) -m dev.locks
+
+.venv/ready: requirements-dev.txt
+	@for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    test -x $(PY) && $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	      || "$$python" -m venv --clear .venv || exit 1; \
+	    echo "Installing the locked requirements …"; \
+	    $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt || exit 1; \
+	    touch $@; exit 0; \
+	  fi; \
+	done; echo "No Python 3.11 or newer was found; name one: make PYTHON=/path/to/python" >&2; exit 1

@@ -1,0 +1,1 @@
+"""Accepts work: HTTP in, records out."""

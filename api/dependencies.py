@@ -1,0 +1,28 @@
+"""What routes ask for."""
+
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from api.settings import ApiSettings
+from api.submission import Submissions
+from shared.contracts import Contracts
+from shared.queue import JobQueue
+
+
+class State(TypedDict):
+    """What the lifespan opens, and every request can reach."""
+
+    settings: ApiSettings
+    contracts: Contracts
+    submissions: Submissions
+    queue: JobQueue
+    started_at: float
+
+
+def _queue(request: Request) -> JobQueue:
+    queue: JobQueue = request.state.queue
+    return queue
+
+
+Queue = Annotated[JobQueue, Depends(_queue)]

@@ -1,0 +1,132 @@
+"""Where errors meet HTTP: every exception becomes a status and the envelope, framework errors included."""
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api.request_id import request_id
+from shared.errors import (
+    InvalidRequest,
+    JobAlreadyFinished,
+    JobNotFound,
+    JobServerError,
+    MalformedJson,
+    QueueFull,
+    QueueUnavailable,
+    UnknownJobType,
+)
+
+
+class NotFound(JobServerError):
+    code = "not_found"
+    hint = "The paths are listed at /docs."
+
+
+class MethodNotAllowed(JobServerError):
+    code = "method_not_allowed"
+    hint = "The header Allow names the methods of this path."
+
+
+class PayloadTooLarge(JobServerError):
+    code = "payload_too_large"
+    hint = "Send less, or split the work into several jobs."
+
+
+class UnsupportedMediaType(JobServerError):
+    code = "unsupported_media_type"
+    hint = "Send the header `Content-Type: application/json`."
+
+
+STATUS: dict[type[JobServerError], int] = {
+    MalformedJson: 400,
+    NotFound: 404,
+    JobNotFound: 404,
+    MethodNotAllowed: 405,
+    JobAlreadyFinished: 409,
+    PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
+    InvalidRequest: 422,
+    UnknownJobType: 422,
+    JobServerError: 500,
+    QueueUnavailable: 503,
+    QueueFull: 503,
+}
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+RETRY_AFTER: dict[type[JobServerError], str] = {QueueUnavailable: "1", QueueFull: "5"}
+
+
+def error_response(error: JobServerError, headers: dict[str, str] | None = None) -> Response:
+    """The envelope of an error, with its status and headers."""
+    headers = dict(headers or {})
+    if type(error) in RETRY_AFTER:
+        headers["Retry-After"] = RETRY_AFTER[type(error)]
+    envelope = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "request_id": request_id.get(),
+        "details": error.details,
+    }
+    return Response(orjson.dumps(envelope), STATUS[type(error)], headers, "application/json")
+
+
+def internal_error() -> Response:
+    """The answer to a fault of the server itself; the log has what happened, under the request id."""
+    return error_response(JobServerError("The server failed to handle this request."))
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every exception that a route raises, and the framework's own, be answered with the envelope."""
+
+    @app.exception_handler(JobServerError)
+    async def handle(_: Request, error: JobServerError) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def handle_framework(request: Request, error: HTTPException) -> Response:
+        return error_response(_translate(error, request), _headers(error, request))
+
+    @app.exception_handler(RequestValidationError)
+    async def handle_validation(_: Request, error: RequestValidationError) -> Response:
+        details = [
+            {"path": ".".join(map(str, fault["loc"][1:])), "message": fault["msg"], "kind": fault["type"]}
+            for fault in error.errors()
+        ]
+        return error_response(InvalidRequest("The request is not valid.", details=details))
+
+    @app.exception_handler(ClientDisconnect)
+    async def handle_disconnect(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)
+
+
+def _translate(error: HTTPException, request: Request) -> JobServerError:
+    if error.status_code == 404:
+        return NotFound(f"There is nothing at {request.url.path[:200]!r}.")
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{request.method} is not allowed at {request.url.path[:200]!r}.")
+    if error.status_code < 500:
+        return InvalidRequest(str(error.detail))
+    return JobServerError("The server failed to handle this request.")
+
+
+def _headers(error: HTTPException, request: Request) -> dict[str, str]:
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return headers
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """The methods of every route at this path; the framework names those of the first route only."""
+    scope = dict(request.scope)
+    allowed = []
+    for method in METHODS:
+        scope["method"] = method
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            allowed.append(method)
+    return allowed

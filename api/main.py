@@ -1,0 +1,92 @@
+"""The application: `uvicorn api.main:app`."""
+
+import gc
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from arq.connections import ArqRedis
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from api.dependencies import State
+from api.errors import add_error_handlers
+from api.middleware import BodyLimit, RequestContext
+from api.openapi import document
+from api.routes import health, job_types, jobs, server
+from api.settings import ApiSettings
+from api.submission import Submissions
+from shared.contracts import load_contracts
+from shared.logging import configure_logging
+from shared.queue import JobQueue
+from shared.settings import read_settings, refuse
+from shared.store.client import Coalescer, connect, obstacle
+from shared.store.job_store import JobStore, Retention
+
+DESCRIPTION = """\
+Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
+
+Every path is also served without `/v1`. Every error has one form, the schema `Error`.
+"""
+
+
+def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = None) -> FastAPI:
+    """The API.
+
+    Args:
+        settings: read from the environment unless given; a wrong value there ends the process.
+        redis: a client to use in place of one for `REDIS_URL`; it is not closed.
+    """
+    settings = settings or read_settings(ApiSettings)
+    configure_logging(level=settings.log_level, form=settings.log_format)
+    contracts = load_contracts()
+    submissions = Submissions(contracts)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        url = settings.redis_url.get_secret_value()
+        if redis is None and (reason := await obstacle(url)):
+            refuse(f"REDIS_URL: {reason}")
+        client = redis or connect(url, connections=2)
+        retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
+        store = JobStore(Coalescer(client), retention)
+        gc.collect()
+        gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
+        yield State(
+            settings=settings,
+            contracts=contracts,
+            submissions=submissions,
+            queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
+            started_at=time.time(),
+        )
+        if redis is None:
+            await client.aclose(close_connection_pool=True)
+
+    app = FastAPIOffline(
+        title="Job server",
+        summary="An asynchronous job server for inference-like work.",
+        description=DESCRIPTION,
+        version=server.VERSION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in (jobs.router, job_types.router, health.router, server.router):
+        app.include_router(router, prefix="/v1")
+        app.include_router(router, include_in_schema=False)
+    app.openapi = document(app, submissions, contracts)  # type: ignore[method-assign]
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
+    app.add_middleware(RequestContext)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api_trusted_proxies))
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """Make `app` when a server asks for it, so that importing this module reads no settings."""
+    if name == "app":
+        globals()["app"] = create_app()
+        return globals()["app"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,81 @@
+"""What happens to every request before and after its route: pure ASGI."""
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import PayloadTooLarge, error_response, internal_error
+from api.request_id import HEADER, choose, request_id
+from shared.logging import get_log, log_context
+
+log = get_log(__name__)
+
+
+class RequestContext:
+    """Names the request, logs it, and answers for a server that failed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        name = choose(scope["headers"])
+        request_id.set(name)
+        log_context.set({"request_id": name})
+        status = 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (HEADER, name.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=scope["path"])
+            if status == 0:
+                await internal_error()(scope, receive, send_named)
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            duration=round(time.perf_counter() - started, 4),
+            client=scope["client"][0] if scope.get("client") else None,
+        )
+
+
+class BodyLimit:
+    """Refuses bodies above a limit: by their Content-Length before a byte is read, else while they arrive."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] == "GET":
+            await self._app(scope, receive, send)
+            return
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
+                await error_response(self._too_large())(scope, receive, send)
+                return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise self._too_large()
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body is larger than {self._max_bytes} bytes.")

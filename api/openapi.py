@@ -1,0 +1,105 @@
+"""The API's description of itself: every job type's params, every error, an example of each."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.errors import RETRY_AFTER, STATUS
+from api.submission import Submissions
+from shared.contracts import Contracts
+from shared.errors import ErrorEnvelope, JobServerError
+
+SUBMISSION = "JobSubmission"
+Responses = dict[int | str, dict[str, Any]]
+
+
+def errors(*examples: JobServerError) -> Responses:
+    """The error answers of a path, by status, each shown by an example."""
+    responses: Responses = {}
+    for error in examples:
+        status = STATUS[type(error)]
+        entry = responses.setdefault(
+            status,
+            {"model": ErrorEnvelope, "description": "", "content": {"application/json": {"examples": {}}}},
+        )
+        entry["description"] = " or ".join(filter(None, [entry["description"], f"`{error.code}`"]))
+        if type(error) in RETRY_AFTER:
+            entry["headers"] = {"Retry-After": _header("Seconds to wait.")}
+        entry["content"]["application/json"]["examples"][error.code] = {"value": _example(error)}
+    return responses
+
+
+def success(description: str, **headers: str) -> dict[str, Any]:
+    """A successful answer with its headers; the route's response model gives the schema."""
+    return {
+        "description": description,
+        "headers": {name.replace("_", "-"): _header(h) for name, h in headers.items()},
+    }
+
+
+def document(app: FastAPI, submissions: Submissions, contracts: Contracts) -> Callable[[], dict[str, Any]]:
+    """A replacement for `app.openapi` that adds what the framework can't know: the union of job types."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _build(app, submissions, contracts)
+        return app.openapi_schema
+
+    return openapi
+
+
+def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict[str, Any]:
+    description = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    union = submissions.json_schema()
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(union.pop("$defs"))
+    schemas[SUBMISSION] = {"title": "Job submission", **union}
+    _drop_framework_errors(description)
+    description["paths"]["/v1/jobs"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": f"#/components/schemas/{SUBMISSION}"},
+                "examples": {
+                    name: {"summary": contract.summary, "value": {"type": name, "params": contract.example}}
+                    for name, contract in contracts.items()
+                },
+            }
+        },
+    }
+    return description
+
+
+def _drop_framework_errors(description: dict[str, Any]) -> None:
+    """The framework documents a 422 of its own wherever a path has a parameter; none is ever sent."""
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        description["components"]["schemas"].pop(name, None)
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+def _example(error: JobServerError) -> dict[str, Any]:
+    envelope = ErrorEnvelope(
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        retryable=error.retryable,
+        request_id="5f1c0e9a4b7d4e3f8a6b2c1d0e9f8a7b",
+        details=error.details,
+    )
+    return envelope.model_dump()

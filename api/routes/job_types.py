@@ -1,0 +1,57 @@
+"""The job types: what each takes and gives."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, TypeAdapter
+
+from api.errors import NotFound
+from api.openapi import errors
+from shared.contract import Contract
+
+router = APIRouter(tags=["job types"])
+
+
+class JobType(BaseModel):
+    name: str
+    summary: str
+    params: Annotated[dict[str, Any], Field(description="JSON Schema of the params.")]
+    result: Annotated[dict[str, Any], Field(description="JSON Schema of the result.")]
+    example: Annotated[dict[str, Any], Field(description="Params to try.")]
+    queue: str
+    timeout: Annotated[float, Field(description="Seconds one attempt may take.")]
+    max_attempts: int
+
+
+class JobTypes(BaseModel):
+    items: list[JobType]
+
+
+@router.get("/job-types", summary="All job types")
+async def list_job_types(request: Request) -> JobTypes:
+    return JobTypes(items=[_describe(contract) for contract in request.state.contracts.values()])
+
+
+@router.get(
+    "/job-types/{name}",
+    summary="One job type",
+    responses=errors(NotFound("There is no job type 'ehco'.", hint="GET /job-types lists them.")),
+)
+async def get_job_type(name: str, request: Request) -> JobType:
+    contracts = request.state.contracts
+    if name not in contracts:
+        raise NotFound(f"There is no job type {name[:64]!r}.", hint="GET /job-types lists them.")
+    return _describe(contracts[name])
+
+
+def _describe(contract: Contract[Any, Any]) -> JobType:
+    return JobType(
+        name=contract.name,
+        summary=contract.summary,
+        params=contract.params.model_json_schema(),
+        result=TypeAdapter(contract.result).json_schema(),
+        example=contract.example,
+        queue=contract.queue,
+        timeout=contract.timeout,
+        max_attempts=contract.max_attempts,
+    )

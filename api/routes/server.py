@@ -1,0 +1,86 @@
+"""What this server is, and how busy."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from api.dependencies import Queue
+from api.openapi import errors
+from api.strict_json import DEEPEST, MOST_NODES
+from shared.errors import QueueUnavailable
+from shared.record import JobState
+
+NAME = "job-server"
+VERSION = "0.1.0"
+
+router = APIRouter(tags=["server"])
+
+
+class QueueInfo(BaseModel):
+    waiting: Annotated[int, Field(description="Jobs that are due, scheduled, or between two attempts.")]
+    running: int
+
+
+class WorkerInfo(BaseModel):
+    worker_id: str
+    host: str
+    pid: int
+    queues: list[str]
+    slots: Annotated[int, Field(description="Jobs it runs at once.")]
+    running: int
+    started_at: datetime
+
+
+class Limits(BaseModel):
+    max_body_bytes: int
+    max_depth: int
+    max_values: int
+    queue_max_waiting: int
+
+
+class ServerInfo(BaseModel):
+    name: str
+    version: str
+    started_at: datetime
+    uptime_seconds: float
+    job_types: list[str]
+    queues: dict[str, QueueInfo]
+    jobs: Annotated[
+        dict[JobState, int], Field(description="Jobs by state, as far as their records are kept.")
+    ]
+    workers: list[WorkerInfo]
+    limits: Limits
+
+
+@router.get(
+    "/server/info",
+    summary="The server, its queues and workers",
+    responses=errors(QueueUnavailable("Redis does not answer (ConnectionError).")),
+)
+async def server_info(request: Request, queue: Queue) -> ServerInfo:
+    state = request.state
+    settings = state.settings
+    names = sorted({contract.queue for contract in state.contracts.values()})
+    counts = {name: await queue.store.queue_counts(name) for name in names}
+    workers = [{**worker, "queues": worker["queues"].split(",")} for worker in await queue.store.workers()]
+    return ServerInfo(
+        name=NAME,
+        version=VERSION,
+        started_at=datetime.fromtimestamp(state.started_at, UTC),
+        uptime_seconds=round(time.time() - state.started_at, 3),
+        job_types=list(state.contracts),
+        queues={
+            name: QueueInfo(waiting=count.waiting, running=count.running) for name, count in counts.items()
+        },
+        jobs=await queue.store.state_counts(),
+        workers=[WorkerInfo.model_validate(worker) for worker in workers],
+        limits=Limits(
+            max_body_bytes=settings.api_max_body_bytes,
+            max_depth=DEEPEST,
+            max_values=MOST_NODES,
+            queue_max_waiting=settings.queue_max_waiting,
+        ),
+    )

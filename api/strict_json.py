@@ -1,0 +1,80 @@
+"""JSON that means one thing only, and that no later reader chokes on."""
+
+import json
+from collections import Counter
+from typing import Any, NoReturn
+
+import orjson
+
+from shared.errors import InvalidRequest, MalformedJson
+
+DEEPEST = 32
+MOST_NODES = 10_000
+LARGEST_NUMBER = 2**63
+
+
+def parse(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        MalformedJson: it is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
+        InvalidRequest: it is JSON, but a field occurs twice, it is nested deeper than 32 levels, has
+            more than 10,000 values, a NUL character or a number beyond ±2^63.
+    """
+    if not body.strip():
+        raise MalformedJson("The body is empty.")
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedJson(f"The body is not valid JSON: {error}.") from None
+    try:
+        value = json.loads(body, object_pairs_hook=_unique)
+    except RecursionError:
+        _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
+    except ValueError:  # a number with more digits than Python reads
+        _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
+    _check(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        _refuse(twice[:100], "The field occurs more than once.", "duplicate_field")
+    return fields
+
+
+def _check(root: Any) -> None:
+    """Walk the value level by level, with bounds on depth and on the number of values."""
+    level, depth, nodes = [root], 0, 0
+    while level:
+        depth += 1
+        nodes += len(level)
+        if depth > DEEPEST + 1:
+            _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
+        if nodes > MOST_NODES:
+            _refuse("", f"The body has more than {MOST_NODES} values.", "too_many_values")
+        deeper: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is dict:
+                for name in value:
+                    _check_text(name)
+                deeper.extend(value.values())
+            elif kind is list:
+                deeper.extend(value)
+            elif kind is str:
+                _check_text(value)
+            elif (kind is int or kind is float) and not -LARGEST_NUMBER <= value < LARGEST_NUMBER:
+                _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
+        level = deeper
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        _refuse("", "Text must not hold NUL characters.", "nul_character")
+
+
+def _refuse(path: str, message: str, kind: str) -> NoReturn:
+    raise InvalidRequest(message, details=[{"path": path, "message": message, "kind": kind}])

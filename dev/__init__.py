@@ -1,0 +1,1 @@
+"""Everything on one machine: an embedded Redis, the stack for demos and tests, and the demo itself."""

@@ -1,0 +1,52 @@
+"""The lock files: compiled from pyproject.toml, with hashes for all platforms, naming no address.
+
+`python -m dev.locks` refreshes them to the newest versions; with `--check` it exits 1 if they no longer
+fit pyproject.toml.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dev.stack import ROOT
+
+COMPILE = ("pip", "compile", "--universal", "--generate-hashes", "--no-header", "--upgrade", "--quiet")
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+
+
+def main() -> int:
+    if "--check" in sys.argv[1:]:
+        faults = list(find_faults())
+        print("\n".join(faults) or "The locks fit pyproject.toml.")
+        return 1 if faults else 0
+    for lock, extras in (("requirements.txt", ()), ("requirements-dev.txt", ("--extra", "dev"))):
+        command = [sys.executable, "-m", "uv", *COMPILE, *extras, "pyproject.toml", "--output-file", lock]
+        subprocess.run(command, cwd=ROOT, check=True)
+    return 0
+
+
+def find_faults() -> Iterable[str]:
+    """Where a lock lacks a requirement, pins a version that it excludes, or names an address."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = project["dependencies"]
+    for lock, requirements in (
+        ("requirements.txt", needed),
+        ("requirements-dev.txt", needed + project["optional-dependencies"]["dev"]),
+    ):
+        text = (ROOT / lock).read_text()
+        pinned = {canonicalize_name(name): version for name, version in PINNED.findall(text)}
+        for requirement in map(Requirement, requirements):
+            version = pinned.get(canonicalize_name(requirement.name))
+            if version is None or version not in requirement.specifier:
+                yield f"{lock} has {version or 'nothing'} for {requirement}; run make lock."
+        if "://" in text:
+            yield f"{lock} names an address; run make lock."
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

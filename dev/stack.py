@@ -1,0 +1,168 @@
+"""The whole service on free loopback ports, as real processes: for the demo, the tests and the benchmarks."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from dev.redis import server_command
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 20.0  # seconds for a process to come up or go down
+
+Process = subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE) -> None:
+    """Look until the condition holds.
+
+    Raises:
+        TimeoutError: it did not, in that many seconds.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"Waited {seconds:g} s in vain: {what}.")
+        time.sleep(0.02)
+
+
+class Stack:
+    """Redis, an API and any number of workers; ends every process that it started.
+
+    Attributes:
+        folder: where Redis keeps its data, and where each process's output goes, as `<name>.log`.
+        redis_url: the database that all of them use.
+        api_url: where the API answers, once it is started.
+        workers: the worker processes, in the order of their start.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.redis_port = free_port()
+        self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        self.api_url = ""
+        self.redis: Process | None = None
+        self.api: Process | None = None
+        self.workers: list[Process] = []
+        self._environment = {
+            **os.environ,
+            "REDIS_URL": self.redis_url,
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        }
+        self._outputs: list[IO[bytes]] = []
+
+    def start_redis(self) -> None:
+        """Start Redis, on the same port and data as before if it ran already."""
+        self.redis = self._spawn("redis", server_command(self.redis_port, self.folder))
+        wait_until(self._redis_answers, "Redis answers PING")
+
+    def start_api(self, **environment: str) -> str:
+        """Start an API process; returns its URL."""
+        port = free_port()
+        command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)]
+        self.api = self._spawn("api", command, environment)
+        self.api_url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _is_up(f"{self.api_url}/healthz"), "the API answers /healthz")
+        return self.api_url
+
+    def start_worker(self, *, module: str = "worker", **environment: str) -> Process:
+        """Start a worker process; it is ready when it has sent its first heartbeat."""
+        process = self._spawn(f"worker-{len(self.workers)}", [sys.executable, "-m", module], environment)
+        self.workers.append(process)
+        return process
+
+    def output(self, name: str) -> str:
+        """What a process has printed so far."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def close(self) -> None:
+        """End everything: gently, then by force."""
+        processes = [p for p in (*self.workers, self.api) if p is not None]
+        for process in processes:
+            terminate(process)
+        for process in processes:
+            join(process)
+        if self.redis is not None:
+            terminate(self.redis)
+            join(self.redis)
+        for output in self._outputs:
+            output.close()
+
+    def _spawn(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
+        output = (self.folder / f"{name}.log").open("ab")
+        self._outputs.append(output)
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**self._environment, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def _redis_answers(self) -> bool:
+        if self.redis is not None and self.redis.poll() is not None:
+            raise RuntimeError(f"Redis did not start: {self.output('redis')}")
+        try:
+            with socket.create_connection(("127.0.0.1", self.redis_port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def terminate(process: Process) -> None:
+    """Ask a process to end, also one that is stopped."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+
+
+def join(process: Process, *, seconds: float = PATIENCE) -> int:
+    """The exit code of a process that was told to end; it is killed when the time is over."""
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+@contextlib.contextmanager
+def running(*, workers: int = 0, api: bool = True, **environment: str) -> Iterator[Stack]:
+    """A stack that is up within the block and gone after it."""
+    with TemporaryDirectory(prefix="job-server-") as folder:
+        stack = Stack(Path(folder), **environment)
+        try:
+            stack.start_redis()
+            for _ in range(workers):
+                stack.start_worker()
+            if api:
+                stack.start_api()
+            yield stack
+        finally:
+            stack.close()
+
+
+def _is_up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""What the API and the worker must agree on, and nothing else."""

@@ -1,0 +1,34 @@
+"""Count the words of a text."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from shared.contract import Contract, Params
+
+
+class WordCountParams(Params):
+    text: Annotated[str, Field(description="Any text, up to the API's body limit.")]
+    top: Annotated[int, Field(ge=1, le=100, description="How many of the most frequent words to name.")] = 10
+
+
+class WordFrequency(BaseModel):
+    word: str
+    count: int
+
+
+class WordCountResult(BaseModel):
+    lines: int
+    words: int
+    unique: int
+    top: list[WordFrequency]
+
+
+WORD_COUNT = Contract(
+    name="word_count",
+    summary="Count lines, words and unique words, and name the most frequent ones.",
+    params=WordCountParams,
+    result=WordCountResult,
+    example={"text": "the quick brown fox jumps over the lazy dog", "top": 3},
+    timeout=60,
+)

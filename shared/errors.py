@@ -1,0 +1,134 @@
+"""The error tree, and the one form in which every error reaches a user.
+
+JobServerError
+├── InvalidRequest            the caller sent something that can't be accepted
+│   ├── MalformedJson
+│   └── UnknownJobType
+├── JobNotFound
+├── JobAlreadyFinished
+├── QueueFull
+├── QueueUnavailable          Redis can't be reached
+└── JobFailure                an attempt at a job did not succeed; written into its record
+    ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
+    └── FinalError            raise it in a handler: the job fails at once
+
+`shared` knows no HTTP: `api/errors.py` gives each class its status.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ErrorDetail(BaseModel):
+    """One fault of a request: where it is, what is wrong, and of which kind it is."""
+
+    path: Annotated[str, Field(examples=["params.seconds"])]
+    message: Annotated[str, Field(examples=["Input should be less than or equal to 3600"])]
+    kind: Annotated[str, Field(examples=["less_than_equal"])]
+
+
+class ErrorEnvelope(BaseModel):
+    """The body of every answer that is not a success."""
+
+    model_config = ConfigDict(title="Error")
+
+    code: Annotated[str, Field(description="Stable, for programs.")]
+    message: Annotated[str, Field(description="What went wrong, for people.")]
+    hint: Annotated[str, Field(description="What to do next.")]
+    retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
+    request_id: Annotated[str, Field(description="Finds the log lines of this request.")]
+    details: list[ErrorDetail] = []
+
+
+class JobServerError(Exception):
+    """The root of the tree: an error with a code, a message, a hint and a verdict on retrying."""
+
+    code = "internal_error"
+    hint = "Try again later; if it happens again, give the request id to the operator."
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        details: list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint if hint is not None else type(self).hint
+        self.details = details or []
+
+
+class InvalidRequest(JobServerError):
+    code = "invalid_request"
+    hint = "Correct what `details` names and send the request again."
+
+
+class MalformedJson(InvalidRequest):
+    code = "malformed_json"
+    hint = "Send one JSON object (RFC 8259) in UTF-8."
+
+
+class UnknownJobType(InvalidRequest):
+    code = "unknown_job_type"
+
+
+class JobNotFound(JobServerError):
+    code = "job_not_found"
+
+
+class JobAlreadyFinished(JobServerError):
+    code = "job_already_finished"
+    hint = "A finished job never changes. Read it with GET."
+
+
+class QueueFull(JobServerError):
+    code = "queue_full"
+    hint = "Wait for the time in Retry-After and send the request again."
+    retryable = True
+
+
+class QueueUnavailable(JobServerError):
+    code = "queue_unavailable"
+    hint = "Wait for the time in Retry-After and send the request again."
+    retryable = True
+
+
+class JobFailure(JobServerError):
+    """An attempt at a job did not succeed.
+
+    Args:
+        message: what went wrong, for the person who reads the record.
+        code: stable name of the failure, for programs; the class's own unless given.
+        hint: what that person may do next.
+        retryable: whether another attempt may succeed; the class's own unless given.
+    """
+
+    code = "handler_error"
+    hint = "Read the worker's log lines of this job."
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code or type(self).code
+        self.retryable = type(self).retryable if retryable is None else retryable
+
+
+class RetryableError(JobFailure):
+    """This attempt failed; another one may succeed."""
+
+
+class FinalError(JobFailure):
+    """The job can't succeed, however often it is tried."""
+
+    hint = "Change the job's params and submit it as a new job."
+    retryable = False

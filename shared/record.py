@@ -1,0 +1,206 @@
+"""The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class JobState(StrEnum):
+    """Where a job is in its life. Completed, failed and cancelled never change again."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+LONGEST_TEXT = 1000
+
+
+class Progress(BaseModel):
+    """How far the running attempt is."""
+
+    fraction: Annotated[float, Field(ge=0, le=1)]
+    message: str = ""
+
+
+class Artifact(BaseModel):
+    """A file that the job made."""
+
+    name: str
+    content_type: str
+    size: Annotated[int, Field(description="In bytes.")]
+    sha256: str
+    url: str
+
+
+class JobError(BaseModel):
+    """Why one attempt at a job failed: the error envelope, with the attempt and the time."""
+
+    code: str
+    message: str
+    hint: str
+    retryable: bool
+    attempt: int
+    at: datetime
+
+
+EXAMPLE_RECORD: dict[str, JsonValue] = {
+    "job_id": "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21",
+    "type": "word_count",
+    "queue": "default",
+    "state": "completed",
+    "done": True,
+    "params": {"text": "to be or not to be", "top": 1},
+    "result": {"lines": 1, "words": 6, "unique": 4, "top": [{"word": "to", "count": 2}]},
+    "progress": None,
+    "artifacts": [],
+    "errors": [],
+    "attempt": 1,
+    "max_attempts": 3,
+    "cancel_requested": False,
+    "labels": {},
+    "retry_of": None,
+    "version": 3,
+    "created_at": "2026-01-01T12:00:00.000000Z",
+    "run_at": None,
+    "started_at": "2026-01-01T12:00:00.002000Z",
+    "finished_at": "2026-01-01T12:00:00.005000Z",
+    "expires_at": "2026-01-02T12:00:00.005000Z",
+}
+
+
+class JobRecord(BaseModel):
+    """A job, from its acceptance to its end."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
+
+    job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
+    type: Annotated[str, Field(description="The job type that performs it.")]
+    queue: Annotated[str, Field(description="The queue it waits in.")]
+    state: JobState
+    done: Annotated[
+        bool, Field(description="True for completed, failed and cancelled: nothing changes any more.")
+    ]
+    params: Annotated[
+        dict[str, JsonValue], Field(description="What the job was asked to do, defaults filled in.")
+    ]
+    result: Annotated[JsonValue, Field(description="What the handler returned; null until completed.")] = None
+    progress: Progress | None = None
+    artifacts: list[Artifact] = []
+    errors: Annotated[list[JobError], Field(description="One entry per failed attempt, oldest first.")] = []
+    attempt: Annotated[
+        int, Field(description="The running attempt, or the last one; 0 before the first.")
+    ] = 0
+    max_attempts: Annotated[int, Field(description="Attempts after which the job fails for good.")]
+    cancel_requested: Annotated[
+        bool, Field(description="A running job with this flag is being cancelled.")
+    ] = False
+    labels: dict[str, str] = {}
+    retry_of: Annotated[str | None, Field(description="The finished job that this one repeats.")] = None
+    version: Annotated[int, Field(description="Rises by one at every change.")]
+    created_at: datetime
+    run_at: Annotated[
+        datetime | None, Field(description="A pending job does not start before this time.")
+    ] = None
+    started_at: Annotated[
+        datetime | None, Field(description="When the running, or last, attempt started.")
+    ] = None
+    finished_at: datetime | None = None
+    expires_at: Annotated[
+        datetime | None, Field(description="When the record of a finished job is dropped.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as Redis holds it: read cheaply, rendered without parsing what the client sent.
+
+    Attributes:
+        job_id: the job's id.
+        fields: the hash `jobs:record:<id>`; absent fields mean null, false or zero, times are
+            milliseconds since the epoch, and params, result, progress, errors and labels are JSON.
+    """
+
+    job_id: str
+    fields: Mapping[bytes, bytes]
+
+    @property
+    def type(self) -> str:
+        return self.fields[b"type"].decode()
+
+    @property
+    def state(self) -> JobState:
+        return JobState(self.fields[b"state"].decode())
+
+    @property
+    def done(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    @property
+    def version(self) -> int:
+        return int(self.fields[b"version"])
+
+    def to_json(self) -> bytes:
+        """The record as clients see it, in the field order of `JobRecord`."""
+        fields = self.fields
+        get = fields.get
+        state = fields[b"state"].decode()
+        return orjson.dumps(
+            {
+                "job_id": self.job_id,
+                "type": fields[b"type"].decode(),
+                "queue": fields[b"queue"].decode(),
+                "state": state,
+                "done": state in TERMINAL_STATES,
+                "params": orjson.Fragment(fields[b"params"]),
+                "result": orjson.Fragment(get(b"result", b"null")),
+                "progress": orjson.Fragment(get(b"progress", b"null")),
+                "artifacts": [],
+                "errors": _errors(get(b"errors")),
+                "attempt": int(get(b"attempt", 0)),
+                "max_attempts": int(fields[b"max_attempts"]),
+                "cancel_requested": b"cancel_requested" in fields,
+                "labels": orjson.Fragment(get(b"labels", b"{}")),
+                "retry_of": _text(get(b"retry_of")),
+                "version": int(fields[b"version"]),
+                "created_at": _time(fields[b"created_at"]),
+                "run_at": _time(get(b"run_at")),
+                "started_at": _time(get(b"started_at")),
+                "finished_at": _time(get(b"finished_at")),
+                "expires_at": _time(get(b"expires_at")),
+            },
+            option=orjson.OPT_UTC_Z,
+        )
+
+    def parse(self) -> JobRecord:
+        """The record as a typed model."""
+        return JobRecord.model_validate_json(self.to_json())
+
+
+def storable(text: str) -> str:
+    """Text for a record: at most LONGEST_TEXT characters, and none that UTF-8 lacks."""
+    return text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _time(milliseconds: bytes | int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+
+
+def _errors(stored: bytes | None) -> list[dict[str, Any]]:
+    if stored is None:
+        return []
+    errors: list[dict[str, Any]] = orjson.loads(stored)
+    return [{**error, "at": _time(error["at"])} for error in errors]

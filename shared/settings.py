@@ -1,0 +1,80 @@
+"""The settings that both processes share. Each field is the environment variable of the same name."""
+
+import sys
+from typing import Annotated, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
+S = TypeVar("S", bound="SharedSettings")
+
+
+class SharedSettings(BaseSettings):
+    """What API and worker both read."""
+
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    redis_url: Annotated[
+        SecretStr, Field(description="Redis: redis://, rediss:// or unix://, the password percent-encoded")
+    ] = SecretStr("redis://localhost:6379/0")
+    retain_completed: Annotated[Retention, Field(description="Seconds a completed job can be read")] = 86400
+    retain_failed: Annotated[Retention, Field(description="Seconds a failed job can be read")] = 604800
+    retain_cancelled: Annotated[Retention, Field(description="Seconds a cancelled job can be read")] = 86400
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least severe level that is logged")
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["json", "console"], Field(description="json: one object a line; console: for people")
+    ] = "json"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, url: SecretStr) -> SecretStr:
+        if not _is_redis_url(url.get_secret_value()):
+            raise ValueError(
+                "must be like redis://user:password@host:6379/0, rediss://… or unix:///path.sock, "
+                "the password percent-encoded"
+            )
+        return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+def _is_redis_url(url: str) -> bool:
+    """Whether Redis' client reads it as it is meant. No error may quote it: it holds a password."""
+    try:
+        parts = urlsplit(url)
+        options = parse_url(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(options.get("path"))
+    database = parts.path.strip("/")
+    return database == "" or (database.isascii() and database.isdigit())
+
+
+def read_settings(kind: type[S]) -> S:
+    """The settings of a process from its environment; a wrong value ends the process with exit code 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        refuse(
+            "; ".join(
+                f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+                for fault in error.errors(include_url=False, include_context=False, include_input=False)
+            )
+        )
+
+
+def refuse(reason: str) -> NoReturn:
+    """End the process with exit code 2 and one line that names what to correct."""
+    print(f"Configuration error: {reason} (.env.example lists every setting)", file=sys.stderr, flush=True)
+    raise SystemExit(2)

@@ -1,0 +1,1 @@
+"""Redis, and nothing but Redis: the keys, the scripts and the connections."""

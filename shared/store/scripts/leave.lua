@@ -1,0 +1,11 @@
+-- Removes a worker that shuts down, and leaves a token where jobs still wait.
+-- ARGV: worker id, then its queues
+
+redis.call('DEL', WORKER .. ARGV[1])
+redis.call('ZREM', WORKERS, ARGV[1])
+for i = 2, #ARGV do
+  if redis.call('ZCARD', QUEUE .. ARGV[i]) > 0 then
+    wake(ARGV[i])
+  end
+end
+return 1

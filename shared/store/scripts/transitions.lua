@@ -1,0 +1,98 @@
+-- Put before every script: the clock, and the moves that more than one script makes.
+-- The key prefixes (RECORD, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, WORKERS, WORKER, CHANGES,
+-- CANCEL) are locals that come from keys.py.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Counts a change of the record and nudges whoever waits for it.
+local function changed(id)
+  redis.call('PUBLISH', CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1))
+end
+
+-- Moves between the state indexes, and messages to delete. They gather while a script goes through its
+-- batch and are written by `flush`, one call per index: Redis' own time per job is mostly calls.
+local leaving, entering, messages = {}, {}, {}
+
+local function move(id, from, to, score)
+  local out, into = leaving[from] or {}, entering[to] or {}
+  leaving[from], entering[to] = out, into
+  out[#out + 1] = id
+  into[#into + 1] = score
+  into[#into + 1] = id
+end
+
+-- Every script that moves a job ends with it; a job moves once at most between two flushes.
+local function flush()
+  for state, ids in pairs(leaving) do
+    redis.call('ZREM', INDEX_OF .. state, unpack(ids))
+  end
+  for state, scores in pairs(entering) do
+    redis.call('ZADD', INDEX_OF .. state, unpack(scores))
+  end
+  if #messages > 0 then
+    redis.call('DEL', unpack(messages))
+  end
+  leaving, entering, messages = {}, {}, {}
+end
+
+-- Leaves a token for one idle worker, unless one lies there already.
+local function wake(queue)
+  if redis.call('LLEN', WAKE .. queue) == 0 then
+    redis.call('RPUSH', WAKE .. queue, '1')
+  end
+end
+
+-- Appends an error, a JSON object, to the record's list, with the time.
+local function append_error(id, error)
+  local errors = redis.call('HGET', RECORD .. id, 'errors')
+  local list = errors and string.sub(errors, 1, -2) .. ',' or '['
+  redis.call('HSET', RECORD .. id, 'errors', list .. string.sub(error, 1, -2) .. ',"at":' .. now .. '}]')
+end
+
+-- Moves a job to a terminal state, for good. Returns false if its record is gone.
+local function settle(id, from, to, retention, ...)
+  local record, expires = RECORD .. id, now + retention * 1000
+  if redis.call('PEXPIREAT', record, expires) == 0 then
+    return false
+  end
+  redis.call('HSET', record, 'state', to, 'finished_at', now, 'expires_at', expires, ...)
+  messages[#messages + 1] = MESSAGE .. id
+  move(id, from, to, expires)
+  changed(id)
+  return true
+end
+
+-- Moves a running job back to pending, due in `delay` ms; one that was asked to stop ends as cancelled.
+local function put_back(queue, id, delay, retain_cancelled)
+  local record = RECORD .. id
+  local job = redis.call('HMGET', record, 'created_at', 'cancel_requested')
+  if not job[1] then
+    return false
+  end
+  if job[2] then
+    return settle(id, 'running', 'cancelled', retain_cancelled)
+  end
+  redis.call('HDEL', record, 'started_at', 'progress', 'worker')
+  redis.call('HSET', record, 'state', 'pending')
+  if delay > 0 then
+    redis.call('HSET', record, 'run_at', now + delay)
+  end
+  move(id, 'running', 'pending', job[1])
+  redis.call('ZADD', QUEUE .. queue, now + delay, id)
+  changed(id)
+  if delay == 0 then
+    wake(queue)
+  end
+  return true
+end
+
+-- Drops retired jobs from the indexes; their records have expired by themselves.
+local function trim(limit)
+  for _, state in ipairs({'completed', 'failed', 'cancelled'}) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', now, 'LIMIT', 0, limit)) do
+      redis.call('ZREM', INDEX_OF .. state, id)
+      redis.call('ZREM', INDEX, id)
+    end
+  end
+end

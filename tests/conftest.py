@@ -1,0 +1,112 @@
+"""What several tests share: a real Redis, its fake twin, the log, and a search for keys left over."""
+
+import io
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
+
+from dev.stack import Stack
+from shared.logging import configure_logging
+from shared.store import keys
+from shared.store.client import connect
+
+FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
+KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list) ", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def redis_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A real Redis on a free port; it ends with the tests."""
+    stack = Stack(Path(tmp_path_factory.mktemp("redis")))
+    try:
+        stack.start_redis()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+async def redis(redis_stack: Stack) -> AsyncIterator[Redis]:
+    """A client of the real Redis, which is empty."""
+    client = connect(redis_stack.redis_url)
+    await client.flushall()
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def fake_redis() -> AsyncIterator[Redis]:
+    """A Redis that is faked in this process."""
+    client = FakeAsyncRedis()
+    yield client
+    await client.aclose()
+
+
+class LogTape:
+    """The log lines of the process, as they were written."""
+
+    def __init__(self) -> None:
+        self.buffer = io.BytesIO()
+        self.stdout = io.TextIOWrapper(self.buffer, "utf-8", write_through=True)
+
+    def erase(self) -> None:
+        self.buffer.seek(0)
+        self.buffer.truncate()
+
+    def text(self) -> str:
+        return self.buffer.getvalue().decode()
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The lines, parsed; those of one event if it is named."""
+        found = [orjson.loads(line) for line in self.text().splitlines()]
+        return [line for line in found if event in (None, line["event"])]
+
+
+@pytest.fixture(scope="session")
+def _tape() -> Iterator[LogTape]:
+    """Loggers keep the stream that they were first used with, so there is one for all tests."""
+    tape = LogTape()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.logging.sys", SimpleNamespace(stdout=tape.stdout))
+        configure_logging(level="INFO", form="json")
+        yield tape
+
+
+@pytest.fixture(autouse=True)
+def log_tape(_tape: LogTape) -> LogTape:
+    """The log of this test."""
+    _tape.erase()
+    return _tape
+
+
+def _documented_keys() -> list[tuple[re.Pattern[str], str]]:
+    rows = KEY_ROW.findall(keys.__doc__ or "")
+    return [(re.compile(re.sub(r"<\w+>", "[^:]+", key)), kind) for key, kind in rows]
+
+
+async def _find_leaks(redis: Redis) -> list[str]:
+    leaks = []
+    documented = _documented_keys()
+    assert documented, "the table of keys was not found"
+    for key in sorted([key.decode() async for key in redis.scan_iter()]):
+        kind = (await redis.type(key)).decode()
+        if not any(pattern.fullmatch(key) and kind == name for pattern, name in documented):
+            leaks.append(f"{key} ({kind}) is not in the table of keys")
+        if key.startswith(FLEETING):
+            leaks.append(f"{key} is left over")
+        if key.startswith((keys.RECORD, keys.WORKER)) and await redis.ttl(key) < 0:
+            leaks.append(f"{key} never expires")
+    return leaks
+
+
+@pytest.fixture
+def find_leaks() -> Callable[[Redis], Awaitable[list[str]]]:
+    """What is wrong with the keys in Redis, once every job is terminal and a worker has seen that."""
+    return _find_leaks

@@ -1,0 +1,161 @@
+"""A worker whose handlers do everything that a handler must not do: `python -m tests.e2e.rogue_worker`."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+from shared.contract import Backoff, Contract, Params
+from shared.contracts import load_contracts
+from shared.settings import read_settings
+from worker.__main__ import work
+from worker.context import JobContext
+from worker.registry import Handler, load_handlers
+from worker.settings import WorkerSettings
+
+LONG = 3600.0
+CONTRACTS: dict[str, Contract[Any, Any]] = {}
+HANDLERS: list[Handler] = []
+LEFT_BEHIND: set[asyncio.Task[None]] = set()
+
+
+class Numbers(Params):
+    seconds: float = LONG
+
+
+class Kind(Params):
+    kind: str
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this works")
+
+
+BAD_ENDS: dict[str, BaseException] = {
+    "SystemExit": SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt(),
+    "BaseException": BaseException("bare"),
+    "GeneratorExit": GeneratorExit(),
+    "CancelledError": asyncio.CancelledError(),
+    "StopIteration": StopIteration(),
+    "Unprintable": Unprintable(),
+    "Surrogates": ValueError("half a pair: \ud800"),
+}
+BAD_RESULTS: dict[str, object] = {
+    "object": object(),
+    "surrogate": "\ud800",
+    "loop": (loop := []),
+    "set": {object()},
+    "large": "x" * 5_000_000,
+}
+loop.append(loop)
+
+
+def rogue(
+    params: type[Params] = Numbers, *, timeout: float = 60, max_attempts: int = 1, result: Any = Any
+) -> Any:
+    """Register a handler under its name, with a contract of these terms."""
+
+    def register(function: Any) -> Any:
+        contract = Contract(
+            name=function.__name__,
+            summary="",
+            params=params,
+            result=result,
+            example={},
+            timeout=timeout,
+            max_attempts=max_attempts,
+            backoff=Backoff(first=0.05),
+        )
+        CONTRACTS[contract.name] = contract
+        HANDLERS.append(Handler(contract, function))
+        return function
+
+    return register
+
+
+@rogue(max_attempts=3)
+async def block_the_loop(params: Numbers, job: JobContext) -> str:
+    time.sleep(params.seconds)  # noqa: ASYNC251  # the fault on trial
+    return "done"
+
+
+@rogue()
+async def ignore_cancellation(params: Numbers, job: JobContext) -> None:
+    while True:
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            continue
+
+
+@rogue(timeout=0.5)
+async def ignore_the_timeout(params: Numbers, job: JobContext) -> None:
+    await ignore_cancellation(params, job)
+
+
+@rogue()
+async def swallow_cancellation(params: Numbers, job: JobContext) -> str:
+    try:
+        await asyncio.sleep(LONG)
+    except asyncio.CancelledError:
+        return "half a result"
+    return "whole"
+
+
+@rogue(timeout=0.5)
+async def swallow_the_timeout(params: Numbers, job: JobContext) -> str:
+    result: str = await swallow_cancellation(params, job)
+    return result
+
+
+@rogue(Kind)
+async def raise_on_the_loop(params: Kind, job: JobContext) -> NoReturn:
+    raise BAD_ENDS[params.kind]
+
+
+@rogue(Kind)
+def raise_in_a_thread(params: Kind, job: JobContext) -> NoReturn:
+    raise BAD_ENDS[params.kind]
+
+
+@rogue(Kind)
+async def return_nonsense(params: Kind, job: JobContext) -> object:
+    return BAD_RESULTS[params.kind]
+
+
+@rogue(result=int)
+async def break_the_contract(params: Numbers, job: JobContext) -> object:
+    return "not a number"
+
+
+@rogue(max_attempts=2)
+async def kill_the_process(params: Numbers, job: JobContext) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@rogue(timeout=0.5, max_attempts=2)
+async def time_out(params: Numbers, job: JobContext) -> None:
+    await asyncio.sleep(LONG)
+
+
+@rogue(timeout=0.5)
+def outlive_the_timeout(params: Numbers, job: JobContext) -> None:
+    time.sleep(LONG)
+
+
+@rogue(Kind)
+async def leave_a_task_behind(params: Kind, job: JobContext) -> str:
+    async def fail_later() -> None:
+        await asyncio.sleep(0.05)
+        raise BAD_ENDS[params.kind]
+
+    LEFT_BEHIND.add(asyncio.create_task(fail_later()))
+    return "done"
+
+
+if __name__ == "__main__":
+    sys.exit(work(read_settings(WorkerSettings), load_contracts() | CONTRACTS, load_handlers() + HANDLERS))

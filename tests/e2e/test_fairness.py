@@ -1,0 +1,72 @@
+"""A free worker gets the next job at once, however busy the others are."""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from dev.stack import free_port, wait_until
+from tests.e2e.service import Record, Service, finish, run_python, serving
+
+BUSY_WORKERS, SLOTS = 4, 50
+
+
+@pytest.fixture(scope="module")
+def busy_service() -> Iterator[Service]:
+    """An API, and 4 workers whose 50 slots are all taken."""
+    with serving(workers=BUSY_WORKERS, WORKER_SLOTS=str(SLOTS)) as service:
+        for _ in range(BUSY_WORKERS * SLOTS):
+            service.submit("sleep", seconds=600)
+        wait_until(lambda: running(service) == BUSY_WORKERS * SLOTS, "every slot is taken")
+        yield service
+
+
+def test_a_free_worker_starts_a_new_job_within_a_second(busy_service: Service) -> None:
+    service = busy_service
+    queued = service.submit("echo", message="nobody is free")
+    assert service.job(queued)["state"] == "pending"
+    free = service.start_workers(1)[0]
+    assert delay(service.wait_for(queued, "completed", seconds=5)) > 0
+
+    records = [service.run("echo", message=n) for n in range(20)]
+
+    assert max(map(delay, records)) < 1
+    assert len(free.says("job completed", type="echo")) == 21
+    assert running(service) == BUSY_WORKERS * SLOTS
+
+
+def test_the_check_finds_a_live_worker(busy_service: Service) -> None:
+    code, output = check(busy_service.stack.redis_url)
+
+    assert (code, output) == (0, "")
+
+
+def test_the_check_fails_without_a_worker(busy_service: Service) -> None:
+    code, output = check(busy_service.stack.redis_url.removesuffix("0") + "1")
+
+    assert code == 1
+    assert output.startswith("unhealthy: no worker of host ")
+
+
+def test_the_check_fails_without_redis() -> None:
+    code, output = check(f"redis://127.0.0.1:{free_port()}/0")
+
+    assert code == 1
+    assert output.startswith("unhealthy: Redis does not answer")
+
+
+def running(service: Service) -> int:
+    return int(service.info()["queues"]["default"]["running"])
+
+
+def delay(record: Record) -> float:
+    """Seconds from the acceptance of a job to its start."""
+    accepted, started = (datetime.fromisoformat(record[name]) for name in ("created_at", "started_at"))
+    return (started - accepted).total_seconds()
+
+
+def check(redis_url: str) -> tuple[int, str]:
+    """The exit code and the output of `python -m worker --check`."""
+    environment = {**os.environ, "REDIS_URL": redis_url}
+    return finish(run_python("-m", "worker", "--check", **environment), seconds=10)

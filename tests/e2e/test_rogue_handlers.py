@@ -1,0 +1,239 @@
+"""Whatever a handler does: its record tells the truth, and its neighbours do not suffer."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import orjson
+import pytest
+
+from dev.stack import wait_until
+from shared.queue import JobQueue, NewJob
+from shared.record import JobRecord
+from shared.store.client import connect
+from shared.store.job_store import JobStore, Retention, Verdict
+from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, CONTRACTS
+from tests.e2e.service import Service, seconds_since, serving
+from worker.registry import load_handlers
+
+MODULE = "tests.e2e.rogue_worker"
+LEASE = 1.0
+ABANDONED_AFTER = 5.0
+T = TypeVar("T")
+KNOWN = {handler.contract.name: handler.contract for handler in load_handlers()} | CONTRACTS
+
+
+class Direct:
+    """Submits straight to Redis, because the API does not know the rogue job types."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def submit(self, job_type: str, **params: object) -> str:
+        job = NewJob(KNOWN[job_type], orjson.dumps(params), "rogue-test")
+        return self._with_queue(lambda queue: queue.submit(job)).job_id
+
+    def cancel(self, job_id: str) -> Verdict:
+        return self._with_queue(lambda queue: queue.cancel(job_id))[0]
+
+    def job(self, job_id: str) -> JobRecord:
+        return self._with_queue(lambda queue: queue.get(job_id)).parse()
+
+    def wait_for(self, job_id: str, state: str, *, seconds: float = 20) -> JobRecord:
+        def reached() -> bool:
+            record = self.job(job_id)
+            assert record.state == state or not record.done, record
+            return record.state == state
+
+        wait_until(reached, f"the job is {state}", seconds=seconds)
+        return self.job(job_id)
+
+    def ends_with(self, job_id: str, code: str, *, seconds: float = 20) -> JobRecord:
+        """The record of a job that must fail, with this code in its last error."""
+        record = self.wait_for(job_id, "failed", seconds=seconds)
+        assert record.errors[-1].code == code
+        assert record.result is None
+        return record
+
+    def _with_queue(self, use: Callable[[JobQueue], Awaitable[T]]) -> T:
+        async def once() -> T:
+            redis = connect(self.service.stack.redis_url)
+            try:
+                return await use(JobQueue(JobStore(redis, Retention()), max_waiting=10_000))
+            finally:
+                await redis.aclose(close_connection_pool=True)
+
+        return asyncio.run(once())
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Service]:
+    with serving(api=False, WORKER_LEASE_SECONDS=str(LEASE)) as service:
+        yield service
+
+
+@pytest.fixture
+def jobs(cluster: Service) -> Iterator[Direct]:
+    """No worker runs yet; those that the test starts do not outlive it."""
+    yield Direct(cluster)
+    cluster.reset()
+
+
+@pytest.fixture(scope="module")
+def hardened() -> Iterator[Direct]:
+    """One worker for many rogues: none of them may end it."""
+    with serving(api=False, WORKER_LEASE_SECONDS="5") as service:
+        [worker] = service.start_workers(1, module=MODULE, WORKER_SLOTS="50")
+        yield Direct(service)
+        assert worker.alive
+        assert worker.lines  # all of them are JSON
+
+
+def still_works(jobs: Direct) -> None:
+    """The worker still lives and works."""
+    assert jobs.service.workers[0].alive
+    jobs.wait_for(jobs.submit("echo", message="hello"), "completed", seconds=2)
+
+
+# -- a worker that survives
+
+
+@pytest.mark.parametrize("where", ["raise_on_the_loop", "raise_in_a_thread"])
+@pytest.mark.parametrize("kind", BAD_ENDS)
+def test_any_exception_only_fails_its_job(hardened: Direct, where: str, kind: str) -> None:
+    record = hardened.ends_with(hardened.submit(where, kind=kind), "handler_error", seconds=3)
+
+    assert len(record.errors) == 1
+    still_works(hardened)
+
+
+@pytest.mark.parametrize("kind", BAD_RESULTS)
+def test_a_result_that_can_not_be_kept_fails_its_job(hardened: Direct, kind: str) -> None:
+    record = hardened.wait_for(hardened.submit("return_nonsense", kind=kind), "failed", seconds=3)
+
+    assert record.errors[-1].code
+    assert record.errors[-1].retryable is False
+    still_works(hardened)
+
+
+def test_a_result_that_breaks_the_contract_fails_its_job(hardened: Direct) -> None:
+    record = hardened.wait_for(hardened.submit("break_the_contract"), "failed", seconds=3)
+
+    assert "contract" in record.errors[-1].message
+
+
+@pytest.mark.parametrize("kind", ["BaseException", "CancelledError", "Surrogates"])
+def test_a_task_that_is_left_behind_harms_nobody(hardened: Direct, kind: str) -> None:
+    neighbour = hardened.submit("sleep", seconds=0.3)
+    hardened.wait_for(hardened.submit("leave_a_task_behind", kind=kind), "completed", seconds=3)
+
+    assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
+
+
+def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(hardened: Direct) -> None:
+    record = hardened.ends_with(hardened.submit("time_out"), "job_timeout", seconds=3)
+
+    assert [(error.code, error.attempt) for error in record.errors] == [
+        ("job_timeout", 1),
+        ("job_timeout", 2),
+    ]
+    assert "0.5 s" in record.errors[0].message
+    assert all(error.retryable for error in record.errors)
+
+
+def test_what_a_handler_returns_after_its_timeout_does_not_count(hardened: Direct) -> None:
+    hardened.ends_with(hardened.submit("swallow_the_timeout"), "job_timeout", seconds=3)
+
+
+def test_what_a_handler_returns_after_its_cancellation_does_not_count(hardened: Direct) -> None:
+    job_id = hardened.submit("swallow_cancellation")
+    hardened.wait_for(job_id, "running")
+
+    assert hardened.cancel(job_id) is Verdict.CANCELLING
+
+    assert hardened.wait_for(job_id, "cancelled", seconds=1).result is None
+
+
+def test_a_handler_that_ignores_its_end_is_abandoned(hardened: Direct) -> None:
+    """One that was cancelled and one whose time is over, side by side."""
+    cancelled, late = hardened.submit("ignore_cancellation"), hardened.submit("ignore_the_timeout")
+    hardened.wait_for(cancelled, "running")
+    hardened.cancel(cancelled)
+
+    hardened.wait_for(cancelled, "cancelled", seconds=ABANDONED_AFTER + 1)
+    hardened.ends_with(late, "job_timeout", seconds=2)
+
+    assert len(hardened.service.workers[0].says("the handler does not end; it is abandoned")) == 2
+    still_works(hardened)
+
+
+# -- a worker that suffers
+
+
+def test_a_handler_that_blocks_the_loop_is_not_run_twice(jobs: Direct) -> None:
+    jobs.service.start_workers(2, module=MODULE)
+    blocker = jobs.submit("block_the_loop", seconds=LEASE * 2.5)
+    jobs.wait_for(blocker, "running")
+    neighbours = [jobs.submit("echo", message=n) for n in range(10)]
+
+    for neighbour in neighbours:
+        assert jobs.wait_for(neighbour, "completed").attempt == 1
+    record = jobs.wait_for(blocker, "completed")
+
+    assert (record.attempt, record.errors, record.result) == (1, [], "done")
+    lines: list[dict[str, Any]] = [line for worker in jobs.service.workers for line in worker.lines]
+    mine = [line["event"] for line in lines if line.get("job_id") == blocker]
+    assert mine.count("job started") == 1
+    assert "the event loop is blocked" in mine
+
+
+def test_a_job_that_kills_its_process_fails_after_its_attempts(jobs: Direct) -> None:
+    workers = jobs.service.start_workers(3, module=MODULE)
+    neighbours = [jobs.submit("sleep", seconds=2) for _ in range(6)]
+    for neighbour in neighbours:
+        jobs.wait_for(neighbour, "running")
+
+    killer = jobs.submit("kill_the_process")
+
+    record = jobs.ends_with(killer, "worker_lost", seconds=2 * (LEASE + 1))
+    assert [(error.code, error.attempt) for error in record.errors] == [
+        ("worker_lost", 1),
+        ("worker_lost", 2),
+    ]
+    assert [worker.alive for worker in workers].count(True) == 1
+    for neighbour in neighbours:
+        jobs.wait_for(neighbour, "completed", seconds=10)
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+def test_a_task_that_is_left_behind_can_not_end_the_process(jobs: Direct, kind: str) -> None:
+    [worker] = jobs.service.start_workers(1, module=MODULE)
+    neighbour = jobs.submit("sleep", seconds=0.3)
+    jobs.wait_for(jobs.submit("leave_a_task_behind", kind=kind), "completed")
+
+    assert jobs.wait_for(neighbour, "completed", seconds=2).attempt == 1
+    assert worker.alive
+
+
+def test_an_abandoned_thread_does_not_hold_up_the_exit(jobs: Direct) -> None:
+    [worker] = jobs.service.start_workers(1, module=MODULE)
+    jobs.ends_with(jobs.submit("outlive_the_timeout"), "job_timeout", seconds=2)
+
+    start = time.monotonic()
+    worker.send(signal.SIGTERM)
+
+    assert worker.exits(within=1.5) == 0, f"after {seconds_since(start):.1f} s"
+
+
+def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Direct) -> None:
+    [worker] = jobs.service.start_workers(1, module=MODULE, WORKER_GRACE_SECONDS="0.1")
+    job_id = jobs.submit("ignore_cancellation")
+    jobs.wait_for(job_id, "running")
+
+    worker.send(signal.SIGTERM)
+
+    assert worker.exits(within=1.1) == 0
+    record = jobs.job(job_id)
+    assert (record.state, record.attempt, record.errors) == ("pending", 0, [])

@@ -1,0 +1,145 @@
+"""Workers that are moved by hand, so that a test decides who does what and when."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.record import JobState, StoredRecord
+from shared.store import keys
+from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Presence, Retention, Step
+
+RETENTION = Retention(completed=100, failed=200, cancelled=300)
+
+
+@pytest.fixture(params=["fake_redis", "redis"])
+def server(request: pytest.FixtureRequest) -> Redis:
+    """Every test of the store runs on the fake and on the real Redis."""
+    client: Redis = request.getfixturevalue(request.param)
+    return client
+
+
+@pytest.fixture
+def store(server: Redis) -> JobStore:
+    return JobStore(server, RETENTION)
+
+
+Submit = Callable[..., Awaitable[StoredRecord]]
+
+
+@pytest.fixture
+def submit(store: JobStore) -> Submit:
+    """Submit a job by its id; `due` is in milliseconds since the epoch."""
+
+    async def submit(
+        job_id: str, queue: str = "default", *, max_attempts: int = 3, due: int = 0, max_waiting: int = 1000
+    ) -> StoredRecord:
+        fields: dict[str, Any] = {
+            "type": "echo",
+            "params": b'{"message":1}',
+            "max_attempts": max_attempts,
+            "request_id": "r-" + job_id,
+        }
+        message = b"message of " + job_id.encode()
+        return await store.submit(job_id, queue, message, fields, due=due, max_waiting=max_waiting)
+
+    return submit
+
+
+@dataclass
+class HandWorker:
+    """A worker that steps when a test says so."""
+
+    name: str
+    store: JobStore
+    redis: Redis
+    queues: Sequence[str] = ("default",)
+    steps: int = 0
+
+    @property
+    def presence(self) -> Presence:
+        return Presence(self.name, "host", 1, self.queues, slots=10, started_at=1.5)
+
+    async def step(self, *finished: Finished, slots: int = 0, number: int | None = None) -> Step:
+        """One step; a new one unless its number is given."""
+        if number is None:
+            self.steps += 1
+            number = self.steps
+        return await self.store.step(self.name, number, self.queues, finished, slots=slots, lease=60)
+
+    async def claim(self, slots: int = 1) -> list[Claim]:
+        return (await self.step(slots=slots)).claims
+
+    async def claim_one(self) -> Claim:
+        (claim,) = await self.claim()
+        return claim
+
+    async def finish(self, claim: Claim, kind: OutcomeKind, body: bytes = b"", *, delay: int = 0) -> bool:
+        """Whether the outcome counts."""
+        step = await self.step(Finished(claim, Outcome(kind, body, delay)))
+        return step.accepted[0]
+
+    async def lose(self, claim: Claim) -> None:
+        """Let the lease run out."""
+        assert await self.redis.zadd(keys.LEASES + claim.queue, {claim.lease: 1}, xx=True, ch=True)
+
+
+Hire = Callable[..., HandWorker]
+
+
+@pytest.fixture
+def hire(store: JobStore, server: Redis) -> Hire:
+    numbers = count(1)
+
+    def hire(*queues: str) -> HandWorker:
+        return HandWorker(f"worker-{next(numbers)}", store, server, queues or ("default",))
+
+    return hire
+
+
+@pytest.fixture
+def worker(hire: Hire) -> HandWorker:
+    return hire()
+
+
+@pytest.fixture
+def other(hire: Hire) -> HandWorker:
+    return hire()
+
+
+@pytest.fixture
+def due(server: Redis) -> Callable[[str], Awaitable[None]]:
+    """Let the time of a scheduled job come."""
+
+    async def due(job_id: str, queue: str = "default") -> None:
+        assert await server.zadd(keys.QUEUE + queue, {job_id: 1}, xx=True, ch=True)
+
+    return due
+
+
+async def _indexes_agree(redis: Redis) -> None:
+    """Every record is in the index of its state and in no other, and in its queue or among the leases."""
+    records = {}
+    async for key in redis.scan_iter(match=keys.RECORD + "*"):
+        records[key.decode().removeprefix(keys.RECORD)] = await redis.hgetall(key)
+    assert {name.decode() for name in await redis.zrange(keys.INDEX, 0, -1)} == set(records)
+    for state in JobState:
+        indexed = dict(await redis.zrange(keys.INDEX_OF + state, 0, -1, withscores=True))
+        held = {name.encode(): r for name, r in records.items() if r[b"state"].decode() == state}
+        score = b"created_at" if state in (JobState.PENDING, JobState.RUNNING) else b"expires_at"
+        assert indexed == {name: float(record[score]) for name, record in held.items()}
+    for name, record in records.items():
+        queue = record[b"queue"].decode()
+        waits = await redis.zscore(keys.QUEUE + queue, name) is not None
+        lease = f"{record.get(b'claims', b'0').decode()}:{name}"
+        runs = await redis.zscore(keys.LEASES + queue, lease) is not None
+        assert waits == (record[b"state"] == b"pending")
+        assert runs == (record[b"state"] == b"running")
+
+
+@pytest.fixture
+def indexes_agree(server: Redis) -> Callable[[], Awaitable[None]]:
+    return lambda: _indexes_agree(server)

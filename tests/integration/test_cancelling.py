@@ -1,0 +1,148 @@
+"""The store's contract: cancelling, and whatever races with it."""
+
+import random
+import time
+
+import pytest
+
+from shared.errors import JobNotFound
+from shared.record import TERMINAL_STATES, JobState
+from shared.store import keys
+from shared.store.job_store import OutcomeKind, Verdict
+
+ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
+
+
+async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker, find_leaks, indexes_agree):
+    await submit("a")
+    verdict, record = await store.cancel("a")
+    assert (verdict, record.state, record.version) == (Verdict.CANCELLED, JobState.CANCELLED, 2)
+    assert record == await store.get("a")
+    assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
+    assert await worker.claim() == []
+    await indexes_agree()
+    assert await find_leaks(server) == []
+
+
+async def test_a_scheduled_job_is_cancelled_at_once(submit, store, worker, due, server):
+    await submit("a", due=int(time.time() * 1000) + 60_000)
+    assert (await store.cancel("a"))[0] is Verdict.CANCELLED
+    assert await server.zcard(keys.QUEUE + "default") == 0
+
+
+async def test_a_running_job_is_asked_to_stop(submit, store, server, worker):
+    await submit("a")
+    claim = await worker.claim_one()
+    async with server.pubsub(ignore_subscribe_messages=True) as subscription:
+        await subscription.subscribe(keys.CANCEL)
+        await subscription.get_message(timeout=1)
+        verdict, record = await store.cancel("a")
+        assert (await subscription.get_message(timeout=1))["data"] == b"a"
+    assert (verdict, record.state, record.version) == (Verdict.CANCELLING, JobState.RUNNING, 3)
+    assert record.parse().cancel_requested
+    assert await worker.finish(claim, OutcomeKind.CANCELLED)
+    assert (await store.get("a")).state is JobState.CANCELLED
+
+
+async def test_asking_a_running_job_again_changes_nothing(submit, store, worker):
+    await submit("a")
+    await worker.claim_one()
+    first = await store.cancel("a")
+    assert await store.cancel("a") == first
+
+
+async def test_cancelling_a_cancelled_job_changes_nothing(submit, store):
+    await submit("a")
+    first = await store.cancel("a")
+    assert await store.cancel("a") == first
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.COMPLETED, OutcomeKind.FAILED])
+async def test_a_finished_job_stays_as_it_is(kind, submit, store, worker):
+    await submit("a")
+    await worker.finish(await worker.claim_one(), kind, ERROR)
+    before = await store.get("a")
+    assert await store.cancel("a") == (Verdict.FINISHED, before)
+    assert await store.get("a") == before
+
+
+async def test_a_missing_job_cannot_be_cancelled(store, server):
+    with pytest.raises(JobNotFound):
+        await store.cancel("nobody")
+    assert [key async for key in server.scan_iter()] == []
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
+async def test_a_job_that_is_put_back_after_a_cancel_is_cancelled(
+    kind, submit, store, worker, server, find_leaks, indexes_agree
+):
+    await submit("a")
+    claim = await worker.claim_one()
+    await store.cancel("a")
+    assert await worker.finish(claim, kind, ERROR, delay=1)
+    assert (await store.get("a")).state is JobState.CANCELLED
+    await indexes_agree()
+    await worker.step(slots=1)
+    assert await find_leaks(server) == []
+
+
+async def test_a_job_that_completes_in_spite_of_a_cancel_is_completed(submit, store, worker):
+    await submit("a")
+    claim = await worker.claim_one()
+    await store.cancel("a")
+    assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+    assert (await store.get("a")).state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_in_any_order_of_events_a_job_ends_once(
+    seed, submit, store, hire, server, find_leaks, indexes_agree
+):
+    """Two workers claim, finish, repeat, lose leases and are overtaken by cancels, at random."""
+    dice = random.Random(seed)
+    workers = [hire(), hire()]
+    held = {worker.name: [] for worker in workers}
+    names = [f"job-{n}" for n in range(12)]
+    ended, versions, accepted = {}, {}, dict.fromkeys(names, 0)
+    for name in names:
+        await submit(name, max_attempts=dice.randint(1, 4))
+
+    async def claim(worker):
+        held[worker.name] += await worker.claim(slots=dice.randint(1, 3))
+
+    async def finish(worker):
+        if held[worker.name]:
+            claim = dice.choice(held[worker.name])  # it stays: a later finish is late, or a repeat
+            kind = dice.choice(list(OutcomeKind))
+            before = (await store.get(claim.job_id)).done
+            counts = await worker.finish(claim, kind, ERROR)
+            accepted[claim.job_id] += counts and not before and kind is OutcomeKind.COMPLETED
+
+    async def lose(_):
+        for lease in await server.zrange(keys.LEASES + "default", 0, 0):
+            await server.zadd(keys.LEASES + "default", {lease: 1})
+
+    async def cancel(_):
+        await store.cancel(dice.choice(names))
+
+    async def look():
+        for name in names:
+            record = await store.get(name)
+            assert record.version >= versions.get(name, 1)
+            versions[name] = record.version
+            assert ended.setdefault(name, record) == record if record.done else name not in ended
+
+    for _ in range(60):
+        await dice.choices([claim, finish, lose, cancel], [4, 6, 2, 1])[0](dice.choice(workers))
+        await look()
+    await indexes_agree()
+    while len(ended) < len(names):
+        for claim_left in await workers[0].claim(slots=5):
+            await workers[0].finish(claim_left, OutcomeKind.COMPLETED, b"1")
+        await lose(None)
+        await look()
+    assert {record.state for record in ended.values()} <= TERMINAL_STATES
+    assert max(accepted.values()) <= 1
+    await workers[0].step(slots=1)
+    await indexes_agree()
+    assert await find_leaks(server) == []

@@ -1,0 +1,194 @@
+"""The store's contract: how an attempt ends, once, and only by the one who holds the lease."""
+
+import time
+
+import orjson
+import pytest
+
+from shared.record import JobState
+from shared.store import keys
+from shared.store.job_store import Finished, Outcome, OutcomeKind
+
+ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
+ENDS = [
+    (OutcomeKind.COMPLETED, b'{"x":1}', JobState.COMPLETED, 100),
+    (OutcomeKind.FAILED, ERROR, JobState.FAILED, 200),
+    (OutcomeKind.CANCELLED, b"", JobState.CANCELLED, 300),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "state", "kept"), ENDS)
+async def test_a_finished_job_is_kept_for_its_time(
+    kind, body, state, kept, submit, worker, store, server, find_leaks, indexes_agree
+):
+    await submit("a")
+    assert await worker.finish(await worker.claim_one(), kind, body)
+    record = await store.get("a")
+    assert (record.state, record.done, record.version) == (state, True, 3)
+    assert 0 <= kept - await server.ttl(keys.RECORD + "a") <= 2
+    finished, expires = int(record.fields[b"finished_at"]), int(record.fields[b"expires_at"])
+    assert expires - finished == kept * 1000
+    await indexes_agree()
+    await worker.step(slots=1)
+    assert await find_leaks(server) == []
+
+
+async def test_a_result_and_the_last_progress_are_kept(submit, worker, store):
+    await submit("a")
+    outcome = Outcome(OutcomeKind.COMPLETED, b'{"x":1}')
+    await worker.step(Finished(await worker.claim_one(), outcome, b'{"fraction":1.0,"message":"all"}'))
+    fields = (await store.get("a")).fields
+    assert fields[b"result"] == b'{"x":1}'
+    assert orjson.loads(fields[b"progress"]) == {"fraction": 1.0, "message": "all"}
+
+
+async def test_a_failure_is_written_with_its_time(submit, worker, store):
+    await submit("a")
+    await worker.finish(await worker.claim_one(), OutcomeKind.FAILED, ERROR)
+    (error,) = (await store.get("a")).parse().errors
+    assert (error.code, error.message, error.hint, error.retryable, error.attempt) == ("e", "m", "h", True, 1)
+    assert abs(error.at.timestamp() - time.time()) < 10
+
+
+async def test_a_retry_waits_for_its_backoff(submit, worker, store, due, indexes_agree):
+    await submit("a")
+    assert await worker.finish(await worker.claim_one(), OutcomeKind.RETRY, ERROR, delay=60_000)
+    record = (await store.get("a")).parse()
+    assert (record.state, record.attempt, record.version, len(record.errors)) == ("pending", 1, 3, 1)
+    assert record.started_at is None
+    assert 55 < record.run_at.timestamp() - time.time() <= 61
+    step = await worker.step(slots=1)
+    assert step.claims == []
+    assert 55 < step.wait <= 60
+    await indexes_agree()
+    await due("a")
+    claim = await worker.claim_one()
+    assert (claim.attempt, claim.token) == (2, 2)
+    await worker.finish(claim, OutcomeKind.FAILED, ERROR)
+    assert len((await store.get("a")).parse().errors) == 2
+
+
+async def test_a_released_attempt_is_not_charged(submit, worker, store, server, indexes_agree):
+    await submit("a")
+    assert await worker.finish(await worker.claim_one(), OutcomeKind.RELEASED)
+    record = (await store.get("a")).parse()
+    assert (record.state, record.attempt, record.errors, record.version) == ("pending", 0, [], 3)
+    assert await server.llen(keys.WAKE + "default") == 1
+    await indexes_agree()
+    claim = await worker.claim_one()
+    assert (claim.attempt, claim.token) == (1, 2)
+
+
+async def test_a_released_job_can_wait_a_while(submit, worker):
+    await submit("a")
+    await worker.finish(await worker.claim_one(), OutcomeKind.RELEASED, delay=60_000)
+    assert await worker.claim() == []
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+async def test_a_late_outcome_changes_nothing(kind, submit, worker, other, store, indexes_agree):
+    await submit("a")
+    late = await worker.claim_one()
+    await worker.lose(late)
+    current = (await other.step(slots=1)).claims[0]
+    assert current.lease == "2:a"
+    before = await store.get("a")
+    assert not await worker.finish(late, kind, ERROR)
+    assert await store.get("a") == before
+    await indexes_agree()
+    assert await other.finish(current, OutcomeKind.COMPLETED, b"1")
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+async def test_an_outcome_for_a_job_that_is_gone_leaves_no_trace(kind, submit, worker, server):
+    await submit("a")
+    claim = await worker.claim_one()
+    await server.flushall()
+    assert not await worker.finish(claim, kind, ERROR)
+    assert [key async for key in server.scan_iter(match="*:a")] == []
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+async def test_an_outcome_for_a_record_that_is_gone_leaves_no_record(kind, submit, worker, server):
+    await submit("a")
+    claim = await worker.claim_one()
+    await server.delete(keys.RECORD + "a")
+    assert not await worker.finish(claim, kind, ERROR)
+    assert not await server.exists(keys.RECORD + "a")
+    assert await server.zcard(keys.LEASES + "default") == 0
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+async def test_a_repeated_outcome_counts_once_and_is_accepted_again(kind, submit, worker, store):
+    await submit("a")
+    done = Finished(await worker.claim_one(), Outcome(kind, ERROR, 60_000))
+    assert (await worker.step(done, number=7)).accepted == [True]
+    before = await store.get("a")
+    assert (await worker.step(done, number=7)).accepted == [True]
+    assert await store.get("a") == before
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
+async def test_a_repeat_is_also_accepted_if_the_job_was_to_be_cancelled(kind, submit, worker, store):
+    await submit("a")
+    done = Finished(await worker.claim_one(), Outcome(kind, ERROR, 60_000))
+    await store.cancel("a")
+    assert (await worker.step(done, number=7)).accepted == [True]
+    before = await store.get("a")
+    assert before.state is JobState.CANCELLED
+    assert (await worker.step(done, number=7)).accepted == [True]
+    assert await store.get("a") == before
+
+
+async def test_a_different_late_outcome_is_refused(submit, worker, store):
+    await submit("a")
+    claim = await worker.claim_one()
+    await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+    assert not await worker.finish(claim, OutcomeKind.FAILED, ERROR)
+    assert (await store.get("a")).state is JobState.COMPLETED
+
+
+async def test_a_repeated_release_does_not_steal_the_next_lease(submit, worker, other, store, server):
+    await submit("a")
+    first = await worker.claim_one()
+    await worker.finish(first, OutcomeKind.RELEASED)
+    second = await other.claim_one()
+    assert first.attempt == second.attempt
+    before = await store.get("a")
+    assert not await worker.finish(first, OutcomeKind.RELEASED)
+    assert await store.get("a") == before
+    assert await server.zscore(keys.LEASES + "default", second.lease)
+    assert await other.finish(second, OutcomeKind.COMPLETED, b"1")
+
+
+async def test_a_step_finishes_a_batch_and_claims_the_next(submit, worker, store, indexes_agree):
+    for n in range(6):
+        await submit(f"job-{n}", due=n + 1)
+    claims = await worker.claim(slots=4)
+    kinds = [OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.CANCELLED, OutcomeKind.RETRY]
+    batch = [Finished(c, Outcome(k, ERROR, 60_000)) for c, k in zip(claims, kinds, strict=True)]
+    step = await worker.step(*batch, slots=5)
+    assert step.accepted == [True] * 4
+    assert [claim.job_id for claim in step.claims] == ["job-4", "job-5"]
+    states = {state.value: count for state, count in (await store.state_counts()).items()}
+    assert states == {"pending": 1, "running": 2, "completed": 1, "failed": 1, "cancelled": 1}
+    await indexes_agree()
+
+
+async def test_indexes_forget_retired_jobs(submit, worker, store, server):
+    for name in ("old", "young"):
+        await submit(name)
+        await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
+    await server.zadd(keys.INDEX_OF + "completed", {"old": 1}, xx=True)
+    await store.beat(worker.presence, [], running=0, lease=60)
+    assert await server.zrange(keys.INDEX_OF + "completed", 0, -1) == [b"young"]
+    assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]
+
+
+async def test_a_finishing_step_trims_the_indexes_too(submit, worker, server):
+    for name in ("old", "young"):
+        await submit(name)
+        claim = await worker.claim_one()
+        await server.zadd(keys.INDEX_OF + "completed", {"old": 1}, xx=True)
+        await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+    assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]

@@ -1,0 +1,187 @@
+"""The store's contract: leases that run out, workers that live or leave, progress under the fence."""
+
+import orjson
+import pytest
+
+from shared.record import JobState
+from shared.store import keys
+from shared.store.job_store import OutcomeKind
+
+HALF = b'{"fraction":0.5,"message":"half"}'
+
+
+async def test_a_lost_worker_costs_the_attempt_and_leaves_an_error(
+    submit, worker, other, store, indexes_agree
+):
+    await submit("a")
+    await worker.lose(await worker.claim_one())
+    step = await other.step(slots=0)
+    assert (step.recovered, step.claims) == (["a"], [])
+    record = (await store.get("a")).parse()
+    assert (record.state, record.attempt, record.version) == (JobState.PENDING, 1, 3)
+    (error,) = record.errors
+    assert (error.code, error.retryable, error.attempt) == ("worker_lost", True, 1)
+    assert worker.name in error.message
+    await indexes_agree()
+    claim = await other.claim_one()
+    assert (claim.attempt, claim.token) == (2, 2)
+
+
+async def test_the_recovering_step_may_claim_the_job_itself(submit, worker, other):
+    await submit("a")
+    await worker.lose(await worker.claim_one())
+    step = await other.step(slots=1)
+    assert [claim.lease for claim in step.claims] == ["2:a"]
+
+
+async def test_the_last_lost_attempt_fails_the_job(
+    submit, worker, other, store, server, find_leaks, indexes_agree
+):
+    await submit("a", max_attempts=2)
+    for _ in range(2):
+        await worker.lose(await worker.claim_one())
+        await other.step()
+    record = (await store.get("a")).parse()
+    assert record.state is JobState.FAILED
+    assert [(error.code, error.attempt) for error in record.errors] == [
+        ("worker_lost", 1),
+        ("worker_lost", 2),
+    ]
+    await indexes_agree()
+    await other.step(slots=1)
+    assert await find_leaks(server) == []
+
+
+async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(
+    submit, worker, other, store, server, find_leaks
+):
+    await submit("a")
+    claim = await worker.claim_one()
+    await store.cancel("a")
+    await worker.lose(claim)
+    await other.step(slots=1)
+    assert (await store.get("a")).state is JobState.CANCELLED
+    assert await find_leaks(server) == []
+
+
+async def test_many_leases_that_ran_out_together_all_return(submit, worker, other, server, indexes_agree):
+    for n in range(150):
+        await submit(f"job-{n}")
+    claims = await worker.claim(slots=150)
+    await server.zadd(keys.LEASES + "default", {claim.lease: 1 for claim in claims})
+    recovered = (await other.step()).recovered + (await other.step()).recovered
+    assert sorted(recovered) == sorted(claim.job_id for claim in claims)
+    await indexes_agree()
+
+
+async def test_a_beat_renews_leases(submit, worker, store, server):
+    await submit("a")
+    claim = await worker.claim_one()
+    await server.zadd(keys.LEASES + "default", {claim.lease: 1})
+    assert await store.beat(worker.presence, [claim], running=1, lease=60) == (set(), set())
+    assert (await worker.step()).recovered == []
+    assert (await store.get("a")).version == 2
+
+
+async def test_a_beat_brings_no_lease_back(submit, worker, other, store, server):
+    await submit("a")
+    await submit("b")
+    lost, held = await worker.claim(slots=2)
+    await worker.lose(lost)
+    await other.step()
+    assert await store.beat(worker.presence, [lost, held], running=2, lease=60) == ({lost.lease}, set())
+    assert await server.zscore(keys.LEASES + "default", lost.lease) is None
+
+
+async def test_a_beat_tells_which_jobs_to_stop(submit, worker, store):
+    await submit("a")
+    await submit("b")
+    first, second = await worker.claim(slots=2)
+    await store.cancel(second.job_id)
+    assert await store.beat(worker.presence, [first, second], running=2, lease=60) == (set(), {second.lease})
+
+
+async def test_a_beat_shows_the_worker(worker, store, server, find_leaks):
+    await store.beat(worker.presence, [], running=3, lease=60)
+    (shown,) = await store.workers()
+    expected = {
+        "worker_id": worker.name, "host": "host", "pid": "1", "queues": "default", "slots": "10",
+        "running": "3", "started_at": "1.5",
+    }  # fmt: skip
+    assert shown == expected
+    assert 50 < await server.ttl(keys.WORKER + worker.name) <= 60
+    assert 50 < await server.ttl(keys.WORKERS) <= 60
+    assert await find_leaks(server) == []
+
+
+async def test_a_beat_forgets_workers_that_are_silent(worker, other, store, server):
+    await store.beat(worker.presence, [], running=0, lease=60)
+    await server.zadd(keys.WORKERS, {worker.name: 1})
+    await server.delete(keys.WORKER + worker.name)
+    await store.beat(other.presence, [], running=0, lease=60)
+    assert await server.zrange(keys.WORKERS, 0, -1) == [other.name.encode()]
+
+
+async def test_a_short_beat_does_not_hide_a_worker_with_a_longer_one(worker, other, store, server):
+    await store.beat(worker.presence, [], running=0, lease=600)
+    await store.beat(other.presence, [], running=0, lease=6)
+    assert await server.ttl(keys.WORKERS) > 500
+
+
+async def test_a_worker_that_has_claimed_but_not_beaten_is_not_shown(submit, worker, store, server):
+    await submit("a")
+    await worker.claim_one()
+    assert await store.workers() == []
+    assert await server.ttl(keys.WORKER + worker.name) > 0
+
+
+async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(submit, worker, store, server):
+    await store.beat(worker.presence, [], running=0, lease=60)
+    await submit("a")
+    await server.delete(keys.WAKE + "default")
+    await store.leave(worker.presence)
+    assert await store.workers() == []
+    assert not await server.exists(keys.WORKER + worker.name, keys.WORKERS)
+    assert await server.llen(keys.WAKE + "default") == 1
+
+
+async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, store, server):
+    await store.leave(worker.presence)
+    assert [key async for key in server.scan_iter()] == []
+
+
+async def test_progress_is_written_under_the_lease(submit, worker, store):
+    await submit("a")
+    claim = await worker.claim_one()
+    assert await store.report([(claim, HALF)]) == set()
+    record = await store.get("a")
+    assert orjson.loads(record.fields[b"progress"]) == {"fraction": 0.5, "message": "half"}
+    assert record.version == 3
+
+
+async def test_progress_after_the_lease_is_discarded(submit, worker, other, store):
+    await submit("a")
+    late = await worker.claim_one()
+    await worker.lose(late)
+    await other.step(slots=1)
+    before = await store.get("a")
+    assert await store.report([(late, HALF)]) == set()
+    assert await store.get("a") == before
+
+
+async def test_a_report_tells_which_jobs_to_stop(submit, worker, store):
+    await submit("a")
+    await submit("b")
+    claims = await worker.claim(slots=2)
+    await store.cancel("b")
+    assert await store.report([(claim, HALF) for claim in claims]) == {"b"}
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
+async def test_progress_ends_with_its_attempt(kind, submit, worker, store):
+    await submit("a")
+    claim = await worker.claim_one()
+    await store.report([(claim, HALF)])
+    error = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
+    await worker.finish(claim, kind, error)
+    assert (await store.get("a")).parse().progress is None

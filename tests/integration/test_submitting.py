@@ -1,0 +1,116 @@
+"""The store's contract: a job is accepted whole or not at all."""
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.errors import JobNotFound, QueueFull
+from shared.record import JobState
+from shared.store import keys
+from shared.store.client import Coalescer
+from shared.store.job_store import JobStore, OutcomeKind, QueueCounts, Retention
+from shared.store.scripts import SUBMIT
+
+
+async def test_a_submitted_job_is_pending_and_whole(submit, store, server, indexes_agree):
+    record = await submit("a")
+    assert record.state is JobState.PENDING
+    stored = await store.get("a")
+    assert stored == record
+    assert stored.version == 1
+    assert await server.get(keys.MESSAGE + "a") == b"message of a"
+    assert await server.zscore(keys.QUEUE + "default", "a") == int(stored.fields[b"created_at"])
+    assert await server.ttl(keys.RECORD + "a") == -1
+    await indexes_agree()
+
+
+async def test_a_repeated_submit_changes_nothing(submit, store, server, worker):
+    first = await submit("a")
+    assert await submit("a") == first
+    assert await store.queue_counts("default") == QueueCounts(waiting=1, running=0)
+    claim = await worker.claim_one()
+    await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+    await submit("a")
+    assert (await store.get("a")).state is JobState.COMPLETED
+    assert await worker.claim() == []
+    assert not await server.exists(keys.MESSAGE + "a")
+
+
+async def test_a_full_queue_refuses_and_keeps_no_trace(submit, server):
+    await submit("a", max_waiting=1)
+    with pytest.raises(QueueFull, match="1 jobs wait in the queue 'default'"):
+        await submit("b", max_waiting=1)
+    assert not [key async for key in server.scan_iter() if key.endswith(b"b")]
+    assert await server.zrange(keys.INDEX, 0, -1) == [b"a"]
+
+
+async def test_a_full_queue_still_answers_the_repeat_of_a_job_that_it_took(submit):
+    first = await submit("a", max_waiting=1)
+    assert await submit("a", max_waiting=1) == first
+
+
+async def test_one_full_queue_leaves_the_others_open(submit):
+    await submit("a", "narrow", max_waiting=1)
+    record = await submit("b", "wide", max_waiting=1)
+    assert record.state is JobState.PENDING
+
+
+async def test_a_missing_job_is_not_found(store):
+    with pytest.raises(JobNotFound, match="'nobody'"):
+        await store.get("nobody")
+
+
+async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, store, server, worker):
+    for name in "abc":
+        await submit(name)
+    assert await server.lrange(keys.WAKE + "default", 0, -1) == [b"1"]
+    assert await store.wait_for_token(["other", "default"], 0.01) == "default"
+    assert await store.wait_for_token(["other", "default"], 0.01) is None
+
+
+async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
+    for name in "abc":
+        await submit(name)
+    await worker.claim(slots=2)
+    assert await server.llen(keys.WAKE + "default") == 1
+    await worker.claim(slots=2)
+    assert await server.exists(keys.WAKE + "default") == 0
+
+
+async def test_a_token_can_be_returned(store, server):
+    await store.return_token("default")
+    assert await store.wait_for_token(["default"], 0.01) == "default"
+
+
+async def test_a_forgetful_redis_gets_its_scripts_again(submit, store, server, worker):
+    await submit("a")
+    await server.script_flush()
+    claim = await worker.claim_one()
+    await server.script_flush()
+    assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+    await server.script_flush()
+    await store.beat(worker.presence, [], running=0, lease=60)
+    assert (await store.get("a")).done
+
+
+async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(server: Redis):
+    store = JobStore(Coalescer(server), Retention())
+    await store.ping()
+    await server.script_flush()
+    fields = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
+    await store.submit("a", "default", b"m", fields, max_waiting=10)
+    assert (await store.get("a")).state is JobState.PENDING
+    assert len(SUBMIT.sha) == 40
+
+
+async def test_a_change_is_announced_with_its_version(submit, server, worker, store):
+    async with server.pubsub(ignore_subscribe_messages=True) as subscription:
+        await subscription.subscribe(keys.CHANGES + "a")
+        await subscription.get_message(timeout=1)
+        await submit("a")
+        claim = await worker.claim_one()
+        await store.report([(claim, b'{"fraction":0.5,"message":""}')])
+        await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+        versions = []
+        while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):
+            versions.append(message["data"])
+    assert versions == [b"1", b"2", b"3", b"4"]

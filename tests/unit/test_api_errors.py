@@ -1,0 +1,250 @@
+"""Every error has one form, its own status, and tells nothing that it should not."""
+
+import orjson
+import pytest
+
+from api import errors, main
+from api.settings import ApiSettings
+from shared.errors import ErrorEnvelope, JobFailure, JobServerError
+from shared.queue import JobQueue
+
+ECHO = {"type": "echo", "params": {"message": "hi"}}
+JSON = {"Content-Type": "application/json"}
+
+
+def refused(answer, status: int, code: str) -> dict:
+    """The envelope of an answer that is this error."""
+    envelope = answer.json()
+    assert (answer.status_code, envelope["code"]) == (status, code)
+    assert list(envelope) == list(ErrorEnvelope.model_fields)
+    ErrorEnvelope.model_validate(envelope)
+    assert envelope["message"]
+    assert envelope["hint"]
+    assert envelope["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["content-type"] == "application/json"
+    return envelope
+
+
+def subclasses(kind: type) -> set[type]:
+    return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
+
+
+def test_every_error_that_a_request_may_meet_has_a_status():
+    modules = ("shared.", "api.")
+    known = {kind for kind in subclasses(JobServerError) if kind.__module__.startswith(modules)}
+    assert known - subclasses(JobFailure) == set(errors.STATUS)
+
+
+def test_codes_are_unique_and_retryable_errors_say_when():
+    assert len({kind.code for kind in errors.STATUS}) == len(errors.STATUS)
+    assert {kind for kind in errors.STATUS if kind.retryable} == set(errors.RETRY_AFTER)
+
+
+async def post(client, body: bytes, **headers: str):
+    return await client.post("/jobs", content=body, headers=JSON | headers)
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/v1", "/v1/nothing", "/jobs/", "/v2/jobs", "/%00", "/%ff", "/jobs/a/b"]
+)
+async def test_an_unknown_path_is_not_found(client, path):
+    refused(await client.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize("job_id", ["nobody", "%00", "%ED%A0%80", "ü", "x" * 2000, "a:b", "*", "{}"])
+async def test_an_unknown_job_is_not_found(client, job_id):
+    refused(await client.get(f"/jobs/{job_id}"), 404, "job_not_found")
+    refused(await client.delete(f"/v1/jobs/{job_id}"), 404, "job_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs/x", "DELETE, GET"), ("POST", "/v1/jobs/x", "DELETE, GET"), ("DELETE", "/jobs", "POST"),
+        ("GET", "/v1/jobs", "POST"), ("POST", "/healthz", "GET"), ("PATCH", "/v1/server/info", "GET"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_method_is_told_the_right_ones(client, method, path, allowed):
+    answer = await client.request(method, path)
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/v1/jobs"])
+async def test_a_large_body_is_refused_by_its_length(path, serve, fake_redis):
+    client = await serve(fake_redis, api_max_body_bytes=1024)
+    answer = await client.post(path, content=b"x" * 1025, headers=JSON)
+    refused(answer, 413, "payload_too_large")
+
+
+async def test_a_large_body_is_a_request_like_any_other_in_the_log(serve, fake_redis, log_tape):
+    client = await serve(fake_redis, api_max_body_bytes=1024)
+    await post(client, b"x" * 1025)
+    assert [line["status"] for line in log_tape.lines("request")] == [413]
+    assert log_tape.lines("request failed") == []
+
+
+async def test_a_large_body_is_refused_while_it_comes(serve, fake_redis):
+    client = await serve(fake_redis, api_max_body_bytes=1024)
+    sent = 0
+
+    async def pieces():
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b" " * 100
+
+    answer = await client.post("/jobs", content=pieces(), headers=JSON)
+    refused(answer, 413, "payload_too_large")
+
+
+async def test_a_body_of_just_the_size_is_taken(serve, fake_redis):
+    client = await serve(fake_redis, api_max_body_bytes=1024)
+    body = orjson.dumps(ECHO)
+    assert (await post(client, body + b" " * (1024 - len(body)))).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "application/json; charset=latin-1",
+    ],
+)
+async def test_a_body_that_is_not_declared_as_json_is_refused(client, content_type):
+    answer = await client.post("/jobs", content=orjson.dumps(ECHO), headers={"Content-Type": content_type})
+    refused(answer, 415, "unsupported_media_type")
+
+
+MALFORMED = [
+    b"", b"  ", b"{", b"NaN", b'{"type":"echo","params":{"message":NaN}}', b"\xff", b'"\\ud800"',
+    b'{"type":"echo","params":{"message":Infinity}}', b'{"type":"echo","params":{"message":"\\ud800"}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MALFORMED)
+async def test_what_is_no_json_is_malformed(client, body):
+    refused(await post(client, body), 400, "malformed_json")
+
+
+def echo(message: bytes) -> bytes:
+    return b'{"type":"echo","params":{"message":' + message + b"}}"
+
+
+INVALID = [
+    (b"[]", None), (b"5", None), (b"null", None), (b'"x"', None), (b"{}", "type"),
+    (b'{"type":"echo"}', "params"),
+    (b'{"type":"echo","params":5}', "params"),
+    (b'{"type":"echo","params":{}}', "params.message"),
+    (b'{"type":"echo","params":{"message":1,"more":2}}', "params.more"),
+    (b'{"type":"echo","params":{"message":1},"more":2}', "more"),
+    (b'{"type":"echo","type":"echo","params":{"message":1}}', "type"),
+    (b'{"type":"sleep","params":{"seconds":3601}}', "params.seconds"),
+    (b'{"type":"sleep","params":{"seconds":"long"}}', "params.seconds"),
+    (echo(b'"\\u0000"'), None),
+    (echo(b"9223372036854775808"), None),
+    (echo(b"-9223372036854775809"), None),
+    (echo(b"1e300"), None),
+    (echo(b"[" * 33 + b"]" * 33), None),
+    (echo(b"[" * 990 + b"]" * 990), None),
+    (echo(b"[" + b"1," * 10_000 + b"1]"), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "path"), INVALID, ids=lambda value: str(value)[:40])
+async def test_what_fits_no_job_type_is_invalid(client, body, path):
+    details = refused(await post(client, body), 422, "invalid_request")["details"]
+    assert details
+    assert all(detail["message"] and detail["kind"] for detail in details)
+    if path is not None:
+        assert [detail["path"] for detail in details] == [path]
+
+
+@pytest.mark.parametrize("name", ["ehco", "", "Echo", "x" * 1000, "a\nb", "{0}"])
+async def test_an_unknown_job_type_is_told_those_there_are(client, name):
+    answer = await client.post("/jobs", json={"type": name, "params": {}})
+    assert "echo, flaky, sleep, word_count" in refused(answer, 422, "unknown_job_type")["hint"]
+
+
+@pytest.mark.parametrize("name", [5, None, True, [], {}, ["echo"], {"echo": 1}])
+async def test_a_type_that_is_no_text_is_refused(client, name):
+    answer = await client.post("/jobs", json={"type": name, "params": {}})
+    assert answer.status_code == 422
+
+
+@pytest.fixture
+def _broken(monkeypatch):
+    async def fail(*_):
+        raise RuntimeError("the password is s3cret")
+
+    monkeypatch.setattr(JobQueue, "get", fail)
+
+
+@pytest.mark.usefixtures("_broken")
+async def test_a_fault_of_the_server_leaks_nothing_and_is_found_in_the_log(client, log_tape):
+    answer = await client.get("/jobs/x")
+    envelope = refused(answer, 500, "internal_error")
+    assert "s3cret" not in answer.text
+    assert "RuntimeError" not in answer.text
+    lines = [line for line in log_tape.lines() if line.get("request_id") == envelope["request_id"]]
+    assert any("the password is s3cret" in line.get("exception", "") for line in lines)
+    assert [line["status"] for line in lines if line["event"] == "request"] == [500]
+
+
+@pytest.mark.parametrize("sent", ["abc", "a" * 128, "A-1._~+/=", "5f1c0e9a4b7d4e3f8a6b2c1d0e9f8a7b"])
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/jobs/x"])
+async def test_a_sane_request_id_is_kept(client, sent, path, log_tape):
+    answer = await client.get(path, headers={"X-Request-ID": sent})
+    assert answer.headers.get_list("x-request-id") == [sent]
+    assert [line["request_id"] for line in log_tape.lines("request")] == [sent]
+
+
+@pytest.mark.parametrize("sent", ["", "a" * 129, "a b", "a\tb", 'a"b', "ü".encode(), b"\xff", "<b>"])
+async def test_another_request_id_is_replaced(client, sent):
+    first, second = [await client.get("/jobs/x", headers={"X-Request-ID": sent}) for _ in range(2)]
+    made = first.headers["x-request-id"]
+    assert made != second.headers["x-request-id"]
+    assert len(made) == 32
+    assert first.json()["request_id"] == made
+
+
+async def test_a_request_is_one_log_line(client, log_tape):
+    await client.get("/healthz", headers={"X-Forwarded-For": "198.51.100.1"})
+    (line,) = log_tape.lines("request")
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/healthz", 200)
+    assert line["client"] == "203.0.113.9"
+    assert 0 <= line["duration"] < 5
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "client"),
+    [
+        ("127.0.0.1", "127.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "203.0.113.9", "198.51.100.1", "203.0.113.9"),
+        ("203.0.113.0/24", "203.0.113.9", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1,203.0.113.9", "127.0.0.1", "192.0.2.66, 198.51.100.1, 203.0.113.9", "198.51.100.1"),
+        ("*", "203.0.113.9", "198.51.100.1", "198.51.100.1"),
+        ("", "127.0.0.1", "198.51.100.1", "127.0.0.1"),
+    ],
+)
+async def test_forwarded_addresses_count_from_trusted_proxies_only(
+    trusted, peer, forwarded, client, serve, fake_redis, log_tape
+):
+    asking = await serve(fake_redis, peer=peer, api_trusted_proxies=trusted)
+    await asking.get("/healthz", headers={"X-Forwarded-For": forwarded})
+    assert [line["client"] for line in log_tape.lines("request")] == [client]
+
+
+async def test_a_given_client_of_redis_is_not_closed(serve, fake_redis):
+    app = main.create_app(ApiSettings(), redis=fake_redis)
+    async with app.router.lifespan_context(app):
+        pass
+    assert await fake_redis.ping()
+
+
+def test_the_module_has_an_app_and_nothing_else_by_that_way():
+    with pytest.raises(AttributeError, match="has no attribute 'application'"):
+        _ = main.application

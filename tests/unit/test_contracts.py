@@ -1,0 +1,80 @@
+"""Job types are found by their files, and no two share a name."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.contract import Contract, Params
+from shared.contracts import by_name, load_contracts
+from shared.contracts.echo import ECHO
+from shared.contracts.flaky import FLAKY
+from shared.contracts.sleep import SLEEP
+from shared.contracts.word_count import WORD_COUNT
+
+
+def test_the_four_job_types_are_found_by_their_files():
+    assert dict(load_contracts()) == {
+        "echo": ECHO,
+        "flaky": FLAKY,
+        "sleep": SLEEP,
+        "word_count": WORD_COUNT,
+    }
+
+
+def test_the_contracts_come_in_the_order_of_their_names():
+    assert list(by_name([SLEEP, ECHO])) == ["echo", "sleep"]
+
+
+def test_the_contracts_can_not_be_changed():
+    with pytest.raises(TypeError):
+        load_contracts()["other"] = ECHO  # type: ignore[index]
+
+
+def test_two_contracts_with_one_name_are_refused_by_that_name():
+    with pytest.raises(ValueError, match="Two contracts .* are named 'echo'"):
+        by_name([ECHO, SLEEP, replace(FLAKY, name="echo")])
+
+
+def test_one_contract_seen_twice_is_one_contract():
+    assert dict(by_name([ECHO, ECHO])) == {"echo": ECHO}
+
+
+@pytest.mark.parametrize("contract", load_contracts().values(), ids=load_contracts().keys())
+def test_each_example_fits_the_params_of_its_own_type(contract: Contract):
+    params = contract.params.model_validate(contract.example)
+    assert params.model_dump(include=set(contract.example)) == contract.example
+
+
+@pytest.mark.parametrize("contract", load_contracts().values(), ids=load_contracts().keys())
+def test_no_type_takes_a_field_that_it_does_not_know(contract: Contract):
+    with pytest.raises(ValueError, match="extra_forbidden"):
+        contract.params.model_validate({**contract.example, "unknown": 1})
+
+
+def test_params_do_not_change():
+    class Sized(Params):
+        size: int
+
+    params = Sized(size=1)
+    with pytest.raises(ValueError, match="frozen"):
+        params.size = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("contract", "params"),
+    [
+        (SLEEP, {"seconds": -1}),
+        (SLEEP, {"seconds": 3601}),
+        (SLEEP, {"seconds": float("nan")}),
+        (SLEEP, {}),
+        (WORD_COUNT, {"text": "a", "top": 0}),
+        (WORD_COUNT, {"text": "a", "top": 101}),
+        (WORD_COUNT, {"text": 1}),
+        (FLAKY, {"failures": -1}),
+        (FLAKY, {"failures": 101}),
+        (ECHO, {}),
+    ],
+)
+def test_params_outside_their_bounds_are_refused(contract: Contract, params: dict):
+    with pytest.raises(ValueError, match="validation error"):
+        contract.params.model_validate(params)

@@ -1,0 +1,78 @@
+"""Handlers are found by their files, one for each job type that a worker serves."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from shared.contract import Contract
+from shared.contracts import load_contracts
+from shared.contracts.echo import ECHO, EchoParams
+from shared.contracts.sleep import SLEEP
+from worker.context import JobContext
+from worker.registry import Handler, by_type, handles, load_handlers
+
+ELSEWHERE = replace(ECHO, name="elsewhere", queue="gpu")
+
+
+async def give_back(params: EchoParams, job: JobContext) -> EchoParams:
+    return params
+
+
+def handler_of(contract: Contract) -> Handler:
+    return Handler(contract, give_back)
+
+
+def test_each_job_type_has_a_handler_in_its_folder():
+    assert {handler.contract.name for handler in load_handlers()} == set(load_contracts())
+
+
+def test_a_worker_of_the_default_queue_starts_with_what_is_there():
+    handlers = by_type(load_handlers(), load_contracts(), ["default"])
+    assert all(handler.contract.name == name for name, handler in handlers.items())
+    assert set(handlers) == {"echo", "flaky", "sleep", "word_count"}
+
+
+def test_two_handlers_of_one_type_are_refused_by_its_name():
+    with pytest.raises(ValueError, match="Two handlers .* perform 'echo'"):
+        by_type([handler_of(ECHO), handler_of(ECHO)], {"echo": ECHO}, ["default"])
+
+
+def test_a_served_type_without_a_handler_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"No handler performs sleep; add a file to worker/handlers/\."):
+        by_type([handler_of(ECHO)], {"echo": ECHO, "sleep": SLEEP}, ["default"])
+
+
+def test_every_missing_handler_is_named():
+    with pytest.raises(ValueError, match="No handler performs echo, sleep;"):
+        by_type([], {"echo": ECHO, "sleep": SLEEP}, ["default"])
+
+
+def test_a_type_of_a_queue_that_is_not_served_needs_no_handler():
+    contracts = {"echo": ECHO, "elsewhere": ELSEWHERE}
+    assert set(by_type([handler_of(ECHO)], contracts, ["default"])) == {"echo"}
+
+
+def test_the_same_type_needs_a_handler_once_its_queue_is_served():
+    contracts = {"echo": ECHO, "elsewhere": ELSEWHERE}
+    with pytest.raises(ValueError, match="elsewhere"):
+        by_type([handler_of(ECHO)], contracts, ["default", "gpu"])
+
+
+def test_a_marked_function_stays_the_function_it_was():
+    marked = handles(ELSEWHERE)(give_back)
+    assert marked is give_back
+    assert marked.__handles__ is ELSEWHERE
+
+
+def test_a_handler_reads_params_as_its_contract_says():
+    assert handler_of(ECHO).validate(b'{"message":[1,null]}') == EchoParams(message=[1, None])
+    with pytest.raises(ValidationError):
+        handler_of(ECHO).validate(b'{"text":"hello"}')
+
+
+def test_a_handler_writes_results_as_its_contract_says():
+    assert handler_of(ECHO).encode(EchoParams(message="é")) == '{"message":"é"}'.encode()
+    assert handler_of(ECHO).encode({"message": 1}) == b'{"message":1}'
+    with pytest.raises(ValidationError):
+        handler_of(ECHO).encode(None)

@@ -1,0 +1,79 @@
+"""`python -m worker` runs a worker process; with `--check` it asks whether one lives on this host."""
+
+import argparse
+import asyncio
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import uvloop
+
+from shared.contract import Contract
+from shared.contracts import load_contracts
+from shared.errors import QueueUnavailable
+from shared.logging import configure_logging
+from shared.settings import read_settings, refuse
+from shared.store.client import connect, obstacle
+from shared.store.job_store import JobStore, Retention
+from worker.engine import JobWorker
+from worker.registry import Handler, by_type, load_handlers
+from worker.settings import WorkerSettings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m worker", description="Performs jobs until SIGTERM or SIGINT."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="exit 0 if a worker of this host is alive, else 1"
+    )
+    arguments = parser.parse_args()
+    settings = read_settings(WorkerSettings)
+    if arguments.check:
+        return asyncio.run(check(settings))
+    try:
+        return work(settings, load_contracts(), load_handlers())
+    except ValueError as error:
+        refuse(str(error))
+
+
+def work(
+    settings: WorkerSettings, contracts: Mapping[str, Contract[Any, Any]], found: Iterable[Handler]
+) -> int:
+    """Run a worker until it is told to stop; returns the process's exit code.
+
+    Raises:
+        ValueError: the contracts and handlers do not fit together.
+    """
+    handlers = by_type(found, contracts, settings.worker_queues)
+    configure_logging(level=settings.log_level, form=settings.log_format)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    reason = loop.run_until_complete(obstacle(settings.redis_url.get_secret_value()))
+    if reason:
+        refuse(f"REDIS_URL: {reason}")
+    worker = JobWorker(settings, handlers)
+    worker.run()
+    return worker.exit_code
+
+
+async def check(settings: WorkerSettings) -> int:
+    """0 if a worker on this host has a live heartbeat, else 1."""
+    redis = connect(settings.redis_url.get_secret_value(), read_timeout=2)
+    try:
+        workers = await JobStore(redis, Retention()).workers()
+    except QueueUnavailable as error:
+        print(f"unhealthy: {error.message}", file=sys.stderr)
+        return 1
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    host = socket.gethostname()
+    if not any(worker["host"] == host for worker in workers):
+        print(f"unhealthy: no worker of host {host} has a live heartbeat", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

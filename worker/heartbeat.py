@@ -1,0 +1,96 @@
+"""The heartbeat: a thread that renews leases, so that a handler which blocks the event loop loses none."""
+
+import asyncio
+import time
+from threading import Thread
+from typing import Protocol
+
+from shared.errors import QueueUnavailable
+from shared.logging import get_log
+from shared.store.client import connect
+from shared.store.job_store import Claim, JobStore, Presence, Retention
+
+WATCH_SECONDS = 0.5
+BLOCKED_SECONDS = 1.0
+
+log = get_log(__name__)
+
+
+class Patient(Protocol):
+    """The worker as its heartbeat sees it. Called from the heartbeat's thread."""
+
+    ticked_at: float
+
+    def leases(self) -> list[Claim]:
+        """The claims whose leases are to be renewed."""
+
+    def heard(self, lost: set[str], cancelled: set[str]) -> None:
+        """Leases that are lost, and those whose jobs were asked to stop."""
+
+    def blocking_job(self) -> Claim | None:
+        """The job that holds the event loop right now."""
+
+
+class Heartbeat:
+    """Beats every third of the lease until it is stopped, and watches the worker's event loop."""
+
+    def __init__(self, url: str, presence: Presence, worker: Patient, *, lease: float) -> None:
+        self._url = url
+        self._presence = presence
+        self._worker = worker
+        self._lease = lease
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the beat; returns when the thread has ended, or soon after if Redis does not answer."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=0.2)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._beat_until_stopped())
+
+    async def _beat_until_stopped(self) -> None:
+        redis = connect(self._url, read_timeout=max(1.0, self._lease / 3), connections=1)
+        store = JobStore(redis, Retention())
+        try:
+            while not self._stop.is_set():
+                heard = await self._beat(store)
+                await self._watch(self._lease / 3 if heard else WATCH_SECONDS)
+        finally:
+            await redis.aclose(close_connection_pool=True)
+
+    async def _beat(self, store: JobStore) -> bool:
+        claims = self._worker.leases()
+        try:
+            lost, cancelled = await store.beat(self._presence, claims, running=len(claims), lease=self._lease)
+        except QueueUnavailable:
+            return False  # the pump logs it
+        if lost or cancelled:
+            self._worker.heard(lost, cancelled)
+        return True
+
+    async def _watch(self, seconds: float) -> None:
+        """Look at the worker's event loop for some seconds, or until the beat is stopped."""
+        end = time.monotonic() + seconds
+        blocked = False
+        while not self._stop.is_set() and time.monotonic() < end:
+            late = time.monotonic() - self._worker.ticked_at
+            if late > BLOCKED_SECONDS and not blocked:
+                claim = self._worker.blocking_job()
+                job_id = claim.job_id if claim else None
+                log.warning("the event loop is blocked", seconds=round(late, 1), job_id=job_id)
+            blocked = late > BLOCKED_SECONDS
+            await self._pause(min(WATCH_SECONDS, seconds))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
