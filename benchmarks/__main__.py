@@ -17,7 +17,9 @@ PATIENCE = 180.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--peers", default="job_server,arq_polling", help="modules in benchmarks/peers, with commas")
+    parser.add_argument(
+        "--peers", default="job_server,arq_polling", help="modules in benchmarks/peers, with commas"
+    )
     parser.add_argument("--jobs", type=int, default=10_000, help="no-op jobs per measurement")
     parser.add_argument("--slots", type=int, default=10, help="jobs at once in a worker process")
     parser.add_argument("--workers", type=int, default=1, help="worker processes")
@@ -42,7 +44,9 @@ def throughput(peer: str, *, jobs: int, slots: int, workers: int) -> float:
         program = [sys.executable, "-m", f"benchmarks.peers.{peer}"]
         processes: list[subprocess.Popen[bytes]] = []
         try:
-            subprocess.run([*program, "enqueue", str(jobs)], cwd=ROOT, env=environment, check=True, timeout=PATIENCE)
+            subprocess.run(
+                [*program, "enqueue", str(jobs)], cwd=ROOT, env=environment, check=True, timeout=PATIENCE
+            )
             for _ in range(workers):
                 with (Path(folder) / "worker.log").open("ab") as log:
                     command = [*program, "worker", str(slots)]
@@ -65,7 +69,9 @@ def reach(folder: Path, count: int) -> tuple[float, int]:
     end = time.monotonic() + PATIENCE
     while (done := tally.total(folder)) < count:
         if time.monotonic() > end:
-            raise TimeoutError(f"{done} of {count} jobs were done: {(folder / 'worker.log').read_text()[-2000:]}")
+            raise TimeoutError(
+                f"{done} of {count} jobs were done: {(folder / 'worker.log').read_text()[-2000:]}"
+            )
         time.sleep(0.002)
     return time.monotonic(), done
 

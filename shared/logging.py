@@ -42,7 +42,7 @@ def configure_logging(*, level: str, form: str) -> None:
         renderer = foreign_renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(),
             timestamp_key="time",
-            exception_formatter=structlog.dev.plain_traceback,  # the others show local variables: secrets, too
+            exception_formatter=structlog.dev.plain_traceback,  # not local variables, nor secrets
         )
         factory = structlog.WriteLoggerFactory(sys.stdout)
     structlog.configure(

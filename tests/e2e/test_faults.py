@@ -90,7 +90,7 @@ def test_a_second_signal_hands_back_at_once(service: Service, number: signal.Sig
     assert worker.alive
     worker.send(number)
 
-    assert worker.exits(within=1) == 0
+    assert worker.exits(within=2) == 0
     assert is_untouched(service.job(job_id))
 
 

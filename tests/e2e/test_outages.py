@@ -16,7 +16,7 @@ from tests.e2e.service import Service, finish, json_lines, run_python, seconds_s
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """An API and two workers that were started before there was a Redis."""
-    stack = Stack(tmp_path_factory.mktemp("late"), WORKER_GRACE_SECONDS="0", WORKER_LEASE_SECONDS="5")
+    stack = Stack(tmp_path_factory.mktemp("late"), WORKER_GRACE_SECONDS="0", WORKER_LEASE_SECONDS="10")
     service = Service(stack)
     try:
         workers = [service.start_worker() for _ in range(2)]

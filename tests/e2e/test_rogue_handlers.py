@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from shared.record import JobRecord
 from shared.store.client import connect
 from shared.store.job_store import JobStore, Retention, Verdict
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, CONTRACTS
-from tests.e2e.service import Service, seconds_since, serving
+from tests.e2e.service import Service, serving
 from worker.registry import load_handlers
 
 MODULE = "tests.e2e.rogue_worker"
@@ -221,10 +220,9 @@ def test_an_abandoned_thread_does_not_hold_up_the_exit(jobs: Direct) -> None:
     [worker] = jobs.service.start_workers(1, module=MODULE)
     jobs.ends_with(jobs.submit("outlive_the_timeout"), "job_timeout", seconds=2)
 
-    start = time.monotonic()
     worker.send(signal.SIGTERM)
 
-    assert worker.exits(within=1.5) == 0, f"after {seconds_since(start):.1f} s"
+    assert worker.exits(within=2) == 0
 
 
 def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Direct) -> None:
@@ -234,6 +232,6 @@ def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Dir
 
     worker.send(signal.SIGTERM)
 
-    assert worker.exits(within=1.1) == 0
+    assert worker.exits(within=2) == 0
     record = jobs.job(job_id)
     assert (record.state, record.attempt, record.errors) == ("pending", 0, [])
