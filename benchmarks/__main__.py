@@ -79,10 +79,10 @@ def reach(folder: Path, count: int) -> tuple[float, int]:
 def table(rates: dict[str, list[float]]) -> str:
     medians = {peer: statistics.median(found) for peer, found in rates.items()}
     base = medians[next(iter(medians))]
-    rows = [
-        f"| {peer} | {median:,.0f} | {min(rates[peer]):,.0f} to {max(rates[peer]):,.0f} | {base / median:.1f} |"
-        for peer, median in medians.items()
-    ]
+    rows = []
+    for peer, median in medians.items():
+        spread = f"{min(rates[peer]):,.0f} to {max(rates[peer]):,.0f}"
+        rows.append(f"| {peer} | {median:,.0f} | {spread} | {base / median:.1f} |")
     head = "| peer | jobs/s, median | range | times slower |\n| --- | --- | --- | --- |"
     return "\n".join([head, *rows])
 

@@ -31,7 +31,7 @@ def test_the_contracts_can_not_be_changed():
 
 
 def test_two_contracts_with_one_name_are_refused_by_that_name():
-    with pytest.raises(ValueError, match="Two contracts .* are named 'echo'"):
+    with pytest.raises(ValueError, match=r"Two contracts .* are named 'echo'"):
         by_name([ECHO, SLEEP, replace(FLAKY, name="echo")])
 
 

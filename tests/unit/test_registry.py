@@ -34,7 +34,7 @@ def test_a_worker_of_the_default_queue_starts_with_what_is_there():
 
 
 def test_two_handlers_of_one_type_are_refused_by_its_name():
-    with pytest.raises(ValueError, match="Two handlers .* perform 'echo'"):
+    with pytest.raises(ValueError, match=r"Two handlers .* perform 'echo'"):
         by_type([handler_of(ECHO), handler_of(ECHO)], {"echo": ECHO}, ["default"])
 
 
