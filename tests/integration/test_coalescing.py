@@ -54,7 +54,7 @@ async def fake() -> Redis:
 async def until(condition) -> None:
     """Let the others run until the condition holds."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is awaited sets no event
+        while not condition():
             await asyncio.sleep(0.001)
 
 
