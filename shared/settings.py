@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.asyncio.connection import parse_url
+from redis.asyncio import ConnectionPool
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
@@ -51,12 +51,13 @@ def _is_redis_url(url: str) -> bool:
     """Whether Redis' client reads it as it is meant. No error may quote it: it holds a password."""
     try:
         parts = urlsplit(url)
-        options = parse_url(url)
         _ = parts.port
-    except ValueError:
+        pool = ConnectionPool.from_url(url)
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError):  # TypeError: an option that the client does not know
         return False
     if parts.scheme == "unix":
-        return bool(options.get("path"))
+        return bool(pool.connection_kwargs.get("path"))
     database = parts.path.strip("/")
     return database == "" or (database.isascii() and database.isdigit())
 

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from shared.contract import Backoff, Contract, Params
 from shared.contracts import load_contracts
@@ -16,6 +17,7 @@ from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
 LONG = 3600.0
+F = TypeVar("F", bound=Callable[..., Any])
 CONTRACTS: dict[str, Contract[Any, Any]] = {}
 HANDLERS: list[Handler] = []
 LEFT_BEHIND: set[asyncio.Task[None]] = set()
@@ -44,22 +46,23 @@ BAD_ENDS: dict[str, BaseException] = {
     "Unprintable": Unprintable(),
     "Surrogates": ValueError("half a pair: \ud800"),
 }
+LOOP: list[object] = []
+LOOP.append(LOOP)
 BAD_RESULTS: dict[str, object] = {
     "object": object(),
     "surrogate": "\ud800",
-    "loop": (loop := []),
+    "loop": LOOP,
     "set": {object()},
     "large": "x" * 5_000_000,
 }
-loop.append(loop)
 
 
 def rogue(
     params: type[Params] = Numbers, *, timeout: float = 60, max_attempts: int = 1, result: Any = Any
-) -> Any:
+) -> Callable[[F], F]:
     """Register a handler under its name, with a contract of these terms."""
 
-    def register(function: Any) -> Any:
+    def register(function: F) -> F:
         contract = Contract(
             name=function.__name__,
             summary="",

@@ -13,6 +13,7 @@ import httpx
 from redis import Redis
 
 from dev.stack import ROOT, Process, Stack, running, wait_until
+from shared.store import keys
 
 Record = dict[str, Any]
 
@@ -59,7 +60,7 @@ class Service:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.http = httpx.Client(timeout=10)
-        self.redis = Redis.from_url(stack.redis_url)
+        self.redis: Any = Redis.from_url(stack.redis_url)
         self.workers: list[Worker] = []
 
     def close(self) -> None:
@@ -81,12 +82,10 @@ class Service:
     def call(self, method: str, path: str, **request: Any) -> httpx.Response:
         return self.http.request(method, self.stack.api_url + path, **request)
 
-    def post(
-        self, job_type: str, *, headers: dict[str, str] | None = None, **params: object
-    ) -> httpx.Response:
+    def post(self, job_type: str, *, headers: dict[str, str] | None = None, **params: Any) -> httpx.Response:
         return self.call("POST", "/jobs", json={"type": job_type, "params": params}, headers=headers)
 
-    def submit(self, job_type: str, *, headers: dict[str, str] | None = None, **params: object) -> str:
+    def submit(self, job_type: str, *, headers: dict[str, str] | None = None, **params: Any) -> str:
         """Submit a job that must be accepted; returns its id."""
         answer = self.post(job_type, headers=headers, **params)
         assert answer.status_code == 202, answer.text
@@ -110,13 +109,13 @@ class Service:
         wait_until(reached, f"the job is {state}", seconds=seconds)
         return record
 
-    def submit_running(self, job_type: str, **params: object) -> str:
+    def submit_running(self, job_type: str, **params: Any) -> str:
         """Submit a job; returns its id once a worker runs it."""
         job_id = self.submit(job_type, **params)
         self.wait_for(job_id, "running")
         return job_id
 
-    def run(self, job_type: str, **params: object) -> Record:
+    def run(self, job_type: str, **params: Any) -> Record:
         """Submit a job and wait until it is completed."""
         return self.wait_for(self.submit(job_type, **params), "completed")
 
@@ -126,9 +125,9 @@ class Service:
 
     def holder(self, job_id: str) -> Worker:
         """The worker that runs the job."""
-        worker_id = self.redis.hget(f"jobs:record:{job_id}", "worker")
+        worker_id = self.redis.hget(keys.RECORD + job_id, "worker")
         assert isinstance(worker_id, bytes)
-        pid = self.redis.hget(f"jobs:worker:{worker_id.decode()}", "pid")
+        pid = self.redis.hget(keys.WORKER + worker_id.decode(), "pid")
         assert isinstance(pid, bytes)
         return next(worker for worker in self.workers if worker.process.pid == int(pid))
 
@@ -141,7 +140,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(*, workers: int = 0, api: bool = True, **environment: str) -> Iterator[Service]:
+def serving(*, workers: int = 0, api: bool = True, **environment: Any) -> Iterator[Service]:
     """A service within the block, its workers ready; whatever still runs at its end is killed."""
     with running(api=False, **environment) as stack:
         service = Service(stack)

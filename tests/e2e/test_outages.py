@@ -120,11 +120,9 @@ WORKER = ("-m", "worker")
 API = ("-m", "uvicorn", "api.main:app", "--port", "0")
 WRONG = [
     (WORKER, "WORKER_SLOTS", "0"),
-    (WORKER, "WORKER_QUEUES", "not a name"),
     (WORKER, "REDIS_URL", "http://user:hunter2@localhost"),
     (API, "API_MAX_BODY_BYTES", "many"),
     (API, "REDIS_URL", "redis://:hunter2@localhost:port/0"),
-    (API, "LOG_FORMAT", "xml"),
 ]
 
 

@@ -309,11 +309,9 @@ def test_numbers_are_read_as_numbers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WORKER_SLOTS", "1000")
     monkeypatch.setenv("WORKER_GRACE_SECONDS", "0")
     settings = read_settings(WorkerSettings)
-    assert (settings.worker_lease_seconds, settings.worker_slots, settings.worker_grace_seconds) == (
-        1.5,
-        1000,
-        0,
-    )
+    assert settings.worker_lease_seconds == 1.5
+    assert settings.worker_slots == 1000
+    assert settings.worker_grace_seconds == 0
 
 
 def test_what_belongs_to_others_is_ignored(monkeypatch: pytest.MonkeyPatch):

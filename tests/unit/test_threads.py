@@ -130,8 +130,7 @@ def test_a_thread_that_outlives_its_loop_ends_quietly(monkeypatch: pytest.Monkey
 
     async def leave() -> None:
         caller = asyncio.create_task(run_in_thread(work))
-        while not running.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(running.wait, PATIENCE)
         caller.cancel()
 
     asyncio.run(leave())
