@@ -4,16 +4,14 @@ import os
 import subprocess
 import sys
 
+from honcho.environ import parse
+
 from dev.stack import ROOT, free_port
 
 
 def main() -> int:
-    environment = {
-        "LOG_FORMAT": "console",
-        "WORKER_GRACE_SECONDS": "2",
-        "PYTHONUNBUFFERED": "1",
-        **os.environ,
-    }
+    defaults = {"LOG_FORMAT": "console", "WORKER_GRACE_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
+    environment = {**defaults, **os.environ, **read_dotenv()}
     embedded = not environment.get("REDIS_URL")
     if embedded:
         port = free_port()
@@ -27,6 +25,13 @@ def main() -> int:
         except KeyboardInterrupt:  # the terminal sends it to honcho as well
             continue
         return 0 if code in (0, 130, -2) else code
+
+
+def read_dotenv() -> dict[str, str]:
+    """What .env sets; honcho reads it as well, and lets it win."""
+    file = ROOT / ".env"
+    settings: dict[str, str] = parse(file.read_text()) if file.exists() else {}
+    return settings
 
 
 if __name__ == "__main__":
