@@ -41,14 +41,14 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     """
     settings = settings or read_settings(ApiSettings)
     configure_logging(level=settings.log_level, form=settings.log_format)
+    url = settings.redis_url.get_secret_value()
+    if redis is None and (reason := obstacle(url)):
+        refuse(f"REDIS_URL: {reason}")
     contracts = load_contracts()
     submissions = Submissions(contracts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        url = settings.redis_url.get_secret_value()
-        if redis is None and (reason := await obstacle(url)):
-            refuse(f"REDIS_URL: {reason}")
         client = redis or connect(url, connections=2)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(Coalescer(client), retention)

@@ -50,8 +50,7 @@ def work(
     configure_logging(level=settings.log_level, form=settings.log_format)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    reason = loop.run_until_complete(obstacle(settings.redis_url.get_secret_value()))
-    if reason:
+    if reason := obstacle(settings.redis_url.get_secret_value()):
         refuse(f"REDIS_URL: {reason}")
     worker = JobWorker(settings, handlers)
     worker.run()

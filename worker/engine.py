@@ -28,7 +28,7 @@ from shared.store.job_store import (
     Step,
 )
 from worker.context import JobContext
-from worker.execute import RunningJob, StopReason, execute, stopped
+from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.heartbeat import Heartbeat
 from worker.registry import Handler
 from worker.settings import WorkerSettings
@@ -80,6 +80,7 @@ class JobWorker(Worker):
         self.ticked_at = time.monotonic()
         self._settings = settings
         self._handlers = handlers
+        self._max_result_bytes = settings.worker_max_result_bytes
         self._store = JobStore(self.pool, retention)
         self._idle_connection = connect(url, read_timeout=TOKEN_SECONDS * 2, connections=2)
         self._idle_store = JobStore(self._idle_connection, retention)
@@ -294,7 +295,10 @@ class JobWorker(Worker):
 
     async def _run(self, job: RunningJob) -> None:
         log_context.set(job.log_fields)
-        outcome = await execute(job, self._handlers, max_result_bytes=self._settings.worker_max_result_bytes)
+        try:
+            outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)
+        except GeneratorExit as error:  # the one exception that passes by what it is thrown through
+            outcome = judge(job, error)
         self._settle(job, outcome)
 
     def _settle(self, job: RunningJob, outcome: Outcome | None) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 from arq.connections import ArqRedis
 from hiredis import pack_command
+from redis import Redis as BlockingRedis
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -97,15 +98,16 @@ async def messages(redis: Redis, channel: str) -> AsyncIterator[bytes]:
                 yield message["data"]
 
 
-async def obstacle(url: str) -> str | None:
-    """Why the Redis behind `url` can't serve this project; None if it can, or is away for now."""
-    redis = connect(url, read_timeout=2.0, connections=1)
-    try:
-        info = await redis.info("cluster")
-    except REDIS_GONE:
-        return None
-    finally:
-        await redis.aclose(close_connection_pool=True)
+def obstacle(url: str) -> str | None:
+    """Why the Redis behind `url` can't serve this project; None if it can, or is away for now.
+
+    For the start of a process: it blocks for two seconds at most.
+    """
+    with BlockingRedis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as redis:
+        try:
+            info = redis.info("cluster")
+        except REDIS_GONE:
+            return None
     if info.get("cluster_enabled"):
         return "this is a Redis Cluster; name a single primary, or one behind Sentinel"
     return None

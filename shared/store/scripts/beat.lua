@@ -5,6 +5,7 @@
 
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local lost, cancelled = {}, {}
+redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
 for i = 9, #ARGV, 2 do
   local leases, member = LEASES .. ARGV[i], ARGV[i + 1]
   if redis.call('ZSCORE', leases, member) then
@@ -21,7 +22,6 @@ end
 redis.call('HSET', WORKER .. worker, 'host', ARGV[3], 'pid', ARGV[4], 'queues', ARGV[5], 'slots', ARGV[6],
   'running', ARGV[7], 'started_at', ARGV[8])
 redis.call('PEXPIRE', WORKER .. worker, lease)
-redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
 redis.call('ZADD', WORKERS, now + lease, worker)
 local longest = redis.call('ZRANGE', WORKERS, -1, -1, 'WITHSCORES')
 redis.call('PEXPIREAT', WORKERS, longest[2])

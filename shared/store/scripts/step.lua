@@ -109,12 +109,12 @@ local function claim_due(claims)
     end
     local ids = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'LIMIT', 0,
       math.floor(slots - #claims / 8))
+    if #ids > 0 then
+      redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #ids - 1)
+    end
     local leases = {}
     for _, id in ipairs(ids) do
       claim(queue, id, claims, leases)
-    end
-    if #ids > 0 then
-      redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #ids - 1)
     end
     if #leases > 0 then
       redis.call('ZADD', LEASES .. queue, unpack(leases))
