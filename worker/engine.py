@@ -1,18 +1,19 @@
 """JobWorker: arq's worker with its poll loop replaced by batches, leases and a wake-up call."""
 
 import asyncio
+import gc
 import os
 import random
 import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from secrets import token_hex
 from signal import Signals
 from typing import Any, cast
 
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
-from uuid_utils import uuid7
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log, log_context
@@ -23,6 +24,7 @@ from shared.store.job_store import (
     Finished,
     JobStore,
     Outcome,
+    OutcomeKind,
     Presence,
     Retention,
     Step,
@@ -41,6 +43,8 @@ HAND_BACK_SECONDS = 0.3  # the same, when the worker itself has to go
 FLUSH_SECONDS = 0.3
 LEAVE_SECONDS = 0.2
 LARGEST_BATCH = 500
+GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
+ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)
 
@@ -65,10 +69,11 @@ class JobWorker(Worker):
     def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler]) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
-        super().__init__(functions, redis_pool=connect(url), max_jobs=settings.worker_slots, keep_result=0)
+        pool = connect(url, connections=1, dedicated=True)
+        super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_slots, keep_result=0)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         self.presence = Presence(
-            worker_id=str(uuid7()),
+            worker_id=token_hex(6),
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=settings.worker_queues,
@@ -82,7 +87,7 @@ class JobWorker(Worker):
         self._handlers = handlers
         self._max_result_bytes = settings.worker_max_result_bytes
         self._store = JobStore(self.pool, retention)
-        self._idle_connection = connect(url, read_timeout=TOKEN_SECONDS * 2, connections=2)
+        self._idle_connection = connect(url, read_timeout=TOKEN_SECONDS * 2, connections=3)
         self._idle_store = JobStore(self._idle_connection, retention)
         self._heartbeat = Heartbeat(url, self.presence, self, lease=settings.worker_lease_seconds)
         self._finished: list[Finished] = []
@@ -118,6 +123,9 @@ class JobWorker(Worker):
         ]
         stop = self.loop.create_task(self._stopping.wait())
         self._heartbeat.start()
+        gc.collect()
+        gc.freeze()  # what lives for ever need not be walked again
+        gc.set_threshold(GARBAGE_THRESHOLD)
         try:
             await asyncio.wait([*services, stop], return_when=asyncio.FIRST_COMPLETED)
             await self._drain()
@@ -272,7 +280,7 @@ class JobWorker(Worker):
             for job in jobs:
                 job.context.unsent = False
             with suppress(QueueUnavailable):
-                self._cancel(await self._store.report([(job.claim, job.context.latest) for job in jobs]))
+                self._cancel(await self._idle_store.report([(job.claim, job.context.latest) for job in jobs]))
             await asyncio.sleep(REPORT_SECONDS)
 
     async def _deadlines(self) -> None:
@@ -309,7 +317,7 @@ class JobWorker(Worker):
         if outcome is None:
             log.warning("lease lost; the attempt is discarded", duration=duration)
         else:
-            log.info(f"job {outcome.kind}", duration=duration)
+            log.info(ENDED[outcome.kind], duration=duration)
             self._finished.append(Finished(job.claim, outcome, job.context.latest))
         self._work.set()
         self._moved.set()

@@ -69,13 +69,17 @@ class _SocketConnection(_Lean, UnixDomainSocketConnection):
 CONNECTIONS = {"redis": _Connection, "rediss": _SSLConnection, "unix": _SocketConnection}
 
 
-def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> ArqRedis:
+def connect(
+    url: str, *, read_timeout: float = 5.0, connections: int = 8, dedicated: bool = False
+) -> ArqRedis:
     """A client for `url` that opens its connections when they are first needed.
 
     Args:
         url: redis://, rediss:// or unix://; user and password percent-encoded.
         read_timeout: seconds to wait for a reply.
         connections: connections at most.
+        dedicated: hold one connection for good, and send every command through it in turn. That saves
+            what a pool does to hand out a connection: a lock, and a look whether it is still sound.
     """
     scheme = urlsplit(url).scheme
     options: dict[str, Any] = {"socket_timeout": read_timeout, "socket_connect_timeout": 1.0}
@@ -85,7 +89,12 @@ def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> Arq
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
     pool = BlockingConnectionPool.from_url(url, max_connections=connections, timeout=read_timeout, **options)
     pool.connection_class = CONNECTIONS[scheme]
-    return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
+    return ArqRedis(
+        pool,
+        job_serializer=orjson.dumps,
+        job_deserializer=orjson.loads,
+        single_connection_client=dedicated,
+    )
 
 
 async def messages(redis: Redis, channel: str) -> AsyncIterator[bytes]:

@@ -17,9 +17,26 @@ local worker, step, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local retain = {completed = tonumber(ARGV[5]), failed = tonumber(ARGV[6]), cancelled = tonumber(ARGV[7])}
 local queues = {unpack(ARGV, 9, 8 + ARGV[8])}
 
-local function finish(queue, id, claim, outcome, body, delay, progress)
+-- Ends the leases of the batch; returns those that were held, as keys.
+local function release_leases(first)
+  local members, held = {}, {}
+  for i = first, #ARGV, 7 do
+    local queue = ARGV[i]
+    members[queue] = members[queue] or {}
+    table.insert(members[queue], ARGV[i + 2] .. ':' .. ARGV[i + 1])
+  end
+  for queue, leases in pairs(members) do
+    for n, score in ipairs(redis.call('ZMSCORE', LEASES .. queue, unpack(leases))) do
+      held[leases[n]] = score
+    end
+    redis.call('ZREM', LEASES .. queue, unpack(leases))
+  end
+  return held
+end
+
+local function finish(held, queue, id, claim, outcome, body, delay, progress)
   local record = RECORD .. id
-  if redis.call('ZREM', LEASES .. queue, claim .. ':' .. id) == 0 then
+  if not held[claim .. ':' .. id] then
     local job = redis.call('HMGET', record, 'claims', 'state')
     local put_back = outcome == 'retry' or outcome == 'released'
     local same = job[2] == outcome or (put_back and (job[2] == 'pending' or job[2] == 'cancelled'))
@@ -163,8 +180,9 @@ local function next_due(full)
 end
 
 local verdicts, recovered, claims = {}, {}, {}
+local held = release_leases(9 + ARGV[8])
 for i = 9 + ARGV[8], #ARGV, 7 do
-  verdicts[#verdicts + 1] = finish(unpack(ARGV, i, i + 6))
+  verdicts[#verdicts + 1] = finish(held, unpack(ARGV, i, i + 6))
 end
 flush()
 for _, queue in ipairs(queues) do
@@ -185,7 +203,7 @@ if #claims > 0 then
   add_messages(claims)
 end
 flush()
-if #verdicts > 0 then
-  trim(100)
+if step % 10 == 0 then  -- often enough to keep up with what retires
+  trim(1000)
 end
 return {next_due(#claims >= slots * 8), verdicts, recovered, claims}
