@@ -20,7 +20,7 @@ class State(TypedDict):
     started_at: float
 
 
-def _queue(request: Request) -> JobQueue:
+async def _queue(request: Request) -> JobQueue:  # a plain def would cost a thread for each request
     queue: JobQueue = request.state.queue
     return queue
 
