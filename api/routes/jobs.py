@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from api.dependencies import Queue
+from api.direct_route import DirectRoute
 from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.openapi import errors, success
 from api.request_id import request_id
@@ -24,7 +24,7 @@ from shared.store.job_store import Verdict, not_found
 
 POLL_SECONDS = "1"
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=DirectRoute)
 JobId = Annotated[
     str, Path(description="The `job_id` of the record.", examples=["019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"])
 ]
@@ -59,13 +59,15 @@ FAULT = {
         ),
     },
 )
-async def submit_job(request: Request, queue: Queue) -> Response:
+async def submit_job(request: Request) -> Response:
     """The answer comes as soon as the job is safe in Redis; a worker performs it later."""
     _require_json(request)
-    submissions, contracts = request.state.submissions, request.state.contracts
-    submission = submissions.validate(parse(await request.body()))
-    job = NewJob(contracts[submission.type], submission.params.model_dump_json().encode(), request_id.get())
-    record = await queue.submit(job)
+    state = request.state
+    submission = state.submissions.validate(parse(await request.body()))
+    job = NewJob(
+        state.contracts[submission.type], submission.params.model_dump_json().encode(), request_id.get()
+    )
+    record = await state.queue.submit(job)
     location = f"{request.scope['path'].rstrip('/')}/{record.job_id}"
     return _answer(record, 202, {"Location": location})
 
@@ -81,9 +83,9 @@ async def submit_job(request: Request, queue: Queue) -> Response:
         **errors(NOT_FOUND, UNAVAILABLE),
     },
 )
-async def get_job(job_id: JobId, queue: Queue) -> Response:
+async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
-    return _answer(await queue.get(job_id), 200)
+    return _answer(await request.state.queue.get(job_id), 200)
 
 
 @router.delete(
@@ -96,9 +98,9 @@ async def get_job(job_id: JobId, queue: Queue) -> Response:
         **errors(NOT_FOUND, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
     },
 )
-async def cancel_job(job_id: JobId, queue: Queue) -> Response:
+async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
-    verdict, record = await queue.cancel(job_id)
+    verdict, record = await request.state.queue.cancel(job_id)
     if verdict is Verdict.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
     return _answer(record, 200 if verdict is Verdict.CANCELLED else 202)
