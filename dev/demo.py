@@ -61,6 +61,8 @@ def watch(stack: Stack, records: dict[str, Record]) -> dict[str, Record]:
             if record["done"]:
                 continue
             records[name] = record = call(stack, "GET", f"/jobs/{record['job_id']}")
+            if record["done"] and record["started_at"] and shown[name].startswith("pending"):
+                show(name, {**record, "state": "running", "errors": []})  # it was too short to be seen
             if describe(record) != shown[name]:
                 shown[name] = show(name, record)
     return records

@@ -64,9 +64,8 @@ async def submit_job(request: Request) -> Response:
     _require_json(request)
     state = request.state
     submission = state.submissions.validate(parse(await request.body()))
-    job = NewJob(
-        state.contracts[submission.type], submission.params.model_dump_json().encode(), request_id.get()
-    )
+    params = submission.params.model_dump_json().encode()
+    job = NewJob(state.contracts[submission.type], params, request_id.get())
     record = await state.queue.submit(job)
     location = f"{request.scope['path'].rstrip('/')}/{record.job_id}"
     return _answer(record, 202, {"Location": location})
