@@ -29,10 +29,10 @@ class JobContext:
     cancel_requested: bool = False
     latest: bytes = b""
     unsent: bool = False
-    _announce: Callable[[], None] = field(default=lambda: None, repr=False)
+    _announce: Callable[[], object] = field(default=lambda: None, repr=False)
 
     @classmethod
-    def of(cls, claim: Claim, announce: Callable[[], None]) -> "JobContext":
+    def of(cls, claim: Claim, announce: Callable[[], object]) -> "JobContext":
         return cls(claim.job_id, claim.attempt, claim.max_attempts, _announce=announce)
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -16,35 +16,29 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from shared.errors import QueueUnavailable
-from shared.logging import get_log, log_context
+from shared.logging import get_log
 from shared.store import keys
 from shared.store.client import REDIS_GONE, connect, messages
 from shared.store.job_store import (
-    Claim,
     Finished,
     JobStore,
-    Outcome,
-    OutcomeKind,
     Presence,
     Retention,
     Step,
 )
-from worker.context import JobContext
-from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.heartbeat import Heartbeat
 from worker.registry import Handler
 from worker.settings import WorkerSettings
+from worker.slots import Slots
 
 TICK_SECONDS = 0.1
 TOKEN_SECONDS = 5.0
 REPORT_SECONDS = 0.1
-ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
-HAND_BACK_SECONDS = 0.3  # the same, when the worker itself has to go
+HAND_BACK_SECONDS = 0.3  # for a handler to end after it was told to
 FLUSH_SECONDS = 0.3
 LEAVE_SECONDS = 0.2
 LARGEST_BATCH = 500
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
-ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)
 
@@ -81,20 +75,22 @@ class JobWorker(Worker):
             started_at=time.time(),
         )
         self.exit_code = 0
-        self.running: dict[str, RunningJob] = {}  # by lease
-        self.ticked_at = time.monotonic()
         self._settings = settings
-        self._handlers = handlers
-        self._max_result_bytes = settings.worker_max_result_bytes
+        self._slots = Slots(
+            settings.worker_slots,
+            handlers,
+            max_result_bytes=settings.worker_max_result_bytes,
+            on_end=self._notice,
+            on_progress=lambda: self.loop.call_soon_threadsafe(self._reported.set),
+        )
         self._store = JobStore(self.pool, retention)
         self._idle_connection = connect(url, read_timeout=TOKEN_SECONDS * 2, connections=3)
         self._idle_store = JobStore(self._idle_connection, retention)
-        self._heartbeat = Heartbeat(url, self.presence, self, lease=settings.worker_lease_seconds)
-        self._finished: list[Finished] = []
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._heartbeat = Heartbeat(url, self.presence, self._slots, lease=settings.worker_lease_seconds)
         self._steps = 0
         self._claiming = True
         self._connected = True
+        self._stepping = False
         self._work = asyncio.Event()  # for the pump: something has finished, or may be due
         self._idle = asyncio.Event()  # for the waker: the pump rests, and slots are free
         self._reported = asyncio.Event()  # for the reporter
@@ -138,7 +134,7 @@ class JobWorker(Worker):
         """The first signal begins the shutdown; the second hands running jobs back at once."""
         if self._stopping.is_set():
             self._hurry.set()
-        log.info("worker stops", signal=Signals(signum).name, running=len(self.running))
+        log.info("worker stops", signal=Signals(signum).name, running=len(self._slots.running))
         self._stopping.set()
         self._moved.set()
 
@@ -149,16 +145,15 @@ class JobWorker(Worker):
     async def _drain(self) -> None:
         """Claim nothing more; let jobs finish within the grace; hand the rest back; flush."""
         self._claiming = False
+        await self._until(lambda: not self._stepping, FLUSH_SECONDS)  # its claims are on their way to us
         grace = self._settings.worker_grace_seconds
-        await self._until(lambda: not self.running or self._hurry.is_set(), grace)
-        for job in list(self.running.values()):
-            self._stop(job, StopReason.SHUTDOWN)
-        await self._until(lambda: not self.running, HAND_BACK_SECONDS)
-        for job in list(self.running.values()):
-            self._abandon(job)
-        self._work.set()
-        if not await self._until(lambda: not self._finished, FLUSH_SECONDS):
-            log.error("outcomes could not be written; their leases will run out", jobs=len(self._finished))
+        slots = self._slots
+        await self._until(lambda: not slots.running or self._hurry.is_set(), grace)
+        slots.hand_back()
+        await self._until(lambda: not slots.running, HAND_BACK_SECONDS)
+        slots.abandon()
+        if not await self._until(lambda: not slots.finished and not self._stepping, FLUSH_SECONDS):
+            log.error("outcomes could not be written; their leases will run out", jobs=len(slots.finished))
             self.exit_code = 1
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -191,23 +186,25 @@ class JobWorker(Worker):
 
     @property
     def free_slots(self) -> int:
-        return self._settings.worker_slots - len(self.running) if self._claiming else 0
+        return self._slots.free if self._claiming else 0
 
     async def _pump(self) -> None:
         """While something has finished or may be due: one step. Otherwise rest."""
         more_due, wait = True, 0.0
         while True:
-            if not self._finished and not (more_due and self.free_slots > 0):
+            if not self._slots.finished and not (more_due and self.free_slots > 0):
                 await self._rest(wait)
             self._work.clear()  # before the step: what comes after it asks for another one
-            finished = self._finished[:LARGEST_BATCH]
+            finished = self._slots.finished[:LARGEST_BATCH]
             slots = self.free_slots
+            self._stepping = True
             step = await self._step(finished, slots)
-            del self._finished[: len(finished)]
+            self._stepping = False
+            del self._slots.finished[: len(finished)]
             self._moved.set()
             self._log_step(finished, step)
             for claim in step.claims:
-                self._start(claim)
+                self._slots.start(claim)
             more_due = len(step.claims) == slots
             beat = self._settings.worker_lease_seconds / 3
             wait = beat if step.wait is None else min(step.wait, beat)
@@ -221,7 +218,7 @@ class JobWorker(Worker):
         self._idle.clear()
 
     async def _step(self, finished: list[Finished], slots: int) -> Step:
-        """One step, repeated until Redis has answered."""
+        """One step, repeated until Redis has answered; a repeat claims nothing new once the worker drains."""
         self._steps += 1
         pause = 0.05
         while True:
@@ -231,7 +228,7 @@ class JobWorker(Worker):
                     self._steps,
                     self.presence.queues,
                     finished,
-                    slots=slots,
+                    slots=min(slots, self.free_slots),
                     lease=self._settings.worker_lease_seconds,
                 )
             except QueueUnavailable as error:
@@ -268,7 +265,7 @@ class JobWorker(Worker):
         while True:
             with suppress(*REDIS_GONE):
                 async for job_id in messages(self._idle_connection, keys.CANCEL):
-                    self._cancel({job_id.decode()})
+                    self._slots.cancel({job_id.decode()})
             await asyncio.sleep(random.uniform(0.2, 0.5))
 
     async def _reporter(self) -> None:
@@ -276,77 +273,19 @@ class JobWorker(Worker):
         while True:
             await self._reported.wait()
             self._reported.clear()
-            jobs = [job for job in self.running.values() if job.context.unsent]
-            for job in jobs:
-                job.context.unsent = False
             with suppress(QueueUnavailable):
-                self._cancel(await self._idle_store.report([(job.claim, job.context.latest) for job in jobs]))
+                self._slots.cancel(await self._idle_store.report(self._slots.take_progress()))
             await asyncio.sleep(REPORT_SECONDS)
 
     async def _deadlines(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.ticked_at = now = time.monotonic()
-            for job in list(self.running.values()):
-                if now > job.stopped_at + ABANDON_SECONDS:
-                    self._abandon(job)
-                elif now > job.deadline:
-                    self._stop(job, StopReason.TIMEOUT)
+            self._slots.tick()
 
-    # -- one job
-
-    def _start(self, claim: Claim) -> None:
-        context = JobContext.of(claim, self._announce)
-        job = RunningJob(claim, context, started_at=time.monotonic())
-        self.running[claim.lease] = job
-        job.task = self.loop.create_task(self._run(job))
-
-    async def _run(self, job: RunningJob) -> None:
-        log_context.set(job.log_fields)
-        try:
-            outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)
-        except GeneratorExit as error:  # the one exception that passes by what it is thrown through
-            outcome = judge(job, error)
-        self._settle(job, outcome)
-
-    def _settle(self, job: RunningJob, outcome: Outcome | None) -> None:
-        """Free the job's slot and put its outcome on the way to Redis."""
-        if self.running.pop(job.claim.lease, None) is None:
-            return  # it was abandoned, and has its outcome
-        duration = round(time.monotonic() - job.started_at, 4)
-        if outcome is None:
-            log.warning("lease lost; the attempt is discarded", duration=duration)
-        else:
-            log.info(ENDED[outcome.kind], duration=duration)
-            self._finished.append(Finished(job.claim, outcome, job.context.latest))
+    def _notice(self) -> None:
+        """A job has ended: the pump has something to send, and a shutdown something to look at."""
         self._work.set()
         self._moved.set()
-
-    def _stop(self, job: RunningJob, reason: StopReason) -> None:
-        """Tell the handler to end; the first reason counts."""
-        if job.stop is not None or job.task is None:
-            return
-        job.stop, job.stopped_at = reason, time.monotonic()
-        job.context.cancel_requested = True
-        self.loop.call_soon(job.task.cancel)  # after its first step, so that it can settle
-
-    def _abandon(self, job: RunningJob) -> None:
-        """Settle a job whose handler does not end; what it still does no longer counts."""
-        if job.task is not None:
-            self._abandoned.add(job.task)
-            job.task.add_done_callback(self._abandoned.discard)
-        token = log_context.set(job.log_fields)
-        log.warning("the handler does not end; it is abandoned")
-        self._settle(job, stopped(job))
-        log_context.reset(token)
-
-    def _cancel(self, job_ids: set[str]) -> None:
-        for job in list(self.running.values()):
-            if job.claim.job_id in job_ids:
-                self._stop(job, StopReason.CANCELLED)
-
-    def _announce(self) -> None:
-        self.loop.call_soon_threadsafe(self._reported.set)
 
     def _log_step(self, finished: list[Finished], step: Step) -> None:
         for done, accepted in zip(finished, step.accepted, strict=True):
@@ -358,23 +297,3 @@ class JobWorker(Worker):
                 )
         for job_id in step.recovered:
             log.warning("recovered a job whose worker was lost", job_id=job_id)
-
-    # -- called from the heartbeat's thread
-
-    def leases(self) -> list[Claim]:
-        """The claims to renew: not those whose handler should have ended long ago."""
-        longest = time.monotonic() - ABANDON_SECONDS - 1
-        return [job.claim for job in self.running.copy().values() if job.deadline > longest]
-
-    def heard(self, lost: set[str], cancelled: set[str]) -> None:
-        self.loop.call_soon_threadsafe(self._hear, lost, cancelled)
-
-    def blocking_job(self) -> Claim | None:
-        task = asyncio.current_task(self.loop)
-        return next((job.claim for job in self.running.copy().values() if job.task is task), None)
-
-    def _hear(self, lost: set[str], cancelled: set[str]) -> None:
-        for lease in lost & self.running.keys():
-            self._stop(self.running[lease], StopReason.LEASE_LOST)
-        for lease in cancelled & self.running.keys():
-            self._stop(self.running[lease], StopReason.CANCELLED)

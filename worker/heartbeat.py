@@ -3,12 +3,12 @@
 import asyncio
 import time
 from threading import Thread
-from typing import Protocol
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store.client import connect
-from shared.store.job_store import Claim, JobStore, Presence, Retention
+from shared.store.job_store import JobStore, Presence, Retention
+from worker.slots import Slots
 
 WATCH_SECONDS = 0.5
 BLOCKED_SECONDS = 1.0
@@ -16,28 +16,13 @@ BLOCKED_SECONDS = 1.0
 log = get_log(__name__)
 
 
-class Patient(Protocol):
-    """The worker as its heartbeat sees it. Called from the heartbeat's thread."""
-
-    ticked_at: float
-
-    def leases(self) -> list[Claim]:
-        """The claims whose leases are to be renewed."""
-
-    def heard(self, lost: set[str], cancelled: set[str]) -> None:
-        """Leases that are lost, and those whose jobs were asked to stop."""
-
-    def blocking_job(self) -> Claim | None:
-        """The job that holds the event loop right now."""
-
-
 class Heartbeat:
     """Beats every third of the lease until it is stopped, and watches the worker's event loop."""
 
-    def __init__(self, url: str, presence: Presence, worker: Patient, *, lease: float) -> None:
+    def __init__(self, url: str, presence: Presence, slots: Slots, *, lease: float) -> None:
         self._url = url
         self._presence = presence
-        self._worker = worker
+        self._slots = slots
         self._lease = lease
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -66,13 +51,13 @@ class Heartbeat:
             await redis.aclose(close_connection_pool=True)
 
     async def _beat(self, store: JobStore) -> bool:
-        claims = self._worker.leases()
+        claims = self._slots.leases()
         try:
             lost, cancelled = await store.beat(self._presence, claims, running=len(claims), lease=self._lease)
         except QueueUnavailable:
             return False  # the pump logs it
         if lost or cancelled:
-            self._worker.heard(lost, cancelled)
+            self._slots.heard(lost, cancelled)
         return True
 
     async def _watch(self, seconds: float) -> None:
@@ -80,9 +65,9 @@ class Heartbeat:
         end = time.monotonic() + seconds
         blocked = False
         while not self._stop.is_set() and time.monotonic() < end:
-            late = time.monotonic() - self._worker.ticked_at
+            late = time.monotonic() - self._slots.ticked_at
             if late > BLOCKED_SECONDS and not blocked:
-                claim = self._worker.blocking_job()
+                claim = self._slots.blocking_job()
                 job_id = claim.job_id if claim else None
                 log.warning("the event loop is blocked", seconds=round(late, 1), job_id=job_id)
             blocked = late > BLOCKED_SECONDS

@@ -1,0 +1,157 @@
+"""The slots of a worker: the jobs that it performs right now, and what becomes of each."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from shared.logging import get_log, log_context
+from shared.store.job_store import Claim, Finished, Outcome, OutcomeKind
+from worker.context import JobContext
+from worker.execute import RunningJob, StopReason, execute, judge, stopped
+from worker.registry import Handler
+
+ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
+ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
+
+log = get_log(__name__)
+
+
+class Slots:
+    """Starts jobs, stops them, and gathers how they ended.
+
+    Args:
+        size: jobs at once.
+        handlers: the handlers by job type.
+        max_result_bytes: the largest result that a job may have.
+        on_end: called when a job has ended.
+        on_progress: called when a job has reported progress; from any thread.
+
+    Attributes:
+        running: the jobs by their leases.
+        finished: ended attempts that Redis does not know of yet.
+        ticked_at: when the event loop last came by here, by the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        handlers: Mapping[str, Handler],
+        *,
+        max_result_bytes: int,
+        on_end: Callable[[], None],
+        on_progress: Callable[[], object],
+    ) -> None:
+        self.running: dict[str, RunningJob] = {}
+        self.finished: list[Finished] = []
+        self.ticked_at = time.monotonic()
+        self._size = size
+        self._handlers = handlers
+        self._max_result_bytes = max_result_bytes
+        self._on_end = on_end
+        self._on_progress = on_progress
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_event_loop()
+
+    @property
+    def free(self) -> int:
+        return self._size - len(self.running)
+
+    def start(self, claim: Claim) -> None:
+        context = JobContext.of(claim, self._on_progress)
+        job = RunningJob(claim, context, started_at=time.monotonic())
+        self.running[claim.lease] = job
+        job.task = self._loop.create_task(self._run(job))
+
+    def cancel(self, job_ids: set[str]) -> None:
+        """Stop those of these jobs that run here."""
+        for job in list(self.running.values()):
+            if job.claim.job_id in job_ids:
+                self._stop(job, StopReason.CANCELLED)
+
+    def hand_back(self) -> None:
+        """Stop every job, for another worker to take."""
+        for job in list(self.running.values()):
+            self._stop(job, StopReason.SHUTDOWN)
+
+    def abandon(self) -> None:
+        """Settle every job, whatever its handler still does."""
+        for job in list(self.running.values()):
+            self._abandon(job)
+
+    def tick(self) -> None:
+        """End what takes too long; give up on what does not end."""
+        self.ticked_at = now = time.monotonic()
+        for job in list(self.running.values()):
+            if now > job.stopped_at + ABANDON_SECONDS:
+                self._abandon(job)
+            elif now > job.deadline:
+                self._stop(job, StopReason.TIMEOUT)
+
+    def take_progress(self) -> list[tuple[Claim, bytes]]:
+        """The progress that was reported since the last look."""
+        jobs = [job for job in self.running.values() if job.context.unsent]
+        for job in jobs:
+            job.context.unsent = False
+        return [(job.claim, job.context.latest) for job in jobs]
+
+    # -- called from the heartbeat's thread
+
+    def leases(self) -> list[Claim]:
+        """The claims to renew: not those whose handler should have ended long ago."""
+        oldest = time.monotonic() - ABANDON_SECONDS - 1
+        return [job.claim for job in self.running.copy().values() if job.deadline > oldest]
+
+    def heard(self, lost: set[str], cancelled: set[str]) -> None:
+        """Leases that are lost, and those whose jobs were asked to stop."""
+        self._loop.call_soon_threadsafe(self._hear, lost, cancelled)
+
+    def blocking_job(self) -> Claim | None:
+        """The job that holds the event loop at this moment."""
+        task = asyncio.current_task(self._loop)
+        return next((job.claim for job in self.running.copy().values() if job.task is task), None)
+
+    # -- one job
+
+    async def _run(self, job: RunningJob) -> None:
+        log_context.set(job.log_fields)
+        try:
+            outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)
+        except GeneratorExit as error:  # the one exception that passes by what it is thrown through
+            outcome = judge(job, error)
+        self._settle(job, outcome)
+
+    def _settle(self, job: RunningJob, outcome: Outcome | None) -> None:
+        """Free the job's slot and put its outcome on the way to Redis."""
+        if self.running.pop(job.claim.lease, None) is None:
+            return  # it was abandoned, and has its outcome
+        duration = round(time.monotonic() - job.started_at, 4)
+        if outcome is None:
+            log.warning("lease lost; the attempt is discarded", duration=duration)
+        else:
+            log.info(ENDED[outcome.kind], duration=duration)
+            self.finished.append(Finished(job.claim, outcome, job.context.latest))
+        self._on_end()
+
+    def _stop(self, job: RunningJob, reason: StopReason) -> None:
+        """Tell the handler to end; the first reason counts."""
+        if job.stop is not None or job.task is None:
+            return
+        job.stop, job.stopped_at = reason, time.monotonic()
+        job.context.cancel_requested = True
+        self._loop.call_soon(job.task.cancel)  # after its first step, so that it can settle
+
+    def _abandon(self, job: RunningJob) -> None:
+        """Settle a job whose handler does not end; what it still does no longer counts."""
+        if job.task is not None:
+            self._abandoned.add(job.task)
+            job.task.add_done_callback(self._abandoned.discard)
+        token = log_context.set(job.log_fields)
+        log.warning("the handler does not end; it is abandoned")
+        self._settle(job, stopped(job))
+        log_context.reset(token)
+
+    def _hear(self, lost: set[str], cancelled: set[str]) -> None:
+        for lease in lost & self.running.keys():
+            self._stop(self.running[lease], StopReason.LEASE_LOST)
+        for lease in cancelled & self.running.keys():
+            self._stop(self.running[lease], StopReason.CANCELLED)
