@@ -1,9 +1,9 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-SOURCES := api worker shared dev tests benchmarks
+SOURCES := api worker shared dev tests benchmarks chaos
 
-.PHONY: help demo dev test check format lock
+.PHONY: help demo dev test check bench chaos format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,10 +20,16 @@ test: .venv/ready ## the whole test suite
 check: .venv/ready ## format, lint, types, import contracts, locks, then the tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
-	$(PY) -m mypy api worker shared dev benchmarks
+	$(PY) -m mypy api worker shared dev benchmarks chaos
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m pytest
+
+bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about 15 minutes)
+	.venv-bench/bin/python -m benchmarks
+
+chaos: .venv/ready ## the fault suite (about 10 minutes), with a verdict
+	$(PY) -m chaos
 
 format: .venv/ready ## put every file in the project's format
 	$(PY) -m ruff format $(SOURCES)
@@ -31,6 +37,11 @@ format: .venv/ready ## put every file in the project's format
 
 lock: .venv/ready ## refresh requirements.txt and requirements-dev.txt from pyproject.toml
 	$(PY) -m dev.locks
+
+.venv-bench/ready: benchmarks/requirements.txt | .venv/ready
+	$(PY) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	touch $@
 
 .venv/ready: requirements-dev.txt
 	@for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \

@@ -16,6 +16,11 @@ from packaging.utils import canonicalize_name
 from dev.stack import ROOT
 
 COMPILE = ("pip", "compile", "--universal", "--generate-hashes", "--no-header", "--upgrade", "--quiet")
+SOURCES = {
+    "requirements.txt": ("pyproject.toml",),
+    "requirements-dev.txt": ("pyproject.toml", "--extra", "dev"),
+    "benchmarks/requirements.txt": ("benchmarks/requirements.in",),
+}
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -24,8 +29,8 @@ def main() -> int:
         faults = list(find_faults())
         print("\n".join(faults) or "The locks fit pyproject.toml.")
         return 1 if faults else 0
-    for lock, extras in (("requirements.txt", ()), ("requirements-dev.txt", ("--extra", "dev"))):
-        command = [sys.executable, "-m", "uv", *COMPILE, *extras, "pyproject.toml", "--output-file", lock]
+    for lock, sources in SOURCES.items():
+        command = [sys.executable, "-m", "uv", *COMPILE, *sources, "--output-file", lock]
         subprocess.run(command, cwd=ROOT, check=True)
     return 0
 
