@@ -1,30 +1,53 @@
 """Counts finished calls across processes, at the cost of one store into shared memory per call.
 
-A worker of any library calls `tick()` in its job; whoever measures reads the sum with `total()`.
+A worker of any library calls `tick()` in its job; whoever measures reads the sum with `total()`. A job that
+carries the time of its submission leaves its latency as well.
 """
 
 import mmap
 import os
 import struct
+import time
 from pathlib import Path
 
 FOLDER = "TALLY_FOLDER"
-_cell: mmap.mmap | None = None
-_count = 0
+_cells: dict[str, mmap.mmap] = {}
+_counts = {"done": 0, "begun": 0}
 
 
-def tick() -> None:
-    """Count one finished job of this process."""
-    global _cell, _count
-    if _cell is None:
-        _cell = _open(Path(os.environ[FOLDER]) / f"{os.getpid()}.tally")
-    _count += 1
-    struct.pack_into("<Q", _cell, 0, _count)
+def tick(sent: float = 0.0) -> None:
+    """Count one finished job of this process; `sent` is when it was submitted, if that is asked for."""
+    if sent:
+        with _path("latency").open("a") as file:
+            file.write(f"{time.time() - sent}\n")
+    _add("done")
 
 
-def total(folder: Path) -> int:
-    """The jobs that all processes have finished."""
-    return sum(struct.unpack("<Q", path.read_bytes())[0] for path in folder.glob("*.tally"))
+def begin() -> None:
+    """Count one job that has started and lasts."""
+    _add("begun")
+
+
+def total(folder: Path, kind: str = "done") -> int:
+    """The jobs that all processes have finished, or begun."""
+    return sum(struct.unpack("<Q", path.read_bytes())[0] for path in folder.glob(f"*.{kind}"))
+
+
+def latencies(folder: Path) -> list[float]:
+    """Seconds from submission to start, in the order of the starts."""
+    return [float(line) for path in folder.glob("*.latency") for line in path.read_text().split()]
+
+
+def _add(kind: str) -> None:
+    cell = _cells.get(kind)
+    if cell is None:
+        cell = _cells[kind] = _open(_path(kind))
+    _counts[kind] += 1
+    struct.pack_into("<Q", cell, 0, _counts[kind])
+
+
+def _path(kind: str) -> Path:
+    return Path(os.environ[FOLDER]) / f"{os.getpid()}.{kind}"
 
 
 def _open(path: Path) -> mmap.mmap:

@@ -1,5 +1,7 @@
 """Stock arq with poll_delay=0.01, JSON messages and no kept results."""
 
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -8,19 +10,23 @@ from arq import create_pool
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
-from benchmarks.peers import REDIS_URL, in_batches, main
-from benchmarks.tally import tick
+from benchmarks.peers import REDIS_URL, Submit, body, main
 
 SETTINGS = RedisSettings.from_dsn(REDIS_URL)
 
 
-async def noop(ctx: dict[str, Any]) -> None:
-    tick()
+async def noop(ctx: dict[str, Any], sent: float) -> None:
+    await body(sent)
 
 
-async def enqueue(count: int) -> None:
+@asynccontextmanager
+async def submitter() -> AsyncIterator[Submit]:
     redis = await create_pool(SETTINGS, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
-    await in_batches(count, lambda _: redis.enqueue_job("noop"))
+
+    def submit(sent: float) -> Awaitable[object]:
+        return redis.enqueue_job("noop", sent)
+
+    yield submit
 
 
 def work(slots: int) -> None:
@@ -37,4 +43,4 @@ def work(slots: int) -> None:
 
 
 if __name__ == "__main__":
-    main(enqueue, work)
+    main(submitter, work)

@@ -1,7 +1,10 @@
-"""This project: full records, indexes and change messages, logs at WARNING."""
+"""This project: full records, indexes and change messages; logs at WARNING unless LOG_LEVEL is set."""
 
-from benchmarks.peers import REDIS_URL, in_batches, main
-from benchmarks.tally import tick
+import os
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+
+from benchmarks.peers import REDIS_URL, Submit, body, main
 from shared.contract import Contract, Params
 from shared.queue import JobQueue, NewJob
 from shared.store.client import Coalescer, connect
@@ -11,23 +14,34 @@ from worker.context import JobContext
 from worker.registry import Handler
 from worker.settings import WorkerSettings
 
-NOOP = Contract(name="noop", summary="Do nothing.", params=Params, result=type(None), example={})
+
+class PingParams(Params):
+    sent: float = 0.0
 
 
-async def noop(params: Params, job: JobContext) -> None:
-    tick()
+NOOP = Contract(name="noop", summary="Do nothing.", params=PingParams, result=type(None), example={})
 
 
-async def enqueue(count: int) -> None:
-    store = JobStore(Coalescer(connect(REDIS_URL), patience=30), Retention())
-    queue = JobQueue(store, max_waiting=10_000_000)
-    await in_batches(count, lambda _: queue.submit(NewJob(NOOP, b"{}", "benchmark")))
+async def noop(params: PingParams, job: JobContext) -> None:
+    await body(params.sent)
+
+
+@asynccontextmanager
+async def submitter() -> AsyncIterator[Submit]:
+    redis = connect(REDIS_URL)
+    queue = JobQueue(JobStore(Coalescer(redis, patience=60), Retention()), max_waiting=10_000_000)
+
+    def submit(sent: float) -> Awaitable[object]:
+        return queue.submit(NewJob(NOOP, b'{"sent":%a}' % sent, "benchmark"))
+
+    yield submit
+    await redis.aclose(close_connection_pool=True)
 
 
 def work(slots: int) -> None:
-    settings = WorkerSettings(worker_slots=slots, log_level="WARNING")
-    run_worker(settings, {"noop": NOOP}, [Handler(NOOP, noop)])
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    run_worker(WorkerSettings(worker_slots=slots), {"noop": NOOP}, [Handler(NOOP, noop)])
 
 
 if __name__ == "__main__":
-    main(enqueue, work)
+    main(submitter, work)

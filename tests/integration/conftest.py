@@ -125,7 +125,8 @@ async def _indexes_agree(redis: Redis) -> None:
     records = {}
     async for key in redis.scan_iter(match=keys.RECORD + "*"):
         records[key.decode().removeprefix(keys.RECORD)] = await redis.hgetall(key)
-    assert {name.decode() for name in await redis.zrange(keys.INDEX, 0, -1)} == set(records)
+    every = dict(await redis.zrange(keys.INDEX, 0, -1, withscores=True))
+    assert every == {name.encode(): float(r[b"created_at"]) for name, r in records.items()}
     for state in JobState:
         indexed = dict(await redis.zrange(keys.INDEX_OF + state, 0, -1, withscores=True))
         held = {name.encode(): r for name, r in records.items() if r[b"state"].decode() == state}

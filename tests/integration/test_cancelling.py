@@ -17,6 +17,7 @@ async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker,
     await submit("a")
     verdict, record = await store.cancel("a")
     assert (verdict, record.state, record.version) == (Verdict.CANCELLED, JobState.CANCELLED, 2)
+    assert record.parse().cancel_requested
     assert record == await store.get("a")
     assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
     assert await worker.claim() == []
@@ -81,6 +82,7 @@ async def test_a_job_that_is_put_back_after_a_cancel_is_cancelled(
     await store.cancel("a")
     assert await worker.finish(claim, kind, ERROR, delay=1)
     assert (await store.get("a")).state is JobState.CANCELLED
+    assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
     await indexes_agree()
     await worker.step(slots=1)
     assert await find_leaks(server) == []
@@ -94,6 +96,42 @@ async def test_a_job_that_completes_in_spite_of_a_cancel_is_completed(submit, st
     assert (await store.get("a")).state is JobState.COMPLETED
 
 
+async def test_every_change_raises_the_version_by_one_and_is_announced(submit, store, worker, other, server):
+    async with server.pubsub(ignore_subscribe_messages=True) as subscription:
+        await subscription.subscribe(keys.CHANGES + "a")
+        await subscription.get_message(timeout=1)
+
+        async def raised_to(version: int) -> None:
+            assert (await store.get("a")).version == version
+            assert (await subscription.get_message(timeout=1))["data"] == str(version).encode()
+
+        await submit("a", max_attempts=9)
+        await raised_to(1)
+        claim = await worker.claim_one()
+        await raised_to(2)
+        await store.report([(claim, b'{"fraction":0.5,"message":""}')])
+        await raised_to(3)
+        await worker.finish(claim, OutcomeKind.RETRY, ERROR)
+        await raised_to(4)
+        claim = await worker.claim_one()
+        await raised_to(5)
+        await worker.finish(claim, OutcomeKind.RELEASED)
+        await raised_to(6)
+        claim = await worker.claim_one()
+        await raised_to(7)
+        await worker.lose(claim)
+        await other.step()
+        await raised_to(8)
+        claim = await other.claim_one()
+        await raised_to(9)
+        await store.cancel("a")
+        await raised_to(10)
+        await other.finish(claim, OutcomeKind.CANCELLED)
+        await raised_to(11)
+        await store.cancel("a")
+        assert await subscription.get_message(timeout=0.01) is None
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_in_any_order_of_events_a_job_ends_once(
     seed, submit, store, hire, server, find_leaks, indexes_agree
@@ -103,7 +141,7 @@ async def test_in_any_order_of_events_a_job_ends_once(
     workers = [hire(), hire()]
     held = {worker.name: [] for worker in workers}
     names = [f"job-{n}" for n in range(12)]
-    ended, versions, accepted = {}, {}, dict.fromkeys(names, 0)
+    ended, seen, accepted = {}, {}, dict.fromkeys(names, 0)
     for name in names:
         await submit(name, max_attempts=dice.randint(1, 4))
 
@@ -128,14 +166,15 @@ async def test_in_any_order_of_events_a_job_ends_once(
     async def look():
         for name in names:
             record = await store.get(name)
-            assert record.version >= versions.get(name, 1)
-            versions[name] = record.version
+            before = seen.get(name, record)
+            assert record.version > before.version or record == before, "a change that no version counts"
+            seen[name] = record
             assert ended.setdefault(name, record) == record if record.done else name not in ended
+        await indexes_agree()
 
     for _ in range(60):
         await dice.choices([claim, finish, lose, cancel], [4, 6, 2, 1])[0](dice.choice(workers))
         await look()
-    await indexes_agree()
     while len(ended) < len(names):
         for claim_left in await workers[0].claim(slots=5):
             await workers[0].finish(claim_left, OutcomeKind.COMPLETED, b"1")

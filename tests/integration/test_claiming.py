@@ -117,6 +117,15 @@ async def test_an_older_step_claims_nothing(submit, worker):
     assert ids((await worker.step(slots=1, number=6)).claims) == ["b"]
 
 
+async def test_an_older_step_leaves_the_wake_token_to_others(submit, worker, server):
+    await submit("a")
+    await worker.step(slots=1, number=5)
+    await submit("b")
+    assert await server.llen(keys.WAKE + "default") == 1
+    await worker.step(slots=1, number=4)
+    assert await server.llen(keys.WAKE + "default") == 1
+
+
 async def test_two_workers_number_their_steps_on_their_own(submit, worker, other):
     await submit("a")
     await submit("b")
@@ -128,6 +137,16 @@ async def test_an_id_in_the_queue_without_a_record_is_dropped(worker, server, su
     await server.zadd(keys.QUEUE + "default", {"ghost": 1})
     await submit("a")
     assert ids(await worker.claim(slots=2)) == ["a"]
+    assert await server.zcard(keys.QUEUE + "default") == 0
+
+
+async def test_an_id_in_the_queue_of_a_job_that_has_ended_is_dropped(submit, store, worker, server):
+    await submit("a")
+    await store.cancel("a")
+    before = await store.get("a")
+    await server.zadd(keys.QUEUE + "default", {"a": 1})
+    assert await worker.claim() == []
+    assert await store.get("a") == before
     assert await server.zcard(keys.QUEUE + "default") == 0
 
 

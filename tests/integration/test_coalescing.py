@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -110,6 +111,19 @@ async def test_a_broken_pipeline_is_repeated_in_the_same_order(fake):
     assert fake.batches == [[("A", 0), ("A", 1), ("A", 2)]] * 3
 
 
+async def test_a_broken_pipeline_goes_before_what_was_asked_in_the_meantime(fake):
+    coalescer = Coalescer(fake)
+    fake.gate.clear()
+    fake.faults.append(RedisConnectionError("cut"))
+    first = asyncio.create_task(coalescer.execute_command("A"))
+    await until(lambda: len(fake.batches) == 1)
+    later = asyncio.create_task(coalescer.execute_command("B"))
+    await until(lambda: len(coalescer._waiting) == 1)
+    fake.gate.set()
+    assert await asyncio.gather(first, later) == [("A",), ("B",)]
+    assert fake.batches == [[("A",)], [("A",), ("B",)]]
+
+
 async def test_a_redis_that_breaks_off_for_ever_is_given_up(fake):
     coalescer = Coalescer(fake, patience=0.2)
     fake.faults += [RedisConnectionError("cut")] * 100
@@ -135,6 +149,39 @@ async def test_a_redis_that_is_away_is_given_up_within_two_seconds():
         await JobStore(Coalescer(redis), Retention()).get("a")
     assert time.monotonic() - started < 2
     assert isinstance(caught.value.__cause__, REDIS_GONE)
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def silent_port() -> AsyncIterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    gone = asyncio.Event()
+
+    async def stay(_, writer) -> None:
+        await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(stay, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    gone.set()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_redis_that_says_nothing_is_given_up_within_two_seconds_by_every_caller(silent_port):
+    redis = connect(f"redis://127.0.0.1:{silent_port}/0", connections=2)
+    store = JobStore(Coalescer(redis), Retention())
+
+    async def seconds_until_given_up() -> float:
+        started = time.monotonic()
+        with pytest.raises(QueueUnavailable):
+            await store.get("a")
+        return time.monotonic() - started
+
+    first = asyncio.create_task(seconds_until_given_up())
+    await until(lambda: store._runner._sender is not None and not store._runner._waiting)
+    later = [asyncio.create_task(seconds_until_given_up()) for _ in range(3)]
+    assert max(await asyncio.gather(first, *later)) < 2
     await redis.aclose(close_connection_pool=True)
 
 

@@ -70,7 +70,9 @@ async def test_a_retry_waits_for_its_backoff(submit, worker, store, due, indexes
 
 async def test_a_released_attempt_is_not_charged(submit, worker, store, server, indexes_agree):
     await submit("a")
-    assert await worker.finish(await worker.claim_one(), OutcomeKind.RELEASED)
+    claim = await worker.claim_one()
+    await server.delete(keys.WAKE + "default")
+    assert await worker.finish(claim, OutcomeKind.RELEASED)
     record = (await store.get("a")).parse()
     assert (record.state, record.attempt, record.errors, record.version) == ("pending", 0, [], 3)
     assert await server.llen(keys.WAKE + "default") == 1
@@ -79,9 +81,12 @@ async def test_a_released_attempt_is_not_charged(submit, worker, store, server, 
     assert (claim.attempt, claim.token) == (1, 2)
 
 
-async def test_a_released_job_can_wait_a_while(submit, worker):
+async def test_a_released_job_can_wait_a_while(submit, worker, server):
     await submit("a")
-    await worker.finish(await worker.claim_one(), OutcomeKind.RELEASED, delay=60_000)
+    claim = await worker.claim_one()
+    await server.delete(keys.WAKE + "default")
+    await worker.finish(claim, OutcomeKind.RELEASED, delay=60_000)
+    assert await server.exists(keys.WAKE + "default") == 0
     assert await worker.claim() == []
 
 
@@ -97,6 +102,36 @@ async def test_a_late_outcome_changes_nothing(kind, submit, worker, other, store
     assert await store.get("a") == before
     await indexes_agree()
     assert await other.finish(current, OutcomeKind.COMPLETED, b"1")
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+@pytest.mark.parametrize("max_attempts", [1, 3])
+async def test_a_late_outcome_is_refused_even_if_nobody_has_claimed_the_job_since(
+    kind, max_attempts, submit, worker, other, store
+):
+    await submit("a", max_attempts=max_attempts)
+    late = await worker.claim_one()
+    await worker.lose(late)
+    await other.step()
+    before = await store.get("a")
+    accepted = await worker.finish(late, kind, ERROR)
+    assert await store.get("a") == before
+    assert not accepted, f"the job is {before.state} for another reason; the outcome was not written"
+
+
+@pytest.mark.parametrize(("kind", "body", "state", "_"), ENDS)
+async def test_a_late_outcome_is_refused_even_if_the_job_has_ended_in_the_same_way(
+    kind, body, state, _, submit, worker, other, store
+):
+    await submit("a")
+    late = await worker.claim_one()
+    await worker.lose(late)
+    (current,) = (await other.step(slots=1)).claims
+    assert await other.finish(current, kind, body)
+    before = await store.get("a")
+    assert before.state is state
+    assert not await worker.finish(late, kind, body)
+    assert await store.get("a") == before
 
 
 @pytest.mark.parametrize("kind", list(OutcomeKind))
@@ -175,13 +210,14 @@ async def test_a_step_finishes_a_batch_and_claims_the_next(submit, worker, store
     await indexes_agree()
 
 
-async def test_indexes_forget_retired_jobs(submit, worker, store, server):
+@pytest.mark.parametrize(("kind", "body", "state", "_"), ENDS)
+async def test_indexes_forget_retired_jobs(kind, body, state, _, submit, worker, store, server):
     for name in ("old", "young"):
         await submit(name)
-        await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    await server.zadd(keys.INDEX_OF + "completed", {"old": 1}, xx=True)
+        await worker.finish(await worker.claim_one(), kind, body)
+    await server.zadd(keys.INDEX_OF + state, {"old": 1}, xx=True)
     await store.beat(worker.presence, [], running=0, lease=60)
-    assert await server.zrange(keys.INDEX_OF + "completed", 0, -1) == [b"young"]
+    assert await server.zrange(keys.INDEX_OF + state, 0, -1) == [b"young"]
     assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import keys
-from shared.store.job_store import OutcomeKind
+from shared.store.job_store import Finished, Outcome, OutcomeKind
 
 HALF = b'{"fraction":0.5,"message":"half"}'
 
@@ -47,20 +47,23 @@ async def test_the_last_lost_attempt_fails_the_job(
         ("worker_lost", 1),
         ("worker_lost", 2),
     ]
+    assert 0 <= 200 - await server.ttl(keys.RECORD + "a") <= 2
     await indexes_agree()
     await other.step(slots=1)
     assert await find_leaks(server) == []
 
 
+@pytest.mark.parametrize("max_attempts", [1, 3])
 async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(
-    submit, worker, other, store, server, find_leaks
+    max_attempts, submit, worker, other, store, server, find_leaks
 ):
-    await submit("a")
+    await submit("a", max_attempts=max_attempts)
     claim = await worker.claim_one()
     await store.cancel("a")
     await worker.lose(claim)
     await other.step(slots=1)
     assert (await store.get("a")).state is JobState.CANCELLED
+    assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
     assert await find_leaks(server) == []
 
 
@@ -183,5 +186,7 @@ async def test_progress_ends_with_its_attempt(kind, submit, worker, store):
     claim = await worker.claim_one()
     await store.report([(claim, HALF)])
     error = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
-    await worker.finish(claim, kind, error)
-    assert (await store.get("a")).parse().progress is None
+    await worker.step(Finished(claim, Outcome(kind, error), HALF))
+    record = await store.get("a")
+    assert record.parse().progress is None
+    assert b"worker" not in record.fields

@@ -1,5 +1,7 @@
 """The store's contract: a job is accepted whole or not at all."""
 
+import time
+
 import pytest
 from redis.asyncio import Redis
 
@@ -74,6 +76,20 @@ async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit,
     assert await server.llen(keys.WAKE + "default") == 1
     await worker.claim(slots=2)
     assert await server.exists(keys.WAKE + "default") == 0
+
+
+async def test_a_worker_that_took_all_it_can_wakes_nobody_for_a_job_of_later(submit, server, worker):
+    await submit("now", due=1)
+    await submit("later", due=int(time.time() * 1000) + 60_000)
+    await server.delete(keys.WAKE + "default")
+    await worker.claim(slots=1)
+    assert await server.exists(keys.WAKE + "default") == 0
+
+
+async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, store, worker):
+    await submit("later", due=int(time.time() * 1000) + 60_000)
+    assert await store.wait_for_token(["default"], 0.01) == "default"
+    assert 55 < (await worker.step(slots=1)).wait <= 60
 
 
 async def test_a_token_can_be_returned(store, server):

@@ -142,6 +142,7 @@ INVALID = [
     (b'{"type":"echo","params":{"message":1,"more":2}}', "params.more"),
     (b'{"type":"echo","params":{"message":1},"more":2}', "more"),
     (b'{"type":"echo","type":"echo","params":{"message":1}}', "type"),
+    (b'{"type":"echo","params":{"message":1,"message":2}}', "params.message"),
     (b'{"type":"sleep","params":{"seconds":3601}}', "params.seconds"),
     (b'{"type":"sleep","params":{"seconds":"long"}}', "params.seconds"),
     (echo(b'"\\u0000"'), None),

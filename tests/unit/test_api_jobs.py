@@ -53,7 +53,16 @@ async def test_every_example_is_accepted(client, job_type):
     assert answer.json()["max_attempts"] == contract.max_attempts
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "APPLICATION/JSON; charset=UTF-8"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "APPLICATION/JSON; charset=UTF-8",
+        'application/json;charset="utf-8"',
+        "application/json; profile=x; charset=utf-8",
+        "application/json; charset=utf-8; profile=x",
+    ],
+)
 async def test_json_may_be_declared_in_several_ways(client, content_type):
     answer = await client.post("/jobs", content=orjson.dumps(ECHO), headers={"Content-Type": content_type})
     assert answer.status_code == 202

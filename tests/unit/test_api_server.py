@@ -99,6 +99,20 @@ async def test_the_versioned_paths_are_described(client):
     assert all(path.startswith("/v1/") for path in paths)
 
 
+async def test_every_described_path_is_served_bare_and_versioned_with_a_described_status(client):
+    served = 0
+    for path, operations in (await description(client))["paths"].items():
+        address = path.format(job_id="x", name="echo") if "{" in path else path
+        for method, operation in operations.items():
+            body = ECHO if method == "post" else None
+            versioned = await client.request(method, address, json=body)
+            bare = await client.request(method, address.removeprefix("/v1"), json=body)
+            assert versioned.status_code == bare.status_code, (method, path)
+            assert str(versioned.status_code) in operation["responses"], (method, path)
+            served += 1
+    assert served >= 8
+
+
 async def test_a_submission_is_a_union_told_apart_by_type(client):
     told = await description(client)
     body = told["paths"]["/v1/jobs"]["post"]["requestBody"]

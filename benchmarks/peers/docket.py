@@ -1,0 +1,47 @@
+"""docket (pydocket): uvloop, finished jobs are not kept, and it looks for more every 10 ms, not every 250."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import uvloop
+from docket import Docket, Worker  # type: ignore[import-not-found]
+
+from benchmarks.peers import REDIS_URL, Submit, body, main
+
+
+def make_docket() -> Any:
+    return Docket(name="benchmark", url=REDIS_URL, execution_ttl=timedelta(0))
+
+
+async def noop(sent: float) -> None:
+    await body(sent)
+
+
+@asynccontextmanager
+async def submitter() -> AsyncIterator[Submit]:
+    async with make_docket() as docket:
+        add = docket.add(noop)
+
+        def submit(sent: float) -> Awaitable[object]:
+            found: Awaitable[object] = add(sent)
+            return found
+
+        yield submit
+
+
+async def serve(slots: int) -> None:
+    often = timedelta(milliseconds=10)
+    async with make_docket() as docket:
+        docket.register(noop)
+        async with Worker(docket, concurrency=slots, minimum_check_interval=often) as worker:
+            await worker.run_forever()
+
+
+def work(slots: int) -> None:
+    uvloop.run(serve(slots))
+
+
+if __name__ == "__main__":
+    main(submitter, work)

@@ -1,0 +1,35 @@
+"""dramatiq: the Redis broker with its default middleware, one thread per slot, no results."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import dramatiq  # type: ignore[import-not-found]
+from dramatiq.brokers.redis import RedisBroker  # type: ignore[import-not-found]
+
+from benchmarks.peers import REDIS_URL, Submit, main
+from benchmarks.tally import tick
+
+broker = RedisBroker(url=REDIS_URL)
+dramatiq.set_broker(broker)
+noop = dramatiq.actor(tick, actor_name="noop")
+
+
+@asynccontextmanager
+async def submitter() -> AsyncIterator[Submit]:
+    async def submit(sent: float) -> None:
+        noop.send(sent)
+
+    yield submit
+
+
+def work(slots: int) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    worker = dramatiq.Worker(broker, worker_threads=slots)
+    worker.start()
+    signal.sigwait({signal.SIGTERM})
+    worker.stop()
+
+
+if __name__ == "__main__":
+    main(submitter, work)

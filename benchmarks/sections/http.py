@@ -1,0 +1,93 @@
+"""Requests per second of one uvicorn process at 32 connections; client, Redis and server share the machine.
+
+"plain" is FastAPI with `response_model`, stock `enqueue_job` and a record hash (benchmarks/http_peer.py).
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.options import Options
+from benchmarks.report import Figures, ratio, table
+from dev.stack import ROOT, Stack, free_port, join, terminate, wait_until
+
+APPS = {"job_server": "api.main:app", "plain": "benchmarks.http_peer:app"}
+METHODS = ("post", "get")
+SECONDS = 4.0
+CONNECTIONS = 32
+QUIET = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
+
+
+def run(options: Options) -> str:
+    figures = Figures()
+    for _ in range(options.rounds):
+        for method in METHODS:
+            for name, app in APPS.items():
+                measure(figures, name, app, method, 1.0 if options.quick else SECONDS)
+    rows = []
+    for method in METHODS:
+        for name in APPS:
+            rate = f"{method} rate"
+            cells = [figures.show(name, rate), figures.spread(name, rate)]
+            cells.append(ratio(figures.median(name, rate), figures.median("plain", rate)))
+            cells += [figures.show(name, f"{method} {p}", 1) for p in ("p50", "p99")]
+            rows.append([_title(method), name, *cells, figures.spread(name, f"{method} p99", 1)])
+    head = ["request", "app", "requests/s", "range", "÷ plain", "p50, ms", "p99, ms", "range of p99"]
+    return table(head, rows)
+
+
+def measure(figures: Figures, name: str, app: str, method: str, seconds: float) -> None:
+    with TemporaryDirectory(prefix="job-server-bench-", ignore_cleanup_errors=True) as folder:
+        stack = Stack(Path(folder), **QUIET)
+        server = None
+        try:
+            stack.start_redis()
+            port = free_port()
+            server = _serve(stack, app, port)
+            time.sleep(0.5)
+            found = _load(port, method, seconds)
+        finally:
+            if server is not None:
+                terminate(server)
+                join(server, seconds=5)
+            stack.close()
+    for key, value in found.items():
+        figures.add(name, f"{method} {key}", value)
+
+
+def _serve(stack: Stack, app: str, port: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
+    environment = {**os.environ, **QUIET, "REDIS_URL": stack.redis_url}
+    with (stack.folder / "server.log").open("ab") as log:
+        server = subprocess.Popen(
+            [*command, "--log-level", "warning"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    wait_until(lambda: _listens(port), "the server listens")
+    return server
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _load(port: int, method: str, seconds: float) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.load", str(port), method]
+    command += ["--connections", str(CONNECTIONS), "--seconds", str(seconds)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    if ended.returncode:
+        raise RuntimeError(ended.stderr[-2000:])
+    found: dict[str, float] = json.loads(ended.stdout)
+    return found
+
+
+def _title(method: str) -> str:
+    return "`POST /jobs`" if method == "post" else "`GET /jobs/{id}`"

@@ -1,0 +1,43 @@
+"""No-op jobs per second of one worker process."""
+
+from benchmarks.catalog import OURS, Peer
+from benchmarks.options import Options
+from benchmarks.report import Figures, ratio, table, tolerated
+from benchmarks.trial import Trial
+
+SLOTS = (10, 100)
+
+
+def run(options: Options) -> str:
+    figures, peers = Figures(), options.chosen()
+    for _ in range(options.rounds):
+        for slots in SLOTS:
+            for peer in peers:
+                if slots in peer.slots:
+                    measure(figures, peer, str(slots), options.jobs(peer.jobs), slots)
+    return _table(figures, peers)
+
+
+def measure(figures: Figures, peer: Peer, column: str, jobs: int, slots: int, *, workers: int = 1) -> None:
+    """The rate at which a full queue is worked off, and at which it was filled."""
+    with tolerated(), Trial(peer.module, **dict(peer.environment)) as trial:
+        figures.add(peer.name, "submit", trial.enqueue(jobs))
+        trial.start_workers(workers, slots)
+        trial.go()
+        figures.add(peer.name, column, trial.rate(jobs))
+
+
+def _table(figures: Figures, peers: list[Peer]) -> str:
+    rows = []
+    for peer in peers:
+        cells = [peer.name, peer.versions, peer.setup]
+        for slots in SLOTS:
+            column = str(slots)
+            ours = figures.median(OURS.name, column)
+            cells += [figures.show(peer.name, column), figures.spread(peer.name, column)]
+            cells.append(ratio(ours, figures.median(peer.name, column)))
+        rows.append([*cells, figures.show(peer.name, "submit")])
+    head = ["peer", "version", "setup"]
+    for slots in SLOTS:
+        head += [f"jobs/s, {slots} slots", "range", "job_server is × as fast"]
+    return table([*head, "submitted/s"], rows)

@@ -1,0 +1,188 @@
+"""A state machine that drives JobStore and a plain model side by side, and compares them at every step.
+
+Redis' clock can't be steered, so the machine moves what depends on it: it lets a lease run out, or the
+time of a job come, by its score.
+"""
+# ruff: noqa: S101  # its assertions are what it is for
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from redis.asyncio import Redis
+
+from chaos.plain import LATER, MAX_WAITING, MESSAGE, PARAMS, PlainStore
+from chaos.same import differences, indexes_differ
+from shared.errors import JobNotFound, QueueFull
+from shared.store import keys
+from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Presence, Retention, Step
+
+WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
+QUEUES = ("high", "low")
+RETENTION = Retention(completed=1000, failed=2000, cancelled=3000)
+ERROR = b'{"code":"broken","message":"","hint":"","retryable":true,"attempt":%d}'
+LEASE, HOUR = 600.0, 3_600_000
+T = TypeVar("T")
+
+names = st.sampled_from(sorted(WORKERS))
+picks = st.integers(0, 1 << 16)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Subclasses name a server; `loop` and `redis` are shared by all sequences of a run."""
+
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    redis: ClassVar[Redis]
+    sequences: ClassVar[int] = 0
+    steps: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = JobStore(self.redis, RETENTION)
+        self.plain = PlainStore(WORKERS)
+        self.numbers = dict.fromkeys(WORKERS, 0)
+        self.last: dict[str, tuple[list[Finished], int]] = {}
+        self.claims: list[Claim] = []  # all that were ever handed out
+
+    def wait(self, call: Awaitable[T]) -> T:
+        return self.loop.run_until_complete(call)
+
+    @initialize()
+    def empty(self) -> None:
+        self.wait(self.redis.flushdb())
+        type(self).sequences += 1
+
+    @invariant()
+    def count(self) -> None:
+        type(self).steps += 1
+
+    @rule(queue=st.sampled_from(QUEUES), number=st.integers(0, 6), max_attempts=st.integers(1, 3))
+    def submit(self, queue: str, number: int, max_attempts: int) -> None:
+        """A new job, or the repeat of one."""
+        job_id = f"job-{number}"
+        if job_id in self.plain.jobs:
+            queue, max_attempts = self.plain.jobs[job_id].queue, self.plain.jobs[job_id].max_attempts
+        room = self.plain.submit(job_id, queue, max_attempts)
+        due = int(self.plain.jobs[job_id].due) if room and self.plain.jobs[job_id].due != LATER else 1
+        fields: dict[str, Any] = {"type": "t", "params": PARAMS, "request_id": "r-" + job_id}
+        fields["max_attempts"] = max_attempts
+        call = self.store.submit(
+            job_id, queue, MESSAGE + job_id.encode(), fields, due=due, max_waiting=MAX_WAITING
+        )
+        try:
+            assert self.wait(call).job_id == job_id
+            assert room
+        except QueueFull:
+            assert not room
+        self.compare()
+
+    @rule(name=names, slots=st.integers(0, 4), kinds=st.lists(st.sampled_from(OutcomeKind), max_size=3))
+    def step(self, name: str, slots: int, kinds: list[OutcomeKind]) -> None:
+        """A step that may claim, and finishes some of the worker's jobs; now and then its reply is lost."""
+        mine = [c for c in self.claims if self.plain.jobs[c.job_id].worker == name]
+        self.numbers[name] += 1
+        self.last[name] = [_finish(c, kind) for c, kind in zip(mine[::-1], kinds, strict=False)], slots
+        first = self.do_step(name)
+        again = self.do_step(name)
+        assert not first.claims or again.claims == first.claims
+        for done, was, now in zip(self.last[name][0], first.accepted, again.accepted, strict=True):
+            if self.plain.jobs[done.claim.job_id].claims == done.claim.token:  # nobody claimed it since
+                assert was == now
+
+    @precondition(lambda self: self.claims)
+    @rule(name=names, kind=st.sampled_from(OutcomeKind), which=picks, delay=st.sampled_from([0, HOUR]))
+    def finish(self, name: str, kind: OutcomeKind, which: int, delay: int) -> None:
+        """An outcome of any claim that there ever was: in time, too late, or for the second time."""
+        claim = self.claims[-1 - which % len(self.claims)]
+        self.numbers[name] += 1
+        self.last[name] = [_finish(claim, kind, delay=delay, progress=b'{"p":%d}' % (which % 3))], 0
+        self.do_step(name)
+
+    @precondition(lambda self: self.last)
+    @rule(which=picks)
+    def repeat(self, which: int) -> None:
+        """A worker's last step once more, whatever has happened since."""
+        self.do_step(sorted(self.last)[which % len(self.last)])
+
+    @precondition(lambda self: self.leases())
+    @rule(which=picks)
+    def lease_ends(self, which: int) -> None:
+        queue, member, job = self.leases()[which % len(self.leases())]
+        assert self.wait(self.redis.zadd(keys.LEASES + queue, {member: 1}, xx=True)) is not None
+        job.expired = True
+
+    @precondition(lambda self: any(job.due == LATER for job in self.pending()))
+    @rule(which=picks)
+    def time_comes(self, which: int) -> None:
+        late = [job for job in self.pending() if job.due == LATER]
+        job = late[which % len(late)]
+        job.due = self.plain.tick()
+        self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
+
+    @rule(number=st.integers(0, 6))
+    def cancel(self, number: int) -> None:
+        job_id = f"job-{number}"
+        try:
+            verdict, record = self.wait(self.store.cancel(job_id))
+        except JobNotFound:
+            assert job_id not in self.plain.jobs
+            return
+        assert verdict.value == self.plain.cancel(job_id)
+        assert record.state == self.plain.jobs[job_id].state
+        self.compare()
+
+    @rule(name=names, choice=st.lists(picks, max_size=4))
+    def beat(self, name: str, choice: list[int]) -> None:
+        chosen = [self.claims[n % len(self.claims)] for n in choice if self.claims]
+        claims = list({claim.lease: claim for claim in chosen}.values())
+        presence = Presence(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
+        found = self.wait(self.store.beat(presence, claims, running=len(claims), lease=LEASE))
+        assert found == self.plain.beat(claims)
+
+    @precondition(lambda self: self.claims)
+    @rule(which=picks)
+    def report(self, which: int) -> None:
+        claim, progress = self.claims[which % len(self.claims)], b'{"at":%d}' % which
+        assert self.wait(self.store.report([(claim, progress)])) == self.plain.report(claim, progress)
+        self.compare()
+
+    def do_step(self, name: str) -> Step:
+        """A worker's last step, here and there."""
+        (finished, slots), number = self.last[name], self.numbers[name]
+        call = self.store.step(name, number, WORKERS[name], finished, slots=slots, lease=LEASE)
+        step = self.wait(call)
+        accepted, recovered, claims = self.plain.step(name, number, finished, slots)
+        assert (step.accepted, set(step.recovered), step.claims) == (accepted, recovered, claims)
+        busy = [j for j in self.plain.jobs.values() if j.queue in WORKERS[name] and (j.lease or _waits(j))]
+        assert (step.wait is None) == (not busy)
+        self.claims += [claim for claim in step.claims if claim not in self.claims]
+        for job in self.pending():
+            if job.due != LATER:  # put back just now: give it the place in the queue that the model knows
+                self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
+        self.compare()
+        return step
+
+    def pending(self) -> list[Any]:
+        return [job for job in self.plain.jobs.values() if _waits(job)]
+
+    def leases(self) -> list[tuple[str, str, Any]]:
+        held = [job for job in self.plain.jobs.values() if job.lease]
+        return [(job.queue, f"{job.lease}:{job.job_id}", job) for job in held]
+
+    def compare(self) -> None:
+        assert not self.wait(differences(self.redis, self.plain.jobs.values()))
+
+    def teardown(self) -> None:
+        assert not self.wait(indexes_differ(self.redis, self.plain.jobs.values(), QUEUES))
+
+
+def _waits(job: Any) -> bool:
+    return bool(job.state == "pending")
+
+
+def _finish(claim: Claim, kind: OutcomeKind, *, delay: int = 0, progress: bytes = b"") -> Finished:
+    body = {OutcomeKind.COMPLETED: b"7", OutcomeKind.FAILED: ERROR % claim.attempt}
+    body[OutcomeKind.RETRY] = body[OutcomeKind.FAILED]
+    return Finished(claim, Outcome(kind, body.get(kind, b""), delay), progress)

@@ -1,0 +1,181 @@
+"""The store as plain Python: what each call must do, without batches, scripts or Redis."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shared.store.job_store import Claim, Finished, OutcomeKind
+
+LATER = float("inf")
+FRESH = 1e9  # put back within this step: after everything that waited before
+MESSAGE, PARAMS, MAX_WAITING = b"message of ", b'{"n":1}', 5
+
+
+@dataclass
+class Job:
+    """One job. `due` orders the waiting ones; `lease` is the claim that is held, 0 for none."""
+
+    job_id: str
+    queue: str
+    max_attempts: int
+    due: float
+    state: str = "pending"
+    version: int = 1
+    attempt: int = 0
+    claims: int = 0
+    lease: int = 0
+    expired: bool = False
+    cancel_requested: bool = False
+    delayed: bool = False  # it was put off once, so it has a run_at
+    worker: str = ""
+    result: bytes = b""
+    progress: bytes = b""
+    errors: list[tuple[str, int]] = field(default_factory=list)
+
+    def settle(self, state: str) -> None:
+        self.state, self.lease = state, 0
+        self.version += 1
+
+    def put_back(self, delayed: bool) -> None:
+        if self.cancel_requested:
+            self.settle("cancelled")
+            return
+        self.state, self.lease, self.worker, self.progress = "pending", 0, "", b""
+        self.due, self.delayed = (LATER if delayed else FRESH), self.delayed or delayed
+        self.version += 1
+
+
+@dataclass
+class PlainWorker:
+    """What Redis remembers of a worker: its last step that claimed, and what that step claimed."""
+
+    queues: tuple[str, ...]
+    step: int = 0
+    claimed: list[tuple[Job, int]] = field(default_factory=list)
+
+
+class PlainStore:
+    """The whole state, and each call of JobStore as one method."""
+
+    def __init__(self, workers: dict[str, tuple[str, ...]]) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.workers = {name: PlainWorker(queues) for name, queues in workers.items()}
+        self._clock = 0
+
+    def tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def waiting(self, queue: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.queue == queue and job.state == "pending"]
+
+    def submit(self, job_id: str, queue: str, max_attempts: int) -> bool:
+        """Whether there is room for it."""
+        if job_id in self.jobs:
+            return True
+        if len(self.waiting(queue)) >= MAX_WAITING:
+            return False
+        self.jobs[job_id] = Job(job_id, queue, max_attempts, due=self.tick())
+        return True
+
+    def cancel(self, job_id: str) -> str:
+        job = self.jobs[job_id]
+        if job.state == "pending":
+            job.cancel_requested = True
+            job.settle("cancelled")
+        elif job.state == "running":
+            job.version += not job.cancel_requested
+            job.cancel_requested = True
+            return "cancelling"
+        return "cancelled" if job.state == "cancelled" else "finished"
+
+    def step(
+        self, name: str, number: int, finished: Sequence[Finished], slots: int
+    ) -> tuple[list[bool], set[str], list[Claim]]:
+        """Whether each outcome counts, whose lease ran out, and the claims."""
+        worker = self.workers[name]
+        held = {done.claim.lease for done in finished if self._holds(done.claim)}
+        accepted = [self._finish(done, done.claim.lease in held) for done in finished]
+        recovered = {job.job_id for queue in worker.queues for job in self._recover(queue)}
+        if number == worker.step:
+            claimed = [(job, claim) for job, claim in worker.claimed if job.lease == claim]
+        else:
+            claimed = self._claim(name, number, slots) if number > worker.step else []
+        for job in sorted(self.jobs.values(), key=lambda job: job.job_id):
+            if job.state == "pending" and job.due == FRESH:
+                job.due = self.tick()
+        return accepted, recovered, [as_claim(job, claim) for job, claim in claimed]
+
+    def beat(self, claims: Iterable[Claim]) -> tuple[set[str], set[str]]:
+        lost, cancelled = set(), set()
+        for claim in claims:
+            job = self.jobs[claim.job_id]
+            if not self._holds(claim):
+                lost.add(claim.lease)
+                continue
+            job.expired = False
+            if job.cancel_requested:
+                cancelled.add(claim.lease)
+        return lost, cancelled
+
+    def report(self, claim: Claim, progress: bytes) -> set[str]:
+        job = self.jobs[claim.job_id]
+        if not self._holds(claim):
+            return set()
+        job.progress = progress
+        job.version += 1
+        return {job.job_id} if job.cancel_requested else set()
+
+    def _holds(self, claim: Claim) -> bool:
+        return self.jobs[claim.job_id].lease == claim.token
+
+    def _finish(self, done: Finished, held: bool) -> bool:
+        job, kind = self.jobs[done.claim.job_id], done.outcome.kind
+        putting_back = kind in (OutcomeKind.RETRY, OutcomeKind.RELEASED)
+        if not held:
+            same = {"pending", "cancelled"} if putting_back else {kind.value}
+            return job.claims == done.claim.token and job.state in same
+        if putting_back:
+            job.put_back(done.outcome.delay > 0)
+        else:
+            job.settle(kind.value)
+            job.result = done.outcome.body if kind is OutcomeKind.COMPLETED else b""
+            job.progress = done.progress or job.progress
+        if kind in (OutcomeKind.FAILED, OutcomeKind.RETRY):
+            job.errors.append(("broken", job.attempt))
+        job.attempt -= kind is OutcomeKind.RELEASED
+        return True
+
+    def _recover(self, queue: str) -> list[Job]:
+        lost = [job for job in self.jobs.values() if job.queue == queue and job.lease and job.expired]
+        for job in lost:
+            job.errors.append(("worker_lost", job.attempt))
+            if job.attempt < job.max_attempts or job.cancel_requested:
+                job.put_back(delayed=False)
+            else:
+                job.settle("failed")
+        return lost
+
+    def _claim(self, name: str, number: int, slots: int) -> list[tuple[Job, int]]:
+        """Due jobs, the worker's queues in strict order, each by due time and then by id."""
+        worker = self.workers[name]
+        order = [
+            job
+            for queue in worker.queues
+            for job in sorted(self.waiting(queue), key=lambda job: (job.due, job.job_id))
+            if job.due != LATER
+        ]
+        claimed = [(job, job.claims + 1) for job in order[:slots]]
+        for job, claim in claimed:
+            job.state, job.worker, job.expired = "running", name, False
+            job.attempt, job.claims, job.lease = job.attempt + 1, claim, claim
+            job.version += 1
+        if claimed:
+            worker.step, worker.claimed = number, claimed
+        return claimed
+
+
+def as_claim(job: Job, claim: int) -> Claim:
+    message = MESSAGE + job.job_id.encode()
+    return Claim(
+        job.queue, job.job_id, claim, job.attempt, job.max_attempts, message, PARAMS, "r-" + job.job_id
+    )

@@ -1,0 +1,81 @@
+"""What became of jobs, read straight from Redis."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaos.rows import Row, exactly
+from shared.record import TERMINAL_STATES
+from shared.store import keys
+
+Record = dict[str, str]
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A handler's start, at a moment in `time.time()`."""
+
+    attempt: int
+    pid: int
+    at: float
+
+
+def read(redis: Any, job_ids: Sequence[str]) -> dict[str, Record]:
+    """The records by id, as text; an absent one is empty."""
+    found: dict[str, Record] = {}
+    for first in range(0, len(job_ids), CHUNK):
+        chunk = job_ids[first : first + CHUNK]
+        pipeline = redis.pipeline(transaction=False)
+        for job_id in chunk:
+            pipeline.hgetall(keys.RECORD + job_id)
+        for job_id, fields in zip(chunk, pipeline.execute(), strict=True):
+            found[job_id] = {name.decode(): value.decode() for name, value in fields.items()}
+    return found
+
+
+def is_done(record: Record) -> bool:
+    return record.get("state") in TERMINAL_STATES
+
+
+def settled(redis: Any, job_ids: Sequence[str], *, seconds: float) -> dict[str, Record]:
+    """The records once every job has ended, or as they are when the time is over."""
+    end = time.monotonic() + seconds
+    found: dict[str, Record] = {}
+    open_ids = list(job_ids)
+    while True:
+        found |= read(redis, open_ids)
+        open_ids = [job_id for job_id in open_ids if found[job_id] and not is_done(found[job_id])]
+        if not open_ids or time.monotonic() > end:
+            return found
+        time.sleep(0.2)
+
+
+def ended_more_than_once(records: Iterable[Record]) -> list[Record]:
+    """Ended jobs with a change too many: 1 for the submit, then a claim and its end, each once."""
+    return [r for r in records if is_done(r) and int(r["version"]) != 1 + 2 * int(r.get("claims", 0))]
+
+
+def verdict(name: str, records: dict[str, Record]) -> list[Row]:
+    """No job is lost, and each ended once."""
+    lost = [job_id for job_id, record in records.items() if not is_done(record)]
+    twice = ended_more_than_once(records.values())
+    example = f", as {lost[0]} {records[lost[0]].get('state')}" if lost else ""
+    return [
+        exactly(f"{name}: acknowledged jobs lost", len(lost), 0, note=f" of {len(records):,}{example}"),
+        exactly(f"{name}: jobs that did not end exactly once", len(twice), 0),
+    ]
+
+
+def read_starts(file: Path) -> dict[str, list[Start]]:
+    """Every handler's start by job, in order of time."""
+    starts: dict[str, list[Start]] = defaultdict(list)
+    for line in file.read_text().splitlines() if file.exists() else []:
+        job_id, attempt, pid, at = line.split()
+        starts[job_id].append(Start(int(attempt), int(pid), float(at)))
+    for found in starts.values():
+        found.sort(key=lambda start: start.at)
+    return starts

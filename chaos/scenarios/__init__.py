@@ -1,0 +1,1 @@
+"""The scenarios: one file each, with a function `run` that returns rows."""

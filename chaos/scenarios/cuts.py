@@ -1,0 +1,118 @@
+"""The connection to Redis is cut at every command of a job's way: every job ends, and ends once."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import orjson
+
+from chaos.proxy import Cut, Proxy
+from chaos.records import Record, ended_more_than_once, is_done, read, read_starts
+from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.site import Site, site
+from chaos.worker import PROGRESS
+from shared.contracts.sleep import SLEEP
+from shared.queue import JobQueue, NewJob
+from shared.store.client import Coalescer, connect
+from shared.store.job_store import JobStore, Retention
+
+LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
+MISSES = 2  # numbers in turn that no command had: the job's way is at its end
+LONGEST_WAY = 40
+COLD, REPORTING = "cold", "reporting"
+# Connections that stand, ones that have to be made first, and jobs that report progress.
+MODES: dict[str, dict[str, str]] = {"warm": {}, COLD: {}, REPORTING: {PROGRESS: "1"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A cut, and what became of the job that it met and of the one after it."""
+
+    where: str
+    met: Record
+    next: Record
+    seconds: float
+
+
+def run(options: Options) -> list[Row]:
+    with site(api=False) as place:
+        points = asyncio.run(cut_everywhere(place, options))
+        starts = read_starts(place.starts_file)
+    bad = [p.where for p in points if not is_done(p.met)]
+    stuck = [p.where for p in points if p.next.get("state") != "completed"]
+    again = [p.where for p in points if p.met.get("attempt") != "1" or p.met.get("claims") != "1"]
+    twice = ended_more_than_once([p.met for p in points if REPORTING not in p.where])
+    commands = {p.where.rpartition(" ")[2] for p in points}
+    name = f"{len(points)} cuts"
+    return [
+        exactly(f"{name}: jobs that did not end", len(bad), 0, note=_example(bad)),
+        exactly(f"{name}: jobs that ended twice", len(twice), 0),
+        exactly(f"{name}: slots lost", len(stuck), 0, note=_example(stuck)),
+        exactly(f"{name}: jobs claimed again", len(again), 0, note=_example(again)),
+        exactly(f"{name}: jobs that ran twice", sum(len(found) > 1 for found in starts.values()), 0),
+        at_most(f"{name}: longest, from submit to end", max(p.seconds for p in points), LEASE + 1.0, "s"),
+        report(f"{name}: commands that were cut", ", ".join(sorted(commands))),
+    ]
+
+
+def _example(places: list[str]) -> str:
+    return f" ({'; '.join(places[:3])})" if places else ""
+
+
+async def cut_everywhere(place: Site, options: Options) -> list[Point]:
+    """Every cut at every command, in every mode."""
+    proxy = Proxy(place.stack.redis_port)
+    url = f"redis://127.0.0.1:{await proxy.start()}/0"
+    settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
+    redis = connect(url, connections=2)
+    queue = JobQueue(JobStore(Coalescer(redis), Retention()), max_waiting=1000)
+    points = []
+    try:
+        for mode, special in MODES.items():
+            worker = place.start_worker(**settings, **special)
+            await asyncio.to_thread(worker.ready)
+            for cut in Cut:
+                points += await cut_along(place, proxy, queue, cut, mode, options)
+            if not worker.alive:
+                raise RuntimeError("The worker exited.")
+            worker.kill()
+    finally:
+        await redis.aclose(close_connection_pool=True)
+        await proxy.close()
+    return points
+
+
+async def cut_along(
+    place: Site, proxy: Proxy, queue: JobQueue, cut: Cut, mode: str, options: Options
+) -> list[Point]:
+    """One kind of cut at every command in turn, until a job ends before there are so many."""
+    points: list[Point] = []
+    stride = max(1, round(1 / options.scale))
+    number, misses = options.chance(f"cuts {cut} {mode}").randint(1, stride), 0
+    while misses < MISSES and number < LONGEST_WAY:
+        if mode == COLD:
+            place.redis.script_flush()
+            proxy.drop()
+        proxy.arm(number, cut)
+        begin = time.monotonic()
+        met = await one_job(place, queue)
+        seconds, fired = time.monotonic() - begin, proxy.fired
+        proxy.arm(0, cut)
+        misses = 0 if fired else misses + 1
+        if fired:
+            where = f"{mode}, {cut}, {number}: {fired.split()[0]}"
+            points.append(Point(where, met, await one_job(place, queue), seconds))
+        number += stride
+    return points
+
+
+async def one_job(place: Site, queue: JobQueue) -> Record:
+    """A job's record once it has ended, or what it is when the time is over."""
+    new = NewJob(SLEEP, orjson.dumps({"seconds": JOB_SECONDS}), "chaos")
+    job_id = (await queue.submit(new)).job_id
+    end = time.monotonic() + PATIENCE
+    while True:
+        record = read(place.redis, [job_id])[job_id]
+        if is_done(record) or time.monotonic() > end:
+            return record
+        await asyncio.sleep(0.01)

@@ -1,0 +1,72 @@
+"""Workers freeze past their leases and thaw: what they come back with changes nothing."""
+
+import signal
+import time
+from random import Random
+
+from chaos import records
+from chaos.records import Record
+from chaos.rows import Options, Row, exactly
+from chaos.site import Site, Worker, site
+from dev.stack import wait_until
+
+WORKERS, SLOTS, FROZEN, FREEZES = 10, 2, 5, 100
+JOB_SECONDS = 0.4
+REFUSED = ("outcome refused: the lease was lost", "lease lost; the attempt is discarded")
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("freezes")
+    rounds = options.times(FREEZES // FROZEN, least=2)
+    late, refused, overwritten, every = 0, 0, 0, list[Record]()
+    with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS="1") as place:
+        names = {worker.worker_id: worker for worker in place.workers}
+        for _ in range(rounds):
+            held, before, after = freeze(place, names, chance)
+            late += sum(len(jobs) for jobs in held.values())
+            refused += sum(len(jobs & refusals(names[name])) for name, jobs in held.items())
+            overwritten += sum(before[job_id] != after[job_id] for job_id in before)
+            every += after.values()
+        dead = sum(not worker.alive for worker in place.workers)
+    name = f"SIGSTOP past the lease × {rounds * FROZEN}"
+    return [
+        exactly(f"{name}: late outcomes that were refused", refused, late),
+        exactly(f"{name}: records that changed after the thaw", overwritten, 0, note=f" of {len(every)}"),
+        exactly(f"{name}: jobs that did not end", sum(not records.is_done(record) for record in every), 0),
+        exactly(f"{name}: jobs that ended twice", len(records.ended_more_than_once(every)), 0),
+        exactly(f"{name}: workers that exited", dead, 0),
+    ]
+
+
+def freeze(
+    place: Site, names: dict[str, Worker], chance: Random
+) -> tuple[dict[str, set[str]], dict[str, Record], dict[str, Record]]:
+    """One round: the jobs that frozen workers held, and all records before and after the thaw."""
+    wait_until(lambda: len(place.live_workers()) == WORKERS, "every worker is back")
+    ids = [place.submit(seconds=JOB_SECONDS) for _ in range(WORKERS * SLOTS)]
+    time.sleep(0.05)
+    running = [r["worker"] for r in records.read(place.redis, ids).values() if r["state"] == "running"]
+    frozen = chance.sample(sorted(set(running)), k=min(FROZEN, len(set(running))))
+    try:
+        for name in frozen:
+            names[name].send(signal.SIGSTOP)
+        time.sleep(0.1)  # what was on its way to Redis arrives
+        state = records.read(place.redis, ids)
+        held = {name: {i for i, r in state.items() if _runs_on(r, name)} for name in frozen}
+        before = records.settled(place.redis, ids, seconds=10)
+    finally:
+        for name in frozen:
+            names[name].send(signal.SIGCONT)
+    end = time.monotonic() + 5
+    while time.monotonic() < end and any(jobs - refusals(names[name]) for name, jobs in held.items()):
+        time.sleep(0.05)
+    return held, before, records.read(place.redis, ids)
+
+
+def refusals(worker: Worker) -> set[str]:
+    """The jobs whose late outcome was refused, as the worker's log says."""
+    return {line["job_id"] for line in worker.lines() if line["event"] in REFUSED}
+
+
+def _runs_on(record: Record, name: str) -> bool:
+    return record["state"] == "running" and record["worker"] == name

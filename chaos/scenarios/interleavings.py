@@ -1,0 +1,111 @@
+"""Cancel against complete against the lease's end, in every order: one end, which never changes."""
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import Any
+
+from chaos.rows import Options, Row, exactly, report
+from chaos.site import site
+from shared.store import keys
+from shared.store.client import Coalescer, connect
+from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Retention
+
+TIMES, AT_ONCE = 10_000, 100
+MOVES = ("cancel", "complete", "fail", "lease ends", "other claims", "beaten", "again")
+BODIES = {OutcomeKind.COMPLETED: b"1", OutcomeKind.FAILED: b'{"code":"broken","attempt":1}'}
+Fields = dict[bytes, bytes]
+
+
+class Interleaving:
+    """One job in a queue of its own, and two workers that fight for it."""
+
+    def __init__(self, number: int, store: JobStore, redis: Coalescer, chance: Random) -> None:
+        self.job_id, self.queue = f"job-{number}", f"queue-{number}"
+        self.ends: list[Fields] = []  # what the record was, each time that it was looked at after its end
+        self.moves: list[str] = []
+        self._store, self._redis, self._chance = store, redis, chance
+        self._steps: Counter[str] = Counter()
+        self._claims: list[tuple[str, Claim]] = []
+        self._last: tuple[Any, ...] = ()
+
+    async def play(self) -> None:
+        """Claim the job, let things happen in some order, and then see it to its end."""
+        fields: dict[str, Any] = {"type": "t", "params": b"{}", "max_attempts": 2, "request_id": "r"}
+        await self._store.submit(self.job_id, self.queue, b"m", fields, max_waiting=9)
+        await self._step("a", slots=1)
+        for _ in range(self._chance.randint(3, 8)):
+            await self._move(self._chance.choice(MOVES))
+        while not self.ends:
+            for move in ("other claims", "lease ends", "other claims"):
+                await self._move(move)
+        for move in MOVES:  # and nothing moves it any more
+            await self._move(move)
+
+    async def _move(self, move: str) -> None:
+        worker = self._chance.choice("ab")
+        self.moves.append(move)
+        match move:
+            case "cancel":
+                await self._store.cancel(self.job_id)
+            case "complete":
+                await self._finish(OutcomeKind.COMPLETED)
+            case "fail":
+                await self._finish(OutcomeKind.FAILED)
+            case "lease ends":
+                for _, claim in self._claims[-1:]:
+                    await self._redis.execute_command("ZADD", keys.LEASES + self.queue, "XX", 1, claim.lease)
+            case "other claims":
+                await self._step(worker, slots=1)
+            case "beaten":
+                await self._store.report([(claim, b"{}") for _, claim in self._claims])
+            case _ if self._last:
+                await self._send(*self._last)
+        record = (await self._store.get(self.job_id)).fields
+        if self.ends or b"finished_at" in record:
+            self.ends.append(dict(record))
+
+    async def _finish(self, kind: OutcomeKind) -> None:
+        worker, claim = self._chance.choice(self._claims)
+        await self._step(worker, Finished(claim, Outcome(kind, BODIES[kind])))
+
+    async def _step(self, worker: str, *finished: Finished, slots: int = 0) -> None:
+        self._steps[worker] += 1
+        self._last = (worker, self._steps[worker], finished, slots)
+        await self._send(*self._last)
+
+    async def _send(self, worker: str, number: int, finished: tuple[Finished, ...], slots: int) -> None:
+        name = f"{worker}-{self.queue}"
+        step = await self._store.step(name, number, [self.queue], finished, slots=slots, lease=60)
+        self._claims += [(worker, claim) for claim in step.claims if (worker, claim) not in self._claims]
+
+
+def run(options: Options) -> list[Row]:
+    with site(api=False) as place:
+        games = asyncio.run(play_all(place.stack.redis_url, options))
+    changed = [game for game in games if any(end != game.ends[0] for end in game.ends)]
+    states = Counter(game.ends[0][b"state"].decode() for game in games)
+    example = f" ({' → '.join(changed[0].moves)})" if changed else ""
+    name = f"{len(games):,} interleavings"
+    return [
+        exactly(f"{name}: ends that changed", len(changed), 0, note=example),
+        exactly(f"{name}: jobs with one end", sum(states.values()), len(games)),
+        report(f"{name}: ends", ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))),
+    ]
+
+
+async def play_all(url: str, options: Options) -> list[Interleaving]:
+    """Many at once, so that their calls go out together."""
+    chance = options.chance("interleavings")
+    client = connect(url, connections=1, read_timeout=30)
+    redis = Coalescer(client, patience=30)
+    store = JobStore(redis, Retention())
+    games = [
+        Interleaving(number, store, redis, Random(chance.random())) for number in range(options.times(TIMES))
+    ]
+    try:
+        for first in range(0, len(games), AT_ONCE):
+            await asyncio.gather(*(game.play() for game in games[first : first + AT_ONCE]))
+    finally:
+        await client.aclose(close_connection_pool=True)
+    return games

@@ -1,0 +1,103 @@
+"""Very many jobs: Redis is left as the table of keys says, and a worker's memory stays as it is."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from chaos import leftovers
+from chaos.rows import Options, Row, at_most, exactly
+from chaos.site import Site, Worker, site
+from dev.stack import wait_until
+from shared.contracts.echo import ECHO
+from shared.queue import JobQueue, NewJob
+from shared.record import JobState
+from shared.store import keys
+from shared.store.client import Coalescer, connect
+from shared.store.job_store import JobStore, Retention
+
+JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000
+RETAIN, LEASE = 5, 1
+GROWTH = 5.0  # percent
+PATIENCE = 120.0
+
+
+def run(options: Options) -> list[Row]:
+    jobs = options.times(JOBS // BATCH) * BATCH
+    settings: dict[str, Any] = {
+        "LOG_LEVEL": "WARNING",
+        "WORKER_SLOTS": "50",
+        "WORKER_LEASE_SECONDS": str(LEASE),
+    }
+    with site(api=False, RETAIN_COMPLETED=str(RETAIN), **settings) as place:
+        [worker] = place.start_workers(1)
+        begin = time.monotonic()
+        memory = asyncio.run(submit_all(place, worker, jobs))
+        wait_until(lambda: not busy(place), "every job has ended", seconds=PATIENCE)
+        rate = jobs / (time.monotonic() - begin)
+        memory.append(resident(worker))
+        count, wrong = leftovers.find(place.redis)
+        completed = jobs - unfinished(place)
+        wait_until(lambda: retired(place), "the records retire", seconds=RETAIN + PATIENCE)
+        rest, wrong_after = leftovers.find(place.redis)
+    half = memory[len(memory) // 2]
+    growth = 100 * (max(memory[len(memory) // 2 :]) / half - 1)
+    name = f"{jobs:,} jobs"
+    return [
+        exactly(f"{name}: ended", completed, jobs, note=f" ({rate:,.0f} a second)"),
+        exactly(
+            f"{name}: keys that should not be there", len(wrong), 0, note=f" of {count:,}{_first(wrong)}"
+        ),
+        exactly(
+            f"{name}: the same after retention", len(wrong_after), 0, note=f" of {rest}{_first(wrong_after)}"
+        ),
+        at_most(f"{name}: growth of the worker's memory, second half", growth, GROWTH, "%", note=_mib(half)),
+    ]
+
+
+async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
+    """Submit in batches, never far ahead of the worker; its memory at every batch."""
+    redis = connect(place.stack.redis_url, connections=1)
+    store = JobStore(Coalescer(redis), Retention())
+    queue = JobQueue(store, max_waiting=10 * MOST_WAITING)
+    memory = []
+    try:
+        for _ in range(jobs // BATCH):
+            while (await store.queue_counts(ECHO.queue)).waiting > MOST_WAITING:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await asyncio.gather(
+                *(queue.submit(NewJob(ECHO, b'{"message":1}', "chaos")) for _ in range(BATCH))
+            )
+            memory.append(resident(worker))
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    return memory
+
+
+def unfinished(place: Site) -> int:
+    return sum(place.redis.zcard(keys.INDEX_OF + state) for state in JobState if state != JobState.COMPLETED)
+
+
+def busy(place: Site) -> bool:
+    """Whether anything waits or runs, or a token still lies for a worker that is about to take it."""
+    return bool(unfinished(place) or place.redis.llen(keys.WAKE + ECHO.queue))
+
+
+def retired(place: Site) -> bool:
+    return bool(place.redis.zcard(keys.INDEX) == 0)
+
+
+def resident(worker: Worker) -> int:
+    """The worker's memory in bytes, as Linux tells it."""
+    for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("The worker's memory is unknown.")
+
+
+def _first(wrong: list[str]) -> str:
+    return f" ({'; '.join(wrong[:3])})" if wrong else ""
+
+
+def _mib(size: int) -> str:
+    return f" of {size / 2**20:.0f} MiB"

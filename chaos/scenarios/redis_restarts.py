@@ -1,0 +1,52 @@
+"""Redis is killed under load and comes back with its append-only file: what was acknowledged is there."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from chaos import records
+from chaos.load import Load
+from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.site import Site, site
+
+RATE, EVERY, SECONDS = 100, 10.0, 60
+BACK_SECONDS = 5.0
+
+
+def run(options: Options) -> list[Row]:
+    """Both ways of syncing, side by side to save time."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(restarts, options, fsync) for fsync in ("always", "everysec")]
+        return [row for done in runs for row in done.result()]
+
+
+def restarts(options: Options, fsync: str) -> list[Row]:
+    chance = options.chance(f"redis {fsync}")
+    kills = options.times(int(SECONDS / EVERY), least=2)
+    outages: list[float] = []
+    with site(workers=2, fsync=fsync, WORKER_LEASE_SECONDS="5") as place:
+        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=chance) as load:
+            for _ in range(kills):
+                time.sleep(EVERY * chance.uniform(0.5, 0.9))
+                outages.append(outage(place, load))
+        found = records.settled(place.redis, load.accepted, seconds=30)
+        processes = [place.stack.api, *place.stack.workers]
+        exits = sum(process is None or process.poll() is not None for process in processes)
+    name = f"Redis kill -9 × {kills}, fsync {fsync}"
+    return [
+        *records.verdict(name, found),
+        exactly(f"{name}: processes that exited", exits, 0),
+        at_most(f"{name}: kill to the next accepted job, longest", max(outages), BACK_SECONDS, "s"),
+        report(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
+    ]
+
+
+def outage(place: Site, load: Load) -> float:
+    """Kill Redis and start it again; seconds until a job is accepted."""
+    begin = time.time()
+    place.restart_redis()
+    back = time.time()
+    while (success := load.first_success(back)) is None:
+        if time.time() > begin + 2 * BACK_SECONDS:
+            return time.time() - begin
+        time.sleep(0.02)
+    return success - begin

@@ -1,0 +1,96 @@
+"""Yesterday's release beside today's: either's workers serve the other's API, and nothing is lost."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from chaos import records
+from chaos.load import Load
+from chaos.rows import Options, Row, exactly, report
+from chaos.site import Worker, site
+from dev.stack import ROOT, join, terminate
+
+RATE, SECONDS, LEASE = 100, 6, 2
+MODULE = "worker"  # the other release has no fault suite
+
+
+def run(options: Options) -> list[Row]:
+    name = earlier()
+    if name is None:
+        return [report("N-1 beside N", "no earlier release here")]
+    with unpacked(name) as folder:
+        old = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(folder)}
+        there = {**old, "UVICORN_APP_DIR": str(folder)}
+        return [
+            *together(options, f"API now, workers {name} then now", {}, (old, {})),
+            *together(options, f"API {name}, workers now then {name}", there, ({}, old)),
+        ]
+
+
+def together(options: Options, name: str, api: dict[str, str], two: tuple[dict[str, str], ...]) -> list[Row]:
+    """One release's API under load: a worker of the first kind, both, one killed, the second kind alone."""
+    seconds = max(1.0, SECONDS * options.scale)
+    with site(api=False, WORKER_LEASE_SECONDS=str(LEASE)) as place:
+        place.stack.start_api(**api)
+        first, second = two
+        doomed, leaver = (place.start_worker(module=MODULE, **first) for _ in range(2))
+        for worker in (doomed, leaver):
+            worker.ready()
+        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=options.chance(name)) as load:
+            pause(doomed, seconds / 3)
+            last = place.start_worker(module=MODULE, **second)
+            last.ready()
+            pause(last, seconds / 3)
+            doomed.kill()  # the other release recovers its jobs
+            terminate(leaver.process)
+            code = join(leaver.process, seconds=30)
+            pause(last, seconds / 3)
+        found = records.settled(place.redis, load.accepted, seconds=20)
+        failed = sum(record.get("state") == "failed" for record in found.values())
+        dead = (not last.alive) + (code != 0)
+    lost = records.verdict(name, found)[:1]  # the handler of `sleep` reports progress: versions say nothing
+    return [
+        *lost,
+        exactly(f"{name}: jobs that failed", failed, 0),
+        exactly(f"{name}: submissions refused", load.refused, 0),
+        exactly(f"{name}: processes that exited badly", dead, 0),
+    ]
+
+
+def pause(worker: Worker, seconds: float) -> None:
+    """Let time pass, unless the worker dies."""
+    try:
+        worker.process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return
+    raise RuntimeError(f"{worker.name} exited.")
+
+
+def earlier() -> str | None:
+    """The newest tag before this commit, or the commit before it; None outside a repository."""
+    for command in (("describe", "--tags", "--abbrev=0", "HEAD~1"), ("rev-parse", "--short", "HEAD~1")):
+        found = git(*command)
+        if found is not None:
+            return found.decode().strip()
+    return None
+
+
+def git(*words: str) -> bytes | None:
+    """What git prints; None if it fails."""
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, timeout=20)  # noqa: S603, S607
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@contextmanager
+def unpacked(name: str) -> Iterator[Path]:
+    """The files of a release in a folder that is gone afterwards."""
+    with TemporaryDirectory(prefix="job-server-release-") as folder:
+        archive = Path(folder) / "release.tar"
+        archive.write_bytes(git("archive", "--format=tar", name) or b"")
+        subprocess.run(["tar", "-xf", str(archive), "-C", folder], check=True, timeout=20)  # noqa: S603, S607
+        yield Path(folder)

@@ -1,0 +1,111 @@
+"""Handlers that do what no handler must do: their jobs fail and say why, their neighbours hardly notice."""
+
+import asyncio
+import json
+import time
+from threading import Event, Thread
+
+from chaos import records
+from chaos.load import Load
+from chaos.records import Record
+from chaos.rogues import CODES, CONTRACTS
+from chaos.rows import Options, Row, at_most, exactly, quantile, report
+from chaos.site import Site, site
+from shared.queue import JobQueue, NewJob
+from shared.store.client import connect
+from shared.store.job_store import JobStore, Retention
+
+WORKERS, LEASE, RATE = 3, 2, 50
+QUIET_SECONDS, ROUNDS, PAUSE = 8, 4, 1.5
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("rogues")
+    rounds = options.times(ROUNDS)
+    with site(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE)) as place:
+        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=chance) as load:
+            time.sleep(max(2.0, QUIET_SECONDS * options.scale))
+            quiet = list(load.accepted)
+            with Replacements(place) as replacements:
+                names = [
+                    name for _ in range(rounds) for name in chance.sample(sorted(CONTRACTS), k=len(CONTRACTS))
+                ]
+                rogues = asyncio.run(submit(place, names))
+                bad = records.settled(place.redis, list(rogues), seconds=60)
+        found = records.settled(place.redis, load.accepted, seconds=20)
+        waits = start_waits(place, found)
+    beside = [waits[job_id] for job_id in load.accepted[len(quiet) :] if job_id in waits]
+    alone = [waits[job_id] for job_id in quiet if job_id in waits]
+    odd = [f"{rogues[i]}: {ending(r)}" for i, r in bad.items() if ending(r) != CODES[rogues[i]]]
+    name = f"{len(rogues)} rogues"
+    return [
+        exactly(
+            f"{name}: failed with the code that tells why", len(bad) - len(odd), len(bad), note=_first(odd)
+        ),
+        *records.verdict(f"{name}: neighbours", found),
+        report("neighbours alone: submit to start, p50, p99", _both(alone)),
+        report(f"neighbours of {name}: submit to start, p50", f"{quantile(beside, 0.5) * 1000:.1f} ms"),
+        at_most(f"neighbours of {name}: submit to start, p99", quantile(beside, 0.99), LEASE + 1.0, "s"),
+        report(f"{name}: workers that died and were replaced", str(replacements.count)),
+    ]
+
+
+class Replacements:
+    """Starts a worker for each that dies, as whatever runs them in production does."""
+
+    def __init__(self, place: Site) -> None:
+        self.count = 0
+        self._place = place
+        self._end = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Replacements":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.1):
+            dead = sum(not worker.alive for worker in self._place.workers)
+            for _ in range(dead - self.count):
+                self._place.start_worker()
+                self.count += 1
+
+
+async def submit(place: Site, names: list[str]) -> dict[str, str]:
+    """Rogue jobs, straight to Redis because the API does not know them; their types by id."""
+    redis = connect(place.stack.redis_url)
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
+    found = {}
+    try:
+        for name in names:
+            record = await queue.submit(NewJob(CONTRACTS[name], b"{}", "chaos"))
+            found[record.job_id] = name
+            await asyncio.sleep(PAUSE / len(CONTRACTS))
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    return found
+
+
+def start_waits(place: Site, found: dict[str, Record]) -> dict[str, float]:
+    """Seconds from submit to the first start of the handler, by job."""
+    starts = records.read_starts(place.starts_file)
+    return {i: starts[i][0].at - int(r["created_at"]) / 1000 for i, r in found.items() if r and i in starts}
+
+
+def ending(record: Record) -> str:
+    """The code of the last error of a failed job, else its state."""
+    if record.get("state") != "failed":
+        return record.get("state", "missing")
+    return str(json.loads(record["errors"])[-1]["code"])
+
+
+def _both(waits: list[float]) -> str:
+    return f"{quantile(waits, 0.5) * 1000:.1f} ms, {quantile(waits, 0.99) * 1000:.1f} ms"
+
+
+def _first(odd: list[str]) -> str:
+    return f" ({'; '.join(odd[:3])})" if odd else ""

@@ -1,0 +1,52 @@
+"""Workers are replaced one by one under load: no job is lost, and none is charged an attempt."""
+
+import signal
+import subprocess
+import time
+
+from chaos import records
+from chaos.load import Load
+from chaos.rows import Options, Row, at_most, exactly
+from chaos.site import Worker, site
+
+WORKERS, RESTARTS, RATE, GRACE = 3, 20, 50, 1
+PATIENCE = 10.0
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("rolling")
+    restarts = options.times(RESTARTS, least=3)
+    ends: list[tuple[float, int]] = []
+    with site(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_SLOTS="30") as place:
+        alive = list(place.workers)
+        load = Load(place.stack.api_url, rate=RATE, seconds=(0, 2.0), chance=chance)
+        with load:
+            for _ in range(restarts):
+                new = place.start_worker()
+                new.ready()
+                ends.append(replace(alive.pop(0)))
+                alive.append(new)
+        found = records.settled(place.redis, load.accepted, seconds=40)
+        starts = records.read_starts(place.starts_file)
+    charged = sum(r.get("attempt") != "1" or "errors" in r for r in found.values())
+    back = sum(int(r.get("claims", 1)) - 1 for r in found.values())
+    name = f"rolling restart × {restarts}"
+    return [
+        *records.verdict(name, found),
+        exactly(f"{name}: jobs charged an attempt", charged, 0, note=f" ({back} hand-backs)"),
+        exactly(f"{name}: exit codes other than 0", sum(code != 0 for _, code in ends), 0),
+        at_most(f"{name}: longest exit", max(seconds for seconds, _ in ends), GRACE + 1.0, "s"),
+        at_most(f"{name}: starts", sum(map(len, starts.values())), len(starts) + back),
+    ]
+
+
+def replace(worker: Worker) -> tuple[float, int]:
+    """Tell a worker to go; the seconds it takes and its exit code, -9 if it had to be killed."""
+    begin = time.monotonic()
+    worker.send(signal.SIGTERM)
+    try:
+        code = worker.process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        code = -9
+    return time.monotonic() - begin, code

@@ -1,0 +1,53 @@
+"""Plays random sequences of calls on one server: `python -m chaos.sequences (fake | URL) SEQUENCES SEED`."""
+
+import asyncio
+import sys
+
+from fakeredis import FakeAsyncRedis
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from redis.asyncio import Redis
+
+from chaos.model import StoreMachine
+from shared.store.client import connect
+
+STEPS = 50
+
+
+def play(server: str, sequences: int, number: int, *, steps: int = STEPS) -> tuple[int, int]:
+    """Compare store and model; returns how many sequences and steps were played.
+
+    Args:
+        server: the URL of a Redis whose database may be emptied, or `fake`.
+        sequences: how many to play.
+        number: the seed.
+        steps: calls in each.
+
+    Raises:
+        AssertionError: store and model differ; the shortest sequence found that shows it is printed.
+    """
+    loop = asyncio.new_event_loop()
+    redis: Redis = FakeAsyncRedis() if server == "fake" else connect(server)
+
+    class Machine(StoreMachine):
+        pass
+
+    Machine.loop, Machine.redis = loop, redis
+    terms = settings(
+        max_examples=sequences,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(seed(number)(Machine), settings=terms)
+    finally:
+        loop.run_until_complete(redis.aclose(close_connection_pool=True))
+        loop.close()
+    return Machine.sequences, Machine.steps
+
+
+if __name__ == "__main__":
+    print(*play(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,60 @@
+"""A worker for the fault suite: `python -m chaos.worker`.
+
+It is the real worker. Only the handler of `sleep` is another one, which writes down every start, and
+there are handlers that do what no handler must do.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from chaos import rogues
+from shared.contracts import load_contracts
+from shared.contracts.sleep import SLEEP, SleepParams, SleepResult
+from shared.settings import read_settings
+from worker.__main__ import work
+from worker.context import JobContext
+from worker.handlers.sleep import sleep
+from worker.registry import Handler, load_handlers
+from worker.settings import WorkerSettings
+
+STARTS = "CHAOS_STARTS"  # the file that starts are appended to, by every worker
+PROGRESS = "CHAOS_PROGRESS"  # set: handlers report progress, as the real one does
+
+
+class Starts:
+    """Appends a line per start; one write of a short line is never mixed with another's."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(self, job: JobContext) -> None:
+        os.write(self._file, f"{job.job_id} {job.attempt} {os.getpid()} {time.time():.6f}\n".encode())
+
+
+def counted(starts: Starts) -> Handler:
+    """The handler of `sleep`, with its starts counted."""
+
+    async def perform(params: SleepParams, job: JobContext) -> SleepResult:
+        starts.note(job)
+        result: SleepResult = await sleep(params, job if PROGRESS in os.environ else silent(job))
+        return result
+
+    return Handler(SLEEP, perform)
+
+
+def silent(job: JobContext) -> JobContext:
+    """A context whose progress goes nowhere, so that a record's version counts nothing but moves."""
+    return JobContext(job.job_id, job.attempt, job.max_attempts)
+
+
+def main() -> int:
+    starts = Starts(Path(os.environ[STARTS]))
+    others = [handler for handler in load_handlers() if handler.contract is not SLEEP]
+    handlers = [counted(starts), *others, *rogues.HANDLERS]
+    return work(read_settings(WorkerSettings), load_contracts() | rogues.CONTRACTS, handlers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
