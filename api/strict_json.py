@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import orjson
@@ -37,12 +38,33 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Ambiguous:
+    """Stands for an object in which a field occurs more than once."""
+
+    field: str
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
     fields = dict(pairs)
-    if len(fields) < len(pairs):
-        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        _refuse(twice[:100], "The field occurs more than once.", "duplicate_field")
-    return fields
+    if len(fields) == len(pairs):
+        return fields
+    [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+    return _Ambiguous(twice)
+
+
+def _path_to(wanted: _Ambiguous, root: Any) -> str:
+    """Where the twice given field is, such as `params.message`."""
+    places: list[tuple[str, Any]] = [("", root)]
+    while places:
+        path, value = places.pop()
+        if value is wanted:
+            return f"{path}{wanted.field}"
+        if isinstance(value, dict):
+            places += [(f"{path}{name}.", inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            places += [(f"{path}{n}.", inner) for n, inner in enumerate(value)]
+    return wanted.field
 
 
 def _check(root: Any) -> None:
@@ -66,6 +88,9 @@ def _check(root: Any) -> None:
                 deeper.extend(value)
             elif kind is str:
                 _check_text(value)
+            elif kind is _Ambiguous:
+                path = _path_to(value, root)[:200]
+                _refuse(path, "The field occurs more than once.", "duplicate_field")
             elif (kind is int or kind is float) and not -LARGEST_NUMBER <= value < LARGEST_NUMBER:
                 _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
         level = deeper

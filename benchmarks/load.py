@@ -10,6 +10,8 @@ from typing import cast
 
 import uvloop
 
+from benchmarks import cpu
+
 BODY = b'{"type":"echo","params":{"message":"hello"}}'
 POST = (
     b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
@@ -90,28 +92,35 @@ async def drive(
     return clients
 
 
-async def load(port: int, method: str, connections: int, seconds: float) -> None:
+async def load(port: int, method: str, connections: int, seconds: float, server: int) -> None:
     warm = await drive(port, [POST], connections, WARM_UP, keep_ids=True)
     requests = [POST]
     if method == "get":
         ids = [job_id for client in warm for job_id in client.job_ids]
         requests = [f"GET /jobs/{job_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for job_id in ids]
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), cpu.seconds({server})
     clients = await drive(port, requests, connections, seconds)
-    took = time.perf_counter() - begin
+    took, used = time.perf_counter() - begin, cpu.seconds({server}) - used
     found = [value for client in clients for value in client.seconds]
     percentiles = statistics.quantiles(found, n=100)
-    print(json.dumps({"rate": len(found) / took, "p50": 1e3 * percentiles[49], "p99": 1e3 * percentiles[98]}))
+    figures = {
+        "rate": len(found) / took,
+        "p50": 1e3 * percentiles[49],
+        "p99": 1e3 * percentiles[98],
+        "µs": 1e6 * used / len(found),
+    }
+    print(json.dumps(figures))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("port", type=int, help="where the server listens, on loopback")
     parser.add_argument("method", choices=("post", "get"), help="POST /jobs, or GET /jobs/{id} of new jobs")
+    parser.add_argument("server", type=int, help="the server's process id")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
-    uvloop.run(load(options.port, options.method, options.connections, options.seconds))
+    uvloop.run(load(options.port, options.method, options.connections, options.seconds, options.server))
 
 
 if __name__ == "__main__":

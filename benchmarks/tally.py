@@ -7,12 +7,14 @@ carries the time of its submission leaves its latency as well.
 import mmap
 import os
 import struct
+import threading
 import time
 from pathlib import Path
 
 FOLDER = "TALLY_FOLDER"
 _cells: dict[str, mmap.mmap] = {}
 _counts = {"done": 0, "begun": 0}
+_lock = threading.Lock()  # some libraries run jobs in threads
 
 
 def tick(sent: float = 0.0) -> None:
@@ -39,11 +41,12 @@ def latencies(folder: Path) -> list[float]:
 
 
 def _add(kind: str) -> None:
-    cell = _cells.get(kind)
-    if cell is None:
-        cell = _cells[kind] = _open(_path(kind))
-    _counts[kind] += 1
-    struct.pack_into("<Q", cell, 0, _counts[kind])
+    with _lock:
+        cell = _cells.get(kind)
+        if cell is None:
+            cell = _cells[kind] = _open(_path(kind))
+        _counts[kind] += 1
+        struct.pack_into("<Q", cell, 0, _counts[kind])
 
 
 def _path(kind: str) -> Path:

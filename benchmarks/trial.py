@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-from benchmarks import tally
+from benchmarks import cpu, tally
 from dev.stack import ROOT, Process, Stack, join, wait_until
 
 PATIENCE = 90.0
@@ -43,12 +43,19 @@ class Trial:
         self._processes: list[Process] = []
 
     def __enter__(self) -> "Trial":
-        self.stack.start_redis()
+        try:
+            self.stack.start_redis()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.stop_workers()
         self.redis.close()
         self.stack.close()
@@ -99,11 +106,14 @@ class Trial:
             time.sleep(0.002)
         return time.monotonic(), done
 
-    def rate(self, jobs: int) -> float:
-        """Jobs per second between the first and the last twentieth of `jobs`."""
+    def rate(self, jobs: int) -> tuple[float, float]:
+        """Between the first and the last twentieth of `jobs`: jobs per second, and processor µs per job."""
+        leaders = {process.pid for process in self._processes}
         begin, done_before = self.reach(jobs // 20)
+        used_before = cpu.seconds(leaders)
         end, done = self.reach(jobs - jobs // 20)
-        return (done - done_before) / (end - begin)
+        used = cpu.seconds(leaders) - used_before
+        return (done - done_before) / (end - begin), 1e6 * used / (done - done_before)
 
     def info(self, section: str) -> dict[str, Any]:
         return cast(dict[str, Any], self.redis.info(section))

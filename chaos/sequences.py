@@ -1,7 +1,11 @@
-"""Plays random sequences of calls on one server: `python -m chaos.sequences (fake | URL) SEQUENCES SEED`."""
+"""Plays random sequences of calls on one server, as many as fit into a time.
+
+`python -m chaos.sequences (fake | URL) SEQUENCES SEED SECONDS` prints how many sequences and steps it were.
+"""
 
 import asyncio
 import sys
+import time
 
 from fakeredis import FakeAsyncRedis
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -12,6 +16,7 @@ from chaos.model import StoreMachine
 from shared.store.client import connect
 
 STEPS = 50
+PORTION = 50  # sequences between two looks at the clock
 
 
 def play(server: str, sequences: int, number: int, *, steps: int = STEPS) -> tuple[int, int]:
@@ -49,5 +54,15 @@ def play(server: str, sequences: int, number: int, *, steps: int = STEPS) -> tup
     return Machine.sequences, Machine.steps
 
 
+def play_for(server: str, sequences: int, number: int, seconds: float) -> tuple[int, int]:
+    """Play in portions, each with a seed of its own, until all are played or the time is over."""
+    end = time.monotonic() + seconds
+    played, steps = 0, 0
+    while played < sequences and time.monotonic() < end:
+        more, calls = play(server, min(PORTION, sequences - played), number * 100_000 + played)
+        played, steps = played + more, steps + calls
+    return played, steps
+
+
 if __name__ == "__main__":
-    print(*play(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    print(*play_for(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))

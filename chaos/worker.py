@@ -27,7 +27,7 @@ class Starts:
     """Appends a line per start; one write of a short line is never mixed with another's."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(self, job: JobContext) -> None:
         os.write(self._file, f"{job.job_id} {job.attempt} {os.getpid()} {time.time():.6f}\n".encode())

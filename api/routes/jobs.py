@@ -106,9 +106,9 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
 
 
 def _require_json(request: Request) -> None:
-    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    charset = parameters.partition("charset=")[2].strip(' "')
-    if kind.strip() != "application/json" or charset not in ("", "utf-8"):
+    kind, *parameters = request.headers.get("content-type", "").lower().split(";")
+    given = dict(parameter.replace(" ", "").replace('"', "").partition("=")[::2] for parameter in parameters)
+    if kind.strip() != "application/json" or given.get("charset", "utf-8") != "utf-8":
         raise UnsupportedMediaType("The body is not declared as JSON.")
 
 

@@ -22,10 +22,9 @@ async def noop(sent: float) -> None:
 @asynccontextmanager
 async def submitter() -> AsyncIterator[Submit]:
     async with make_docket() as docket:
-        add = docket.add(noop)
 
         def submit(sent: float) -> Awaitable[object]:
-            found: Awaitable[object] = add(sent)
+            found: Awaitable[object] = docket.add(noop)(sent)  # one `add` is one key
             return found
 
         yield submit

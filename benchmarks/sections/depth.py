@@ -26,14 +26,17 @@ def run(options: Options) -> str:
     for depth in depths:
         column = str(depth)
         row = [f"{depth:,}", number(figures.median(OURS.name, column)), figures.spread(OURS.name, column)]
-        rows.append([*row, ratio(figures.median(OURS.name, column), base)])
-    return table(["waiting jobs", "jobs/s", "range", f"÷ {depths[0]:,}"], rows)
+        row.append(ratio(figures.median(OURS.name, column), base))
+        rows.append([*row, figures.show(OURS.name, f"{depth} µs")])
+    return table(["waiting jobs", "jobs/s", "range", f"÷ {depths[0]:,}", "worker CPU µs/job"], rows)
 
 
 def measure(figures: Figures, trial: Trial, depth: int) -> None:
     trial.start_workers(1, 10)
     trial.go()
-    figures.add(OURS.name, str(depth), trial.rate(min(LONGEST, depth)))
+    rate, used = trial.rate(min(LONGEST, depth))
+    figures.add(OURS.name, str(depth), rate)
+    figures.add(OURS.name, f"{depth} µs", used)
     trial.stop_workers()
 
 

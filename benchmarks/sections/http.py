@@ -36,8 +36,19 @@ def run(options: Options) -> str:
             cells = [figures.show(name, rate), figures.spread(name, rate)]
             cells.append(ratio(figures.median(name, rate), figures.median("plain", rate)))
             cells += [figures.show(name, f"{method} {p}", 1) for p in ("p50", "p99")]
-            rows.append([_title(method), name, *cells, figures.spread(name, f"{method} p99", 1)])
-    head = ["request", "app", "requests/s", "range", "÷ plain", "p50, ms", "p99, ms", "range of p99"]
+            cells += [figures.spread(name, f"{method} p99", 1), figures.show(name, f"{method} µs")]
+            rows.append([_title(method), name, *cells])
+    head = [
+        "request",
+        "app",
+        "requests/s",
+        "range",
+        "÷ plain",
+        "p50, ms",
+        "p99, ms",
+        "range of p99",
+        "server CPU µs/request",
+    ]
     return table(head, rows)
 
 
@@ -50,7 +61,7 @@ def measure(figures: Figures, name: str, app: str, method: str, seconds: float) 
             port = free_port()
             server = _serve(stack, app, port)
             time.sleep(0.5)
-            found = _load(port, method, seconds)
+            found = _load(port, method, server.pid, seconds)
         finally:
             if server is not None:
                 terminate(server)
@@ -79,8 +90,8 @@ def _listens(port: int) -> bool:
         return False
 
 
-def _load(port: int, method: str, seconds: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.load", str(port), method]
+def _load(port: int, method: str, server: int, seconds: float) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.load", str(port), method, str(server)]
     command += ["--connections", str(CONNECTIONS), "--seconds", str(seconds)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     if ended.returncode:

@@ -24,7 +24,9 @@ def measure(figures: Figures, peer: Peer, column: str, jobs: int, slots: int, *,
         figures.add(peer.name, "submit", trial.enqueue(jobs))
         trial.start_workers(workers, slots)
         trial.go()
-        figures.add(peer.name, column, trial.rate(jobs))
+        rate, used = trial.rate(jobs)
+        figures.add(peer.name, column, rate)
+        figures.add(peer.name, f"{column} µs", used)
 
 
 def _table(figures: Figures, peers: list[Peer]) -> str:
@@ -36,8 +38,9 @@ def _table(figures: Figures, peers: list[Peer]) -> str:
             ours = figures.median(OURS.name, column)
             cells += [figures.show(peer.name, column), figures.spread(peer.name, column)]
             cells.append(ratio(ours, figures.median(peer.name, column)))
+            cells.append(figures.show(peer.name, f"{column} µs"))
         rows.append([*cells, figures.show(peer.name, "submit")])
     head = ["peer", "version", "setup"]
     for slots in SLOTS:
-        head += [f"jobs/s, {slots} slots", "range", "job_server is × as fast"]
+        head += [f"jobs/s, {slots} slots", "range", "job_server is × as fast", "worker CPU µs/job"]
     return table([*head, "submitted/s"], rows)

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from chaos import records
 from chaos.load import Load
@@ -15,18 +16,23 @@ BACK_SECONDS = 5.0
 def run(options: Options) -> list[Row]:
     """Both ways of syncing, side by side to save time."""
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(restarts, options, fsync) for fsync in ("always", "everysec")]
-        return [row for done in runs for row in done.result()]
+        halt = Event()
+        try:
+            runs = [pool.submit(restarts, options, fsync, halt) for fsync in ("always", "everysec")]
+            return [row for done in runs for row in done.result()]
+        finally:
+            halt.set()  # an interrupted run ends both
 
 
-def restarts(options: Options, fsync: str) -> list[Row]:
+def restarts(options: Options, fsync: str, halt: Event) -> list[Row]:
     chance = options.chance(f"redis {fsync}")
     kills = options.times(int(SECONDS / EVERY), least=2)
     outages: list[float] = []
     with site(workers=2, fsync=fsync, WORKER_LEASE_SECONDS="5") as place:
         with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=chance) as load:
             for _ in range(kills):
-                time.sleep(EVERY * chance.uniform(0.5, 0.9))
+                if halt.wait(EVERY * chance.uniform(0.8, 1.2)):
+                    return []
                 outages.append(outage(place, load))
         found = records.settled(place.redis, load.accepted, seconds=30)
         processes = [place.stack.api, *place.stack.workers]

@@ -72,6 +72,7 @@ async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, store
 async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
     for name in "abc":
         await submit(name)
+    await server.delete(keys.WAKE + "default")
     await worker.claim(slots=2)
     assert await server.llen(keys.WAKE + "default") == 1
     await worker.claim(slots=2)

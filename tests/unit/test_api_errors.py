@@ -77,6 +77,19 @@ async def test_a_large_body_is_refused_by_its_length(path, serve, fake_redis):
     refused(answer, 413, "payload_too_large")
 
 
+async def test_a_body_that_says_it_is_large_is_not_even_read(serve, fake_redis):
+    client = await serve(fake_redis, api_max_body_bytes=1024)
+    read = []
+
+    async def pieces():
+        read.append(1)
+        yield b" " * 1025
+
+    answer = await client.post("/jobs", content=pieces(), headers=JSON | {"Content-Length": "1025"})
+    refused(answer, 413, "payload_too_large")
+    assert read == []
+
+
 async def test_a_large_body_is_a_request_like_any_other_in_the_log(serve, fake_redis, log_tape):
     client = await serve(fake_redis, api_max_body_bytes=1024)
     await post(client, b"x" * 1025)
@@ -96,12 +109,20 @@ async def test_a_large_body_is_refused_while_it_comes(serve, fake_redis):
 
     answer = await client.post("/jobs", content=pieces(), headers=JSON)
     refused(answer, 413, "payload_too_large")
+    assert sent < 20
 
 
-async def test_a_body_of_just_the_size_is_taken(serve, fake_redis):
+@pytest.mark.parametrize(("size", "status"), [(1024, 202), (1025, 413)])
+async def test_a_body_of_just_the_size_is_taken(size, status, serve, fake_redis):
     client = await serve(fake_redis, api_max_body_bytes=1024)
-    body = orjson.dumps(ECHO)
-    assert (await post(client, body + b" " * (1024 - len(body)))).status_code == 202
+    body = orjson.dumps(ECHO).ljust(size)
+
+    async def pieces():
+        yield body[:500]
+        yield body[500:]
+
+    assert (await client.post("/jobs", content=body, headers=JSON)).status_code == status
+    assert (await client.post("/jobs", content=pieces(), headers=JSON)).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -162,6 +183,11 @@ async def test_what_fits_no_job_type_is_invalid(client, body, path):
     assert all(detail["message"] and detail["kind"] for detail in details)
     if path is not None:
         assert [detail["path"] for detail in details] == [path]
+
+
+async def test_a_body_full_of_faults_is_told_some_of_them(client):
+    body = {"type": "echo", "params": {"message": 1}} | {f"more{n}": n for n in range(100)}
+    assert len(refused(await post(client, orjson.dumps(body)), 422, "invalid_request")["details"]) == 20
 
 
 @pytest.mark.parametrize("name", ["ehco", "", "Echo", "x" * 1000, "a\nb", "{0}"])

@@ -91,6 +91,8 @@ def test_the_rest_is_taken_as_it_is(value):
 def test_the_bounds_themselves_are_taken():
     parse(b"[" * DEEPEST + b"1" + b"]" * DEEPEST)
     parse(b"[" + b"1," * (MOST_NODES - 2) + b"1]")
+    with pytest.raises(InvalidRequest):
+        parse(b"[" + b"1," * (MOST_NODES - 1) + b"1]")
 
 
 def test_a_field_that_occurs_twice_among_many_is_found_at_once():

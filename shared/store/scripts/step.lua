@@ -37,10 +37,10 @@ end
 local function finish(held, queue, id, claim, outcome, body, delay, progress)
   local record = RECORD .. id
   if not held[claim .. ':' .. id] then
-    local job = redis.call('HMGET', record, 'claims', 'state')
+    local job = redis.call('HMGET', record, 'claims', 'state', 'lost')
     local put_back = outcome == 'retry' or outcome == 'released'
     local same = job[2] == outcome or (put_back and (job[2] == 'pending' or job[2] == 'cancelled'))
-    return job[1] == claim and same and 1 or 0
+    return job[1] == claim and job[3] ~= claim and same and 1 or 0
   end
   local found
   if outcome == 'completed' then
@@ -68,11 +68,12 @@ end
 
 local function recover(queue, recovered)
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES .. queue, '-inf', now, 'LIMIT', 0, 100)) do
-    local id = string.sub(member, string.find(member, ':', 1, true) + 1)
+    local token, id = string.match(member, '^(%d+):(.*)$')
     redis.call('ZREM', LEASES .. queue, member)
     local job = redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested')
     if job[1] then
       recovered[#recovered + 1] = id
+      redis.call('HSET', RECORD .. id, 'lost', token)  -- so that a late outcome is not taken for a repeat
       local left = tonumber(job[1]) < tonumber(job[2])
       append_error(id, '{"code":"worker_lost","message":"The worker ' .. (job[3] or '?')
         .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s log for a crash'
