@@ -23,6 +23,7 @@ class Job:
     attempt: int = 0
     claims: int = 0
     lease: int = 0
+    lost: int = 0  # the last claim whose lease ran out
     expired: bool = False
     cancel_requested: bool = False
     delayed: bool = False  # it was put off once, so it has a run_at
@@ -133,7 +134,7 @@ class PlainStore:
         putting_back = kind in (OutcomeKind.RETRY, OutcomeKind.RELEASED)
         if not held:
             same = {"pending", "cancelled"} if putting_back else {kind.value}
-            return job.claims == done.claim.token and job.state in same
+            return job.claims == done.claim.token != job.lost and job.state in same
         if putting_back:
             job.put_back(done.outcome.delay > 0)
         else:
@@ -148,6 +149,7 @@ class PlainStore:
     def _recover(self, queue: str) -> list[Job]:
         lost = [job for job in self.jobs.values() if job.queue == queue and job.lease and job.expired]
         for job in lost:
+            job.lost = job.lease
             job.errors.append(("worker_lost", job.attempt))
             if job.attempt < job.max_attempts or job.cancel_requested:
                 job.put_back(delayed=False)

@@ -207,4 +207,5 @@ flush()
 if step % 10 == 0 then  -- often enough to keep up with what retires
   trim(1000)
 end
-return {next_due(#claims >= slots * 8), verdicts, recovered, claims}
+local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up token
+return {next_due(outdated or #claims >= slots * 8), verdicts, recovered, claims}
