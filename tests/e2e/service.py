@@ -124,12 +124,13 @@ class Service:
         return info
 
     def holder(self, job_id: str) -> Worker:
-        """The worker that runs the job."""
+        """The worker that runs the job; it may claim one before its first heartbeat shows its pid."""
         worker_id = self.redis.hget(keys.RECORD + job_id, "worker")
         assert isinstance(worker_id, bytes)
-        pid = self.redis.hget(keys.WORKER + worker_id.decode(), "pid")
-        assert isinstance(pid, bytes)
-        return next(worker for worker in self.workers if worker.process.pid == int(pid))
+        presence = keys.WORKER + worker_id.decode()
+        wait_until(lambda: self.redis.hexists(presence, "pid"), "the worker shows its pid")
+        pid = int(self.redis.hget(presence, "pid"))
+        return next(worker for worker in self.workers if worker.process.pid == pid)
 
     def reset(self) -> None:
         """Kill the workers, forget the jobs."""
