@@ -43,7 +43,7 @@ def main() -> None:
         log(f"{name} …")
         begin = time.monotonic()
         found = section.run(options)
-        print(f"\n## {name}\n\n{section.__doc__}\n{found}", flush=True)
+        print(f"\n## {name}\n\n{(section.__doc__ or '').strip()}\n\n{found}", flush=True)
         log(f"{name}: {time.monotonic() - begin:.0f} s")
 
 

@@ -36,7 +36,7 @@ class Peer:
 
 OURS = Peer("job_server", "job_server", ("arq",), 40_000, "this project, full records, logs at WARNING")
 LOGGING = Peer(
-    "job_server, logging",
+    "job_server_logging",
     "job_server",
     ("arq",),
     20_000,
