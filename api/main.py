@@ -22,8 +22,9 @@ from shared.contracts import load_contracts
 from shared.logging import configure_logging
 from shared.queue import JobQueue
 from shared.settings import read_settings, refuse
-from shared.store.client import Coalescer, connect, obstacle
+from shared.store.client import connect, obstacle
 from shared.store.job_store import JobStore, Retention
+from shared.store.multiplexer import Multiplexer
 
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
@@ -49,9 +50,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        client = redis or connect(url, connections=2)
+        runner = redis or Multiplexer(connect(url))
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        store = JobStore(Coalescer(client), retention)
+        store = JobStore(runner, retention)
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
         yield State(
@@ -61,8 +62,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
             queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
             started_at=time.time(),
         )
-        if redis is None:
-            await client.aclose(close_connection_pool=True)
+        if isinstance(runner, Multiplexer):
+            await runner.aclose()
 
     app = FastAPIOffline(
         title="Job server",

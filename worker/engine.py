@@ -26,6 +26,7 @@ from shared.store.job_store import (
     Retention,
     Step,
 )
+from shared.store.multiplexer import Multiplexer
 from worker.heartbeat import Heartbeat
 from worker.registry import Handler
 from worker.settings import WorkerSettings
@@ -63,7 +64,7 @@ class JobWorker(Worker):
     def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler]) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
-        pool = connect(url, connections=1, dedicated=True)
+        pool = connect(url, connections=2)
         super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_slots, keep_result=0)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         self.presence = Presence(
@@ -83,9 +84,10 @@ class JobWorker(Worker):
             on_end=self._notice,
             on_progress=lambda: self.loop.call_soon_threadsafe(self._reported.set),
         )
-        self._store = JobStore(self.pool, retention)
-        self._idle_connection = connect(url, read_timeout=TOKEN_SECONDS * 2, connections=3)
-        self._idle_store = JobStore(self._idle_connection, retention)
+        self._runner = Multiplexer(self.pool, timeout=5.0, patience=0.0)
+        self._store = JobStore(self._runner, retention)
+        self._idle_runner = Multiplexer(self.pool, timeout=TOKEN_SECONDS * 2, patience=0.0)  # BLPOP blocks it
+        self._idle_store = JobStore(self._idle_runner, retention)
         self._heartbeat = Heartbeat(url, self.presence, self._slots, lease=settings.worker_lease_seconds)
         self._steps = 0
         self._claiming = True
@@ -139,7 +141,8 @@ class JobWorker(Worker):
         self._moved.set()
 
     async def close(self) -> None:
-        await self._idle_connection.aclose(close_connection_pool=True)
+        await self._idle_runner.aclose()
+        await self._runner.aclose()
         await self.pool.aclose(close_connection_pool=True)
 
     async def _drain(self) -> None:
@@ -254,7 +257,7 @@ class JobWorker(Worker):
                 if self.free_slots > 0:
                     self._work.set()
                 else:
-                    await self._idle_store.return_token(queue)
+                    await self._store.return_token(queue)
                     self._idle.clear()
             except QueueUnavailable:
                 self._work.set()  # the pump finds out, and says so
@@ -264,7 +267,7 @@ class JobWorker(Worker):
         """Hear which jobs are to be cancelled. What is missed while Redis is away, the heartbeat brings."""
         while True:
             with suppress(*REDIS_GONE):
-                async for job_id in messages(self._idle_connection, keys.CANCEL):
+                async for job_id in messages(self.pool, keys.CANCEL):
                     self._slots.cancel({job_id.decode()})
             await asyncio.sleep(random.uniform(0.2, 0.5))
 
@@ -274,7 +277,7 @@ class JobWorker(Worker):
             await self._reported.wait()
             self._reported.clear()
             with suppress(QueueUnavailable):
-                self._slots.cancel(await self._idle_store.report(self._slots.take_progress()))
+                self._slots.cancel(await self._store.report(self._slots.take_progress()))
             await asyncio.sleep(REPORT_SECONDS)
 
     async def _deadlines(self) -> None:

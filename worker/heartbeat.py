@@ -8,6 +8,7 @@ from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store.client import connect
 from shared.store.job_store import JobStore, Presence, Retention
+from shared.store.multiplexer import Multiplexer
 from worker.slots import Slots
 
 WATCH_SECONDS = 0.5
@@ -41,14 +42,14 @@ class Heartbeat:
             runner.run(self._beat_until_stopped())
 
     async def _beat_until_stopped(self) -> None:
-        redis = connect(self._url, read_timeout=max(1.0, self._lease / 3), connections=1)
-        store = JobStore(redis, Retention())
+        runner = Multiplexer(connect(self._url), timeout=max(1.0, self._lease / 3), patience=0.0)
+        store = JobStore(runner, Retention())
         try:
             while not self._stop.is_set():
                 heard = await self._beat(store)
                 await self._watch(self._lease / 3 if heard else WATCH_SECONDS)
         finally:
-            await redis.aclose(close_connection_pool=True)
+            await runner.aclose()
 
     async def _beat(self, store: JobStore) -> bool:
         claims = self._slots.leases()

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from benchmarks.peers import REDIS_URL, Submit, body, main
 from shared.contract import Contract, Params
 from shared.queue import JobQueue, NewJob
-from shared.store.client import Coalescer, connect
+from shared.store.client import connect
 from shared.store.job_store import JobStore, Retention
+from shared.store.multiplexer import Multiplexer
 from worker.__main__ import work as run_worker
 from worker.context import JobContext
 from worker.registry import Handler
@@ -28,14 +29,14 @@ async def noop(params: PingParams, job: JobContext) -> None:
 
 @asynccontextmanager
 async def submitter() -> AsyncIterator[Submit]:
-    redis = connect(REDIS_URL)
-    queue = JobQueue(JobStore(Coalescer(redis, patience=60), Retention()), max_waiting=10_000_000)
+    runner = Multiplexer(connect(REDIS_URL), timeout=60)
+    queue = JobQueue(JobStore(runner, Retention()), max_waiting=10_000_000)
 
     def submit(sent: float) -> Awaitable[object]:
         return queue.submit(NewJob(NOOP, b'{"sent":%a}' % sent, "benchmark"))
 
     yield submit
-    await redis.aclose(close_connection_pool=True)
+    await runner.aclose()
 
 
 def work(slots: int) -> None:

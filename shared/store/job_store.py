@@ -128,7 +128,7 @@ class JobStore:
     """The records, queues and leases in Redis.
 
     Args:
-        runner: sends commands; a client, or a `Coalescer` over one.
+        runner: sends commands; a client, or a `Multiplexer`, which is faster.
         retention: how long finished jobs are kept.
 
     Every method may be repeated when its reply was lost. Besides what is named, each raises

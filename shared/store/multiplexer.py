@@ -1,0 +1,144 @@
+"""One connection to Redis that all callers of a process share."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from arq.connections import ArqRedis
+from hiredis import ProtocolError, Reader, pack_command
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from shared.store.client import REDIS_GONE, Argument
+
+PAUSE_BEFORE_REPEAT = 0.05  # seconds
+UNFINISHED = object()
+
+
+class Multiplexer:
+    """Sends the commands of concurrent callers over one connection, and each its reply back.
+
+    Nobody waits for another's reply, and what is asked in one turn of the event loop goes out in one
+    write: an idle process adds no delay, a busy one groups by itself. The redis-py client opens the
+    connection, and so knows of names, passwords and TLS; what is said on it goes past that client, which
+    takes longer for a command than Redis does.
+
+    Args:
+        redis: the client that knows how to connect.
+        timeout: seconds after which a reply that has not come is given up, and the connection with it.
+        patience: seconds for which a command is repeated whose connection breaks; every script allows it.
+    """
+
+    def __init__(self, redis: ArqRedis, *, timeout: float = 0.75, patience: float = 1.5) -> None:
+        self._redis = redis
+        self._timeout = timeout
+        self._patience = patience
+        self._wire: _Wire | None = None
+        self._opening: asyncio.Task[_Wire] | None = None
+
+    async def execute_command(self, name: str, *words: Argument) -> Any:
+        """The reply to one command.
+
+        Raises:
+            one of REDIS_GONE: Redis gave no answer in time, or refused the command.
+        """
+        command, now = pack_command((name, *words)), asyncio.get_running_loop().time
+        begun = now()
+        while True:
+            wire = self._wire
+            try:
+                end = min(now() + self._timeout, begun + max(self._timeout, self._patience))
+                async with asyncio.timeout_at(end):
+                    if wire is None or wire.lost:
+                        wire = await self._open()
+                    return await wire.ask(command)
+            except ResponseError:
+                raise  # Redis has answered
+            except REDIS_GONE:
+                if wire is not None:
+                    wire.lose("It did not answer in time.")
+                if now() + PAUSE_BEFORE_REPEAT > begun + self._patience:
+                    raise
+            await asyncio.sleep(PAUSE_BEFORE_REPEAT)
+
+    async def aclose(self) -> None:
+        """Close the connection; the next command opens another one."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._wire is not None:
+            self._wire.lose("It was closed.")
+
+    async def _open(self) -> "_Wire":
+        """Connect, once for all who ask meanwhile."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._connect())
+            self._opening.add_done_callback(self._opened)
+        return await asyncio.shield(self._opening)
+
+    async def _connect(self) -> "_Wire":
+        connection = self._redis.connection_pool.make_connection()
+        await connection.connect()
+        self._wire = _Wire(connection)
+        return self._wire
+
+    def _opened(self, opening: "asyncio.Task[_Wire]") -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # whoever still waits for it has it as well
+
+
+class _Wire(asyncio.Protocol):
+    """An open connection: replies come in the order of the commands."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self.lost = False
+        self._connection = connection
+        self._reader = Reader(replyError=connection._parser.parse_error, notEnoughData=UNFINISHED)
+        self._commands: list[bytes] = []
+        self._replies: deque[asyncio.Future[Any]] = deque()
+        self._loop = asyncio.get_running_loop()
+        assert connection._writer is not None  # noqa: S101  # it is connected
+        self._transport = connection._writer.transport
+        self._transport.set_protocol(self)
+        self._transport.resume_reading() if not self._transport.is_reading() else None
+
+    def ask(self, command: bytes) -> "asyncio.Future[Any]":
+        reply = self._loop.create_future()
+        if not self._commands:
+            self._loop.call_soon(self._send)
+        self._commands.append(command)
+        self._replies.append(reply)
+        return reply
+
+    def lose(self, reason: str) -> None:
+        """Close the connection; whoever waits for a reply gets an error."""
+        self.lost = True
+        self._connection._close()
+        replies, self._replies = self._replies, deque()
+        for reply in replies:
+            if not reply.done():
+                reply.set_exception(RedisConnectionError(f"The connection to Redis is lost. {reason}"))
+
+    def _send(self) -> None:
+        commands, self._commands = self._commands, []
+        if not self.lost:
+            self._transport.write(b"".join(commands))
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not UNFINISHED:
+                reply = self._replies.popleft()
+                if reply.done():  # the caller has gone
+                    continue
+                if isinstance(answer, Exception):
+                    reply.set_exception(answer)
+                else:
+                    reply.set_result(answer)
+        except (ProtocolError, IndexError) as error:
+            self.lose(f"What it says is not the protocol: {error!r}.")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.lost:
+            self.lose(repr(error) if error else "It was closed by Redis.")
