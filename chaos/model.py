@@ -156,7 +156,7 @@ class StoreMachine(RuleBasedStateMachine):
         accepted, recovered, claims = self.plain.step(name, number, finished, slots)
         assert (step.accepted, set(step.recovered), step.claims) == (accepted, recovered, claims)
         busy = [j for j in self.plain.jobs.values() if j.queue in WORKERS[name] and (j.lease or _waits(j))]
-        assert (step.wait is None) == (not busy)
+        assert (step.wait is None) == (not busy or len(claims) >= slots)
         self.claims += [claim for claim in step.claims if claim not in self.claims]
         for job in self.pending():
             if job.due != LATER:  # put back just now: give it the place in the queue that the model knows

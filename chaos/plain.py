@@ -179,5 +179,13 @@ class PlainStore:
 def as_claim(job: Job, claim: int) -> Claim:
     message = MESSAGE + job.job_id.encode()
     return Claim(
-        job.queue, job.job_id, claim, job.attempt, job.max_attempts, message, PARAMS, "r-" + job.job_id
+        job.queue,
+        job.job_id,
+        claim,
+        job.attempt,
+        job.max_attempts,
+        message,
+        PARAMS,
+        "r-" + job.job_id,
+        f"{claim}:{job.job_id}",
     )

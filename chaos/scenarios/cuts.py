@@ -13,8 +13,9 @@ from chaos.site import Site, site
 from chaos.worker import PROGRESS
 from shared.contracts.sleep import SLEEP
 from shared.queue import JobQueue, NewJob
-from shared.store.client import Coalescer, connect
+from shared.store.client import connect
 from shared.store.job_store import JobStore, Retention
+from shared.store.multiplexer import Multiplexer
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
 MISSES = 2  # numbers in turn that no command had: the job's way is at its end
@@ -64,8 +65,8 @@ async def cut_everywhere(place: Site, options: Options) -> list[Point]:
     proxy = Proxy(place.stack.redis_port)
     url = f"redis://127.0.0.1:{await proxy.start()}/0"
     settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
-    redis = connect(url, connections=2)
-    queue = JobQueue(JobStore(Coalescer(redis), Retention()), max_waiting=1000)
+    redis = Multiplexer(connect(url))
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
     points = []
     try:
         for mode, special in MODES.items():
@@ -77,7 +78,7 @@ async def cut_everywhere(place: Site, options: Options) -> list[Point]:
                 raise RuntimeError("The worker exited.")
             worker.kill()
     finally:
-        await redis.aclose(close_connection_pool=True)
+        await redis.aclose()
         await proxy.close()
     return points
 

@@ -8,8 +8,9 @@ from typing import Any
 from chaos.rows import Options, Row, exactly, report
 from chaos.site import site
 from shared.store import keys
-from shared.store.client import Coalescer, connect
+from shared.store.client import connect
 from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Retention
+from shared.store.multiplexer import Multiplexer
 
 TIMES, AT_ONCE = 10_000, 100
 MOVES = ("cancel", "complete", "fail", "lease ends", "other claims", "beaten", "again")
@@ -20,7 +21,7 @@ Fields = dict[bytes, bytes]
 class Interleaving:
     """One job in a queue of its own, and two workers that fight for it."""
 
-    def __init__(self, number: int, store: JobStore, redis: Coalescer, chance: Random) -> None:
+    def __init__(self, number: int, store: JobStore, redis: Multiplexer, chance: Random) -> None:
         self.job_id, self.queue = f"job-{number}", f"queue-{number}"
         self.ends: list[Fields] = []  # what the record was, each time that it was looked at after its end
         self.moves: list[str] = []
@@ -97,8 +98,7 @@ def run(options: Options) -> list[Row]:
 async def play_all(url: str, options: Options) -> list[Interleaving]:
     """Many at once, so that their calls go out together."""
     chance = options.chance("interleavings")
-    client = connect(url, connections=1, read_timeout=30)
-    redis = Coalescer(client, patience=30)
+    redis = Multiplexer(connect(url), timeout=30)
     store = JobStore(redis, Retention())
     games = [
         Interleaving(number, store, redis, Random(chance.random())) for number in range(options.times(TIMES))
@@ -107,5 +107,5 @@ async def play_all(url: str, options: Options) -> list[Interleaving]:
         for first in range(0, len(games), AT_ONCE):
             await asyncio.gather(*(game.play() for game in games[first : first + AT_ONCE]))
     finally:
-        await client.aclose(close_connection_pool=True)
+        await redis.aclose()
     return games

@@ -13,8 +13,9 @@ from shared.contracts.echo import ECHO
 from shared.queue import JobQueue, NewJob
 from shared.record import JobState
 from shared.store import keys
-from shared.store.client import Coalescer, connect
+from shared.store.client import connect
 from shared.store.job_store import JobStore, Retention
+from shared.store.multiplexer import Multiplexer
 
 JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000
 RETAIN, LEASE = 5, 1
@@ -57,8 +58,8 @@ def run(options: Options) -> list[Row]:
 
 async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
     """Submit in batches, never far ahead of the worker; its memory at every batch."""
-    redis = connect(place.stack.redis_url, connections=1)
-    store = JobStore(Coalescer(redis), Retention())
+    redis = Multiplexer(connect(place.stack.redis_url))
+    store = JobStore(redis, Retention())
     queue = JobQueue(store, max_waiting=10 * MOST_WAITING)
     memory = []
     try:
@@ -70,7 +71,7 @@ async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
             )
             memory.append(resident(worker))
     finally:
-        await redis.aclose(close_connection_pool=True)
+        await redis.aclose()
     return memory
 
 

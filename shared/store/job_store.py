@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -40,8 +40,7 @@ class OutcomeKind(StrEnum):
     RELEASED = "released"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):  # as are those below that every job needs: half the price of a frozen dataclass
     """The end of one attempt.
 
     Attributes:
@@ -55,8 +54,7 @@ class Outcome:
     delay: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A job that this worker holds a lease for.
 
     Attributes:
@@ -64,6 +62,7 @@ class Claim:
         attempt: which attempt it is, as the record shows it.
         message: arq's message.
         params: the record's params, JSON.
+        lease: what the worker holds: `token:job_id`.
     """
 
     queue: str
@@ -74,14 +73,10 @@ class Claim:
     message: bytes
     params: bytes
     request_id: str
-
-    @property
-    def lease(self) -> str:
-        return f"{self.token}:{self.job_id}"
+    lease: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """An attempt's end on its way to Redis."""
 
     claim: Claim
@@ -89,8 +84,7 @@ class Finished:
     progress: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one step came to.
 
     Attributes:
@@ -172,7 +166,7 @@ class JobStore:
         Raises:
             JobNotFound: there is none.
         """
-        fields = await self._command("HGETALL", keys.RECORD + job_id)
+        fields = await self._hash(keys.RECORD + job_id)
         if not fields:
             raise not_found(job_id)
         return StoredRecord(job_id, fields)
@@ -186,9 +180,7 @@ class JobStore:
         verdict, *pairs = await self._run(scripts.CANCEL, job_id, self._retention.cancelled)
         if verdict == b"missing":
             raise not_found(job_id)
-        return Verdict(verdict.decode()), StoredRecord(
-            job_id, dict(zip(pairs[::2], pairs[1::2], strict=True))
-        )
+        return Verdict(verdict.decode()), StoredRecord(job_id, _dict(pairs))
 
     async def step(
         self,
@@ -215,7 +207,7 @@ class JobStore:
         words += [keep.completed, keep.failed, keep.cancelled, len(queues), *queues]
         for done in finished:
             claim, outcome = done.claim, done.outcome
-            words += (claim.queue, claim.job_id, claim.token)
+            words += (claim.queue, claim.job_id, claim.lease)
             words += (outcome.kind.value, outcome.body, outcome.delay, done.progress)
         wait, accepted, recovered, claims = await self._run(scripts.STEP, *words)
         return Step(
@@ -271,7 +263,7 @@ class JobStore:
         ids = await self._command("ZRANGE", keys.WORKERS, 0, -1)
         found = []
         for worker_id in ids:
-            fields = await self._command("HGETALL", keys.WORKER + worker_id.decode())
+            fields = await self._hash(keys.WORKER + worker_id.decode())
             if b"host" in fields:
                 shown = {name.decode(): value.decode() for name, value in fields.items()}
                 found.append({"worker_id": worker_id.decode()} | shown)
@@ -285,6 +277,10 @@ class JobStore:
     async def state_counts(self) -> dict[JobState, int]:
         """How many jobs are in each state, as far as their records are kept."""
         return {state: await self._command("ZCARD", keys.INDEX_OF + state) for state in JobState}
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        reply = await self._command("HGETALL", key)
+        return reply if isinstance(reply, dict) else _dict(reply)  # redis-py makes a dict of it itself
 
     async def _run(self, script: scripts.Script, *words: Argument) -> Any:
         try:
@@ -317,6 +313,10 @@ def not_found(job_id: str) -> JobNotFound:
     )
 
 
+def _dict(pairs: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
 def _bytes(value: Argument) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -325,11 +325,12 @@ def _claim(values: list[Any]) -> Claim:
     queue, job_id, token, attempt, max_attempts, message, params, request_id = values
     return Claim(
         queue.decode(),
-        job_id.decode(),
+        job_id := job_id.decode(),
         token,
         attempt,
         int(max_attempts),
         message,
         params,
         request_id.decode(),
+        f"{token}:{job_id}",
     )

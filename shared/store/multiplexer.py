@@ -43,7 +43,8 @@ class Multiplexer:
         Raises:
             one of REDIS_GONE: Redis gave no answer in time, or refused the command.
         """
-        command, now = pack_command((name, *words)), asyncio.get_running_loop().time
+        command = pack_command((name, *words))  # type: ignore[arg-type]  # its stub knows no tuple of any length
+        now = asyncio.get_running_loop().time
         begun = now()
         while True:
             wire = self._wire
@@ -77,7 +78,7 @@ class Multiplexer:
         return await asyncio.shield(self._opening)
 
     async def _connect(self) -> "_Wire":
-        connection = self._redis.connection_pool.make_connection()
+        connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         self._wire = _Wire(connection)
         return self._wire
@@ -101,7 +102,6 @@ class _Wire(asyncio.Protocol):
         assert connection._writer is not None  # noqa: S101  # it is connected
         self._transport = connection._writer.transport
         self._transport.set_protocol(self)
-        self._transport.resume_reading() if not self._transport.is_reading() else None
 
     def ask(self, command: bytes) -> "asyncio.Future[Any]":
         reply = self._loop.create_future()
@@ -114,7 +114,7 @@ class _Wire(asyncio.Protocol):
     def lose(self, reason: str) -> None:
         """Close the connection; whoever waits for a reply gets an error."""
         self.lost = True
-        self._connection._close()
+        self._connection._close()  # type: ignore[no-untyped-call]
         replies, self._replies = self._replies, deque()
         for reply in replies:
             if not reply.done():

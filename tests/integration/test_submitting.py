@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import keys
-from shared.store.client import Coalescer
 from shared.store.job_store import JobStore, OutcomeKind, QueueCounts, Retention
 from shared.store.scripts import SUBMIT
 
@@ -110,7 +109,7 @@ async def test_a_forgetful_redis_gets_its_scripts_again(submit, store, server, w
 
 
 async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(server: Redis):
-    store = JobStore(Coalescer(server), Retention())
+    store = JobStore(server, Retention())
     await store.ping()
     await server.script_flush()
     fields = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}

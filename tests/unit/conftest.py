@@ -6,14 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
-from arq.connections import ArqRedis
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from redis.asyncio import Redis
 
 from api.main import create_app
 from api.settings import ApiSettings
-from shared.store.client import Coalescer, connect
 from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Presence, Retention
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -49,18 +47,17 @@ async def client(serve: Callable[..., Any], fake_redis: Redis) -> AsyncClient:
 
 
 @pytest.fixture
-async def lonely_client(serve: Callable[..., Any]) -> AsyncIterator[AsyncClient]:
+async def lonely_client(serve: Callable[..., Any]) -> AsyncClient:
     """A client of an API whose Redis is away."""
-    redis: ArqRedis = connect(NOWHERE)
-    yield await serve(redis)
-    await redis.aclose(close_connection_pool=True)
+    client: AsyncClient = await serve(None, redis_url=NOWHERE)
+    return client
 
 
 class Backstage:
     """What a worker would do to the API's jobs."""
 
     def __init__(self, redis: Redis) -> None:
-        self.store = JobStore(Coalescer(redis), Retention())
+        self.store = JobStore(redis, Retention())
         self.presence = Presence("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
         self.steps = 0
 

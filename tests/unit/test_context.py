@@ -7,7 +7,7 @@ from shared.record import Progress
 from shared.store.job_store import Claim
 from worker.context import JobContext
 
-CLAIM = Claim("default", "a-job", 7, 2, 5, b"", b"{}", "a-request")
+CLAIM = Claim("default", "a-job", 7, 2, 5, b"", b"{}", "a-request", "7:a-job")
 
 
 def reported(job: JobContext) -> Progress:

@@ -49,7 +49,7 @@ MESSAGE = message_of("work", ["a-job"])
 
 
 def a_job(*, attempt: int = 1, message: bytes = MESSAGE, params: bytes = b'{"size":3}') -> RunningJob:
-    claim = Claim("default", "a-job", attempt, attempt, 3, message, params, "a-request")
+    claim = Claim("default", "a-job", attempt, attempt, 3, message, params, "a-request", f"{attempt}:a-job")
     return RunningJob(claim, JobContext.of(claim, lambda: None), started_at=time.monotonic())
 
 
@@ -305,9 +305,7 @@ def json_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
 
         info = warning = error = msg
 
-    steps = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
-    renderer = structlog.processors.JSONRenderer(serializer=logging._dump)
-    monkeypatch.setattr(module, "log", structlog.wrap_logger(Lines(), processors=[*steps, renderer]))
+    monkeypatch.setattr(module, "log", structlog.wrap_logger(Lines(), processors=[logging._render]))
     yield lines
 
 

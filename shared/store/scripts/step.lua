@@ -1,11 +1,11 @@
 -- A worker's one call: finish a batch of attempts, recover leases that ran out, claim due jobs.
 -- ARGV: worker id, step number, slots (jobs to claim at most), lease (ms),
 --       retention of completed, failed, cancelled (s), number of queues, the queues in order,
---       then seven values per finished attempt: queue, id, claim, outcome, body, delay (ms), progress
+--       then seven values per finished attempt: queue, id, lease, outcome, body, delay (ms), progress
 --         outcome completed: body is the result        failed, retry: body is the error
 --         outcome released: handed back, the attempt is not charged        cancelled: body is ''
 --         progress is JSON, or '' to leave the record's as it is
--- Returns {ms until a job of these queues is due or a lease ends, or -1,
+-- Returns {ms until a job of these queues is due or a lease ends, -1 if that is not known,
 --          {per finished attempt 1 if it counts or 0 if the lease was lost},
 --          {ids whose lease ran out},
 --          {eight values per claim: queue, id, claim, attempt, max_attempts, message, params, request_id}}
@@ -17,30 +17,32 @@ local worker, step, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local retain = {completed = tonumber(ARGV[5]), failed = tonumber(ARGV[6]), cancelled = tonumber(ARGV[7])}
 local queues = {unpack(ARGV, 9, 8 + ARGV[8])}
 
--- Ends the leases of the batch; returns those that were held, as keys.
+-- Ends the leases of the batch; returns whether all of them were held.
 local function release_leases(first)
-  local members, held = {}, {}
+  local members, held, given = {}, 0, 0
   for i = first, #ARGV, 7 do
-    local queue = ARGV[i]
-    members[queue] = members[queue] or {}
-    table.insert(members[queue], ARGV[i + 2] .. ':' .. ARGV[i + 1])
+    local leases = members[ARGV[i]] or {}
+    members[ARGV[i]] = leases
+    leases[#leases + 1] = ARGV[i + 2]
+    given = given + 1
   end
   for queue, leases in pairs(members) do
-    for n, score in ipairs(redis.call('ZMSCORE', LEASES .. queue, unpack(leases))) do
-      held[leases[n]] = score
-    end
-    redis.call('ZREM', LEASES .. queue, unpack(leases))
+    held = held + redis.call('ZREM', LEASES .. queue, unpack(leases))
   end
-  return held
+  return held == given
 end
 
-local function finish(held, queue, id, claim, outcome, body, delay, progress)
+local function finish(all_held, queue, id, lease, outcome, body, delay, progress)
   local record = RECORD .. id
-  if not held[claim .. ':' .. id] then
+  if not all_held then
     local job = redis.call('HMGET', record, 'claims', 'state', 'lost')
-    local put_back = outcome == 'retry' or outcome == 'released'
-    local same = job[2] == outcome or (put_back and (job[2] == 'pending' or job[2] == 'cancelled'))
-    return job[1] == claim and job[3] ~= claim and same and 1 or 0
+    local claim = string.match(lease, '^%d+')
+    if job[1] ~= claim or job[3] == claim then
+      return 0
+    elseif job[2] ~= 'running' then  -- else it holds the lease of its last claim
+      local returned = outcome == 'retry' or outcome == 'released'
+      return (job[2] == outcome or (returned and (job[2] == 'pending' or job[2] == 'cancelled'))) and 1 or 0
+    end
   end
   local found
   if outcome == 'completed' then
@@ -67,6 +69,10 @@ local function finish(held, queue, id, claim, outcome, body, delay, progress)
 end
 
 local function recover(queue, recovered)
+  local first = redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES')[2]
+  if not first or tonumber(first) > now then
+    return
+  end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES .. queue, '-inf', now, 'LIMIT', 0, 100)) do
     local token, id = string.match(member, '^(%d+):(.*)$')
     redis.call('ZREM', LEASES .. queue, member)
@@ -150,16 +156,18 @@ local function add_messages(claims)
   end
 end
 
-local function remember(claims)
+local function remember(claims, alive)
   local memory = {}
   for i = 1, #claims, 8 do
     memory[#memory + 1] = claims[i] .. ' ' .. claims[i + 2] .. ':' .. claims[i + 1]
   end
   redis.call('HSET', WORKER .. worker, 'step', step, 'claimed', table.concat(memory, ' '))
-  redis.call('PEXPIRE', WORKER .. worker, lease)
+  if not alive then  -- the heartbeat sees to it from its first beat on
+    redis.call('PEXPIRE', WORKER .. worker, lease)
+  end
 end
 
--- The time until something of these queues wants a worker. Due jobs that this worker leaves are for others.
+-- The time until something of these queues wants this worker, unless it is full: what it leaves is for others.
 local function next_due(full)
   local next = -1
   local function at_latest(entry)
@@ -169,13 +177,13 @@ local function next_due(full)
   end
   for _, queue in ipairs(queues) do
     local first = redis.call('ZRANGE', QUEUE .. queue, 0, 0, 'WITHSCORES')
-    if full and first[2] and tonumber(first[2]) <= now then
-      wake(queue)
-    elseif not full then
+    if not full then
       redis.call('DEL', WAKE .. queue)
+      at_latest(first)
+      at_latest(redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES'))
+    elseif first[2] and tonumber(first[2]) <= now then
+      wake(queue)
     end
-    at_latest(first)
-    at_latest(redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES'))
   end
   return next
 end
@@ -190,14 +198,14 @@ for _, queue in ipairs(queues) do
   recover(queue, recovered)
 end
 flush()
-local last = redis.call('HMGET', WORKER .. worker, 'step', 'claimed')
+local last = redis.call('HMGET', WORKER .. worker, 'step', 'claimed', 'host')
 local last_step = tonumber(last[1] or 0)
 if step == last_step then
   claimed_before(last[2], claims)
 elseif step > last_step and slots > 0 then
   claim_due(claims)
   if #claims > 0 then
-    remember(claims)
+    remember(claims, last[3])
   end
 end
 if #claims > 0 then

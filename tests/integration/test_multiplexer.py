@@ -1,0 +1,235 @@
+"""The multiplexer: callers share a connection, its writes and nothing else."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from hiredis import Reader, pack_command
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ResponseError
+
+from dev.stack import Stack, free_port
+from shared.errors import QueueUnavailable
+from shared.store.client import REDIS_GONE, connect
+from shared.store.job_store import JobStore, Retention
+from shared.store.multiplexer import Multiplexer
+
+
+class Server:
+    """Answers each command with its words, once it may; keeps what comes in one read; breaks on demand."""
+
+    def __init__(self) -> None:
+        self.reads: list[list[list[bytes]]] = []
+        self.connections = 0
+        self.breaks = 0  # connections to cut at their next commands
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        parser = Reader()
+        try:
+            while data := await reader.read(1 << 16):
+                parser.feed(data)
+                commands = []
+                while (command := parser.gets()) is not False:
+                    commands.append(command)
+                await self.answer(commands, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def answer(self, commands: list[list[bytes]], writer: asyncio.StreamWriter) -> None:
+        greetings = {b"PING": b"+PONG\r\n", b"CLIENT": b"+OK\r\n"}
+        mine = [command for command in commands if command[0] not in greetings]
+        if mine:
+            self.reads.append(mine)
+            if self.breaks:
+                self.breaks -= 1
+                raise ConnectionError
+            await self.may_answer.wait()
+        for command in commands:
+            echo = b"-ERR no\r\n" if command[0] == b"BAD" else pack_command(tuple(command))
+            writer.write(greetings.get(command[0], echo))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    fake = Server()
+    listening = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+    fake.port = listening.sockets[0].getsockname()[1]
+    yield fake
+    fake.may_answer.set()
+    listening.close()
+
+
+Open = Callable[..., Multiplexer]
+
+
+@pytest.fixture
+async def open_to() -> AsyncIterator[Open]:
+    opened: list[Multiplexer] = []
+
+    def open_to(port: int, **options: float) -> Multiplexer:
+        opened.append(Multiplexer(connect(f"redis://127.0.0.1:{port}/0"), **options))
+        return opened[-1]
+
+    yield open_to
+    for multiplexer in opened:
+        await multiplexer.aclose()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the others run until the condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def seconds_until_given_up(call: Awaitable[object]) -> float:
+    started = time.monotonic()
+    with pytest.raises(QueueUnavailable) as caught:
+        await call
+    assert isinstance(caught.value.__cause__, REDIS_GONE)
+    return time.monotonic() - started
+
+
+async def test_calls_made_together_go_out_in_one_write_on_one_connection(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    replies = await asyncio.gather(*(multiplexer.execute_command("A", n) for n in range(10)))
+    assert replies == [[b"A", b"%d" % n] for n in range(10)]
+    assert [len(read) for read in server.reads] == [10]
+    assert server.connections == 1
+
+
+async def test_nobody_waits_for_the_reply_to_another(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    server.may_answer.clear()
+    first = asyncio.create_task(multiplexer.execute_command("A"))
+    await until(lambda: server.reads)
+    second = asyncio.create_task(multiplexer.execute_command("B"))
+    server.may_answer.set()
+    assert await asyncio.gather(first, second) == [[b"A"], [b"B"]]
+
+
+async def test_everyone_gets_the_reply_to_his_own_command(redis_stack: Stack, open_to: Open):
+    multiplexer = open_to(redis_stack.redis_port)
+    values = await asyncio.gather(*(multiplexer.execute_command("ECHO", str(n)) for n in range(200)))
+    assert values == [str(n).encode() for n in range(200)]
+
+
+async def test_an_error_reply_hits_its_own_caller_only(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    calls = [multiplexer.execute_command(name) for name in ("A", "BAD", "C")]
+    first, bad, last = await asyncio.gather(*calls, return_exceptions=True)
+    assert (first, last) == ([b"A"], [b"C"])
+    assert isinstance(bad, ResponseError)
+
+
+async def test_an_error_reply_is_the_error_that_redis_py_makes_of_it(redis_stack: Stack, open_to: Open):
+    with pytest.raises(NoScriptError):
+        await open_to(redis_stack.redis_port).execute_command("EVALSHA", "0" * 40, 0)
+
+
+async def test_an_argument_redis_cannot_take_hits_its_own_caller_only(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    calls = [multiplexer.execute_command("A", word) for word in ("\ud800", "good")]
+    bad, good = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(bad, UnicodeEncodeError)
+    assert good == [b"A", b"good"]
+
+
+async def test_a_cut_connection_is_not_noticed_by_callers(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    server.breaks = 2
+    replies = await asyncio.gather(*(multiplexer.execute_command("A", n) for n in range(3)))
+    assert replies == [[b"A", b"%d" % n] for n in range(3)]
+    assert server.connections == 3
+
+
+async def test_a_connection_that_redis_has_closed_is_opened_again(
+    redis_stack: Stack, redis: Redis, open_to: Open
+):
+    multiplexer = open_to(redis_stack.redis_port)
+    await multiplexer.execute_command("SET", "jobs:record:x", "1")
+    assert await redis.execute_command("CLIENT", "KILL", "SKIPME", "yes") >= 1
+    assert await multiplexer.execute_command("GET", "jobs:record:x") == b"1"
+
+
+async def test_without_patience_a_cut_is_told_at_once(server: Server, open_to: Open):
+    multiplexer = open_to(server.port, patience=0.0)
+    server.breaks = 1
+    with pytest.raises(RedisConnectionError):
+        await multiplexer.execute_command("A")
+    assert await multiplexer.execute_command("B") == [b"B"]
+
+
+async def test_a_redis_that_breaks_off_for_ever_is_given_up(server: Server, open_to: Open):
+    multiplexer = open_to(server.port, patience=0.2)
+    server.breaks = 1000
+    with pytest.raises(RedisConnectionError):
+        await multiplexer.execute_command("A")
+    server.breaks = 0
+    assert await multiplexer.execute_command("B") == [b"B"]
+
+
+async def test_a_late_reply_is_not_taken_for_the_reply_to_another(server: Server, open_to: Open):
+    multiplexer = open_to(server.port, timeout=0.1, patience=0.0)
+    server.may_answer.clear()
+    with pytest.raises(TimeoutError):
+        await multiplexer.execute_command("A")
+    server.may_answer.set()
+    assert await multiplexer.execute_command("B") == [b"B"]
+    assert server.connections == 2
+
+
+async def test_a_redis_that_is_away_is_given_up_within_two_seconds(open_to: Open):
+    store = JobStore(open_to(free_port()), Retention())
+    assert await seconds_until_given_up(store.get("a")) < 2
+
+
+async def test_a_redis_that_says_nothing_is_given_up_within_two_seconds_by_everyone(
+    server: Server, open_to: Open
+):
+    store = JobStore(open_to(server.port), Retention())
+    server.may_answer.clear()
+    first = asyncio.create_task(seconds_until_given_up(store.get("a")))
+    await until(lambda: server.reads)
+    later = [asyncio.create_task(seconds_until_given_up(store.get("a"))) for _ in range(3)]
+    assert max(await asyncio.gather(first, *later)) < 2
+
+
+async def test_what_is_no_redis_is_given_up(open_to: Open):
+    async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"+OK\r\n+OK\r\nHTTP/1.1 400 Bad Request\r\n\r\n")
+
+    listening = await asyncio.start_server(gibberish, "127.0.0.1", 0)
+    multiplexer = open_to(listening.sockets[0].getsockname()[1], patience=0.0)
+    with pytest.raises(REDIS_GONE):
+        await multiplexer.execute_command("A")
+    listening.close()
+
+
+async def test_a_caller_who_leaves_disturbs_nobody(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    server.may_answer.clear()
+    leaving, staying = (asyncio.create_task(multiplexer.execute_command(name)) for name in "AB")
+    await until(lambda: server.reads)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    server.may_answer.set()
+    assert await staying == [b"B"]
+    assert leaving.cancelled()
+
+
+async def test_a_caller_who_leaves_while_the_connection_opens_disturbs_nobody(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    leaving, staying = (asyncio.create_task(multiplexer.execute_command(name)) for name in "AB")
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == [b"B"]
+    assert server.connections == 1
