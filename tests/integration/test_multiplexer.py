@@ -23,12 +23,14 @@ class Server:
     def __init__(self) -> None:
         self.reads: list[list[list[bytes]]] = []
         self.connections = 0
+        self.open = 0
         self.breaks = 0  # connections to cut at their next commands
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         parser = Reader()
         try:
             while data := await reader.read(1 << 16):
@@ -40,6 +42,7 @@ class Server:
         except ConnectionError:
             pass
         finally:
+            self.open -= 1
             writer.close()
 
     async def answer(self, commands: list[list[bytes]], writer: asyncio.StreamWriter) -> None:
@@ -63,6 +66,7 @@ async def server() -> AsyncIterator[Server]:
     fake.port = listening.sockets[0].getsockname()[1]
     yield fake
     fake.may_answer.set()
+    await until(lambda: not fake.open)
     listening.close()
 
 
@@ -205,7 +209,9 @@ async def test_a_redis_that_says_nothing_is_given_up_within_two_seconds_by_every
 async def test_what_is_no_redis_is_given_up(open_to: Open):
     async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
-        writer.write(b"+OK\r\n+OK\r\nHTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read(100)
+        writer.close()
 
     listening = await asyncio.start_server(gibberish, "127.0.0.1", 0)
     multiplexer = open_to(listening.sockets[0].getsockname()[1], patience=0.0)
