@@ -90,6 +90,7 @@ class JobWorker(Worker):
         self._idle_store = JobStore(self._idle_runner, retention)
         self._heartbeat = Heartbeat(url, self.presence, self._slots, lease=settings.worker_lease_seconds)
         self._steps = 0
+        self._share = -(-settings.worker_slots // 2)  # jobs to claim at once: Redis gets the next while these run
         self._claiming = True
         self._connected = True
         self._stepping = False
@@ -199,7 +200,7 @@ class JobWorker(Worker):
                 await self._rest(wait)
             self._work.clear()  # before the step: what comes after it asks for another one
             finished = self._slots.finished[:LARGEST_BATCH]
-            slots = self.free_slots
+            slots = min(self.free_slots, self._share)
             self._stepping = True
             step = await self._step(finished, slots)
             self._stepping = False

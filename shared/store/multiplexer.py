@@ -19,8 +19,8 @@ UNFINISHED = object()
 class Multiplexer:
     """Sends the commands of concurrent callers over one connection, and each its reply back.
 
-    Nobody waits for another's reply, and what is asked in one turn of the event loop goes out in one
-    write: an idle process adds no delay, a busy one groups by itself. The redis-py client opens the
+    Nobody waits for another's reply. A command goes out at once; while replies are awaited, what is asked
+    in one turn of the event loop goes out in one write: a busy process groups by itself. The redis-py client opens the
     connection, and so knows of names, passwords and TLS; what is said on it goes past that client, which
     takes longer for a command than Redis does.
 
@@ -105,9 +105,12 @@ class _Wire(asyncio.Protocol):
 
     def ask(self, command: bytes) -> "asyncio.Future[Any]":
         reply = self._loop.create_future()
-        if not self._commands:
-            self._loop.call_soon(self._send)
-        self._commands.append(command)
+        if not self._replies:
+            self._transport.write(command)  # now, so that Redis works while this process goes on
+        else:
+            if not self._commands:
+                self._loop.call_soon(self._send)
+            self._commands.append(command)
         self._replies.append(reply)
         return reply
 
