@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.dependencies import State
+from api.direct import DirectRoutes
 from api.errors import add_error_handlers
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
@@ -79,6 +80,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, include_in_schema=False)
     app.openapi = document(app, submissions, contracts)  # type: ignore[method-assign]
     add_error_handlers(app)
+    app.add_middleware(DirectRoutes, router=jobs.router, prefixes=("", "/v1"))
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
     app.add_middleware(RequestContext)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api_trusted_proxies))

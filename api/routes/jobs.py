@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from api.direct_route import DirectRoute
 from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.openapi import errors, success
 from api.request_id import request_id
@@ -24,7 +23,7 @@ from shared.store.job_store import Verdict, not_found
 
 POLL_SECONDS = "1"
 
-router = APIRouter(tags=["jobs"], route_class=DirectRoute)
+router = APIRouter(tags=["jobs"])
 JobId = Annotated[
     str, Path(description="The `job_id` of the record.", examples=["019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"])
 ]

@@ -1,0 +1,46 @@
+"""The hot routes, called past the framework."""
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import error_response
+from shared.errors import JobServerError
+
+
+class DirectRoutes:
+    """Calls the endpoints of a router with the request and the parameters of its path.
+
+    The framework documents these routes, and answers for whatever they do not match. Its own way to an
+    endpoint (layers of middleware, two routers, parameters resolved for every request) takes longer than
+    all that the hot paths themselves do.
+    """
+
+    def __init__(self, app: ASGIApp, router: APIRouter, prefixes: Iterable[str]) -> None:
+        self._app = app
+        self._routes = [
+            (route.methods or (), compile_path(prefix + route.path)[0], route.endpoint)
+            for prefix in prefixes
+            for route in router.routes
+            if isinstance(route, APIRoute)
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for methods, pattern, endpoint in self._routes:
+                if scope["method"] in methods and (found := pattern.match(scope["path"])):
+                    request = Request(scope, receive)
+                    try:
+                        response = await endpoint(request, **found.groupdict())
+                    except JobServerError as error:
+                        response = error_response(error)
+                    except ClientDisconnect:
+                        response = Response(status_code=499)
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
