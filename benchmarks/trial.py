@@ -103,7 +103,7 @@ class Trial:
             self._alive()
             if time.monotonic() > end:
                 raise TimeoutError(f"{done} of {count} jobs were done: {self._last_words()}")
-            time.sleep(0.002)
+            time.sleep(0.01)
         return time.monotonic(), done
 
     def rate(self, jobs: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from chaos.rows import Options, Row, table
 
 SCENARIOS = (
     "kills",
+    "api_kills",
     "redis_restarts",
     "cuts",
     "freezes",

@@ -124,6 +124,12 @@ class Site:
             self.redis.close()
         self.stack.start_redis()
 
+    def restart_api(self) -> None:
+        """Kill the API and start it on the same port."""
+        assert_there(self.stack.api).kill()
+        assert_there(self.stack.api).wait()
+        self.stack.start_api()
+
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()

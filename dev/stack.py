@@ -56,6 +56,7 @@ class Stack:
         self.folder = folder
         self.redis_port = free_port()
         self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        self.api_port = 0
         self.api_url = ""
         self.redis: Process | None = None
         self.api: Process | None = None
@@ -74,8 +75,8 @@ class Stack:
         wait_until(self._redis_answers, "Redis answers PING")
 
     def start_api(self, **environment: str) -> str:
-        """Start an API process; returns its URL."""
-        port = free_port()
+        """Start an API process, on the same port as before if one ran already; returns its URL."""
+        port = self.api_port = self.api_port or free_port()
         command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)]
         self.api = self._spawn("api", command, environment)
         self.api_url = f"http://127.0.0.1:{port}"

@@ -90,7 +90,9 @@ class JobWorker(Worker):
         self._idle_store = JobStore(self._idle_runner, retention)
         self._heartbeat = Heartbeat(url, self.presence, self._slots, lease=settings.worker_lease_seconds)
         self._steps = 0
-        self._share = -(-settings.worker_slots // 2)  # jobs to claim at once: Redis gets the next while these run
+        self._share = -(
+            -settings.worker_slots // 2
+        )  # jobs to claim at once: Redis gets the next while these run
         self._claiming = True
         self._connected = True
         self._stepping = False
