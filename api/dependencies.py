@@ -4,10 +4,12 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from api.pacing import Pacing
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.contracts import Contracts
 from shared.queue import JobQueue
+from shared.store.changes import Changes
 
 
 class State(TypedDict):
@@ -17,6 +19,8 @@ class State(TypedDict):
     contracts: Contracts
     submissions: Submissions
     queue: JobQueue
+    changes: Changes
+    pacing: Pacing
     started_at: float
 
 

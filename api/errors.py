@@ -10,8 +10,10 @@ from starlette.routing import Match
 
 from api.request_id import request_id
 from shared.errors import (
+    IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
+    JobNotFinished,
     JobNotFound,
     JobServerError,
     MalformedJson,
@@ -47,23 +49,24 @@ STATUS: dict[type[JobServerError], int] = {
     JobNotFound: 404,
     MethodNotAllowed: 405,
     JobAlreadyFinished: 409,
+    JobNotFinished: 409,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     InvalidRequest: 422,
     UnknownJobType: 422,
+    IdempotencyConflict: 422,
     JobServerError: 500,
     QueueUnavailable: 503,
     QueueFull: 503,
 }
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-RETRY_AFTER: dict[type[JobServerError], str] = {QueueUnavailable: "1", QueueFull: "5"}
 
 
 def error_response(error: JobServerError, headers: dict[str, str] | None = None) -> Response:
     """The envelope of an error, with its status and headers."""
     headers = dict(headers or {})
-    if type(error) in RETRY_AFTER:
-        headers["Retry-After"] = RETRY_AFTER[type(error)]
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     envelope = {
         "code": error.code,
         "message": error.message,

@@ -16,13 +16,16 @@ from api.direct import DirectRoutes
 from api.errors import add_error_handlers
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
-from api.routes import health, job_types, jobs, server
+from api.pacing import Pacing
+from api.routes import events, health, job_types, jobs, listing, server
 from api.settings import ApiSettings
+from api.shutdown import before_shutdown
 from api.submission import Submissions
 from shared.contracts import load_contracts
 from shared.logging import configure_logging
 from shared.queue import JobQueue
 from shared.settings import read_settings, refuse
+from shared.store.changes import Changes
 from shared.store.client import connect, obstacle
 from shared.store.job_store import JobStore, Retention
 from shared.store.multiplexer import Multiplexer
@@ -51,18 +54,24 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        runner = redis or Multiplexer(connect(url))
+        client = redis or connect(url)
+        runner = redis or Multiplexer(client)
+        changes = Changes(client)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention)
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
-        yield State(
-            settings=settings,
-            contracts=contracts,
-            submissions=submissions,
-            queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
-            started_at=time.time(),
-        )
+        with before_shutdown(changes.end_all):
+            yield State(
+                settings=settings,
+                contracts=contracts,
+                submissions=submissions,
+                queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
+                changes=changes,
+                pacing=Pacing(),
+                started_at=time.time(),
+            )
+        await changes.aclose()
         if isinstance(runner, Multiplexer):
             await runner.aclose()
 
@@ -75,12 +84,19 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (jobs.router, job_types.router, health.router, server.router):
+    for router in (
+        jobs.router,
+        events.router,
+        listing.router,
+        job_types.router,
+        health.router,
+        server.router,
+    ):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
     app.openapi = document(app, submissions, contracts)  # type: ignore[method-assign]
     add_error_handlers(app)
-    app.add_middleware(DirectRoutes, router=jobs.router, prefixes=("", "/v1"))
+    app.add_middleware(DirectRoutes, routers=(jobs.router, events.router), prefixes=("", "/v1"))
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
     app.add_middleware(RequestContext)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api_trusted_proxies))

@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.errors import RETRY_AFTER, STATUS
-from api.submission import Submissions
+from api.errors import STATUS
+from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
 
@@ -25,7 +25,7 @@ def errors(*examples: JobServerError) -> Responses:
             {"model": ErrorEnvelope, "description": "", "content": {"application/json": {"examples": {}}}},
         )
         entry["description"] = " or ".join(filter(None, [entry["description"], f"`{error.code}`"]))
-        if type(error) in RETRY_AFTER:
+        if error.retry_after is not None:
             entry["headers"] = {"Retry-After": _header("Seconds to wait.")}
         entry["content"]["application/json"]["examples"][error.code] = {"value": _example(error)}
     return responses
@@ -37,6 +37,11 @@ def success(description: str, **headers: str) -> dict[str, Any]:
         "description": description,
         "headers": {name.replace("_", "-"): _header(h) for name, h in headers.items()},
     }
+
+
+def parameter(name: str, where: str, description: str, **schema: Any) -> dict[str, Any]:
+    """A query parameter or header of a route that is called directly."""
+    return {"name": name, "in": where, "description": description, "required": False, "schema": schema}
 
 
 def document(app: FastAPI, submissions: Submissions, contracts: Contracts) -> Callable[[], dict[str, Any]]:
@@ -64,19 +69,25 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
     schemas.update(union.pop("$defs"))
     schemas[SUBMISSION] = {"title": "Job submission", **union}
     _drop_framework_errors(description)
-    description["paths"]["/v1/jobs"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": f"#/components/schemas/{SUBMISSION}"},
-                "examples": {
-                    name: {"summary": contract.summary, "value": {"type": name, "params": contract.example}}
-                    for name, contract in contracts.items()
-                },
-            }
-        },
+    paths, one = description["paths"], {"$ref": f"#/components/schemas/{SUBMISSION}"}
+    examples = {
+        name: {"summary": contract.summary, "value": {"type": name, "params": contract.example}}
+        for name, contract in contracts.items()
     }
+    paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples)
+    several = {
+        "type": "object",
+        "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_IN_BATCH}},
+        "required": ["jobs"],
+        "additionalProperties": False,
+    }
+    batch = {"jobs": [example["value"] for example in examples.values()]}
+    paths["/v1/jobs/batch"]["post"]["requestBody"] = _body(several, {"batch": {"value": batch}})
     return description
+
+
+def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

@@ -14,13 +14,13 @@ MOST_NODES = 10_000
 LARGEST_NUMBER = 2**63
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
     """The value of a JSON text.
 
     Raises:
         MalformedJson: it is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
         InvalidRequest: it is JSON, but a field occurs twice, it is nested deeper than 32 levels, has
-            more than 10,000 values, a NUL character or a number beyond ±2^63.
+            more than `most_nodes` values, a NUL character or a number beyond ±2^63.
     """
     if not body.strip():
         raise MalformedJson("The body is empty.")
@@ -34,7 +34,7 @@ def parse(body: bytes) -> Any:
         _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
     except ValueError:  # a number with more digits than Python reads
         _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
-    _check(value)
+    _check(value, most_nodes)
     return value
 
 
@@ -67,7 +67,7 @@ def _path_to(wanted: _Ambiguous, root: Any) -> str:
     return wanted.field
 
 
-def _check(root: Any) -> None:
+def _check(root: Any, most_nodes: int) -> None:
     """Walk the value level by level, with bounds on depth and on the number of values."""
     level, depth, nodes = [root], 0, 0
     while level:
@@ -75,8 +75,8 @@ def _check(root: Any) -> None:
         nodes += len(level)
         if depth > DEEPEST + 1:
             _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
-        if nodes > MOST_NODES:
-            _refuse("", f"The body has more than {MOST_NODES} values.", "too_many_values")
+        if nodes > most_nodes:
+            _refuse("", f"The body has more than {most_nodes} values.", "too_many_values")
         deeper: list[Any] = []
         for value in level:
             kind = type(value)

@@ -1,21 +1,48 @@
 """What `POST /jobs` accepts: a union of the job types, told apart by `type`."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
     create_model,
+    model_validator,
 )
 
 from shared.contract import Contract, Params
 from shared.errors import InvalidRequest, UnknownJobType
+
+YEAR = 365 * 86400
+MOST_LABELS = 16
+MOST_IN_BATCH = 1000
+MOST_FAULTS = 20
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be a time like 2026-01-01T12:00:00Z")
+    return value
+
+
+def _within_a_year(time: datetime) -> datetime:
+    if time > datetime.now(UTC) + timedelta(seconds=YEAR):
+        raise ValueError("must lie within a year from now")
+    return time
+
+
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+LabelValue = Annotated[str, Field(max_length=128)]
+RunAt = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_within_a_year)]
 
 
 class Submission(BaseModel):
@@ -25,6 +52,28 @@ class Submission(BaseModel):
 
     type: str
     params: Params
+    labels: Annotated[
+        dict[LabelName, LabelValue],
+        Field(max_length=MOST_LABELS, description="Names and values that lists can be filtered by."),
+    ] = {}
+    run_at: Annotated[
+        RunAt | None, Field(description="Not to start before this time (RFC 3339), within a year.")
+    ] = None
+    delay_seconds: Annotated[
+        float | None, Field(ge=0, le=YEAR, description="Not to start before so many seconds have passed.")
+    ] = None
+    start_within_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0, le=YEAR, description="It fails, as `job_expired`, unless it starts so soon after it is due."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_time_only(self) -> "Submission":
+        if self.run_at is not None and self.delay_seconds is not None:
+            raise ValueError("run_at and delay_seconds exclude each other")
+        return self
 
 
 class Submissions:
@@ -54,12 +103,41 @@ class Submissions:
                 f"There is no job type {str(value['type'])[:64]!r}.",
                 hint=f"The job types are {', '.join(self._types)}; GET /job-types describes them.",
             )
-        details = [_detail(fault, value) for fault in faults[:20]]
+        details = [_detail(fault, value) for fault in faults[:MOST_FAULTS]]
         raise InvalidRequest("The request does not fit the job type.", details=details)
+
+    def validate_batch(self, value: Any) -> list[Submission]:
+        """A parsed body with many submissions, each under `jobs`.
+
+        Raises:
+            InvalidRequest: any of them is wrong; the details say which, and what.
+        """
+        jobs = value.get("jobs") if isinstance(value, dict) and value.keys() == {"jobs"} else None
+        if not isinstance(jobs, list) or not 1 <= len(jobs) <= MOST_IN_BATCH:
+            raise _fault(
+                "jobs", f"Must be the only field: a list of 1 to {MOST_IN_BATCH} submissions.", "jobs"
+            )
+        found, faults = [], []
+        for n, job in enumerate(jobs):
+            try:
+                found.append(self.validate(job))
+            except InvalidRequest as error:
+                details = error.details or [{"path": "type", "message": error.message, "kind": error.code}]
+                faults += [{**detail, "path": f"jobs.{n}.{detail['path']}"} for detail in details]
+        if faults:
+            message = "Some submissions do not fit their job types; none was accepted."
+            raise InvalidRequest(message, details=faults[:MOST_FAULTS])
+        return found
 
     def json_schema(self) -> dict[str, Any]:
         """The schema of a submission, its definitions under `$defs`."""
         return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
+
+
+def _fault(path: str, message: str, kind: str) -> InvalidRequest:
+    return InvalidRequest(
+        "The request is not valid.", details=[{"path": path, "message": message, "kind": kind}]
+    )
 
 
 def _model(contract: Contract[Any, Any]) -> type[Submission]:

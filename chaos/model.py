@@ -17,7 +17,17 @@ from chaos.plain import LATER, MAX_WAITING, MESSAGE, PARAMS, PlainStore
 from chaos.same import differences, indexes_differ
 from shared.errors import JobNotFound, QueueFull
 from shared.store import keys
-from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Presence, Retention, Step
+from shared.store.job_store import (
+    Claim,
+    Entry,
+    Finished,
+    JobStore,
+    Outcome,
+    OutcomeKind,
+    Presence,
+    Retention,
+    Step,
+)
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
@@ -68,11 +78,10 @@ class StoreMachine(RuleBasedStateMachine):
         due = int(self.plain.jobs[job_id].due) if room and self.plain.jobs[job_id].due != LATER else 1
         fields: dict[str, Any] = {"type": "t", "params": PARAMS, "request_id": "r-" + job_id}
         fields["max_attempts"] = max_attempts
-        call = self.store.submit(
-            job_id, queue, MESSAGE + job_id.encode(), fields, due=due, max_waiting=MAX_WAITING
-        )
+        entry = Entry(job_id, queue, MESSAGE + job_id.encode(), fields, due=due)
         try:
-            assert self.wait(call).job_id == job_id
+            ((record, _),) = self.wait(self.store.submit(entry, max_waiting=MAX_WAITING))
+            assert record.job_id == job_id
             assert room
         except QueueFull:
             assert not room
@@ -155,14 +164,21 @@ class StoreMachine(RuleBasedStateMachine):
         step = self.wait(call)
         accepted, recovered, claims = self.plain.step(name, number, finished, slots)
         assert (step.accepted, set(step.recovered), step.claims) == (accepted, recovered, claims)
-        busy = [j for j in self.plain.jobs.values() if j.queue in WORKERS[name] and (j.lease or _waits(j))]
-        assert (step.wait is None) == (not busy or len(claims) >= slots)
+        assert (step.wait is None) == (not self.expects(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]
         for job in self.pending():
             if job.due != LATER:  # put back just now: give it the place in the queue that the model knows
                 self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
         self.compare()
         return step
+
+    def expects(self, name: str, *, full: bool) -> bool:
+        """Whether something of a worker's queues will want it; when it is full, only what is due later."""
+        if not full:
+            jobs = self.plain.jobs.values()
+            return any(job.queue in WORKERS[name] and (job.lease or _waits(job)) for job in jobs)
+        heads = [min((j.due for j in self.plain.waiting(queue)), default=0) for queue in WORKERS[name]]
+        return LATER in heads
 
     def pending(self) -> list[Any]:
         return [job for job in self.plain.jobs.values() if _waits(job)]

@@ -3,9 +3,11 @@
 JobServerError
 ├── InvalidRequest            the caller sent something that can't be accepted
 │   ├── MalformedJson
-│   └── UnknownJobType
+│   ├── UnknownJobType
+│   └── IdempotencyConflict
 ├── JobNotFound
 ├── JobAlreadyFinished
+├── JobNotFinished
 ├── QueueFull
 ├── QueueUnavailable          Redis can't be reached
 └── JobFailure                an attempt at a job did not succeed; written into its record
@@ -47,6 +49,8 @@ class JobServerError(Exception):
     code = "internal_error"
     hint = "Try again later; if it happens again, give the request id to the operator."
     retryable = False
+    retry_after: int | None = None
+    """Seconds after which the same request may succeed, if that is known."""
 
     def __init__(
         self,
@@ -75,6 +79,11 @@ class UnknownJobType(InvalidRequest):
     code = "unknown_job_type"
 
 
+class IdempotencyConflict(InvalidRequest):
+    code = "idempotency_conflict"
+    hint = "Use a new key for a new request, or send exactly what was sent before."
+
+
 class JobNotFound(JobServerError):
     code = "job_not_found"
 
@@ -84,16 +93,23 @@ class JobAlreadyFinished(JobServerError):
     hint = "A finished job never changes. Read it with GET."
 
 
+class JobNotFinished(JobServerError):
+    code = "job_not_finished"
+    hint = "Wait until `done` is true, or cancel the job first."
+
+
 class QueueFull(JobServerError):
     code = "queue_full"
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
+    retry_after = 5
 
 
 class QueueUnavailable(JobServerError):
     code = "queue_unavailable"
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
+    retry_after = 1
 
 
 class JobFailure(JobServerError):

@@ -1,7 +1,11 @@
 """JobQueue: what the API does with jobs."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from math import ceil
 from typing import Any
 
 import orjson
@@ -9,9 +13,16 @@ from arq.jobs import serialize_job
 from uuid_utils import uuid7
 
 from shared.contract import Contract
-from shared.record import StoredRecord
+from shared.errors import JobNotFinished, QueueFull
+from shared.record import JobState, Outlook, StoredRecord
 from shared.store.client import Argument
-from shared.store.job_store import JobStore, Verdict
+from shared.store.job_store import Entry, Filters, JobStore, Page, Place, Submitted, Verdict, milliseconds
+
+RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over
+RATE_KEPT_SECONDS = 1.0
+ROOM = 0.05  # the share of a full queue that should have drained before another try
+LONGEST_RETRY_AFTER = 60
+PAGES_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +33,29 @@ class NewJob:
         contract: its type.
         params: validated params, JSON.
         request_id: the request that brought it; it follows the job into the worker's logs.
+        caller: the name of the API key that was shown, if any.
+        idempotency_key: two submissions of a caller with the same key make one job.
+        labels: names and values that lists can be filtered by.
+        run_at: the earliest time for it to start.
+        delay_seconds: the same, counted from now.
+        start_within_seconds: it fails unless it starts within this time of being due.
+        retry_of: the finished job that it repeats.
     """
 
     contract: Contract[Any, Any]
     params: bytes
     request_id: str
+    caller: str | None = None
+    idempotency_key: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    run_at: datetime | None = None
+    delay_seconds: float | None = None
+    start_within_seconds: float | None = None
+    retry_of: str | None = None
 
 
 class JobQueue:
-    """Submits, reads and cancels jobs.
+    """Submits, reads, lists and cancels jobs.
 
     Args:
         store: where they are kept.
@@ -40,30 +65,115 @@ class JobQueue:
     def __init__(self, store: JobStore, *, max_waiting: int) -> None:
         self.store = store
         self._max_waiting = max_waiting
+        self._rate = 0.0
+        self._rate_until = 0.0
 
-    async def submit(self, job: NewJob) -> StoredRecord:
+    async def submit(self, job: NewJob) -> Submitted:
         """Accept a job; it is pending, and safe in Redis, when this returns.
 
         Raises:
             QueueFull: too many jobs wait.
+            IdempotencyConflict: the key was used before, for something else.
             QueueUnavailable: Redis can't take it now.
         """
-        job_id, contract = str(uuid7()), job.contract
-        message = serialize_job(
-            contract.name, (job_id,), {}, None, time.time_ns() // 1_000_000, serializer=orjson.dumps
-        )
-        fields: dict[str, Argument] = {
-            "type": contract.name,
-            "params": job.params,
-            "max_attempts": contract.max_attempts,
-            "request_id": job.request_id,
-        }
-        return await self.store.submit(job_id, contract.queue, message, fields, max_waiting=self._max_waiting)
+        return (await self.submit_all([job]))[0]
+
+    async def submit_all(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+        """Accept all of the jobs or none. Raises what `submit` does."""
+        try:
+            return await self.store.submit(*map(_entry, jobs), max_waiting=self._max_waiting)
+        except QueueFull as error:
+            error.retry_after = await self._seconds_to_drain(ROOM * self._max_waiting)
+            raise
 
     async def get(self, job_id: str) -> StoredRecord:
         """The job's record. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.get(job_id)
+        record = await self.store.get(job_id)
+        if record.missed_its_start:
+            await self.store.expire_late()
+            record = await self.store.get(job_id)
+        return record
+
+    async def outlook(self, record: StoredRecord) -> Outlook | None:
+        """What a job that waits for a worker may expect; None for any other."""
+        if record.state is not JobState.PENDING or record.due_at > time.time():
+            return None
+        position = await self.store.position(record)
+        if position is None:
+            return None
+        rate = await self._ended_per_second()
+        return Outlook(position, round(position / rate, 1) if rate else None)
+
+    async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
+        """Jobs, newest first. A page may be short, even empty, although more follow: go on with `next`."""
+        page = await self.store.page(filters, limit=limit, after=after)
+        for _ in range(PAGES_AT_ONCE - 1):
+            if page.records or page.next is None:
+                break
+            page = await self.store.page(filters, limit=limit, after=page.next)
+        return page
+
+    async def finished(self, job_id: str) -> StoredRecord:
+        """The record of a job that has ended. Raises JobNotFinished, and what `get` does."""
+        record = await self.get(job_id)
+        if not record.done:
+            raise JobNotFinished(f"The job is {record.state}.")
+        return record
 
     async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
         """Cancel the job, or ask its worker to. Raises JobNotFound, QueueUnavailable."""
         return await self.store.cancel(job_id)
+
+    async def _seconds_to_drain(self, jobs: float) -> int:
+        rate = await self._ended_per_second()
+        return min(max(ceil(jobs / rate), 1), LONGEST_RETRY_AFTER) if rate else LONGEST_RETRY_AFTER
+
+    async def _ended_per_second(self) -> float:
+        """How many jobs end in a second, lately; looked up once a second at most."""
+        if time.monotonic() > self._rate_until:
+            self._rate_until = time.monotonic() + RATE_KEPT_SECONDS
+            self._rate = await self.store.ended_lately(time.time(), RATE_SECONDS) / RATE_SECONDS
+        return self._rate
+
+
+def _entry(job: NewJob) -> Entry:
+    job_id, contract = str(uuid7()), job.contract
+    message = serialize_job(
+        contract.name, (job_id,), {}, None, time.time_ns() // 1_000_000, serializer=orjson.dumps
+    )
+    fields: dict[str, Argument] = {
+        "type": contract.name,
+        "params": job.params,
+        "max_attempts": contract.max_attempts,
+        "request_id": job.request_id,
+    }
+    if job.labels:
+        fields["labels"] = orjson.dumps(job.labels)
+    if job.caller:
+        fields["caller"] = job.caller
+    if job.retry_of:
+        fields["retry_of"] = job.retry_of
+    return Entry(
+        job_id,
+        contract.queue,
+        message,
+        fields,
+        due=_due(job),
+        delay=milliseconds(job.delay_seconds or 0),
+        start_within=milliseconds(job.start_within_seconds or 0),
+        idempotency_key=f"{job.caller or '-'}:{job.idempotency_key}" if job.idempotency_key else "",
+        digest=_digest(job) if job.idempotency_key else "",
+    )
+
+
+def _due(job: NewJob) -> int:
+    """In milliseconds since the epoch; 0 for a time that has passed, which gives no place before others."""
+    at = job.run_at.timestamp() if job.run_at else 0.0
+    return milliseconds(at) if at > time.time() else 0
+
+
+def _digest(job: NewJob) -> str:
+    """Of what the job is to do, and not of how the request spelled it."""
+    asked = [job.contract.name, job.params.decode(), job.labels, job.run_at, job.delay_seconds]
+    asked += [job.start_within_seconds, job.retry_of]
+    return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

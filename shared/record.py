@@ -1,10 +1,11 @@
 """The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -69,12 +70,16 @@ EXAMPLE_RECORD: dict[str, JsonValue] = {
     "cancel_requested": False,
     "labels": {},
     "retry_of": None,
+    "caller": None,
     "version": 3,
     "created_at": "2026-01-01T12:00:00.000000Z",
     "run_at": None,
+    "start_by": None,
     "started_at": "2026-01-01T12:00:00.002000Z",
     "finished_at": "2026-01-01T12:00:00.005000Z",
     "expires_at": "2026-01-02T12:00:00.005000Z",
+    "queue_position": None,
+    "estimated_wait_seconds": None,
 }
 
 
@@ -106,10 +111,14 @@ class JobRecord(BaseModel):
     ] = False
     labels: dict[str, str] = {}
     retry_of: Annotated[str | None, Field(description="The finished job that this one repeats.")] = None
+    caller: Annotated[str | None, Field(description="The name of the API key that submitted it.")] = None
     version: Annotated[int, Field(description="Rises by one at every change.")]
     created_at: datetime
     run_at: Annotated[
         datetime | None, Field(description="A pending job does not start before this time.")
+    ] = None
+    start_by: Annotated[
+        datetime | None, Field(description="A job that has not started by this time fails.")
     ] = None
     started_at: Annotated[
         datetime | None, Field(description="When the running, or last, attempt started.")
@@ -118,6 +127,20 @@ class JobRecord(BaseModel):
     expires_at: Annotated[
         datetime | None, Field(description="When the record of a finished job is dropped.")
     ] = None
+    queue_position: Annotated[
+        int | None, Field(description="Of a pending job that is due: its place in the queue, from 1.")
+    ] = None
+    estimated_wait_seconds: Annotated[
+        float | None,
+        Field(description="An estimate, from the rate at which jobs have ended in the last minute."),
+    ] = None
+
+
+class Outlook(NamedTuple):
+    """What a waiting job may expect: its place in the queue, from 1, and its wait in seconds, estimated."""
+
+    queue_position: int
+    estimated_wait_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +161,10 @@ class StoredRecord:
         return self.fields[b"type"].decode()
 
     @property
+    def queue(self) -> str:
+        return self.fields[b"queue"].decode()
+
+    @property
     def state(self) -> JobState:
         return JobState(self.fields[b"state"].decode())
 
@@ -149,7 +176,24 @@ class StoredRecord:
     def version(self) -> int:
         return int(self.fields[b"version"])
 
-    def to_json(self) -> bytes:
+    @property
+    def due_at(self) -> float:
+        """When the job may start, in seconds since the epoch."""
+        return int(self.fields.get(b"run_at") or self.fields[b"created_at"]) / 1000
+
+    @property
+    def missed_its_start(self) -> bool:
+        """Whether it still waits although it was to start by now."""
+        late = int(self.fields.get(b"start_by", 0)) / 1000
+        return 0 < late < time.time() and self.state is JobState.PENDING
+
+    @property
+    def seconds_run(self) -> float | None:
+        """How long the last attempt of a finished job took; None if it has not finished, or not run."""
+        started, finished = self.fields.get(b"started_at"), self.fields.get(b"finished_at")
+        return (int(finished) - int(started)) / 1000 if started and finished else None
+
+    def to_json(self, outlook: Outlook | None = None) -> bytes:
         """The record as clients see it, in the field order of `JobRecord`."""
         fields = self.fields
         get = fields.get
@@ -171,12 +215,16 @@ class StoredRecord:
                 "cancel_requested": b"cancel_requested" in fields,
                 "labels": orjson.Fragment(get(b"labels", b"{}")),
                 "retry_of": _text(get(b"retry_of")),
+                "caller": _text(get(b"caller")),
                 "version": int(fields[b"version"]),
                 "created_at": _time(fields[b"created_at"]),
                 "run_at": _time(get(b"run_at")),
+                "start_by": _time(get(b"start_by")),
                 "started_at": _time(get(b"started_at")),
                 "finished_at": _time(get(b"finished_at")),
                 "expires_at": _time(get(b"expires_at")),
+                "queue_position": outlook and outlook.queue_position,
+                "estimated_wait_seconds": outlook and outlook.estimated_wait_seconds,
             },
             option=orjson.OPT_UTC_Z,
         )

@@ -1,17 +1,24 @@
-"""Jobs: submit one, read it, cancel it."""
+"""Jobs: submit them, read one, cancel it, do it again."""
 
+import re
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, UnsupportedMediaType
-from api.openapi import errors, success
+from api.openapi import errors, parameter, success
 from api.request_id import request_id
-from api.strict_json import parse
+from api.strict_json import MOST_NODES, parse
+from api.submission import Submission
+from api.waiting import until_done, wait_asked_for
 from shared.errors import (
+    IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
+    JobNotFinished,
     MalformedJson,
     QueueFull,
     QueueUnavailable,
@@ -19,21 +26,50 @@ from shared.errors import (
 )
 from shared.queue import NewJob
 from shared.record import JobRecord, StoredRecord
-from shared.store.job_store import Verdict, not_found
+from shared.store.job_store import Submitted, Verdict, not_found
 
-POLL_SECONDS = "1"
+KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
+NODES_IN_BATCH = 10 * MOST_NODES
 
 router = APIRouter(tags=["jobs"])
 JobId = Annotated[
     str, Path(description="The `job_id` of the record.", examples=["019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"])
 ]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
+FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NOT_FOUND = not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21")
+CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 FAULT = {
     "path": "params.seconds",
     "message": "Input should be less than or equal to 3600",
     "kind": "less_than_equal",
 }
+BODY_ERRORS = (
+    MalformedJson("The body is not valid JSON: unexpected character: line 1 column 2 (char 1)."),
+    PayloadTooLarge("The body is larger than 1048576 bytes."),
+    UnsupportedMediaType("The body is not declared as JSON."),
+    InvalidRequest("The request does not fit the job type.", details=[FAULT]),
+    UnknownJobType("There is no job type 'ehco'.", hint="The job types are echo, flaky, sleep, word_count."),
+)
+WAITS = [
+    parameter(
+        "wait", "query", "Seconds to wait for the job to be done.", type="number", minimum=0, maximum=60
+    ),
+    parameter("Prefer", "header", "`wait=N`: the same, up to 60; it may be cut.", type="string"),
+]
+ONCE = parameter(
+    "Idempotency-Key",
+    "header",
+    "Requests of one caller with the same key, within 24 h, make one job.",
+    type="string",
+    minLength=1,
+    maxLength=255,
+)
+LOOK_AGAIN = "While the job is not done: seconds until another look pays."
+
+
+class JobBatch(BaseModel):
+    items: list[JobRecord]
 
 
 @router.post(
@@ -42,32 +78,45 @@ FAULT = {
     summary="Submit a job",
     response_model=JobRecord,
     responses={
-        202: success(
-            "Accepted; the job is pending.", Location="The job.", Retry_After="Seconds until a look pays."
-        ),
-        **errors(
-            MalformedJson("The body is not valid JSON: unexpected character: line 1 column 2 (char 1)."),
-            PayloadTooLarge("The body is larger than 1048576 bytes."),
-            UnsupportedMediaType("The body is not declared as JSON."),
-            InvalidRequest("The request does not fit the job type.", details=[FAULT]),
-            UnknownJobType(
-                "There is no job type 'ehco'.", hint="The job types are echo, flaky, sleep, word_count."
-            ),
-            UNAVAILABLE,
-            QueueFull("100000 jobs wait in the queue 'default'."),
-        ),
+        200: {"model": JobRecord, **success("The job was waited for, and is done.", Location="The job.")},
+        202: success("Accepted; the job is not done yet.", Location="The job.", Retry_After=LOOK_AGAIN),
+        **errors(*BODY_ERRORS, CONFLICT, UNAVAILABLE, FULL),
     },
+    openapi_extra={"parameters": [ONCE, *WAITS]},
 )
 async def submit_job(request: Request) -> Response:
     """The answer comes as soon as the job is safe in Redis; a worker performs it later."""
     _require_json(request)
-    state = request.state
-    submission = state.submissions.validate(parse(await request.body()))
-    params = submission.params.model_dump_json().encode()
-    job = NewJob(state.contracts[submission.type], params, request_id.get())
-    record = await state.queue.submit(job)
-    location = f"{request.scope['path'].rstrip('/')}/{record.job_id}"
-    return _answer(record, 202, {"Location": location})
+    key, seconds = _idempotency_key(request), wait_asked_for(request)
+    submission = request.state.submissions.validate(parse(await request.body()))
+    submitted = await request.state.queue.submit(_new_job(request, submission, key))
+    return await _answer_submitted(request, submitted, f"{request.scope['path'].rstrip('/')}/", seconds)
+
+
+@router.post(
+    "/jobs/batch",
+    status_code=202,
+    summary="Submit many jobs",
+    response_model=JobBatch,
+    responses={
+        202: success("Accepted, all of them; the records are in the order of the submissions."),
+        **errors(*BODY_ERRORS[:-1], CONFLICT, UNAVAILABLE, FULL),
+    },
+    openapi_extra={"parameters": [ONCE]},
+)
+async def submit_batch(request: Request) -> Response:
+    """Up to 1,000 jobs, all accepted or none. An `Idempotency-Key` counts for each of them, by its place."""
+    _require_json(request)
+    key = _idempotency_key(request)
+    value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
+    jobs = [
+        _new_job(request, submission, key and f"{key}/{n}")
+        for n, submission in enumerate(request.state.submissions.validate_batch(value))
+    ]
+    submitted = await request.state.queue.submit_all(jobs)
+    items = b",".join(record.to_json() for record, _ in submitted)
+    headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
+    return Response(b'{"items":[%b]}' % items, 202, headers, "application/json")
 
 
 @router.get(
@@ -75,15 +124,26 @@ async def submit_job(request: Request) -> Response:
     summary="Read a job",
     response_model=JobRecord,
     responses={
-        200: success(
-            "The record.", Retry_After="While the job is not done: seconds until another look pays."
-        ),
-        **errors(NOT_FOUND, UNAVAILABLE),
+        200: success("The record.", ETag="Its version.", Retry_After=LOOK_AGAIN),
+        304: {"description": "The client has this version."},
+        **errors(NOT_FOUND, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
+    },
+    openapi_extra={
+        "parameters": [*WAITS, parameter("If-None-Match", "header", "An `ETag` seen before.", type="string")]
     },
 )
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
-    return _answer(await request.state.queue.get(job_id), 200)
+    seconds, known = wait_asked_for(request), request.headers.get("if-none-match")
+    if seconds:
+        record = await until_done(request, job_id, seconds)
+    elif known and _knows(known, version := await request.state.queue.store.version(job_id)):
+        return Response(status_code=304, headers={"ETag": _etag(version)})
+    else:
+        record = await request.state.queue.get(job_id)
+    if known and _knows(known, record.version):
+        return Response(status_code=304, headers={"ETag": _etag(record.version)})
+    return await _answer(request, record, 200, _applied(seconds))
 
 
 @router.delete(
@@ -101,7 +161,53 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     verdict, record = await request.state.queue.cancel(job_id)
     if verdict is Verdict.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
-    return _answer(record, 200 if verdict is Verdict.CANCELLED else 202)
+    return await _answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    summary="Do a finished job again",
+    response_model=JobRecord,
+    responses={
+        202: success("A new job, with the same type, params and labels.", Location="The new job."),
+        **errors(NOT_FOUND, JobNotFinished("The job is running."), CONFLICT, UNAVAILABLE, FULL),
+    },
+    openapi_extra={"parameters": [ONCE]},
+)
+async def retry_job(request: Request, job_id: JobId) -> Response:
+    """The old job stays as it is; the new one names it in `retry_of`."""
+    state, key = request.state, _idempotency_key(request)
+    old = await state.queue.finished(job_id)
+    if old.type not in state.contracts:
+        raise UnknownJobType(
+            f"This server has no job type {old.type!r} any more.", hint="GET /job-types lists those it has."
+        )
+    job = NewJob(
+        state.contracts[old.type],
+        old.fields[b"params"],
+        request_id.get(),
+        request.scope.get("caller"),
+        key,
+        labels=orjson.loads(old.fields.get(b"labels", b"{}")),
+        retry_of=job_id,
+    )
+    submitted = await state.queue.submit(job)
+    return await _answer_submitted(request, submitted, f"{request.scope['path'].rsplit('/', 2)[0]}/", None)
+
+
+def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
+    return NewJob(
+        request.state.contracts[submission.type],
+        submission.params.model_dump_json().encode(),
+        request_id.get(),
+        request.scope.get("caller"),
+        key,
+        submission.labels,
+        submission.run_at,
+        submission.delay_seconds,
+        submission.start_within_seconds,
+    )
 
 
 def _require_json(request: Request) -> None:
@@ -111,7 +217,47 @@ def _require_json(request: Request) -> None:
         raise UnsupportedMediaType("The body is not declared as JSON.")
 
 
-def _answer(record: StoredRecord, status: int, headers: dict[str, str] | None = None) -> Response:
-    if not record.done:
-        headers = {**(headers or {}), "Retry-After": POLL_SECONDS}
-    return Response(record.to_json(), status, headers, "application/json")
+def _idempotency_key(request: Request) -> str | None:
+    key: str | None = request.headers.get("idempotency-key")
+    if key is None or KEY.fullmatch(key):
+        return key
+    message = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
+    raise InvalidRequest(message, details=[{"path": "Idempotency-Key", "message": message, "kind": "header"}])
+
+
+async def _answer_submitted(
+    request: Request, submitted: Submitted, prefix: str, seconds: float | None
+) -> Response:
+    record, replayed = submitted
+    headers = {"Location": prefix + record.job_id, **_applied(seconds)}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if seconds:
+        record = await until_done(request, record.job_id, seconds)
+    return await _answer(request, record, 200 if record.done and seconds is not None else 202, headers)
+
+
+async def _answer(
+    request: Request, record: StoredRecord, status: int, headers: dict[str, str] | None = None
+) -> Response:
+    headers = {**(headers or {}), "ETag": _etag(record.version)}
+    if record.done:
+        request.state.pacing.note(record)
+        return Response(record.to_json(), status, headers, "application/json")
+    headers["Retry-After"] = str(request.state.pacing.pause(record.type))
+    outlook = await request.state.queue.outlook(record) if request.method == "GET" else None
+    return Response(record.to_json(outlook), status, headers, "application/json")
+
+
+def _etag(version: int) -> str:
+    """Weak: a pending job's place in the queue changes without its record."""
+    return f'W/"{version}"'
+
+
+def _knows(tags: str, version: int | None) -> bool:
+    """Whether `If-None-Match` names the version of a record; weak or strong, it is the same here."""
+    return version is not None and str(version) in re.findall(r'"(\d+)"', tags)
+
+
+def _applied(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}

@@ -110,7 +110,7 @@ async def cut_along(
 async def one_job(place: Site, queue: JobQueue) -> Record:
     """A job's record once it has ended, or what it is when the time is over."""
     new = NewJob(SLEEP, orjson.dumps({"seconds": JOB_SECONDS}), "chaos")
-    job_id = (await queue.submit(new)).job_id
+    job_id = (await queue.submit(new)).record.job_id
     end = time.monotonic() + PATIENCE
     while True:
         record = read(place.redis, [job_id])[job_id]

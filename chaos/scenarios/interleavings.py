@@ -9,7 +9,7 @@ from chaos.rows import Options, Row, exactly, report
 from chaos.site import site
 from shared.store import keys
 from shared.store.client import connect
-from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Retention
+from shared.store.job_store import Claim, Entry, Finished, JobStore, Outcome, OutcomeKind, Retention
 from shared.store.multiplexer import Multiplexer
 
 TIMES, AT_ONCE = 10_000, 100
@@ -33,7 +33,7 @@ class Interleaving:
     async def play(self) -> None:
         """Claim the job, let things happen in some order, and then see it to its end."""
         fields: dict[str, Any] = {"type": "t", "params": b"{}", "max_attempts": 2, "request_id": "r"}
-        await self._store.submit(self.job_id, self.queue, b"m", fields, max_waiting=9)
+        await self._store.submit(Entry(self.job_id, self.queue, b"m", fields), max_waiting=9)
         await self._step("a", slots=1)
         for _ in range(self._chance.randint(3, 8)):
             await self._move(self._chance.choice(MOVES))

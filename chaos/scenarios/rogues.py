@@ -89,7 +89,7 @@ async def submit(place: Site, names: list[str]) -> dict[str, str]:
     found = {}
     try:
         for name in names:
-            record = await queue.submit(NewJob(CONTRACTS[name], b"{}", "chaos"))
+            record, _ = await queue.submit(NewJob(CONTRACTS[name], b"{}", "chaos"))
             found[record.job_id] = name
             await asyncio.sleep(PAUSE / len(CONTRACTS))
     finally:

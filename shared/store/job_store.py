@@ -1,16 +1,20 @@
 """The store: every move in a job's life as one typed call."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from shared.errors import JobNotFound, QueueFull, QueueUnavailable
+from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnavailable
 from shared.record import JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
+
+IDEMPOTENCY_SECONDS = 86400
+SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,57 @@ class QueueCounts:
     running: int
 
 
+class Entry(NamedTuple):
+    """A job as it goes into the store.
+
+    Attributes:
+        message: arq's message.
+        fields: what the record begins with, besides what the store itself keeps.
+        due: milliseconds since the epoch, or 0: at once.
+        delay: milliseconds to wait besides.
+        start_within: milliseconds after it is due in which it must start; 0: any time.
+        idempotency_key: `caller:key`, or empty.
+        digest: hexadecimal; tells whether a request with the same key asks for the same.
+    """
+
+    job_id: str
+    queue: str
+    message: bytes
+    fields: Mapping[str, Argument]
+    due: int = 0
+    delay: int = 0
+    start_within: int = 0
+    idempotency_key: str = ""
+    digest: str = ""
+
+
+class Submitted(NamedTuple):
+    """A job that was accepted; now, or before with the same idempotency key."""
+
+    record: StoredRecord
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which jobs to list: those that match everything that is given."""
+
+    state: JobState | None = None
+    type: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+Place = tuple[str, str]
+"""Where a page ends: a score and an id of the index."""
+
+
+class Page(NamedTuple):
+    """Some jobs, and where to go on; None at the end."""
+
+    records: list[StoredRecord]
+    next: Place | None
+
+
 @dataclass(frozen=True, slots=True)
 class Presence:
     """A worker as it shows itself to others."""
@@ -133,32 +188,32 @@ class JobStore:
         self._runner = runner
         self._retention = retention
 
-    async def submit(
-        self,
-        job_id: str,
-        queue: str,
-        message: bytes,
-        fields: Mapping[str, Argument],
-        *,
-        due: int = 0,
-        max_waiting: int,
-    ) -> StoredRecord:
-        """Accept a job: due now, or at `due` in milliseconds since the epoch.
+    async def submit(self, *entries: Entry, max_waiting: int) -> list[Submitted]:
+        """Accept jobs, all of them or none.
+
+        Args:
+            max_waiting: jobs that may wait in each queue.
 
         Raises:
-            QueueFull: `max_waiting` jobs wait in the queue.
+            QueueFull: a queue has no room for all of them.
+            IdempotencyConflict: an idempotency key was used before, for something else.
         """
-        pairs = [word for pair in fields.items() for word in pair]
-        verdict, number = await self._run(scripts.SUBMIT, job_id, queue, due, max_waiting, message, *pairs)
+        words: list[Argument] = []
+        for entry in entries:
+            words += (entry.job_id, entry.queue, entry.due, entry.delay, entry.start_within, max_waiting)
+            words += (entry.idempotency_key and keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
+            words += (IDEMPOTENCY_SECONDS, entry.message, 2 * len(entry.fields))
+            for pair in entry.fields.items():
+                words += pair
+        verdict, *answer = await self._run(scripts.SUBMIT, *words)
         if verdict == b"full":
-            raise QueueFull(f"{number} jobs wait in the queue {queue!r}.")
-        stored = {
-            b"state": b"pending",
-            b"queue": queue.encode(),
-            b"version": b"1",
-            b"created_at": _bytes(number),
-        }
-        return StoredRecord(job_id, stored | {name.encode(): _bytes(value) for name, value in fields.items()})
+            queue, waiting = answer
+            raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+        if verdict == b"conflict":
+            raise IdempotencyConflict(
+                f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
+            )
+        return [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
 
     async def get(self, job_id: str) -> StoredRecord:
         """The record of a job.
@@ -170,6 +225,49 @@ class JobStore:
         if not fields:
             raise not_found(job_id)
         return StoredRecord(job_id, fields)
+
+    async def version(self, job_id: str) -> int | None:
+        """The version of a job's record, for less than the record; None if there is none."""
+        version = await self._command("HGET", keys.RECORD + job_id, "version")
+        return None if version is None else int(version)
+
+    async def expire_late(self) -> None:
+        """Fail the jobs whose time to start is over; workers do so too, but one may not be there."""
+        await self._run(scripts.EXPIRE, self._retention.failed)
+
+    async def position(self, record: StoredRecord) -> int | None:
+        """The place of a waiting job in its queue, from 1; None if it does not wait any more."""
+        rank = await self._command("ZRANK", keys.QUEUE + record.queue, record.job_id)
+        return None if rank is None else rank + 1
+
+    async def ended_lately(self, now: float, seconds: float) -> int:
+        """How many jobs have ended in the last `seconds` before `now` (since the epoch)."""
+        keep, after = self._retention, now - seconds
+        counts = [
+            self._command("ZCOUNT", keys.INDEX_OF + state, milliseconds(after + kept), "+inf")
+            for state, kept in (
+                (JobState.COMPLETED, keep.completed),
+                (JobState.FAILED, keep.failed),
+                (JobState.CANCELLED, keep.cancelled),
+            )
+        ]
+        return sum(await asyncio.gather(*counts))
+
+    async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
+        """A page of jobs, newest first: by creation, or those in one terminal state by their end.
+
+        Args:
+            limit: records at most; there may be fewer although more follow, where filters match few.
+            after: where the page before ended; None for the first one.
+        """
+        labels = [word for pair in filters.labels.items() for word in pair]
+        score, last = after or ("", "")
+        state = filters.state or ""
+        score, last, *found = await self._run(
+            scripts.LIST, state, filters.type, limit, SCANNED_AT_ONCE, score, last, *labels
+        )
+        records = [StoredRecord(job_id.decode(), _dict(pairs)) for job_id, *pairs in found]
+        return Page(records, (score.decode(), last.decode()) if last else None)
 
     async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
@@ -227,6 +325,7 @@ class JobStore:
         """
         words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
         words += [",".join(presence.queues), presence.slots, running, presence.started_at]
+        words.append(self._retention.failed)
         for claim in claims:
             words += (claim.queue, claim.lease)
         lost, cancelled = await self._run(scripts.BEAT, *words)
@@ -315,6 +414,25 @@ def not_found(job_id: str) -> JobNotFound:
 
 def _dict(pairs: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def _submitted(entry: Entry, verdict: bytes, *answer: Any) -> Submitted:
+    if verdict == b"replayed":
+        job_id, pairs = answer
+        return Submitted(StoredRecord(job_id.decode(), _dict(pairs)), replayed=True)
+    created_at, run_at, start_by = map(_bytes, answer)
+    fields = {name.encode(): _bytes(value) for name, value in entry.fields.items()}
+    fields |= {
+        b"state": b"pending",
+        b"queue": entry.queue.encode(),
+        b"version": b"1",
+        b"created_at": created_at,
+    }
+    if run_at:
+        fields[b"run_at"] = run_at
+    if start_by:
+        fields[b"start_by"] = start_by
+    return Submitted(StoredRecord(entry.job_id, fields), replayed=False)
 
 
 def _bytes(value: Argument) -> bytes:

@@ -1,24 +1,28 @@
 """Every key in Redis, spelled once.
 
-| key                | type    | holds                              | written by   | ends                    |
-| ------------------ | ------- | ---------------------------------- | ------------ | ----------------------- |
-| jobs:record:<id>   | hash    | the JobRecord                      | every script | after its retention     |
-| arq:job:<id>       | string  | arq's message: what to call        | submit       | with the terminal write |
-| arq:queue:<name>   | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
-| jobs:leases:<name> | zset    | `claim:id` by the lease's end (ms) | step, beat   | when nothing runs       |
-| jobs:wake:<name>   | list    | one wake-up token, or none         | submit, step | by the next idle worker |
-| jobs:index         | zset    | all ids by created_at (ms)         | submit       | trimmed after expiry    |
-| jobs:index:<state> | zset    | ids of a state by created_at,      | every script | trimmed after expiry    |
-|                    |         | once terminal by expires_at (ms)   |              |                         |
-| jobs:index:workers | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
-|                    |         | heartbeat (ms)                     |              | heartbeat               |
-| jobs:worker:<id>   | hash    | host, pid, queues, slots, running, | beat, step,  | a lease after the last  |
-|                    |         | started_at; the last claim         | leave        | heartbeat               |
-| jobs:changes:<id>  | pub/sub | the new version of a record        | every script | -                       |
-| jobs:cancel        | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
+| key                             | type    | holds                              | written by   | ends                    |
+| ------------------------------- | ------- | ---------------------------------- | ------------ | ----------------------- |
+| jobs:record:<id>                | hash    | the JobRecord                      | every script | after its retention     |
+| arq:job:<id>                    | string  | arq's message: what to call        | submit       | with the terminal write |
+| arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
+| jobs:leases:<name>              | zset    | `claim:id` by the lease's end (ms) | step, beat   | when nothing runs       |
+| jobs:wake:<name>                | list    | one wake-up token, or none         | submit, step | by the next idle worker |
+| jobs:index                      | zset    | all ids by created_at (ms)         | submit       | trimmed after expiry    |
+| jobs:index:<state>              | zset    | ids of a state by created_at,      | every script | trimmed after expiry    |
+|                                 |         | once terminal by expires_at (ms)   |              |                         |
+| jobs:index:start_by             | zset    | ids that must start by a time (ms) | submit       | with their start or end |
+| jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
+|                                 |         | heartbeat (ms)                     |              | heartbeat               |
+| jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a lease after the last  |
+|                                 |         | started_at; the last claim         | leave        | heartbeat               |
+| jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
+|                                 |         | made: `digest:id`                  |              |                         |
+| jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
+|                                 |         | after it once nothing will change  |              |                         |
+| jobs:cancel                     | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
 
 Keys are computed from ids and queue names inside the scripts, so Redis Cluster can't serve them.
-"""
+"""  # noqa: E501
 
 RECORD = "jobs:record:"
 MESSAGE = "arq:job:"
@@ -27,8 +31,10 @@ LEASES = "jobs:leases:"
 WAKE = "jobs:wake:"
 INDEX = "jobs:index"
 INDEX_OF = "jobs:index:"
+DEADLINES = "jobs:index:start_by"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"
+IDEMPOTENCY = "jobs:idempotency:"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 

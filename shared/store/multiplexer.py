@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -20,20 +21,32 @@ class Multiplexer:
     """Sends the commands of concurrent callers over one connection, and each its reply back.
 
     Nobody waits for another's reply. A command goes out at once; while replies are awaited, what is asked
-    in one turn of the event loop goes out in one write: a busy process groups by itself. The redis-py client opens the
-    connection, and so knows of names, passwords and TLS; what is said on it goes past that client, which
-    takes longer for a command than Redis does.
+    in one turn of the event loop goes out in one write: a busy process groups by itself. The redis-py client
+    opens the connection, and so knows of names, passwords and TLS; what is said on it goes past that client,
+    which takes longer for a command than Redis does.
 
     Args:
         redis: the client that knows how to connect.
         timeout: seconds after which a reply that has not come is given up, and the connection with it.
         patience: seconds for which a command is repeated whose connection breaks; every script allows it.
+        on_message: called with the channel and the data of each message, after a SUBSCRIBE.
+        on_loss: called when the connection is lost.
     """
 
-    def __init__(self, redis: ArqRedis, *, timeout: float = 0.75, patience: float = 1.5) -> None:
+    def __init__(
+        self,
+        redis: ArqRedis,
+        *,
+        timeout: float = 0.75,
+        patience: float = 1.5,
+        on_message: Callable[[bytes, bytes], None] | None = None,
+        on_loss: Callable[[], None] | None = None,
+    ) -> None:
         self._redis = redis
         self._timeout = timeout
         self._patience = patience
+        self._on_message = on_message
+        self._on_loss = on_loss
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[_Wire] | None = None
 
@@ -63,6 +76,11 @@ class Multiplexer:
                     raise
             await asyncio.sleep(PAUSE_BEFORE_REPEAT)
 
+    def tell(self, name: str, *words: Argument) -> None:
+        """Send a command whose reply nobody needs; it is dropped while there is no connection."""
+        if self._wire is not None and not self._wire.lost:
+            self._wire.ask(pack_command((name, *words)))  # type: ignore[arg-type]
+
     async def aclose(self) -> None:
         """Close the connection; the next command opens another one."""
         if self._opening is not None:
@@ -80,7 +98,7 @@ class Multiplexer:
     async def _connect(self) -> "_Wire":
         connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
-        self._wire = _Wire(connection)
+        self._wire = _Wire(connection, self._on_message, self._on_loss)
         return self._wire
 
     def _opened(self, opening: "asyncio.Task[_Wire]") -> None:
@@ -92,8 +110,15 @@ class Multiplexer:
 class _Wire(asyncio.Protocol):
     """An open connection: replies come in the order of the commands."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        on_message: Callable[[bytes, bytes], None] | None,
+        on_loss: Callable[[], None] | None,
+    ) -> None:
         self.lost = False
+        self._on_message = on_message
+        self._on_loss = on_loss
         self._connection = connection
         self._reader = Reader(replyError=connection._parser.parse_error, notEnoughData=UNFINISHED)
         self._commands: list[bytes] = []
@@ -116,12 +141,16 @@ class _Wire(asyncio.Protocol):
 
     def lose(self, reason: str) -> None:
         """Close the connection; whoever waits for a reply gets an error."""
+        if self.lost:
+            return
         self.lost = True
         self._connection._close()  # type: ignore[no-untyped-call]
         replies, self._replies = self._replies, deque()
         for reply in replies:
             if not reply.done():
                 reply.set_exception(RedisConnectionError(f"The connection to Redis is lost. {reason}"))
+        if self._on_loss:
+            self._on_loss()
 
     def _send(self) -> None:
         commands, self._commands = self._commands, []
@@ -132,6 +161,9 @@ class _Wire(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not UNFINISHED:
+                if self._on_message and type(answer) is list and answer[0] == b"message":
+                    self._on_message(answer[1], answer[2])
+                    continue
                 reply = self._replies.popleft()
                 if reply.done():  # the caller has gone
                     continue
@@ -143,5 +175,4 @@ class _Wire(asyncio.Protocol):
             self.lose(f"What it says is not the protocol: {error!r}.")
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.lost:
-            self.lose(repr(error) if error else "It was closed by Redis.")
+        self.lose(repr(error) if error else "It was closed by Redis.")

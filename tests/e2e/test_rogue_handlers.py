@@ -32,7 +32,7 @@ class Direct:
 
     def submit(self, job_type: str, **params: object) -> str:
         job = NewJob(KNOWN[job_type], orjson.dumps(params), "rogue-test")
-        return self._with_queue(lambda queue: queue.submit(job)).job_id
+        return self._with_queue(lambda queue: queue.submit(job)).record.job_id
 
     def cancel(self, job_id: str) -> Verdict:
         return self._with_queue(lambda queue: queue.cancel(job_id))[0]

@@ -10,7 +10,17 @@ from redis.asyncio import Redis
 
 from shared.record import JobState, StoredRecord
 from shared.store import keys
-from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Presence, Retention, Step
+from shared.store.job_store import (
+    Claim,
+    Entry,
+    Finished,
+    JobStore,
+    Outcome,
+    OutcomeKind,
+    Presence,
+    Retention,
+    Step,
+)
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
 
@@ -44,7 +54,9 @@ def submit(store: JobStore) -> Submit:
             "request_id": "r-" + job_id,
         }
         message = b"message of " + job_id.encode()
-        return await store.submit(job_id, queue, message, fields, due=due, max_waiting=max_waiting)
+        entry = Entry(job_id, queue, message, fields, due=due)
+        ((record, _),) = await store.submit(entry, max_waiting=max_waiting)
+        return record
 
     return submit
 

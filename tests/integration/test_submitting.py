@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import keys
-from shared.store.job_store import JobStore, OutcomeKind, QueueCounts, Retention
+from shared.store.job_store import Entry, JobStore, OutcomeKind, QueueCounts, Retention
 from shared.store.scripts import SUBMIT
 
 
@@ -113,7 +113,7 @@ async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(serv
     await store.ping()
     await server.script_flush()
     fields = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
-    await store.submit("a", "default", b"m", fields, max_waiting=10)
+    await store.submit(Entry("a", "default", b"m", fields), max_waiting=10)
     assert (await store.get("a")).state is JobState.PENDING
     assert len(SUBMIT.sha) == 40
 
@@ -129,4 +129,4 @@ async def test_a_change_is_announced_with_its_version(submit, server, worker, st
         versions = []
         while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):
             versions.append(message["data"])
-    assert versions == [b"1", b"2", b"3", b"4"]
+    assert versions == [b"1", b"2", b"3", b"4 done"]

@@ -29,7 +29,7 @@ async def test_a_job_is_accepted(client, prefix, fake_redis):
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["content-type"] == "application/json"
     read = await client.get(answer.headers["location"])
-    assert (read.status_code, read.json()) == (200, record)
+    assert (read.status_code, read.json()) == (200, record | {"queue_position": 1})
     assert await fake_redis.zscore(keys.QUEUE + "default", record["job_id"])
 
 

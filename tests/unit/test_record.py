@@ -63,12 +63,16 @@ def test_absent_fields_are_null_false_zero_or_empty():
         "cancel_requested": False,
         "labels": {},
         "retry_of": None,
+        "caller": None,
         "version": 1,
         "created_at": "2026-01-01T12:00:00.002000Z",
         "run_at": None,
+        "start_by": None,
         "started_at": None,
         "finished_at": None,
         "expires_at": None,
+        "queue_position": None,
+        "estimated_wait_seconds": None,
     }
 
 

@@ -5,8 +5,8 @@
 
 local id = ARGV[1]
 local record = RECORD .. id
-local job = redis.call('HMGET', record, 'state', 'queue', 'cancel_requested')
-local state, queue, requested = job[1], job[2], job[3]
+local job = redis.call('HMGET', record, 'state', 'queue', 'cancel_requested', 'start_by')
+local state, queue, requested, start_by = unpack(job)
 if not state then
   return {'missing'}
 end
@@ -14,6 +14,9 @@ end
 local verdict = 'finished'
 if state == 'pending' then
   redis.call('ZREM', QUEUE .. queue, id)
+  if start_by then
+    redis.call('ZREM', DEADLINES, id)
+  end
   redis.call('HSET', record, 'cancel_requested', 1)
   settle(id, 'pending', 'cancelled', tonumber(ARGV[2]))
   flush()

@@ -1,4 +1,5 @@
--- A worker's one call: finish a batch of attempts, recover leases that ran out, claim due jobs.
+-- A worker's one call: finish a batch of attempts, recover leases that ran out, fail jobs that were not
+-- started in time, claim due jobs.
 -- ARGV: worker id, step number, slots (jobs to claim at most), lease (ms),
 --       retention of completed, failed, cancelled (s), number of queues, the queues in order,
 --       then seven values per finished attempt: queue, id, lease, outcome, body, delay (ms), progress
@@ -102,9 +103,12 @@ end
 local function claim(queue, id, claims, leases)
   local record = RECORD .. id
   local job = redis.call('HMGET', record, 'state', 'attempt', 'claims', 'version', 'created_at',
-    'max_attempts', 'params', 'request_id')
+    'max_attempts', 'params', 'request_id', 'start_by')
   if job[1] ~= 'pending' then
     return
+  end
+  if job[9] then  -- it starts in time: those that did not have been failed before
+    redis.call('ZREM', DEADLINES, id)
   end
   local attempt, token, version = (job[2] or 0) + 1, (job[3] or 0) + 1, job[4] + 1
   redis.call('HSET', record, 'state', 'running', 'attempt', attempt, 'claims', token, 'version', version,
@@ -167,7 +171,7 @@ local function remember(claims, alive)
   end
 end
 
--- The time until something of these queues wants this worker, unless it is full: what it leaves is for others.
+-- The time until something of these queues wants this worker. A full one leaves what is due to others.
 local function next_due(full)
   local next = -1
   local function at_latest(entry)
@@ -183,7 +187,12 @@ local function next_due(full)
       at_latest(redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES'))
     elseif first[2] and tonumber(first[2]) <= now then
       wake(queue)
+    else
+      at_latest(first)  -- to wake another one then
     end
+  end
+  if not full then
+    at_latest(redis.call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES'))
   end
   return next
 end
@@ -198,6 +207,7 @@ for _, queue in ipairs(queues) do
   recover(queue, recovered)
 end
 flush()
+expire_late(retain.failed, 100)
 local last = redis.call('HMGET', WORKER .. worker, 'step', 'claimed', 'host')
 local last_step = tonumber(last[1] or 0)
 if step == last_step then

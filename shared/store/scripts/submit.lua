@@ -1,26 +1,85 @@
--- Accepts a job: its record, its message, its place in the queue and in the indexes, all or none.
--- ARGV: id, queue, due (ms since the epoch; 0 for now), max_waiting, message, then the record's fields
---       and values as pairs
--- Returns {'accepted', created_at} or {'full', jobs waiting}. A repeat of an accepted id answers
--- 'accepted' again and changes nothing.
+-- Accepts jobs: for each its record, its message, its place in the queue and in the indexes; all of them
+-- or none.
+-- ARGV: per job: id, queue, due (ms since the epoch; 0 for now), delay (ms), start_within (ms; 0 for any
+--       time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
+--       kept, message, number of words, then as many words: the record's fields and values as pairs
+-- Returns one of
+--   {'full', queue, jobs waiting}: it has no room for all
+--   {'conflict', id}: the idempotency key was used for that job, with another digest
+--   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record}}
+-- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
-local id, queue, due, message = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
-local record = RECORD .. id
+local FIXED = 11
+local answers, waiting = {}, {}
 
-local created_at = redis.call('HGET', record, 'created_at')
-if created_at then
-  return {'accepted', created_at}
+local function accepted(record)
+  local times = redis.call('HMGET', record, 'created_at', 'run_at', 'start_by')
+  return times[1] and {'accepted', times[1], times[2] or '', times[3] or ''}
 end
-local waiting = redis.call('ZCARD', QUEUE .. queue)
-if waiting >= tonumber(ARGV[4]) then
-  return {'full', waiting}
+
+-- The answer to a job that is known already; nil for a new one.
+local function known(id, key, digest)
+  if key == '' then
+    return accepted(RECORD .. id)
+  end
+  local stored = redis.call('GET', key)
+  local before, first = string.match(stored or '', '^(%x+):(.*)$')
+  if first == id then
+    return accepted(RECORD .. id)
+  elseif first and redis.call('EXISTS', RECORD .. first) == 1 then
+    return before == digest and {'replayed', first, redis.call('HGETALL', RECORD .. first)} or {'conflict', first}
+  end
 end
 
-redis.call('HSET', record, 'state', 'pending', 'queue', queue, 'version', 1, 'created_at', now, unpack(ARGV, 6))
-redis.call('SET', MESSAGE .. id, message)
-redis.call('ZADD', INDEX, now, id)
-redis.call('ZADD', INDEX_OF .. 'pending', now, id)
-redis.call('ZADD', QUEUE .. queue, due > 0 and due or now, id)
-redis.call('PUBLISH', CHANGES .. id, 1)
-wake(queue)
-return {'accepted', now}
+local function accept(id, queue, due, delay, start_within, key, digest, ttl, message, first, words)
+  local record = RECORD .. id
+  due = (due > 0 and due or now) + delay
+  local run_at, start_by = due > now and due or '', start_within > 0 and due + start_within or ''
+  redis.call('HSET', record, 'state', 'pending', 'queue', queue, 'version', 1, 'created_at', now,
+    unpack(ARGV, first, first + words - 1))
+  if run_at ~= '' then
+    redis.call('HSET', record, 'run_at', run_at)
+  end
+  if start_by ~= '' then
+    redis.call('HSET', record, 'start_by', start_by)
+    redis.call('ZADD', DEADLINES, start_by, id)
+  end
+  if key ~= '' then
+    redis.call('SET', key, digest .. ':' .. id, 'EX', ttl)
+  end
+  redis.call('SET', MESSAGE .. id, message)
+  redis.call('ZADD', INDEX, now, id)
+  redis.call('ZADD', INDEX_OF .. 'pending', now, id)
+  redis.call('ZADD', QUEUE .. queue, due, id)
+  redis.call('PUBLISH', CHANGES .. id, 1)
+  wake(queue)
+  return {'accepted', now, run_at, start_by}
+end
+
+-- First a look at all of them, so that nothing is written unless everything can be.
+local n, i = 0, 1
+while i <= #ARGV do
+  n = n + 1
+  local queue, answer = ARGV[i + 1], known(ARGV[i], ARGV[i + 6], ARGV[i + 7])
+  if answer and answer[1] == 'conflict' then
+    return answer
+  elseif not answer then
+    waiting[queue] = (waiting[queue] or redis.call('ZCARD', QUEUE .. queue)) + 1
+    if waiting[queue] > tonumber(ARGV[i + 5]) then
+      return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}
+    end
+  end
+  answers[n] = answer or false
+  i = i + FIXED + ARGV[i + 10]
+end
+
+n, i = 0, 1
+while i <= #ARGV do
+  n = n + 1
+  local id, queue, due, delay, start_within = unpack(ARGV, i, i + 4)
+  local key, digest, ttl, message, words = unpack(ARGV, i + 6, i + 10)
+  answers[n] = answers[n] or accept(id, queue, tonumber(due), tonumber(delay), tonumber(start_within), key, digest,
+    ttl, message, i + FIXED, tonumber(words))
+  i = i + FIXED + words
+end
+return {'done', answers}

@@ -1,6 +1,6 @@
 -- Put before every script: the clock, and the moves that more than one script makes.
--- The key prefixes (RECORD, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, WORKERS, WORKER, CHANGES,
--- CANCEL) are locals that come from keys.py.
+-- The key prefixes (RECORD, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
+-- CHANGES, CANCEL) are locals that come from keys.py.
 --
 -- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
 -- end that has begun with a removal. So submit may be refused, and those that end work begin with one.
@@ -8,9 +8,9 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Counts a change of the record and nudges whoever waits for it.
-local function changed(id)
-  redis.call('PUBLISH', CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1))
+-- Counts a change of the record and nudges whoever waits for it; `mark` follows the version.
+local function changed(id, mark)
+  redis.call('PUBLISH', CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1) .. (mark or ''))
 end
 
 -- Moves between the state indexes, and messages to delete. They gather while a script goes through its
@@ -62,7 +62,7 @@ local function settle(id, from, to, retention, ...)
   redis.call('HSET', record, 'state', to, 'finished_at', now, 'expires_at', expires, ...)
   messages[#messages + 1] = MESSAGE .. id
   move(id, from, to, expires)
-  changed(id)
+  changed(id, ' done')
   return true
 end
 
@@ -88,6 +88,20 @@ local function put_back(queue, id, delay, retain_cancelled)
     wake(queue)
   end
   return true
+end
+
+-- Fails jobs that were to start by a time that is over.
+local function expire_late(retention, limit)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, limit)) do
+    redis.call('ZREM', DEADLINES, id)
+    local queue = redis.call('HGET', RECORD .. id, 'queue')
+    if queue and redis.call('ZREM', QUEUE .. queue, id) == 1 then
+      settle(id, 'pending', 'failed', retention)
+      append_error(id, '{"code":"job_expired","message":"No worker was free to start the job in time.","hint":'
+        .. '"Submit it again, with a later start_within_seconds, or start more workers.","retryable":true,"attempt":0}')
+    end
+  end
+  flush()
 end
 
 -- Drops retired jobs from the indexes; their records have expired by themselves.

@@ -1,0 +1,101 @@
+"""The life of a job as it happens: Server-Sent Events."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.openapi import errors, parameter
+from api.waiting import noticed
+from shared.errors import JobNotFound, QueueUnavailable
+from shared.queue import JobQueue
+from shared.record import StoredRecord
+from shared.store.changes import Changes, Watch
+from shared.store.job_store import not_found
+
+HEARTBEAT_SECONDS = 15.0
+RECONNECT_MILLISECONDS = 1000
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # for nginx, which would gather events otherwise
+]
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Follow a job",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The record at once, then at every change; ends after that of the finished job.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The client has seen the end of the job already, and need not come back."},
+        **errors(
+            not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"), QueueUnavailable("Redis does not answer.")
+        ),
+    },
+    openapi_extra={
+        "parameters": [
+            parameter(
+                "Last-Event-ID", "header", "The version of the last record that was seen.", type="string"
+            )
+        ]
+    },
+)
+async def follow_job(
+    request: Request, job_id: Annotated[str, Path(description="The `job_id` of the record.")]
+) -> Response:
+    """Each event's `id` is the record's version, its `data` the record. Comments keep the connection open."""
+    seen = request.headers.get("last-event-id", "")
+    version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
+    record = await request.state.queue.get(job_id)
+    if record.done and version >= record.version:
+        return Response(status_code=204)
+    return EventStream(request.state.queue, request.state.changes, job_id, version)
+
+
+class EventStream(Response):
+    """Sends the newest record whenever the reader has taken the one before.
+
+    So a slow reader misses some, and never makes this process keep what it has not read.
+    """
+
+    def __init__(self, queue: JobQueue, changes: Changes, job_id: str, version: int) -> None:
+        super().__init__()
+        self._queue = queue
+        self._changes = changes
+        self._job_id = job_id
+        self._version = version
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await _send(send, b"retry: %d\n\n" % RECONNECT_MILLISECONDS)
+            await self._follow(watch, send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _follow(self, watch: Watch, send: Send) -> None:
+        while not watch.over:
+            record = await self._read()
+            if record is not None and record.version > self._version:
+                self._version = record.version
+                await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, record.to_json()))
+                if record.done:
+                    return
+            if not await watch.changed(within=HEARTBEAT_SECONDS):
+                await _send(send, b": still here\n\n")
+
+    async def _read(self) -> StoredRecord | None:
+        try:
+            return await self._queue.get(self._job_id)
+        except (JobNotFound, QueueUnavailable):
+            return None  # what comes next wakes the watch again
+
+
+async def _send(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,0 +1,80 @@
+"""Jobs, page by page."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.dependencies import Queue
+from api.openapi import errors
+from shared.errors import InvalidRequest, QueueUnavailable
+from shared.record import JobRecord, JobState
+from shared.store.job_store import Filters, Place
+
+LARGEST_PAGE = 200
+
+router = APIRouter(tags=["jobs"])
+
+
+class JobPage(BaseModel):
+    items: list[JobRecord]
+    next_cursor: Annotated[
+        str | None, Field(description="Where the next page begins; null after the last one.")
+    ]
+
+
+@router.get(
+    "/jobs",
+    summary="List jobs",
+    response_model=JobPage,
+    responses=errors(
+        InvalidRequest("The cursor is not one that this list gave."),
+        QueueUnavailable("Redis does not answer (ConnectionError)."),
+    ),
+)
+async def list_jobs(
+    queue: Queue,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    type: Annotated[str, Query(description="Only jobs of this type.", max_length=64)] = "",  # noqa: A002
+    label: Annotated[
+        list[Annotated[str, Field(pattern=r"^[^=]+=", max_length=200)]],
+        Query(description="Only jobs with this label, as `name=value`; several must all be there."),
+    ] = [],  # noqa: B006  # the framework copies it
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Jobs on a page at most.")] = 50,
+    cursor: Annotated[str, Query(description="The `next_cursor` of the page before.", max_length=200)] = "",
+) -> Response:
+    """Newest first: by creation; or, with a terminal `state`, by their end. A page may be short, or even
+    empty, while more follow. Jobs that come or go between two pages do not shift the others."""
+    labels = dict(pair.split("=", 1) for pair in label)
+    after = _place(cursor, state) if cursor else None
+    page = await queue.page(Filters(state, type, labels), limit=limit, after=after)
+    items = b",".join(record.to_json() for record in page.records)
+    following = orjson.dumps(_cursor(page.next, state) if page.next else None)
+    return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")
+
+
+def _cursor(place: Place, state: JobState | None) -> str:
+    return urlsafe_b64encode(orjson.dumps([state or "", *place])).decode().rstrip("=")
+
+
+def _place(cursor: str, state: JobState | None) -> Place:
+    """Where a cursor points.
+
+    Raises:
+        InvalidRequest: this list did not give it.
+    """
+    try:
+        of_state, score, last = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place = f"{int(score)}", str(last)
+    except ValueError:
+        of_state, place = None, ("", "")
+    if of_state != (state or ""):
+        message = "The cursor is not one that this list gave."
+        fault = {"path": "cursor", "message": message, "kind": "invalid_cursor"}
+        raise InvalidRequest(
+            message, hint="Leave the cursor out to begin at the newest job.", details=[fault]
+        )
+    return place

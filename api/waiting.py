@@ -1,0 +1,70 @@
+"""Requests that wait: `Prefer: wait=N`, `?wait=N`, and the client that leaves meanwhile."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from shared.errors import InvalidRequest
+from shared.queue import JobQueue
+from shared.record import StoredRecord
+from shared.store.changes import Watch
+
+LONGEST_WAIT = 60
+PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})', re.IGNORECASE)
+
+
+def wait_asked_for(request: Request) -> float | None:
+    """The seconds that the client wants to wait: by its query, else by its preference, which may be cut.
+
+    Raises:
+        InvalidRequest: the query's is no number from 0 to 60.
+    """
+    given = request.query_params.get("wait") if request.scope["query_string"] else None
+    if given is not None:
+        if re.fullmatch(r"\d{1,2}(\.\d{1,6})?", given) and float(given) <= LONGEST_WAIT:
+            return float(given)
+        message = f"Must be a number of seconds from 0 to {LONGEST_WAIT}."
+        raise InvalidRequest(
+            f"The query parameter wait: {message}",
+            details=[{"path": "wait", "message": message, "kind": "wait_out_of_range"}],
+        )
+    preference = PREFERENCE.search(request.headers.get("prefer", ""))
+    return min(int(preference[1]), LONGEST_WAIT) if preference else None
+
+
+async def until_done(request: Request, job_id: str, seconds: float) -> StoredRecord:
+    """The record once the job is done; or as it is when time is over, the client leaves or this process ends.
+
+    Raises:
+        JobNotFound, QueueUnavailable: as reading it does.
+    """
+    queue: JobQueue = request.state.queue
+    async with request.state.changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    record = await queue.get(job_id)
+                    if record.done or watch.over:
+                        return record
+                    await watch.changed()
+    return await queue.get(job_id)
+
+
+@asynccontextmanager
+async def noticed(receive: Receive, watch: Watch) -> AsyncIterator[None]:
+    """Within the block, a client that leaves ends its watch."""
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        watch.end()
+
+    leaving = asyncio.create_task(leave())
+    try:
+        yield
+    finally:
+        leaving.cancel()

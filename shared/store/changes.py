@@ -1,0 +1,130 @@
+"""Who waits for a change of which record, heard over one connection however many they are."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from arq.connections import ArqRedis
+
+from shared.errors import QueueUnavailable
+from shared.store import keys
+from shared.store.client import REDIS_GONE
+from shared.store.multiplexer import Multiplexer
+
+PING_SECONDS = 10.0  # the longest time for which a connection that has died in silence goes unnoticed
+DONE = b" done"
+
+
+class Watch:
+    """One who waits for a record to change.
+
+    Attributes:
+        over: true once waiting makes no sense any more: the client has left, or this process ends.
+    """
+
+    def __init__(self, *, only_done: bool) -> None:
+        self.over = False
+        self.only_done = only_done
+        self._changed = asyncio.Event()
+
+    async def changed(self, *, within: float | None = None) -> bool:
+        """Wait for a change since the last call; False if there was none in so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+    def wake(self) -> None:
+        self._changed.set()
+
+    def end(self) -> None:
+        self.over = True
+        self._changed.set()
+
+
+class Changes:
+    """Tells watches of changes that Redis publishes.
+
+    A connection that is lost is opened again, and every watch woken, for it may have missed something.
+    """
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self._runner = Multiplexer(redis, on_message=self._hear, on_loss=self._listen_again)
+        self._watches: dict[bytes, set[Watch]] = {}
+        self._closed = False
+        self._guard: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def watch(self, job_id: str, *, only_done: bool = False) -> AsyncIterator[Watch]:
+        """A watch over the job's record; what changes from now on wakes it.
+
+        Args:
+            only_done: wake it only when nothing will change any more.
+
+        Raises:
+            QueueUnavailable: Redis can't be reached.
+        """
+        channel, watch = (keys.CHANGES + job_id).encode(), Watch(only_done=only_done)
+        watch.over = self._closed
+        self._watches.setdefault(channel, set()).add(watch)
+        try:
+            await self._subscribe(channel)
+            if self._guard is None:
+                self._guard = asyncio.create_task(self._stay_connected())
+            yield watch
+        finally:
+            self._watches[channel].discard(watch)
+            if not self._watches[channel]:
+                del self._watches[channel]
+                self._runner.tell("UNSUBSCRIBE", channel)
+
+    def end_all(self) -> None:
+        """End every watch, and those that will be asked for: this process is about to end."""
+        self._closed = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.end()
+
+    async def aclose(self) -> None:
+        self.end_all()
+        if self._guard is not None:
+            self._guard.cancel()
+        await self._runner.aclose()
+
+    async def _subscribe(self, channel: bytes) -> None:
+        try:
+            await self._runner.execute_command("SUBSCRIBE", channel)
+        except REDIS_GONE as error:
+            raise QueueUnavailable(f"Redis does not answer ({type(error).__name__}).") from error
+
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        done = data.endswith(DONE)
+        for watch in self._watches.get(channel, ()):
+            if done or not watch.only_done:
+                watch.wake()
+
+    def _listen_again(self) -> None:
+        if self._guard is not None and self._watches and not self._closed:
+            self._guard.cancel()
+            self._guard = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        while True:
+            with suppress(QueueUnavailable):
+                await asyncio.gather(*map(self._subscribe, list(self._watches)))
+                break
+            await asyncio.sleep(random.uniform(0.1, 0.3))
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.wake()
+        await self._stay_connected()
+
+    async def _stay_connected(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            with suppress(*REDIS_GONE):  # its loss has been heard of
+                await self._runner.execute_command("PING")
