@@ -123,7 +123,7 @@ class Submissions:
                 found.append(self.validate(job))
             except InvalidRequest as error:
                 details = error.details or [{"path": "type", "message": error.message, "kind": error.code}]
-                faults += [{**detail, "path": f"jobs.{n}.{detail['path']}"} for detail in details]
+                faults += [{**detail, "path": f"jobs.{n}.{detail['path']}".rstrip(".")} for detail in details]
         if faults:
             message = "Some submissions do not fit their job types; none was accepted."
             raise InvalidRequest(message, details=faults[:MOST_FAULTS])

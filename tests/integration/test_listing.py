@@ -1,0 +1,120 @@
+"""Pages of jobs, while jobs come and go."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.record import JobState
+from shared.store import job_store, keys
+from shared.store.job_store import Entry, Filters, JobStore, OutcomeKind, Place
+
+
+@pytest.fixture
+def add(store: JobStore, server: Redis) -> Callable[..., Awaitable[None]]:
+    """Submit a job, created at a moment in milliseconds."""
+
+    async def add(job_id: str, at: int, kind: str = "echo", **labels: str) -> None:
+        fields = {
+            "type": kind,
+            "params": b"{}",
+            "max_attempts": 3,
+            "request_id": "r",
+            "labels": json.dumps(labels),
+        }
+        await store.submit(Entry(job_id, "default", b"m", fields), max_waiting=1000)
+        for index in (keys.INDEX, keys.INDEX_OF + "pending"):
+            await server.zadd(index, {job_id: at})
+        await server.hset(keys.RECORD + job_id, "created_at", at)
+
+    return add
+
+
+async def ids(
+    store: JobStore, *, limit: int, after: Place | None = None, **filters
+) -> tuple[list[str], Place | None]:
+    page = await store.page(Filters(**filters), limit=limit, after=after)
+    return [record.job_id for record in page.records], page.next
+
+
+async def all_ids(store: JobStore, *, limit: int, after: Place | None = None, **filters) -> list[str]:
+    found, after = await ids(store, limit=limit, after=after, **filters)
+    while after:
+        more, after = await ids(store, limit=limit, after=after, **filters)
+        found += more
+    return found
+
+
+async def test_the_newest_comes_first(store, add):
+    for n in range(5):
+        await add(f"j{n}", 1000 + n)
+    assert await all_ids(store, limit=2) == ["j4", "j3", "j2", "j1", "j0"]
+    assert await ids(store, limit=10) == (["j4", "j3", "j2", "j1", "j0"], None)
+
+
+async def test_nothing_is_an_empty_page(store):
+    assert await ids(store, limit=10) == ([], None)
+
+
+async def test_jobs_of_the_same_millisecond_are_shown_once_each(store, add):
+    for n in range(7):
+        await add(f"j{n}", 1000)
+    assert await all_ids(store, limit=3) == [f"j{n}" for n in reversed(range(7))]
+
+
+async def test_jobs_that_come_and_go_between_pages_shift_nothing(store, add, server):
+    for n in range(6):
+        await add(f"j{n}", 1000 + n // 2)
+    first, after = await ids(store, limit=3)
+    assert first == ["j5", "j4", "j3"]
+    await add("new", 2000)
+    for gone in ("j4", "j3"):  # the place where the page ended is no more
+        await server.zrem(keys.INDEX, gone)
+        await server.delete(keys.RECORD + gone)
+    assert await all_ids(store, limit=3, after=after) == ["j2", "j1", "j0"]
+
+
+async def test_filters_must_all_match(store, add, worker):
+    await add("a", 1, "echo", team="x", tier="1")
+    await add("b", 2, "echo", team="y", tier="1")
+    await add("c", 3, "sleep", team="x", tier="2")
+    assert await all_ids(store, limit=9, type="echo") == ["b", "a"]
+    assert await all_ids(store, limit=9, labels={"team": "x"}) == ["c", "a"]
+    assert await all_ids(store, limit=9, labels={"team": "x", "tier": "1"}) == ["a"]
+    assert await all_ids(store, limit=9, type="sleep", labels={"team": "y"}) == []
+    await worker.claim_one()
+    assert await all_ids(store, limit=9, state=JobState.RUNNING) == ["a"]
+    assert await all_ids(store, limit=9, state=JobState.PENDING, type="echo") == ["b"]
+
+
+async def test_finished_jobs_are_listed_by_their_end(store, add, worker, server):
+    for n, name in enumerate("abc"):
+        await add(name, 1000 + n)
+    claims = {claim.job_id: claim for claim in await worker.claim(3)}
+    for n, name in enumerate("bca"):
+        await worker.finish(claims[name], OutcomeKind.COMPLETED, b"1")
+        await server.zadd(keys.INDEX_OF + "completed", {name: 9000 + n}, xx=True)
+    assert await all_ids(store, limit=2, state=JobState.COMPLETED) == ["a", "c", "b"]
+
+
+async def test_a_record_that_has_retired_is_left_out(store, add, server):
+    await add("a", 1)
+    await add("b", 2)
+    await server.delete(keys.RECORD + "b")
+    assert await all_ids(store, limit=1) == ["a"]
+
+
+async def test_one_call_looks_at_a_bounded_number_and_says_where_to_go_on(store, add, monkeypatch):
+    monkeypatch.setattr(job_store, "SCANNED_AT_ONCE", 4)
+    for n in range(10):
+        await add(f"j{n}", 1000 + n, "rare" if n == 1 else "echo")
+    first, after = await ids(store, limit=5, type="rare")
+    assert (first, after) == ([], ("1006", "j6"))
+    assert await all_ids(store, limit=5, type="rare") == ["j1"]
+
+
+async def test_a_page_carries_whole_records(store, add):
+    await add("a", 1, team="x")
+    page = await store.page(Filters(), limit=1, after=None)
+    assert page.records == [await store.get("a")]

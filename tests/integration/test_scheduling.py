@@ -1,0 +1,143 @@
+"""Jobs of later, and jobs that must start soon or not at all."""
+
+import json
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.record import JobState
+from shared.store import keys
+from shared.store.job_store import Entry, JobStore, OutcomeKind, Verdict
+
+FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}
+
+
+@pytest.fixture
+def schedule(store: JobStore):
+    async def schedule(job_id: str, **when: int):
+        ((record, _),) = await store.submit(Entry(job_id, "default", b"m", FIELDS, **when), max_waiting=10)
+        return record
+
+    return schedule
+
+
+@pytest.fixture
+def too_late(server: Redis):
+    """Let the time come by which a job had to start."""
+
+    async def too_late(job_id: str) -> None:
+        assert await server.zadd(keys.DEADLINES, {job_id: 1}, xx=True, ch=True)
+        await server.hset(keys.RECORD + job_id, "start_by", 1)
+
+    return too_late
+
+
+async def test_a_delay_counts_from_now_by_the_clock_of_redis(schedule, worker, due):
+    record = await schedule("a", delay=60_000)
+    assert int(record.fields[b"run_at"]) == int(record.fields[b"created_at"]) + 60_000
+    assert await worker.claim() == []
+    await due("a")
+    assert len(await worker.claim()) == 1
+
+
+async def test_what_is_due_at_once_has_no_run_at(schedule, store):
+    await schedule("a")
+    assert b"run_at" not in (await store.get("a")).fields
+
+
+async def test_the_submission_and_the_store_show_the_same(schedule, store):
+    assert await schedule("a", delay=1000, start_within=500) == await store.get("a")
+
+
+async def test_the_time_to_start_in_counts_from_when_it_is_due(schedule):
+    record = await schedule("a", delay=60_000, start_within=5000)
+    assert int(record.fields[b"start_by"]) == int(record.fields[b"run_at"]) + 5000
+
+
+@pytest.mark.parametrize("by", ["a step", "a heartbeat", "a reader"])
+async def test_a_job_that_is_not_started_in_time_fails(
+    schedule, store, server, worker, too_late, by, indexes_agree
+):
+    await schedule("a", start_within=60_000)
+    await too_late("a")
+    if by == "a step":
+        assert await worker.claim() == []
+    elif by == "a heartbeat":
+        await store.beat(worker.presence, [], running=0, lease=60)
+    else:
+        assert (await store.get("a")).missed_its_start
+        await store.expire_late()
+    record = await store.get("a")
+    assert (record.state, record.version) == (JobState.FAILED, 2)
+    (error,) = json.loads(record.fields[b"errors"])
+    assert (error["code"], error["attempt"]) == ("job_expired", 0)
+    assert await server.ttl(keys.RECORD + "a") > 190
+    for key in (keys.DEADLINES, keys.MESSAGE + "a", keys.QUEUE + "default"):
+        assert not await server.exists(key)
+    await indexes_agree()
+
+
+async def test_a_job_that_was_started_in_time_has_no_deadline_any_more(
+    schedule, store, server, worker, too_late
+):
+    await schedule("a", start_within=60_000)
+    claim = await worker.claim_one()
+    assert not await server.exists(keys.DEADLINES)
+    await worker.finish(claim, OutcomeKind.RETRY, b'{"code":"c","attempt":1}', delay=1)
+    await store.expire_late()
+    record = await store.get("a")
+    assert record.state is JobState.PENDING
+    assert b"start_by" in record.fields
+
+
+async def test_a_cancelled_job_leaves_no_deadline(schedule, store, server):
+    await schedule("a", start_within=60_000)
+    verdict, _ = await store.cancel("a")
+    assert verdict is Verdict.CANCELLED
+    assert not await server.exists(keys.DEADLINES)
+
+
+async def test_an_idle_worker_is_told_of_the_next_deadline(schedule, worker):
+    await schedule("a", delay=3_600_000, start_within=1000)
+    await schedule("b", delay=3_600_000)
+    assert 3590 < (await worker.step(slots=1)).wait <= 3600
+    await schedule("c", start_within=30_000)
+    step = await worker.step(slots=1)
+    assert [claim.job_id for claim in step.claims] == ["c"]
+
+
+async def test_a_full_worker_is_told_when_the_next_job_is_due(schedule, worker, server):
+    await schedule("now")
+    await schedule("later", delay=60_000)
+    await server.delete(keys.WAKE + "default")
+    step = await worker.step(slots=1)
+    assert len(step.claims) == 1
+    assert 55 < step.wait <= 60
+    assert not await server.exists(keys.WAKE + "default")
+
+
+async def test_a_full_worker_wakes_another_one_when_a_job_has_become_due(schedule, worker, server, due):
+    await schedule("later", delay=60_000)
+    await worker.step(slots=1)
+    await due("later")
+    await worker.step(slots=0)
+    assert await server.llen(keys.WAKE + "default") == 1
+
+
+async def test_the_rate_at_which_jobs_end_counts_every_end(schedule, store, worker):
+    for name in "abc":
+        await schedule(name)
+    for kind in (OutcomeKind.COMPLETED, OutcomeKind.FAILED):
+        await worker.finish(await worker.claim_one(), kind, b'{"code":"c"}')
+    await store.cancel("c")
+    assert await store.ended_lately(time.time(), 60) == 3
+    assert await store.ended_lately(time.time() + 120, 60) == 0
+
+
+async def test_the_place_in_the_queue(schedule, store, worker):
+    for name in "ab":
+        await schedule(name)
+    assert [await store.position(await store.get(name)) for name in "ab"] == [1, 2]
+    await worker.claim_one()
+    assert [await store.position(await store.get(name)) for name in "ab"] == [None, 1]

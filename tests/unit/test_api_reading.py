@@ -1,0 +1,118 @@
+"""Conditional reads and lists."""
+
+import pytest
+
+from shared.store.job_store import OutcomeKind
+
+ECHO = {"type": "echo", "params": {"message": "hi"}}
+
+
+@pytest.fixture
+async def job_id(client) -> str:
+    return (await client.post("/jobs", json=ECHO)).json()["job_id"]
+
+
+async def test_an_unchanged_record_is_not_sent_again(client, job_id, backstage):
+    tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
+    answer = await client.get(f"/jobs/{job_id}", headers={"If-None-Match": f'"other", {tag}'})
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    await backstage.claim()
+    answer = await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.json()["state"]) == (200, "running")
+    assert answer.headers["etag"] != tag
+
+
+async def test_the_whole_record_is_not_read_for_that(client, job_id, fake_redis, monkeypatch):
+    tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
+    asked = []
+    execute = fake_redis.execute_command
+
+    async def noted(*words, **options):
+        asked.append(words[0])
+        return await execute(*words, **options)
+
+    monkeypatch.setattr(fake_redis, "execute_command", noted)
+    await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})
+    assert asked == ["HGET"]
+
+
+@pytest.mark.parametrize("tag", ['"1"', 'W/"1"', 'W/"0", "1"'])
+async def test_tags_are_compared_weakly(client, job_id, tag):
+    assert (await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})).status_code == 304
+
+
+@pytest.mark.parametrize("tag", ['"11"', "1", '"x"', ""])
+async def test_other_tags_do_not_match(client, job_id, tag):
+    assert (await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})).status_code == 200
+
+
+async def test_a_job_that_is_not_there_is_not_unchanged(client):
+    answer = await client.get("/jobs/nope", headers={"If-None-Match": 'W/"0"'})
+    assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+
+
+async def test_a_job_that_missed_its_start_is_never_shown_as_waiting(client, fake_redis):
+    body = {**ECHO, "start_within_seconds": 60}
+    job_id = (await client.post("/jobs", json=body)).json()["job_id"]
+    await fake_redis.hset(f"jobs:record:{job_id}", "start_by", 1)
+    await fake_redis.zadd("jobs:index:start_by", {job_id: 1})
+    record = (await client.get(f"/jobs/{job_id}")).json()
+    assert (record["state"], record["errors"][0]["code"]) == ("failed", "job_expired")
+
+
+async def test_pages_follow_each_other(client):
+    made = [(await client.post("/jobs", json=ECHO)).json()["job_id"] for _ in range(5)]
+    found, cursor = [], None
+    while True:
+        page = (
+            await client.get("/v1/jobs", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
+        ).json()
+        found += [record["job_id"] for record in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert sorted(found) == sorted(made)
+
+
+async def test_lists_are_filtered(client, backstage):
+    await client.post("/jobs", json={**ECHO, "labels": {"a": "1=2"}})
+    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await client.post("/jobs", json={"type": "sleep", "params": {"seconds": 1}})
+
+    async def count(query: str) -> int:
+        answer = await client.get(f"/jobs?{query}")
+        assert answer.status_code == 200, answer.text
+        return len(answer.json()["items"])
+
+    queries = (
+        "",
+        "state=completed",
+        "state=failed",
+        "type=sleep",
+        "label=a=1=2",
+        "label=a=1",
+        "label=a=1=2&type=sleep",
+    )
+    assert [await count(query) for query in queries] == [2, 1, 0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("state=odd", "state"),
+        ("cursor=x", "cursor"), ("cursor=%21", "cursor"), ("cursor=WzEsMl0", "cursor"),
+        ("label=a", "label.0"), ("type=" + "x" * 65, "type"),
+    ],
+)  # fmt: skip
+async def test_queries_that_are_not_allowed(client, query, path):
+    answer = await client.get(f"/jobs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["details"][0]["path"] == path
+
+
+async def test_a_cursor_belongs_to_its_list(client):
+    for _ in range(3):
+        await client.post("/jobs", json=ECHO)
+    cursor = (await client.get("/jobs?limit=1")).json()["next_cursor"]
+    assert (await client.get(f"/jobs?limit=1&cursor={cursor}")).status_code == 200
+    assert (await client.get(f"/jobs?state=pending&cursor={cursor}")).status_code == 422
