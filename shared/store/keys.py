@@ -14,6 +14,8 @@
 |                    |         | heartbeat (ms)                     |              | heartbeat               |
 | jobs:worker:<id>   | hash    | host, pid, queues, slots, running, | beat, step,  | a lease after the last  |
 |                    |         | started_at; the last claim         | leave        | heartbeat               |
+| jobs:rate:<caller> | string  | when the caller's quota is whole   | rate         | at that time            |
+|                    |         | again (µs)                         |              |                         |
 | jobs:changes:<id>  | pub/sub | the new version of a record        | every script | -                       |
 | jobs:cancel        | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
 
@@ -29,6 +31,7 @@ INDEX = "jobs:index"
 INDEX_OF = "jobs:index:"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"
+RATE = "jobs:rate:"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 
