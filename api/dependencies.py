@@ -8,6 +8,7 @@ from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.contracts import Contracts
 from shared.queue import JobQueue
+from shared.store.rate_limits import RateLimits
 
 
 class State(TypedDict):
@@ -17,6 +18,7 @@ class State(TypedDict):
     contracts: Contracts
     submissions: Submissions
     queue: JobQueue
+    rate_limits: RateLimits
     started_at: float
 
 

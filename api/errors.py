@@ -41,8 +41,26 @@ class UnsupportedMediaType(JobServerError):
     hint = "Send the header `Content-Type: application/json`."
 
 
+class Unauthorized(JobServerError):
+    code = "unauthorized"
+    hint = "Send a key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`; the operator gives them out."
+
+
+class Forbidden(JobServerError):
+    code = "forbidden"
+    hint = "Use a key that has this scope; the operator gives them out."
+
+
+class RateLimited(JobServerError):
+    code = "rate_limited"
+    hint = "Wait for the time in Retry-After and send the request again."
+    retryable = True
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     JobNotFound: 404,
     MethodNotAllowed: 405,
@@ -51,19 +69,20 @@ STATUS: dict[type[JobServerError], int] = {
     UnsupportedMediaType: 415,
     InvalidRequest: 422,
     UnknownJobType: 422,
+    RateLimited: 429,
     JobServerError: 500,
     QueueUnavailable: 503,
     QueueFull: 503,
 }
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-RETRY_AFTER: dict[type[JobServerError], str] = {QueueUnavailable: "1", QueueFull: "5"}
+RETRY_AFTER: dict[type[JobServerError], str] = {RateLimited: "1", QueueUnavailable: "1", QueueFull: "5"}
 
 
 def error_response(error: JobServerError, headers: dict[str, str] | None = None) -> Response:
     """The envelope of an error, with its status and headers."""
     headers = dict(headers or {})
     if type(error) in RETRY_AFTER:
-        headers["Retry-After"] = RETRY_AFTER[type(error)]
+        headers.setdefault("Retry-After", RETRY_AFTER[type(error)])
     envelope = {
         "code": error.code,
         "message": error.message,
