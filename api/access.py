@@ -100,7 +100,7 @@ def _given_key(headers: Headers) -> bytes | None:
 def _require_scope(key: ApiKey, method: str) -> None:
     scope = Scope.READ if method in READING else Scope.WRITE
     if scope not in key.scopes:
-        raise Forbidden(f"{method} needs the scope {scope!r}, which this API key does not have.")
+        raise Forbidden(f"{method} needs the scope {scope.value!r}, which this API key does not have.")
 
 
 def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
