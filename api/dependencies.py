@@ -10,6 +10,7 @@ from api.submission import Submissions
 from shared.contracts import Contracts
 from shared.queue import JobQueue
 from shared.store.changes import Changes
+from shared.store.rate_limits import RateLimits
 
 
 class State(TypedDict):
@@ -21,6 +22,7 @@ class State(TypedDict):
     queue: JobQueue
     changes: Changes
     pacing: Pacing
+    rate_limits: RateLimits
     started_at: float
 
 

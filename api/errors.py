@@ -43,8 +43,27 @@ class UnsupportedMediaType(JobServerError):
     hint = "Send the header `Content-Type: application/json`."
 
 
+class Unauthorized(JobServerError):
+    code = "unauthorized"
+    hint = "Send a key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`; the operator gives them out."
+
+
+class Forbidden(JobServerError):
+    code = "forbidden"
+    hint = "Use a key that has this scope; the operator gives them out."
+
+
+class RateLimited(JobServerError):
+    code = "rate_limited"
+    hint = "Wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     JobNotFound: 404,
     MethodNotAllowed: 405,
@@ -55,6 +74,7 @@ STATUS: dict[type[JobServerError], int] = {
     InvalidRequest: 422,
     UnknownJobType: 422,
     IdempotencyConflict: 422,
+    RateLimited: 429,
     JobServerError: 500,
     QueueUnavailable: 503,
     QueueFull: 503,

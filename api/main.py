@@ -1,5 +1,6 @@
 """The application: `uvicorn api.main:app`."""
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
@@ -11,9 +12,11 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api.access import Access
 from api.dependencies import State
 from api.direct import DirectRoutes
 from api.errors import add_error_handlers
+from api.exposure import warn_if_exposed
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.pacing import Pacing
@@ -29,6 +32,7 @@ from shared.store.changes import Changes
 from shared.store.client import connect, obstacle
 from shared.store.job_store import JobStore, Retention
 from shared.store.multiplexer import Multiplexer
+from shared.store.rate_limits import RateLimits
 
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
@@ -59,6 +63,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         changes = Changes(client)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention)
+        exposure = None if settings.api_keys else asyncio.create_task(warn_if_exposed())
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
         with before_shutdown(changes.end_all):
@@ -68,10 +73,13 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 submissions=submissions,
                 queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
                 changes=changes,
+                rate_limits=RateLimits(runner),
                 pacing=Pacing(),
                 started_at=time.time(),
             )
         await changes.aclose()
+        if exposure is not None:
+            exposure.cancel()
         if isinstance(runner, Multiplexer):
             await runner.aclose()
 
@@ -94,10 +102,12 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     ):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    app.openapi = document(app, submissions, contracts)  # type: ignore[method-assign]
+    app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
     add_error_handlers(app)
     app.add_middleware(DirectRoutes, routers=(jobs.router, events.router), prefixes=("", "/v1"))
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
+    if settings.api_keys:
+        app.add_middleware(Access, keys=settings.api_keys, rate=settings.api_rate_limit)
     app.add_middleware(RequestContext)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api_trusted_proxies))
     return app

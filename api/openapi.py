@@ -6,12 +6,17 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.errors import STATUS
+from api.access import is_open
+from api.errors import STATUS, Forbidden, RateLimited, Unauthorized
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
 
 SUBMISSION = "JobSubmission"
+SECURITY_SCHEMES = {
+    "bearerAuth": {"type": "http", "scheme": "bearer"},
+    "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -44,12 +49,19 @@ def parameter(name: str, where: str, description: str, **schema: Any) -> dict[st
     return {"name": name, "in": where, "description": description, "required": False, "schema": schema}
 
 
-def document(app: FastAPI, submissions: Submissions, contracts: Contracts) -> Callable[[], dict[str, Any]]:
-    """A replacement for `app.openapi` that adds what the framework can't know: the union of job types."""
+def document(
+    app: FastAPI, submissions: Submissions, contracts: Contracts, *, closed: bool
+) -> Callable[[], dict[str, Any]]:
+    """A replacement for `app.openapi` that adds what the framework can't know.
+
+    That is the union of job types, and, of a server that is `closed`, how to send a key.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _build(app, submissions, contracts)
+            if closed:
+                _describe_access(app.openapi_schema)
         return app.openapi_schema
 
     return openapi
@@ -88,6 +100,24 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
 
 def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+
+
+def _describe_access(description: dict[str, Any]) -> None:
+    """How to send a key, and what happens without one, at every path that needs it."""
+    refusals = errors(
+        Unauthorized("The request carries no API key."),
+        Forbidden("POST needs the scope 'write', which this API key does not have."),
+        RateLimited("The limit of 100 requests a minute is reached."),
+    )
+    for answer in refusals.values():
+        schema = {"$ref": f"#/components/schemas/{answer.pop('model').__name__}"}
+        answer["content"]["application/json"]["schema"] = schema
+    description["components"]["securitySchemes"] = SECURITY_SCHEMES
+    for path, methods in description["paths"].items():
+        if not is_open(path):
+            for operation in methods.values():
+                operation["security"] = [{scheme: []} for scheme in SECURITY_SCHEMES]
+                operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

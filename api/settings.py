@@ -3,9 +3,10 @@
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from api.keys import HIGHEST_RATE, ApiKey, read_keys
 from shared.settings import SharedSettings
 
 
@@ -19,6 +20,14 @@ class ApiSettings(SharedSettings):
             description="Addresses or networks whose X-Forwarded headers count, separated by commas; *: all"
         ),
     ] = ("127.0.0.1",)
+    api_keys: Annotated[
+        tuple[ApiKey, ...],
+        NoDecode,
+        Field(description="Who may call: name:scopes:sha256[:rate], separated by commas; empty: everybody"),
+    ] = ()
+    api_rate_limit: Annotated[
+        int, Field(ge=0, le=HIGHEST_RATE, description="Requests a minute for each key; 0: no limit")
+    ] = 0
 
     @field_validator("api_trusted_proxies", mode="before")
     @classmethod
@@ -33,3 +42,15 @@ class ApiSettings(SharedSettings):
                 except ValueError:
                     raise ValueError(f"{proxy!r} is no address, no network and not *") from None
         return proxies
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _read_keys(cls, value: object) -> object:
+        return read_keys(value) if isinstance(value, str) else value
+
+    @field_validator("api_rate_limit")
+    @classmethod
+    def _needs_keys(cls, limit: int, info: ValidationInfo) -> int:
+        if limit and info.data.get("api_keys") == ():
+            raise ValueError("limits each key, and API_KEYS lists none")
+        return limit

@@ -65,6 +65,7 @@ class Stack:
             **os.environ,
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
+            "API_KEYS": "",  # whoever starts a stack has none
             **environment,
         }
         self._outputs: list[IO[bytes]] = []

@@ -17,6 +17,8 @@
 |                                 |         | started_at; the last claim         | leave        | heartbeat               |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
 |                                 |         | made: `digest:id`                  |              |                         |
+| jobs:rate:<caller>              | string  | when the caller's quota is whole   | rate         | at that time            |
+|                                 |         | again (µs)                         |              |                         |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
 |                                 |         | after it once nothing will change  |              |                         |
 | jobs:cancel                     | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
@@ -35,6 +37,7 @@ DEADLINES = "jobs:index:start_by"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"
 IDEMPOTENCY = "jobs:idempotency:"
+RATE = "jobs:rate:"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 

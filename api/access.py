@@ -1,0 +1,126 @@
+"""Who may do what: keys, scopes and rate limits, before any route. Only there if `API_KEYS` lists a key."""
+
+import hmac
+from collections.abc import Iterable
+from hashlib import sha256
+
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as RequestScope
+
+from api.errors import Forbidden, RateLimited, Unauthorized, error_response
+from api.keys import ApiKey, Scope
+from shared.logging import log_context
+from shared.store.rate_limits import WINDOW, Allowance
+
+OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN_FOLDER = "/static-offline-docs/"
+READING = {"GET", "HEAD", "OPTIONS"}
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+POLICY = '"default"'
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no key: health for those who watch, the reference for those who have none yet."""
+    return path.removeprefix("/v1") in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+
+
+class Access:
+    """Lets a request pass whose key is known, has the scope, and is within its rate limit.
+
+    Routes find the name of the key as `scope["caller"]`, log lines as `caller`.
+
+    Args:
+        app: what lies behind.
+        keys: all there are.
+        rate: requests a minute for a key that has no limit of its own; 0 for no limit.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Iterable[ApiKey], rate: int) -> None:
+        self._app = app
+        self._keys = [(key.digest.get_secret_value(), key) for key in keys]
+        self._rate = rate
+
+    async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        try:
+            key = self._identify(scope["headers"])
+            log_context.set({**(log_context.get() or {}), "caller": key.name})
+            _require_scope(key, scope["method"])
+        except (Unauthorized, Forbidden) as error:
+            await error_response(error, CHALLENGE)(scope, receive, send)
+            return
+        scope["caller"] = key.name
+        await self._serve_within_limit(key, scope, receive, send)
+
+    def _identify(self, headers: Headers) -> ApiKey:
+        given = _given_key(headers)
+        if given is None:
+            raise Unauthorized("The request carries no API key.")
+        # One round of SHA-256 is enough: a key is 256 random bits, which nobody can guess however fast.
+        digest = sha256(given).hexdigest()
+        found = None
+        for known, key in self._keys:  # all of them: when the loop ends must not tell which one it was
+            if hmac.compare_digest(known, digest):
+                found = key
+        if found is None:
+            raise Unauthorized("The API key is not one of this server's.")
+        return found
+
+    async def _serve_within_limit(
+        self, key: ApiKey, scope: RequestScope, receive: Receive, send: Send
+    ) -> None:
+        quota = self._rate if key.rate is None else key.rate
+        allowance = await scope["state"]["rate_limits"].take(key.name, quota) if quota else None
+        # Without Redis nothing is counted, and the request passes: one that needs Redis fails by itself
+        # then, with a better answer than a 429, and one that does not need it is cheap.
+        if allowance is None:
+            await self._app(scope, receive, send)
+        elif allowance.granted:
+            await self._app(scope, receive, _adding(_rate_headers(quota, allowance), send))
+        else:
+            error = RateLimited(f"The limit of {quota} requests a minute is reached.")
+            error.retry_after = allowance.more_in
+            await error_response(error, _rate_headers(quota, allowance))(scope, receive, send)
+
+
+def _given_key(headers: Headers) -> bytes | None:
+    """The first key among the headers; a client sends one, in either form."""
+    for name, value in headers:
+        if name == b"x-api-key":
+            return value
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip()
+    return None
+
+
+def _require_scope(key: ApiKey, method: str) -> None:
+    scope = Scope.READ if method in READING else Scope.WRITE
+    if scope not in key.scopes:
+        raise Forbidden(f"{method} needs the scope {scope.value!r}, which this API key does not have.")
+
+
+def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-11.
+
+    Its `t` is the time within which no more than `r` requests are let in. The quota comes back request by
+    request, so that is the time until the next one does, and of a refused request its Retry-After.
+    """
+    return {
+        "RateLimit-Policy": f"{POLICY};q={quota};w={WINDOW}",
+        "RateLimit": f"{POLICY};r={allowance.remaining};t={allowance.more_in}",
+    }
+
+
+def _adding(headers: dict[str, str], send: Send) -> Send:
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *raw]
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,46 @@
+"""Rate limits: how often each caller may ask, counted in Redis for all API processes together."""
+
+import asyncio
+import math
+from typing import NamedTuple
+
+from shared.store import scripts
+from shared.store.client import REDIS_GONE, Runner
+
+WINDOW = 60  # seconds
+PATIENCE = 0.25  # seconds; an answer is due within 2 s, and what the request itself asks of Redis comes after
+
+
+class Allowance(NamedTuple):
+    """What a caller's limit says to a request.
+
+    Attributes:
+        granted: whether it is within the limit.
+        remaining: further requests that would be let in at once.
+        more_in: whole seconds, at least 1, after which there is one more.
+    """
+
+    granted: bool
+    remaining: int
+    more_in: int
+
+
+class RateLimits:
+    """Counts requests by GCRA: all of the quota may be used at once, and comes back evenly over the window.
+
+    Args:
+        runner: sends commands to Redis.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def take(self, caller: str, quota: int) -> Allowance | None:
+        """Count one request of the caller, who has `quota` in each WINDOW; None while Redis can't count."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                reply = await scripts.RATE.run(self._runner, caller, quota, WINDOW * 1000)
+        except REDIS_GONE:
+            return None
+        granted, remaining, wait = reply
+        return Allowance(granted == 1, remaining, math.ceil(wait / 1000))
