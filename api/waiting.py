@@ -14,7 +14,7 @@ from shared.record import StoredRecord
 from shared.store.changes import Watch
 
 LONGEST_WAIT = 60
-PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})', re.IGNORECASE)
+PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})', re.IGNORECASE)
 
 
 def wait_asked_for(request: Request) -> float | None:
@@ -25,7 +25,7 @@ def wait_asked_for(request: Request) -> float | None:
     """
     given = request.query_params.get("wait") if request.scope["query_string"] else None
     if given is not None:
-        if re.fullmatch(r"\d{1,2}(\.\d{1,6})?", given) and float(given) <= LONGEST_WAIT:
+        if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,6})?", given) and float(given) <= LONGEST_WAIT:
             return float(given)
         message = f"Must be a number of seconds from 0 to {LONGEST_WAIT}."
         raise InvalidRequest(
