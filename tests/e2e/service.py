@@ -18,6 +18,7 @@ from dev.stack import ROOT, Process, Stack, running, wait_until
 from shared.store import keys
 
 Record = dict[str, Any]
+GENTLE = (0, -signal.SIGTERM)  # exit codes of an API: once all is closed, it ends by the signal that it got
 
 
 class Worker:

@@ -1,6 +1,5 @@
 """Clients that wait for their jobs: until they end, until the time is over, and through faults."""
 
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,14 +9,13 @@ import httpx
 import pytest
 
 from dev.stack import wait_until
-from tests.e2e.service import Record, Service, seconds_since
+from tests.e2e.service import GENTLE, Record, Service, seconds_since
 
 ECHO: Record = {"type": "echo", "params": {"message": 1}}
 NAP: Record = {"type": "sleep", "params": {"seconds": 0.3}}
 LONG: Record = {"type": "sleep", "params": {"seconds": 600}}
 FAILING: Record = {"type": "flaky", "params": {"final": True}, "delay_seconds": 0.3}
 Answer = Future[httpx.Response]
-GENTLE = (0, -signal.SIGTERM)  # as process 1 of a container, or else: the server ends by the signal it got
 
 
 def wait_for(service: Service, job_id: str, pool: ThreadPoolExecutor) -> Answer:
