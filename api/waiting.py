@@ -9,9 +9,8 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from shared.errors import InvalidRequest
-from shared.queue import JobQueue
 from shared.record import StoredRecord
-from shared.store.changes import Watch
+from shared.store.changes import Changes, Watch
 
 LONGEST_WAIT = 60
 PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})', re.IGNORECASE)
@@ -42,16 +41,22 @@ async def until_done(request: Request, job_id: str, seconds: float) -> StoredRec
     Raises:
         JobNotFound, QueueUnavailable: as reading it does.
     """
-    queue: JobQueue = request.state.queue
-    async with request.state.changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
+    changes: Changes = request.state.changes
+
+    async def read() -> StoredRecord:
+        async with changes.turns:
+            record: StoredRecord = await request.state.queue.get(job_id)
+            return record
+
+    async with changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    record = await queue.get(job_id)
+                    record = await read()
                     if record.done or watch.over:
                         return record
                     await watch.changed()
-    return await queue.get(job_id)
+    return await read()
 
 
 @asynccontextmanager

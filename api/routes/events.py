@@ -114,7 +114,8 @@ class EventStream(Response):
 
     async def _read(self) -> StoredRecord | None:
         try:
-            return await self._queue.get(self._job_id)
+            async with self._changes.turns:
+                return await self._queue.get(self._job_id)
         except QueueUnavailable:
             return None  # the next change wakes the watch again, and so does Redis once it is back
 

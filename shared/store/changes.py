@@ -13,7 +13,7 @@ from shared.store.client import REDIS_GONE
 from shared.store.multiplexer import Multiplexer
 
 PING_SECONDS = 10.0  # the longest time for which a connection that has died in silence goes unnoticed
-AT_ONCE = 500  # subscriptions after a loss: few enough to be answered in time, with the reads that follow
+AT_ONCE = 200  # calls: few enough for this process to see their answers in time, however many wait
 DONE = b" done"
 
 
@@ -51,9 +51,14 @@ class Changes:
     """Tells watches of changes that Redis publishes.
 
     A connection that is lost is opened again, and every watch woken, for it may have missed something.
+
+    Attributes:
+        turns: to be held for a call to Redis. Thousands may want one at the same moment, when many watches
+            are woken; if all had their way, the last would get no answer before their time is over.
     """
 
     def __init__(self, redis: ArqRedis) -> None:
+        self.turns = asyncio.Semaphore(AT_ONCE)
         self._lost = asyncio.Event()
         self._runner = Multiplexer(redis, on_message=self._hear, on_loss=self._lost.set)
         self._watches: dict[bytes, set[Watch]] = {}
@@ -74,7 +79,8 @@ class Changes:
         watch.over = self._closed
         self._watches.setdefault(channel, set()).add(watch)
         try:
-            await self._ask("SUBSCRIBE", channel)
+            async with self.turns:
+                await self._ask("SUBSCRIBE", channel)
             if self._guard is None:
                 self._guard = asyncio.create_task(self._keep_listening())
             yield watch
