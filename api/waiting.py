@@ -9,12 +9,11 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from shared.errors import InvalidRequest
-from shared.queue import JobQueue
 from shared.record import StoredRecord
-from shared.store.changes import Watch
+from shared.store.changes import Changes, Watch
 
 LONGEST_WAIT = 60
-PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})', re.IGNORECASE)
+PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})', re.IGNORECASE)
 
 
 def wait_asked_for(request: Request) -> float | None:
@@ -25,7 +24,7 @@ def wait_asked_for(request: Request) -> float | None:
     """
     given = request.query_params.get("wait") if request.scope["query_string"] else None
     if given is not None:
-        if re.fullmatch(r"\d{1,2}(\.\d{1,6})?", given) and float(given) <= LONGEST_WAIT:
+        if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,6})?", given) and float(given) <= LONGEST_WAIT:
             return float(given)
         message = f"Must be a number of seconds from 0 to {LONGEST_WAIT}."
         raise InvalidRequest(
@@ -42,16 +41,22 @@ async def until_done(request: Request, job_id: str, seconds: float) -> StoredRec
     Raises:
         JobNotFound, QueueUnavailable: as reading it does.
     """
-    queue: JobQueue = request.state.queue
-    async with request.state.changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
+    changes: Changes = request.state.changes
+
+    async def read() -> StoredRecord:
+        async with changes.turns:
+            record: StoredRecord = await request.state.queue.get(job_id)
+            return record
+
+    async with changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    record = await queue.get(job_id)
+                    record = await read()
                     if record.done or watch.over:
                         return record
                     await watch.changed()
-    return await queue.get(job_id)
+    return await read()
 
 
 @asynccontextmanager

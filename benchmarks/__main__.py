@@ -8,7 +8,7 @@ import time
 from benchmarks.catalog import machine
 from benchmarks.options import Options
 from benchmarks.report import log
-from benchmarks.sections import depth, http, latency, memory, sleep, submit, throughput, workers
+from benchmarks.sections import depth, http, latency, memory, sleep, submit, throughput, waits, workers
 from benchmarks.trial import Trial
 
 SECTIONS = {
@@ -20,6 +20,7 @@ SECTIONS = {
     "depth": depth,
     "memory": memory,
     "http": http,
+    "waits": waits,
 }
 
 

@@ -47,7 +47,7 @@ class Stack:
 
     Attributes:
         folder: where Redis keeps its data, and where each process's output goes, as `<name>.log`.
-        redis_url: the database that all of them use.
+        redis_url: the database that all of them use; that of another stack if REDIS_URL is given.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
     """
@@ -55,7 +55,7 @@ class Stack:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.redis_port = free_port()
-        self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        self.redis_url = environment.get("REDIS_URL", f"redis://127.0.0.1:{self.redis_port}/0")
         self.api_port = 0
         self.api_url = ""
         self.redis: Process | None = None

@@ -1,11 +1,13 @@
 """The life of a job as it happens: Server-Sent Events."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.errors import error_response
 from api.openapi import errors, parameter
 from api.waiting import noticed
 from shared.errors import JobNotFound, QueueUnavailable
@@ -63,21 +65,41 @@ class EventStream(Response):
     """Sends the newest record whenever the reader has taken the one before.
 
     So a slow reader misses some, and never makes this process keep what it has not read.
+
+    Args:
+        version: what the reader has seen already.
+        heartbeat: seconds without a change after which a comment shows that both sides are there.
     """
 
-    def __init__(self, queue: JobQueue, changes: Changes, job_id: str, version: int) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        changes: Changes,
+        job_id: str,
+        version: int,
+        *,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
         super().__init__()
         self._queue = queue
         self._changes = changes
         self._job_id = job_id
         self._version = version
+        self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await _send(send, b"retry: %d\n\n" % RECONNECT_MILLISECONDS)
-            await self._follow(watch, send)
-        await send({"type": "http.response.body", "body": b""})
+        try:
+            async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
+                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                await _send(send, b"retry: %d\n\n" % RECONNECT_MILLISECONDS)
+                with suppress(JobNotFound):  # it is kept no longer: whoever comes back is told so
+                    await self._follow(watch, send)
+        except (
+            QueueUnavailable
+        ) as error:  # nothing was sent: Redis let the record be read, and no watch be set
+            await error_response(error)(scope, receive, send)
+        else:
+            await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, watch: Watch, send: Send) -> None:
         while not watch.over:
@@ -87,14 +109,15 @@ class EventStream(Response):
                 await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, record.to_json()))
                 if record.done:
                     return
-            if not await watch.changed(within=HEARTBEAT_SECONDS):
+            if not await watch.changed(within=self._heartbeat):
                 await _send(send, b": still here\n\n")
 
     async def _read(self) -> StoredRecord | None:
         try:
-            return await self._queue.get(self._job_id)
-        except (JobNotFound, QueueUnavailable):
-            return None  # what comes next wakes the watch again
+            async with self._changes.turns:
+                return await self._queue.get(self._job_id)
+        except QueueUnavailable:
+            return None  # the next change wakes the watch again, and so does Redis once it is back
 
 
 async def _send(send: Send, body: bytes) -> None:

@@ -13,6 +13,7 @@ from shared.store.client import REDIS_GONE
 from shared.store.multiplexer import Multiplexer
 
 PING_SECONDS = 10.0  # the longest time for which a connection that has died in silence goes unnoticed
+AT_ONCE = 200  # calls: few enough for this process to see their answers in time, however many wait
 DONE = b" done"
 
 
@@ -50,10 +51,16 @@ class Changes:
     """Tells watches of changes that Redis publishes.
 
     A connection that is lost is opened again, and every watch woken, for it may have missed something.
+
+    Attributes:
+        turns: to be held for a call to Redis. Thousands may want one at the same moment, when many watches
+            are woken; if all had their way, the last would get no answer before their time is over.
     """
 
     def __init__(self, redis: ArqRedis) -> None:
-        self._runner = Multiplexer(redis, on_message=self._hear, on_loss=self._listen_again)
+        self.turns = asyncio.Semaphore(AT_ONCE)
+        self._lost = asyncio.Event()
+        self._runner = Multiplexer(redis, on_message=self._hear, on_loss=self._lost.set)
         self._watches: dict[bytes, set[Watch]] = {}
         self._closed = False
         self._guard: asyncio.Task[None] | None = None
@@ -72,9 +79,10 @@ class Changes:
         watch.over = self._closed
         self._watches.setdefault(channel, set()).add(watch)
         try:
-            await self._subscribe(channel)
+            async with self.turns:
+                await self._ask("SUBSCRIBE", channel)
             if self._guard is None:
-                self._guard = asyncio.create_task(self._stay_connected())
+                self._guard = asyncio.create_task(self._keep_listening())
             yield watch
         finally:
             self._watches[channel].discard(watch)
@@ -95,9 +103,9 @@ class Changes:
             self._guard.cancel()
         await self._runner.aclose()
 
-    async def _subscribe(self, channel: bytes) -> None:
+    async def _ask(self, command: str, *words: bytes) -> None:
         try:
-            await self._runner.execute_command("SUBSCRIBE", channel)
+            await self._runner.execute_command(command, *words)
         except REDIS_GONE as error:
             raise QueueUnavailable(f"Redis does not answer ({type(error).__name__}).") from error
 
@@ -107,24 +115,25 @@ class Changes:
             if done or not watch.only_done:
                 watch.wake()
 
-    def _listen_again(self) -> None:
-        if self._guard is not None and self._watches and not self._closed:
-            self._guard.cancel()
-            self._guard = asyncio.create_task(self._reconnect())
-
-    async def _reconnect(self) -> None:
+    async def _keep_listening(self) -> None:
         while True:
-            with suppress(QueueUnavailable):
-                await asyncio.gather(*map(self._subscribe, list(self._watches)))
-                break
-            await asyncio.sleep(random.uniform(0.1, 0.3))
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.wake()
-        await self._stay_connected()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PING_SECONDS):
+                    await self._lost.wait()
+            try:
+                await self._ask("PING")  # refused while Redis loads its data: a record can't be read before
+                if self._lost.is_set():
+                    self._lost.clear()
+                    await self._listen_again()
+            except QueueUnavailable:
+                self._lost.set()
+                await asyncio.sleep(random.uniform(0.1, 0.3))
 
-    async def _stay_connected(self) -> None:
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            with suppress(*REDIS_GONE):  # its loss has been heard of
-                await self._runner.execute_command("PING")
+    async def _listen_again(self) -> None:
+        channels = list(self._watches)
+        for start in range(0, len(channels), AT_ONCE):
+            some = channels[start : start + AT_ONCE]
+            await asyncio.gather(*(self._ask("SUBSCRIBE", channel) for channel in some))
+            for channel in some:
+                for watch in self._watches.get(channel, ()):
+                    watch.wake()

@@ -79,7 +79,8 @@ class Multiplexer:
     def tell(self, name: str, *words: Argument) -> None:
         """Send a command whose reply nobody needs; it is dropped while there is no connection."""
         if self._wire is not None and not self._wire.lost:
-            self._wire.ask(pack_command((name, *words)))  # type: ignore[arg-type]
+            reply = self._wire.ask(pack_command((name, *words)))  # type: ignore[arg-type]
+            reply.cancel()  # else an error that comes in its place would be reported
 
     async def aclose(self) -> None:
         """Close the connection; the next command opens another one."""

@@ -1,10 +1,12 @@
 """A service per test file: real processes on a real Redis, ended when the file is done."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.service import Service, serving
+from tests.e2e.service import Service, another_api, serving
 
 
 @pytest.fixture(scope="module")
@@ -12,3 +14,17 @@ def service() -> Iterator[Service]:
     """An API, two workers and Redis, shared by the tests of a file."""
     with serving(workers=2) as service:
         yield service
+
+
+@pytest.fixture
+def other(service: Service, tmp_path: Path) -> Iterator[Service]:
+    """The same service as another API process offers it; a test may end that process."""
+    with another_api(service, tmp_path) as other:
+        yield other
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads for the clients of a test that act at the same time."""
+    with ThreadPoolExecutor() as pool:
+        yield pool

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from dev.stack import ROOT, Process, Stack, running, wait_until
 from shared.store import keys
 
 Record = dict[str, Any]
+GENTLE = (0, -signal.SIGTERM)  # exit codes of an API: once all is closed, it ends by the signal that it got
 
 
 class Worker:
@@ -109,6 +112,12 @@ class Service:
         wait_until(reached, f"the job is {state}", seconds=seconds)
         return record
 
+    def submit_for_later(self, job_type: str, **params: Any) -> str:
+        """Submit a job that no worker starts; returns its id."""
+        answer = self.call("POST", "/jobs", json={"type": job_type, "params": params, "delay_seconds": 3600})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
     def submit_running(self, job_type: str, **params: Any) -> str:
         """Submit a job; returns its id once a worker runs it."""
         job_id = self.submit(job_type, **params)
@@ -118,6 +127,37 @@ class Service:
     def run(self, job_type: str, **params: Any) -> Record:
         """Submit a job and wait until it is completed."""
         return self.wait_for(self.submit(job_type, **params), "completed")
+
+    def change(self, job_id: str) -> int:
+        """Let the record change in nothing but its version; returns that."""
+        version: int = self.redis.hincrby(keys.RECORD + job_id, "version")
+        self.redis.publish(keys.CHANGES + job_id, version)
+        return version
+
+    def watched(self, job_id: str) -> bool:
+        """Whether an API process listens for changes of the job's record."""
+        return bool(self.redis.pubsub_channels(keys.CHANGES + job_id))
+
+    def connection(self, path: str) -> socket.socket:
+        """A connection that has asked for a path, and has read nothing."""
+        connection = socket.create_connection(("127.0.0.1", self.stack.api_port), timeout=10)
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return connection
+
+    def kill_redis(self) -> None:
+        """Kill it as soon as everything that it acknowledged is on disk: it syncs once a second."""
+        synced, _ = self.redis.execute_command("WAITAOF", 1, 0, 1000)
+        assert synced == 1
+        assert self.stack.redis is not None
+        self.stack.redis.kill()
+        self.stack.redis.wait()
+        self.redis.close()
+
+    def stop_api(self, *, within: float) -> int:
+        """Tell the API to end; its exit code. One that lives longer fails the test."""
+        assert self.stack.api is not None
+        self.stack.api.terminate()
+        return self.stack.api.wait(timeout=within)
 
     def info(self) -> Record:
         info: Record = self.call("GET", "/server/info").json()
@@ -156,6 +196,19 @@ def serving(*, workers: int = 0, api: bool = True, **environment: Any) -> Iterat
             for worker in service.workers:
                 worker.kill()
             service.close()
+
+
+@contextlib.contextmanager
+def another_api(service: Service, folder: Path) -> Iterator[Service]:
+    """One more API process on the Redis of a service, within the block."""
+    stack = Stack(folder, REDIS_URL=service.stack.redis_url)
+    other = Service(stack)
+    try:
+        stack.start_api()
+        yield other
+    finally:
+        other.close()
+        stack.close()
 
 
 def json_lines(output: str) -> list[Record]:

@@ -45,7 +45,7 @@ def test_a_redis_that_is_killed_and_restarted_loses_no_job(service: Service) -> 
         waiting = list(pool.map(lambda n: service.submit("echo", message=n), range(200)))
     wait_until(lambda: service.info()["queues"]["default"]["running"] == 20, "every slot is taken")
     assert service.job(waiting[-1])["state"] == "pending"
-    kill_redis(service)
+    service.kill_redis()
     wait_until(lambda: service.call("GET", "/readyz").status_code == 503, "the API misses Redis")
 
     start = time.monotonic()
@@ -66,7 +66,7 @@ def test_a_redis_that_is_killed_and_restarted_loses_no_job(service: Service) -> 
 
 @pytest.fixture
 def outage(service: Service) -> Iterator[Service]:
-    kill_redis(service)
+    service.kill_redis()
     yield service
     service.stack.start_redis()
 
@@ -143,13 +143,3 @@ def test_a_wrong_setting_ends_the_process_with_one_clear_line(
     assert len(output.splitlines()) == 1
     assert output.startswith(f"Configuration error: {WRONG[case][1]}: ")
     assert "hunter2" not in output
-
-
-def kill_redis(service: Service) -> None:
-    """Kill it as soon as everything that it acknowledged is on disk: it syncs once a second."""
-    synced, _ = service.redis.execute_command("WAITAOF", 1, 0, 1000)
-    assert synced == 1
-    assert service.stack.redis is not None
-    service.stack.redis.kill()
-    service.stack.redis.wait()
-    service.redis.close()

@@ -1,6 +1,7 @@
 """The multiplexer: callers share a connection, its writes and nothing else."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -188,6 +189,22 @@ async def test_a_late_reply_is_not_taken_for_the_reply_to_another(server: Server
     server.may_answer.set()
     assert await multiplexer.execute_command("B") == [b"B"]
     assert server.connections == 2
+
+
+async def test_a_reply_that_nobody_needs_may_be_an_error_or_be_lost(server: Server, open_to: Open):
+    reports: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+    multiplexer = open_to(server.port)
+    multiplexer.tell("A")  # there is no connection: it is dropped
+    assert await multiplexer.execute_command("B") == [b"B"]
+    multiplexer.tell("BAD")
+    assert await multiplexer.execute_command("C") == [b"C"]
+    server.breaks = 1
+    multiplexer.tell("D")
+    await until(lambda: not server.open)
+    assert await multiplexer.execute_command("E") == [b"E"]
+    gc.collect()
+    assert reports == []
 
 
 async def test_a_redis_that_is_away_is_given_up_within_two_seconds(open_to: Open):
