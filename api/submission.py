@@ -35,10 +35,10 @@ TWO_TIMES: dict[str, Any] = {
 }
 
 
-def _written(value: object) -> object:
+def _time(value: object) -> datetime:
     if not isinstance(value, str) or not RFC_3339.fullmatch(value):
         raise ValueError("must be a time like 2026-01-01T12:00:00Z")
-    return value
+    return datetime.fromisoformat(value.upper())
 
 
 def _within_a_year(time: datetime) -> datetime:
@@ -49,7 +49,7 @@ def _within_a_year(time: datetime) -> datetime:
 
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 LabelValue = Annotated[str, Field(max_length=128)]
-RunAt = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_within_a_year)]
+RunAt = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_within_a_year)]
 
 
 class Submission(BaseModel):
@@ -61,7 +61,11 @@ class Submission(BaseModel):
     params: Params
     labels: Annotated[
         dict[LabelName, LabelValue],
-        Field(max_length=MOST_LABELS, description="Names and values that lists can be filtered by."),
+        Field(
+            max_length=MOST_LABELS,
+            description="Names and values that lists can be filtered by.",
+            json_schema_extra={"additionalProperties": False},
+        ),
     ] = {}
     run_at: Annotated[
         RunAt | None, Field(description="Not to start before this time (RFC 3339), within a year.")

@@ -12,7 +12,7 @@ from schemathesis.core.result import Ok
 from schemathesis.engine import from_schema
 
 from dev.stack import Stack
-from fuzz.cases import Cases
+from fuzz.cases import add_hooks
 from fuzz.tally import Tally
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -36,7 +36,7 @@ class Plan:
 
 def fuzz(stack: Stack, plan: Plan) -> Tally:
     """Send every operation its cases; the jobs that they make are performed meanwhile."""
-    Cases().add_hooks()
+    add_hooks()
     end = time.monotonic() + plan.seconds
     tally = Tally(_operations(_load(stack, plan, 0)))
     run = 0

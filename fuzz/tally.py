@@ -7,7 +7,7 @@ from schemathesis.engine import Status
 from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, ScenarioFinished
 from schemathesis.engine.recorder import ScenarioRecorder
 
-LARGEST_EXAMPLE = 600
+LARGEST_EXAMPLE = 3000
 
 
 @dataclass(slots=True)
@@ -80,7 +80,9 @@ class Tally:
                     operation = recorder.cases[name].value.operation.label
                     self._rows[operation].failures += 1
                     failure, sample = check.failure_info.failure, check.failure_info.code_sample
-                    self._find(operation, failure.title, f"{failure.message}\n\n{sample}")
+                    answer = recorder.interactions[name].response
+                    told = answer.text if answer else "no answer"
+                    self._find(operation, failure.title, f"{failure.message}\n\n{sample}\n\n{told}")
 
     def _find(self, operation: str, title: str, example: str) -> None:
         self.findings.setdefault(f"{operation}: {title}", example[:LARGEST_EXAMPLE])

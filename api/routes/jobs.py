@@ -82,14 +82,17 @@ class JobBatch(BaseModel):
             "model": JobRecord,
             **success(
                 "The job was waited for, and is done.",
-                "Location", "ETag", "Preference-Applied",
+                "Location",
+                "ETag",
+                "Preference-Applied",
                 sometimes=("Idempotent-Replayed",),
                 links=job_links(),
             ),
         },
         202: success(
             "Accepted.",
-            "Location", "ETag",
+            "Location",
+            "ETag",
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
@@ -196,7 +199,8 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     responses={
         202: success(
             "A new job, with the same type, params and labels.",
-            "Location", "ETag",
+            "Location",
+            "ETag",
             sometimes=("Retry-After", "Idempotent-Replayed"),
             links=job_links(),
         ),
