@@ -1,11 +1,13 @@
 """Runs of Schemathesis, one after the other, until every operation had its share of cases."""
 
+import sys
 import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import schemathesis
 from redis import Redis
 from schemathesis.core.result import Ok
@@ -41,12 +43,14 @@ def fuzz(stack: Stack, plan: Plan) -> Tally:
     tally = Tally(_operations(_load(stack, plan, 0)))
     run = 0
     while (lacking := tally.lacking(plan.cases)) and time.monotonic() < end:
+        print(f"Run {run}: {len(lacking)} operations …", file=sys.stderr, flush=True)
         schema = _load(stack, plan, run)
         stream = from_schema(schema.include(name=lacking) if run else schema).execute()
         for event in stream:
             tally.note(event)
             if time.monotonic() > end:
                 stream.stop()
+        tally.jobs.update(httpx.get(f"{stack.api_url}/server/info").json()["jobs"])
         with Redis.from_url(stack.redis_url) as redis:
             redis.flushall()
         run += 1
