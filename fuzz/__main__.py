@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tally = fuzz(stack, plan)
         errors = [line for line in stack.output("api").splitlines() if '"level":"error"' in line]
     print(tally.table())
-    print(f"\n{tally.summary()} in {time.monotonic() - begin:.0f} s; seed {plan.seed}.")
+    print(f"\n{tally.summary()}. Seed {plan.seed}, {time.monotonic() - begin:.0f} s.")
     for finding, example in tally.findings.items():
         print(f"\n## {finding}\n\n{example}")
     if errors:

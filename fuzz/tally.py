@@ -27,6 +27,7 @@ class Tally:
 
     def __init__(self, operations: list[str]) -> None:
         self._rows = {operation: Row() for operation in operations}
+        self.jobs: Counter[str] = Counter()
         self.chained = 0
         self.findings: dict[str, str] = {}
 
@@ -59,12 +60,14 @@ class Tally:
         return "\n".join(lines)
 
     def summary(self) -> str:
-        """All rows in one line."""
+        """All rows in one sentence, and what became of the jobs."""
         rows = self._rows.values()
         cases, failures = sum(row.cases for row in rows), sum(row.failures for row in rows)
         errors = sum(row.answers[5] + row.answers[0] for row in rows)
+        jobs = ", ".join(f"{count:,} {state}" for state, count in self.jobs.items())
         return (
-            f"{cases:,} cases, {self.chained:,} of them by links: {errors} server errors, {failures} failures"
+            f"{cases:,} cases, {self.chained:,} of them by links: {errors} server errors, {failures} failures; "
+            f"the jobs they made: {jobs}"
         )
 
     def _note_answers(self, recorder: ScenarioRecorder) -> None:
