@@ -3,6 +3,7 @@
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fuzz.cases import add_hooks
 from fuzz.tally import Tally
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-ONCE = ("examples", "coverage", "stateful")  # phases that the first run has, and those after it have not
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Plan:
 
     Attributes:
         seed: where every choice comes from.
-        cases: how many each operation gets at least.
+        cases: how many each operation gets at least, and how many links are followed.
         seconds: after how many of them it ends, whatever is left.
     """
 
@@ -37,15 +38,19 @@ class Plan:
 
 
 def fuzz(stack: Stack, plan: Plan) -> Tally:
-    """Send every operation its cases; the jobs that they make are performed meanwhile."""
+    """Send every operation its cases, and as many by links; the jobs that they make are performed meanwhile.
+
+    The first run has all phases; each after it adds what was too little, with a seed of its own.
+    """
     add_hooks()
     end = time.monotonic() + plan.seconds
-    tally = Tally(_operations(_load(stack, plan, 0)))
+    tally = Tally(_operations(_load(stack, plan, 0, PHASES)))
     run = 0
-    while (lacking := tally.lacking(plan.cases)) and time.monotonic() < end:
-        print(f"Run {run}: {len(lacking)} operations …", file=sys.stderr, flush=True)
-        schema = _load(stack, plan, run)
-        stream = from_schema(schema.include(name=lacking) if run else schema).execute()
+    while time.monotonic() < end and ((lacking := tally.lacking(plan.cases)) or tally.chained < plan.cases):
+        phases = PHASES if run == 0 else ("fuzzing",) if lacking else ("stateful",)
+        print(f"Run {run}: {', '.join(phases)} …", file=sys.stderr, flush=True)
+        schema = _load(stack, plan, run, phases)
+        stream = from_schema(schema.include(name=lacking) if run and lacking else schema).execute()
         for event in stream:
             tally.note(event)
             if time.monotonic() > end:
@@ -57,13 +62,13 @@ def fuzz(stack: Stack, plan: Plan) -> Tally:
     return tally
 
 
-def _load(stack: Stack, plan: Plan, run: int) -> schemathesis.BaseSchema:
+def _load(stack: Stack, plan: Plan, run: int, phases: Sequence[str]) -> schemathesis.BaseSchema:
     """The served document, and how it is read in this run."""
     config: dict[str, Any] = tomllib.loads(CONFIG.read_text())
     config["seed"] = plan.seed + run
     config["generation"]["max-examples"] = plan.cases
-    if run:
-        config["phases"] = {phase: {"enabled": False} for phase in ONCE}
+    for phase in PHASES:
+        config["phases"].setdefault(phase, {})["enabled"] = phase in phases
     url = f"{stack.api_url}/openapi.json"
     return schemathesis.openapi.from_url(url, config=schemathesis.Config.from_dict(config))
 

@@ -32,8 +32,8 @@ class Tally:
         self.findings: dict[str, str] = {}
 
     def good(self, cases: int) -> bool:
-        """Whether all went well, in as many cases for each operation."""
-        return not self.findings and not self.lacking(cases)
+        """Whether all went well, in as many cases for each operation, and as many by links."""
+        return not self.findings and not self.lacking(cases) and self.chained >= cases
 
     def lacking(self, cases: int) -> list[str]:
         """The operations that had fewer cases."""
@@ -66,8 +66,8 @@ class Tally:
         errors = sum(row.answers[5] + row.answers[0] for row in rows)
         jobs = ", ".join(f"{count:,} {state}" for state, count in self.jobs.items())
         return (
-            f"{cases:,} cases, {self.chained:,} of them by links: {errors} server errors, {failures} failures; "
-            f"the jobs they made: {jobs}"
+            f"{cases:,} cases, {self.chained:,} of them by links: "
+            f"{errors} server errors, {failures} failures; the jobs they made: {jobs}"
         )
 
     def _note_answers(self, recorder: ScenarioRecorder) -> None:
