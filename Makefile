@@ -1,9 +1,9 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-SOURCES := api worker shared dev tests benchmarks chaos
+SOURCES := api worker shared dev tests benchmarks chaos fuzz
 
-.PHONY: help demo dev test check bench chaos format lock
+.PHONY: help demo dev test check bench chaos fuzz format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +20,7 @@ test: .venv/ready ## the whole test suite
 check: .venv/ready ## format, lint, types, import contracts, locks, then the tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
-	$(PY) -m mypy api worker shared dev benchmarks chaos
+	$(PY) -m mypy api worker shared dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m pytest
@@ -30,6 +30,9 @@ bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (a
 
 chaos: .venv/ready ## the fault suite (about 10 minutes), with a verdict
 	$(PY) -m chaos
+
+fuzz: .venv/ready ## requests made from the API's own OpenAPI document, 1,000 for each operation (about 5 minutes)
+	$(PY) -m fuzz
 
 format: .venv/ready ## put every file in the project's format
 	$(PY) -m ruff format $(SOURCES)

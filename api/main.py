@@ -91,6 +91,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     for router in (
         jobs.router,

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.access import is_open
 from api.errors import STATUS, Forbidden, RateLimited, Unauthorized
+from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
@@ -16,6 +17,36 @@ SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
     "bearerAuth": {"type": "http", "scheme": "bearer"},
     "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+TAGS = [
+    {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
+    {"name": "job types", "description": "What a job can be, and what each type takes and gives."},
+    {"name": "health", "description": "For load balancers and orchestrators."},
+    {"name": "server", "description": "For operators: how busy the queues and workers are."},
+]
+HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ETag": ("The record's version, for `If-None-Match`.", {"type": "string", "pattern": r'^W/"\d+"$'}),
+    "Idempotent-Replayed": ("An earlier request with this key made the job.", {"const": "true"}),
+    "Location": ("Where the job is.", {"type": "string", "format": "uri-reference"}),
+    "Preference-Applied": ("The wait that was granted.", {"type": "string", "pattern": "^wait="}),
+    "Retry-After": ("Seconds after which another look, or try, pays.", {"type": "integer", "minimum": 0}),
+    "X-Request-ID": (
+        "Finds the log lines of this request.",
+        {"type": "string", "pattern": f"^{SANE.pattern.decode()}$"},
+    ),
+}
+LINKS = {
+    "GetJob": ("get_job", "Read the job."),
+    "FollowJob": ("follow_job", "Follow the job to its end."),
+    "CancelJob": ("cancel_job", "Cancel the job, unless it is done."),
+    "RetryJob": ("retry_job", "Do the job again, once it is done."),
+}
+REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "Names the request in logs and answers; replaced unless it fits the header of the answer.",
+    "required": False,
+    "schema": {"type": "string"},
 }
 Responses = dict[int | str, dict[str, Any]]
 
@@ -31,16 +62,29 @@ def errors(*examples: JobServerError) -> Responses:
         )
         entry["description"] = " or ".join(filter(None, [entry["description"], f"`{error.code}`"]))
         if error.retry_after is not None:
-            entry["headers"] = {"Retry-After": _header("Seconds to wait.")}
+            entry["headers"] = {"Retry-After": _header("Retry-After")}
         entry["content"]["application/json"]["examples"][error.code] = {"value": _example(error)}
     return responses
 
 
-def success(description: str, **headers: str) -> dict[str, Any]:
-    """A successful answer with its headers; the route's response model gives the schema."""
+def success(
+    description: str, *always: str, sometimes: tuple[str, ...] = (), links: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A successful answer with its headers and links; the route's response model gives the schema."""
+    headers = {name: _header(name) for name in always}
+    headers |= {name: _header(name, required=False) for name in sometimes}
+    return {"description": description, "headers": headers, "links": links or {}}
+
+
+def job_links(job_id: str = "/job_id") -> dict[str, Any]:
+    """What can be done next with a job whose id is at this place of the answer."""
     return {
-        "description": description,
-        "headers": {name.replace("_", "-"): _header(h) for name, h in headers.items()},
+        name: {
+            "operationId": operation,
+            "parameters": {"job_id": f"$response.body#{job_id}"},
+            "description": description,
+        }
+        for name, (operation, description) in LINKS.items()
     }
 
 
@@ -74,13 +118,14 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
         summary=app.summary,
         description=app.description,
         routes=app.routes,
-        tags=app.openapi_tags,
+        tags=TAGS,
     )
     union = submissions.json_schema()
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(union.pop("$defs"))
     schemas[SUBMISSION] = {"title": "Job submission", **union}
     _drop_framework_errors(description)
+    _name_requests(description)
     paths, one = description["paths"], {"$ref": f"#/components/schemas/{SUBMISSION}"}
     examples = {
         name: {"summary": contract.summary, "value": {"type": name, "params": contract.example}}
@@ -130,8 +175,22 @@ def _drop_framework_errors(description: dict[str, Any]) -> None:
         description["components"]["schemas"].pop(name, None)
 
 
-def _header(description: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}}
+def _name_requests(description: dict[str, Any]) -> None:
+    """Every request may have a name, and every answer has one."""
+    components = description["components"]
+    components["parameters"] = {"RequestId": REQUEST_ID}
+    components["headers"] = {"RequestId": _header("X-Request-ID")}
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/RequestId"})
+            for answer in operation["responses"].values():
+                headers = answer.setdefault("headers", {})
+                headers["X-Request-ID"] = {"$ref": "#/components/headers/RequestId"}
+
+
+def _header(name: str, *, required: bool = True) -> dict[str, Any]:
+    description, schema = HEADERS[name]
+    return {"description": description, "required": required, "schema": schema}
 
 
 def _example(error: JobServerError) -> dict[str, Any]:

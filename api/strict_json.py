@@ -15,7 +15,7 @@ LARGEST_NUMBER = 2**63
 
 
 def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
-    """The value of a JSON text.
+    """The value of a JSON text; a number that is whole is an int, however it is written.
 
     Raises:
         MalformedJson: it is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
@@ -29,7 +29,7 @@ def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"The body is not valid JSON: {error}.") from None
     try:
-        value = json.loads(body, object_pairs_hook=_unique)
+        value = json.loads(body, object_pairs_hook=_unique, parse_float=_number)
     except RecursionError:
         _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
     except ValueError:  # a number with more digits than Python reads
@@ -51,6 +51,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
         return fields
     [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
     return _Ambiguous(twice)
+
+
+def _number(text: str) -> int | float:
+    """As JSON Schema has it, 2.0 is an integer."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _path_to(wanted: _Ambiguous, root: Any) -> str:

@@ -1,11 +1,13 @@
 """What `POST /jobs` accepts: a union of the job types, told apart by `type`."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -26,12 +28,17 @@ YEAR = 365 * 86400
 MOST_LABELS = 16
 MOST_IN_BATCH = 1000
 MOST_FAULTS = 20
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+TWO_TIMES: dict[str, Any] = {
+    "required": ["run_at", "delay_seconds"],
+    "properties": {"run_at": {"type": "string"}, "delay_seconds": {"type": "number"}},
+}
 
 
-def _written(value: object) -> object:
-    if not isinstance(value, str):
+def _time(value: object) -> datetime:
+    if not isinstance(value, str) or not RFC_3339.fullmatch(value):
         raise ValueError("must be a time like 2026-01-01T12:00:00Z")
-    return value
+    return datetime.fromisoformat(value.upper())
 
 
 def _within_a_year(time: datetime) -> datetime:
@@ -42,19 +49,23 @@ def _within_a_year(time: datetime) -> datetime:
 
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 LabelValue = Annotated[str, Field(max_length=128)]
-RunAt = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_within_a_year)]
+RunAt = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_within_a_year)]
 
 
 class Submission(BaseModel):
     """A job to be done."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"not": TWO_TIMES})
 
     type: str
     params: Params
     labels: Annotated[
         dict[LabelName, LabelValue],
-        Field(max_length=MOST_LABELS, description="Names and values that lists can be filtered by."),
+        Field(
+            max_length=MOST_LABELS,
+            description="Names and values that lists can be filtered by.",
+            json_schema_extra={"additionalProperties": False},
+        ),
     ] = {}
     run_at: Annotated[
         RunAt | None, Field(description="Not to start before this time (RFC 3339), within a year.")
@@ -88,14 +99,14 @@ class Submissions:
         self._adapter: TypeAdapter[Submission] = TypeAdapter(union)
 
     def validate(self, value: Any) -> Submission:
-        """A parsed body as a submission.
+        """A parsed body as a submission; nothing is converted: a number in quotes is no number.
 
         Raises:
             UnknownJobType: no contract has this `type`.
             InvalidRequest: anything else is wrong; the details say what.
         """
         try:
-            return self._adapter.validate_python(value)
+            return self._adapter.validate_json(orjson.dumps(value), strict=True)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
         if faults[0]["type"] == "union_tag_invalid":

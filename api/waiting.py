@@ -13,6 +13,7 @@ from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 
 LONGEST_WAIT = 60
+SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})', re.IGNORECASE)
 
 
@@ -24,7 +25,7 @@ def wait_asked_for(request: Request) -> float | None:
     """
     given = request.query_params.get("wait") if request.scope["query_string"] else None
     if given is not None:
-        if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,6})?", given) and float(given) <= LONGEST_WAIT:
+        if SECONDS.fullmatch(given) and 0 <= float(given) <= LONGEST_WAIT:
             return float(given)
         message = f"Must be a number of seconds from 0 to {LONGEST_WAIT}."
         raise InvalidRequest(

@@ -99,8 +99,8 @@ class JobRecord(BaseModel):
         dict[str, JsonValue], Field(description="What the job was asked to do, defaults filled in.")
     ]
     result: Annotated[JsonValue, Field(description="What the handler returned; null until completed.")] = None
-    progress: Progress | None = None
-    artifacts: list[Artifact] = []
+    progress: Annotated[Progress | None, Field(description="What the handler last told of it.")] = None
+    artifacts: Annotated[list[Artifact], Field(description="The files that the job made.")] = []
     errors: Annotated[list[JobError], Field(description="One entry per failed attempt, oldest first.")] = []
     attempt: Annotated[
         int, Field(description="The running attempt, or the last one; 0 before the first.")
@@ -109,11 +109,11 @@ class JobRecord(BaseModel):
     cancel_requested: Annotated[
         bool, Field(description="A running job with this flag is being cancelled.")
     ] = False
-    labels: dict[str, str] = {}
+    labels: Annotated[dict[str, str], Field(description="As given; lists can be filtered by them.")] = {}
     retry_of: Annotated[str | None, Field(description="The finished job that this one repeats.")] = None
     caller: Annotated[str | None, Field(description="The name of the API key that submitted it.")] = None
     version: Annotated[int, Field(description="Rises by one at every change.")]
-    created_at: datetime
+    created_at: Annotated[datetime, Field(description="When the job was accepted.")]
     run_at: Annotated[
         datetime | None, Field(description="A pending job does not start before this time.")
     ] = None
@@ -123,7 +123,7 @@ class JobRecord(BaseModel):
     started_at: Annotated[
         datetime | None, Field(description="When the running, or last, attempt started.")
     ] = None
-    finished_at: datetime | None = None
+    finished_at: Annotated[datetime | None, Field(description="When it became done.")] = None
     expires_at: Annotated[
         datetime | None, Field(description="When the record of a finished job is dropped.")
     ] = None

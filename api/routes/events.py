@@ -24,6 +24,19 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # for nginx, which would gather events otherwise
 ]
 
+EVENT = {  # what OpenAPI 3.1 lets `schema` say of a stream is left to its readers: it is each event's
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "The record's version, for `Last-Event-ID`."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobRecord"},
+        },
+    },
+    "required": ["id", "data"],
+}
+
 router = APIRouter(tags=["jobs"])
 
 
@@ -34,7 +47,7 @@ router = APIRouter(tags=["jobs"])
     responses={
         200: {
             "description": "The record at once, then at every change; ends after that of the finished job.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT}},
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
         **errors(

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from api.dependencies import Queue
 from shared.errors import QueueUnavailable
 
+NO_REDIS = {"status": "fail", "checks": {"redis": "fail: Redis does not answer.", "workers": "unknown"}}
+
 router = APIRouter(tags=["health"])
 
 
@@ -36,7 +38,13 @@ async def healthz() -> Response:
     "/readyz",
     summary="Readiness",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "Redis does not answer."}},
+    responses={
+        503: {
+            "model": Readiness,
+            "description": "Redis does not answer.",
+            "content": {"application/json": {"examples": {"fail": {"value": NO_REDIS}}}},
+        }
+    },
 )
 async def readyz(queue: Queue) -> Response:
     """Whether jobs can be accepted now, and whether a worker lives to perform them."""

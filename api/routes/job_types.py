@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field, TypeAdapter
 
 from api.errors import NotFound
@@ -37,7 +37,9 @@ async def list_job_types(request: Request) -> JobTypes:
     summary="One job type",
     responses=errors(NotFound("There is no job type 'ehco'.", hint="GET /job-types lists them.")),
 )
-async def get_job_type(name: str, request: Request) -> JobType:
+async def get_job_type(
+    name: Annotated[str, Path(description="The `type` of its jobs.", examples=["echo"])], request: Request
+) -> JobType:
     contracts = request.state.contracts
     if name not in contracts:
         raise NotFound(f"There is no job type {name[:64]!r}.", hint="GET /job-types lists them.")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, UnsupportedMediaType
-from api.openapi import errors, parameter, success
+from api.openapi import errors, job_links, parameter, success
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
@@ -38,6 +38,7 @@ JobId = Annotated[
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NOT_FOUND = not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21")
+BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 FAULT = {
     "path": "params.seconds",
@@ -62,10 +63,9 @@ ONCE = parameter(
     "header",
     "Requests of one caller with the same key, within 24 h, make one job.",
     type="string",
-    minLength=1,
+    pattern=f"^{KEY.pattern}$",
     maxLength=255,
 )
-LOOK_AGAIN = "While the job is not done: seconds until another look pays."
 
 
 class JobBatch(BaseModel):
@@ -78,8 +78,24 @@ class JobBatch(BaseModel):
     summary="Submit a job",
     response_model=JobRecord,
     responses={
-        200: {"model": JobRecord, **success("The job was waited for, and is done.", Location="The job.")},
-        202: success("Accepted; the job is not done yet.", Location="The job.", Retry_After=LOOK_AGAIN),
+        200: {
+            "model": JobRecord,
+            **success(
+                "The job was waited for, and is done.",
+                "Location",
+                "ETag",
+                "Preference-Applied",
+                sometimes=("Idempotent-Replayed",),
+                links=job_links(),
+            ),
+        },
+        202: success(
+            "Accepted.",
+            "Location",
+            "ETag",
+            sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
+            links=job_links(),
+        ),
         **errors(*BODY_ERRORS, CONFLICT, UNAVAILABLE, FULL),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
@@ -99,7 +115,11 @@ async def submit_job(request: Request) -> Response:
     summary="Submit many jobs",
     response_model=JobBatch,
     responses={
-        202: success("Accepted, all of them; the records are in the order of the submissions."),
+        202: success(
+            "Accepted, all of them; the records are in the order of the submissions.",
+            sometimes=("Idempotent-Replayed",),
+            links=job_links("/items/0/job_id"),
+        ),
         **errors(*BODY_ERRORS[:-1], CONFLICT, UNAVAILABLE, FULL),
     },
     openapi_extra={"parameters": [ONCE]},
@@ -124,8 +144,10 @@ async def submit_batch(request: Request) -> Response:
     summary="Read a job",
     response_model=JobRecord,
     responses={
-        200: success("The record.", ETag="Its version.", Retry_After=LOOK_AGAIN),
-        304: {"description": "The client has this version."},
+        200: success(
+            "The record.", "ETag", sometimes=("Retry-After", "Preference-Applied"), links=job_links()
+        ),
+        304: success("The client has this version.", "ETag"),
         **errors(NOT_FOUND, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
     },
     openapi_extra={
@@ -151,8 +173,13 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     summary="Cancel a job",
     response_model=JobRecord,
     responses={
-        200: success("The job is cancelled."),
-        202: {"model": JobRecord, **success("The job runs; its worker was asked to stop.")},
+        200: success("The job is cancelled.", "ETag", links=job_links()),
+        202: {
+            "model": JobRecord,
+            **success(
+                "The job runs; its worker was asked to stop.", "ETag", "Retry-After", links=job_links()
+            ),
+        },
         **errors(NOT_FOUND, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
     },
 )
@@ -170,8 +197,22 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     summary="Do a finished job again",
     response_model=JobRecord,
     responses={
-        202: success("A new job, with the same type, params and labels.", Location="The new job."),
-        **errors(NOT_FOUND, JobNotFinished("The job is running."), CONFLICT, UNAVAILABLE, FULL),
+        202: success(
+            "A new job, with the same type, params and labels.",
+            "Location",
+            "ETag",
+            sometimes=("Retry-After", "Idempotent-Replayed"),
+            links=job_links(),
+        ),
+        **errors(
+            NOT_FOUND,
+            JobNotFinished("The job is running."),
+            InvalidRequest(BAD_KEY),
+            UnknownJobType("This server has no job type 'flaky' any more."),
+            CONFLICT,
+            UNAVAILABLE,
+            FULL,
+        ),
     },
     openapi_extra={"parameters": [ONCE]},
 )
@@ -221,8 +262,7 @@ def _idempotency_key(request: Request) -> str | None:
     key: str | None = request.headers.get("idempotency-key")
     if key is None or KEY.fullmatch(key):
         return key
-    message = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
-    raise InvalidRequest(message, details=[{"path": "Idempotency-Key", "message": message, "kind": "header"}])
+    raise InvalidRequest(BAD_KEY, details=[{"path": "Idempotency-Key", "message": BAD_KEY, "kind": "header"}])
 
 
 async def _answer_submitted(

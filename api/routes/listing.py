@@ -6,15 +6,21 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from api.dependencies import Queue
-from api.openapi import errors
+from api.openapi import errors, job_links, success
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import JobRecord, JobState
 from shared.store.job_store import Filters, Place
 
 LARGEST_PAGE = 200
+NEXT_PAGE = {
+    "operationId": "list_jobs",
+    "parameters": {"cursor": "$response.body#/next_cursor"},
+    "description": "Go on where this page ended, with the same filters, unless `next_cursor` is null.",
+}
 
 router = APIRouter(tags=["jobs"])
 
@@ -30,14 +36,17 @@ class JobPage(BaseModel):
     "/jobs",
     summary="List jobs",
     response_model=JobPage,
-    responses=errors(
-        InvalidRequest("The cursor is not one that this list gave."),
-        QueueUnavailable("Redis does not answer (ConnectionError)."),
-    ),
+    responses={
+        200: success("A page.", links={**job_links("/items/0/job_id"), "NextPage": NEXT_PAGE}),
+        **errors(
+            InvalidRequest("The cursor is not one that this list gave."),
+            QueueUnavailable("Redis does not answer (ConnectionError)."),
+        ),
+    },
 )
 async def list_jobs(
     queue: Queue,
-    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    state: Annotated[JobState | SkipJsonSchema[None], Query(description="Only jobs in this state.")] = None,
     type: Annotated[str, Query(description="Only jobs of this type.", max_length=64)] = "",  # noqa: A002
     label: Annotated[
         list[Annotated[str, Field(pattern=r"^[^=]+=", max_length=200)]],

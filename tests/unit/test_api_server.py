@@ -126,12 +126,6 @@ async def test_a_submission_is_a_union_told_apart_by_type(client):
     assert list(media["examples"]) == list(load_contracts())
 
 
-async def test_every_reference_leads_somewhere(client):
-    told = await description(client)
-    references = set(re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(told)))
-    assert references <= set(told["components"]["schemas"])
-
-
 async def test_every_example_of_a_submission_is_accepted(client):
     post = (await description(client))["paths"]["/v1/jobs"]["post"]
     for example in post["requestBody"]["content"]["application/json"]["examples"].values():

@@ -102,3 +102,9 @@ def test_a_field_that_occurs_twice_among_many_is_found_at_once():
     with pytest.raises(InvalidRequest):
         parse(body)
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(("body", "value"), [(b"2.0", 2), (b"-0.0", 0), (b"1e3", 1000), (b"2.5", 2.5)])
+def test_a_whole_number_is_an_integer_however_it_is_written(body, value):
+    parsed = parse(body)
+    assert (parsed, type(parsed)) == (value, type(value))

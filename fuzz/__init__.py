@@ -1,0 +1,1 @@
+"""Requests made from the served OpenAPI document: `python -m fuzz`."""

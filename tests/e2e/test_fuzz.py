@@ -1,0 +1,10 @@
+"""A few requests of each kind that the API's own document gives rise to; `make fuzz` sends many."""
+
+from tests.e2e.service import finish, run_python
+
+
+def test_no_answer_is_outside_the_document():
+    code, output = finish(
+        run_python("-m", "fuzz", "--cases", "5", "--seconds", "60", "--seed", "1"), seconds=90
+    )
+    assert code == 0, output

@@ -1,0 +1,88 @@
+"""What a submission may be: the server and its document agree, case by case."""
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+
+from api.main import create_app
+from api.settings import ApiSettings
+from api.strict_json import parse
+from api.submission import Submissions
+from shared.contracts import load_contracts
+from shared.errors import InvalidRequest
+
+PLAIN = {"type": "word_count", "params": {"text": "to be"}}
+NAP = {"type": "sleep", "params": {"seconds": 1}}
+ALLOWED = {
+    "nothing optional": PLAIN,
+    "labels": {**PLAIN, "labels": {"team": "a", "x/y.z-1": ""}},
+    "null times": {**PLAIN, "run_at": None, "delay_seconds": None, "start_within_seconds": None},
+    "a null time and another": {**PLAIN, "run_at": None, "delay_seconds": 1.5},
+    "run_at": {**PLAIN, "run_at": "2026-01-01T12:00:00Z"},
+    "run_at elsewhere": {**PLAIN, "run_at": "2026-01-01t12:00:00.25+05:45"},
+    "delay_seconds": {**PLAIN, "delay_seconds": 0},
+    "a whole number": {"type": "word_count", "params": {"text": "", "top": 3.0}},
+    "an integer for a number": NAP,
+    "any message": {"type": "echo", "params": {"message": [None, {"a": 1.5}, "b", True]}},
+}
+FORBIDDEN = {
+    "a list": [PLAIN],
+    "no type": {"params": {}},
+    "another type": {**PLAIN, "type": "ehco"},
+    "an unknown field": {**PLAIN, "priority": 1},
+    "an unknown param": {"type": "echo", "params": {"message": 1, "loud": True}},
+    "no param": {"type": "echo", "params": {}},
+    "a number in quotes": {"type": "sleep", "params": {"seconds": "1"}},
+    "a boolean for a number": {"type": "sleep", "params": {"seconds": True}},
+    "a number for a boolean": {"type": "flaky", "params": {"final": 1}},
+    "half of an integer": {"type": "word_count", "params": {"text": "", "top": 2.5}},
+    "too large": {"type": "sleep", "params": {"seconds": 3601}},
+    "two times": {**PLAIN, "run_at": "2026-01-01T12:00:00Z", "delay_seconds": 1},
+    "a negative delay": {**PLAIN, "delay_seconds": -1},
+    "no time to start": {**PLAIN, "start_within_seconds": 0},
+    "a label without a name": {**PLAIN, "labels": {"": "x"}},
+    "a label that is no text": {**PLAIN, "labels": {"team": 1}},
+    "a long label": {**PLAIN, "labels": {"team": "x" * 129}},
+    "many labels": {**PLAIN, "labels": {f"n{n}": "" for n in range(17)}},
+    "null labels": {**PLAIN, "labels": None},
+    "a time that is a number": {**PLAIN, "run_at": 1767268800},
+    "a time that is a number in quotes": {**PLAIN, "run_at": "1767268800"},
+    "a time without a zone": {**PLAIN, "run_at": "2026-01-01T12:00:00"},
+    "a day": {**PLAIN, "run_at": "2026-01-01"},
+    "a time without seconds": {**PLAIN, "run_at": "2026-01-01T12:00Z"},
+    "a thirteenth month": {**PLAIN, "run_at": "2026-13-01T12:00:00Z"},
+}
+
+
+@pytest.fixture(scope="module")
+def submissions():
+    return Submissions(load_contracts())
+
+
+@pytest.fixture(scope="module")
+def described():
+    """The document's view of a submission."""
+    document = create_app(ApiSettings()).openapi()
+    schema = {"$ref": "#/components/schemas/JobSubmission", "components": document["components"]}
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+@pytest.mark.parametrize("body", ALLOWED.values(), ids=ALLOWED)
+def test_what_the_document_allows_is_accepted(submissions, described, body):
+    assert described.is_valid(body)
+    assert submissions.validate(parse(orjson.dumps(body))).type == body["type"]
+
+
+@pytest.mark.parametrize("body", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_what_the_document_forbids_is_refused(submissions, described, body):
+    assert not described.is_valid(body)
+    with pytest.raises(InvalidRequest):
+        submissions.validate(parse(orjson.dumps(body)))
+
+
+@pytest.mark.parametrize("time", ["2999-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"])
+def test_a_time_far_ahead_is_refused_though_no_schema_says_so(submissions, described, time):
+    body = {**PLAIN, "run_at": time}
+    assert described.is_valid(body)
+    with pytest.raises(InvalidRequest, match="does not fit"):
+        submissions.validate(body)
