@@ -178,7 +178,12 @@ def _add_submit(command: ArgumentParser) -> None:
     add("--label", type=label, action="append", default=[], metavar="NAME=VALUE", help="to find it by")
     start = command.add_mutually_exclusive_group()
     start.add_argument("--delay", type=seconds, metavar="S", help="start it in S seconds")
-    start.add_argument("--run-at", type=moment, metavar="TIME", help="start it then; 2026-01-01T12:00:00Z")
+    start.add_argument(
+        "--run-at",
+        type=moment,
+        metavar="TIME",
+        help="start it then: 2026-01-01T12:00:00Z; local time without a zone",
+    )
     add("--start-within", type=seconds, metavar="S", help="fail it if it has not started in S seconds")
     add("--idempotency-key", type=header, metavar="KEY", help="the same key again is the same job")
     _add_following(command)

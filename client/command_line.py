@@ -86,7 +86,8 @@ def watch(client: Client, job: Job) -> Job:
     """Show each change of the job on standard error; returns it as it ended."""
     with display(sys.stderr) as show:
         show(job)
-        for job in client.stream(job):
+        for change in client.stream(job):
+            job = change
             show(job)
     return job
 
