@@ -112,21 +112,21 @@ class Calls:
 
         Changes that follow fast upon each other may come as one.
         """
-        path, last_id, seen, over = f"{_path(job)}/events", "", -1, False
-        while not over:
-            answer = await self._send(self._listen(path, last_id), stream=True)
-            if answer.status_code == httpx.codes.NO_CONTENT:  # the end was seen by an earlier connection
+        reader, seen = EventReader(), -1
+        while True:
+            answer = await self._send(self._listen(job, reader.last_id), stream=True)
+            if answer.status_code == httpx.codes.NO_CONTENT:  # an earlier connection brought the end
                 await self._wire.read(answer)
                 return
-            reader = EventReader(last_id)
+            reader = EventReader(reader.last_id)
             async with aclosing(self._heard(answer, reader)) as changes:
                 async for change in changes:
-                    over, last_id = change.done, reader.last_id
                     if change.version > seen:
                         seen = change.version
                         yield change
-            if not over:
-                await self._wire.sleep(LOOK_AGAIN)
+                    if change.done:
+                        return
+            await self._wire.sleep(LOOK_AGAIN)
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancel a job. A running one ends soon after, so it may come back as `cancel_requested` only.
@@ -203,11 +203,11 @@ class Calls:
         request = self._wire.request("POST", path, params=_wait(hold), json=body, headers=headers, hold=hold)
         return await self._send(request)
 
-    def _listen(self, path: str, last_id: str) -> httpx.Request:
+    def _listen(self, job: Job | str, last_id: str) -> httpx.Request:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if last_id:
             headers["Last-Event-ID"] = last_id
-        return self._wire.request("GET", path, headers=headers, hold=2 * HEARTBEAT)
+        return self._wire.request("GET", f"{_path(job)}/events", headers=headers, hold=2 * HEARTBEAT)
 
     async def _heard(self, answer: httpx.Response, reader: EventReader) -> AsyncGenerator[Job, None]:
         """The records that one connection brings, until it ends or breaks."""

@@ -21,11 +21,11 @@ class EventReader:
     """Reads one connection's stream.
 
     Attributes:
-        last_id: the last event's id: what Last-Event-ID is to say on the next connection.
+        last_id: the id of the last event that was whole: what Last-Event-ID is to say next time.
     """
 
     def __init__(self, last_id: str = "") -> None:
-        self.last_id = last_id
+        self.last_id = self._id = last_id
         self._rest = b""
         self._kind = ""
         self._data: list[str] = []
@@ -47,10 +47,11 @@ class EventReader:
             case "event":
                 self._kind = value
             case "id":
-                self.last_id = value
+                self._id = value
         return None
 
     def _dispatch(self) -> Event | None:
         data, kind = self._data, self._kind
         self._data, self._kind = [], ""
+        self.last_id = self._id
         return Event(self.last_id, kind or "message", "\n".join(data)) if data else None

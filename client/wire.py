@@ -49,13 +49,17 @@ class Wire(ABC):
         """The body of a streamed answer, as it comes; the connection ends with the iteration."""
 
     @abstractmethod
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass."""
 
     @abstractmethod
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections."""
 
 
 class BlockingWire(Wire):
+    """Every method blocks its thread until it is done."""
+
     def __init__(self, http: httpx.Client, timeout: float) -> None:
         super().__init__(http, timeout)
         self._http = http
@@ -84,6 +88,8 @@ class BlockingWire(Wire):
 
 
 class AsyncWire(Wire):
+    """Every method lets the event loop go on meanwhile."""
+
     def __init__(self, http: httpx.AsyncClient, timeout: float) -> None:
         super().__init__(http, timeout)
         self._http = http

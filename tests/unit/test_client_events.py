@@ -55,6 +55,12 @@ def test_the_last_id_is_kept_for_the_next_connection():
     assert reader.last_id == "5"
 
 
+def test_an_event_that_is_cut_off_is_asked_for_again():
+    reader = EventReader()
+    reader.feed(b"id: 5\ndata: a\n\nid: 6\ndata: b\n")
+    assert reader.last_id == "5"
+
+
 @given(some.lists(some.integers(0, len(STREAM)), max_size=20).map(sorted))
 def test_the_cuts_make_no_difference(cuts: list[int]):
     edges = [0, *cuts, len(STREAM)]
