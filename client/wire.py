@@ -126,4 +126,6 @@ def translated(request: httpx.Request) -> Iterator[None]:
         raise ServerUnreachable(f"The request can't be sent: {error}", retryable=False) from error
     except httpx.RequestError as error:
         server = request.url.copy_with(raw_path=b"/")
-        raise ServerUnreachable(f"{server} does not answer ({error or type(error).__name__}).") from error
+        raise ServerUnreachable(
+            f"{server} does not answer ({str(error) or type(error).__name__})."
+        ) from error

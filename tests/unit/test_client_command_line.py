@@ -112,7 +112,7 @@ def test_params_may_come_from_a_file(tmp_path: Path):
         ("list --state lost", "invalid choice"),
         ("--url localhost list", "no address such as"),
         ("--url http:// list", "no address such as"),
-        ("--url http://[ list", "no address such as"),
+        ("--url http://a:b list", "no address such as"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(capsys: pytest.CaptureFixture[str], arguments: str, complaint: str):
