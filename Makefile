@@ -1,7 +1,7 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-SOURCES := api worker shared dev tests benchmarks chaos fuzz
+SOURCES := api worker shared client dev tests benchmarks chaos fuzz
 
 .PHONY: help demo dev test check bench chaos fuzz format lock
 
@@ -20,7 +20,7 @@ test: .venv/ready ## the whole test suite
 check: .venv/ready ## format, lint, types, import contracts, locks, then the tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
-	$(PY) -m mypy api worker shared dev benchmarks chaos fuzz
+	$(PY) -m mypy api worker shared client dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m pytest

@@ -1,0 +1,74 @@
+"""What an HTTP answer says: a job, a page of jobs, or an error."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from client.errors import JobServerError
+from client.job import Job
+
+PASSING = frozenset({429, 502, 503, 504})
+
+
+def read_job(body: str | bytes) -> Job:
+    """The job whose record this is.
+
+    Raises:
+        JobServerError: `unreadable_answer`, it is none.
+    """
+    with _understanding():
+        return Job.from_record(json.loads(body))
+
+
+def read_jobs(body: str | bytes) -> tuple[list[Job], str | None]:
+    """The jobs of a page, and the cursor of the next page if there is one.
+
+    Raises:
+        JobServerError: `unreadable_answer`, it is no page.
+    """
+    with _understanding():
+        page = json.loads(body)
+        return [Job.from_record(record) for record in page["items"]], page.get("next_cursor")
+
+
+def refusal(answer: httpx.Response) -> JobServerError:
+    """The error that an answer without success tells of: the server's own, or that of something between."""
+    envelope = _envelope(answer)
+    return JobServerError(
+        envelope.get("code", f"http_{answer.status_code}"),
+        envelope.get("message", f"The answer is {answer.status_code}, and not a job server's."),
+        envelope.get("hint", "Check the address, and any proxy on the way."),
+        retryable=envelope.get("retryable", answer.status_code in PASSING),
+        request_id=envelope.get("request_id"),
+        status=answer.status_code,
+        details=envelope.get("details", ()),
+        retry_after=_retry_after(answer),
+    )
+
+
+@contextmanager
+def _understanding() -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise JobServerError(
+            "unreadable_answer",
+            f"The answer is not a job server's ({error!r}).",
+            "Check the address, and that client and server are of the same version.",
+        ) from error
+
+
+def _envelope(answer: httpx.Response) -> Mapping[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) and {"code", "message", "retryable"} <= body.keys() else {}
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    value = answer.headers.get("Retry-After", "").strip()
+    return float(value) if value.isdecimal() else None

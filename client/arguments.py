@@ -1,0 +1,222 @@
+"""The arguments of the command line: what may be given, and what each becomes."""
+
+import json
+import os
+import sys
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+
+from client.faces import DEFAULT_URL
+
+STATES = ("pending", "running", "completed", "failed", "cancelled")
+EPILOG = """\
+exit codes:
+  0    done as asked; with --watch or --wait: the job is completed
+  1    the job failed or was cancelled
+  2    the arguments are not right
+  3    the server refused, or did not answer in time
+  130  interrupted; a submitted job goes on
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> Namespace:
+    """The arguments, by name; `command` is which of them.
+
+    Raises:
+        SystemExit: with code 2 if they are not right, 0 after --help.
+    """
+    return _parser().parse_args(arguments)
+
+
+def text(value: str) -> str:
+    """The value itself, or what the file holds that it names: `@file`, or `@-` for standard input.
+
+    Raises:
+        ArgumentTypeError: the file can't be read.
+    """
+    if not value.startswith("@"):
+        return value
+    try:
+        return sys.stdin.read() if value == "@-" else Path(value[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentTypeError(f"{value[1:]} can't be read: {error}") from None
+
+
+def param(pair: str) -> tuple[str, Any]:
+    """`name=value`: the value is JSON if it can be, the text of a file if it is `@file`, else text."""
+    name, value = _pair(pair)
+    if value.startswith("@"):
+        return name, text(value)
+    try:
+        return name, _json(value)
+    except ValueError:
+        return name, value
+
+
+def params(value: str) -> dict[str, Any]:
+    """A JSON object, or the name of a file with one: `@file`."""
+    try:
+        found = _json(text(value))
+    except ValueError as error:
+        raise ArgumentTypeError(f"not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ArgumentTypeError("a JSON object is needed")
+    return found
+
+
+def label(pair: str) -> tuple[str, str]:
+    """`name=value`, both of them text."""
+    return _pair(pair)
+
+
+def moment(value: str) -> datetime:
+    """A time such as 2026-01-01T12:00:00Z; without a time zone it is local."""
+    try:
+        return datetime.fromisoformat(value).astimezone()
+    except ValueError:
+        raise ArgumentTypeError(f"{value!r} is no time such as 2026-01-01T12:00:00Z") from None
+
+
+def seconds(value: str) -> float:
+    """Seconds: zero, or more."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < inf:
+        raise ArgumentTypeError(f"{value!r} is no number of seconds")
+    return number
+
+
+def count(value: str) -> int:
+    """A whole number above zero."""
+    if not value.isdecimal() or int(value) == 0:
+        raise ArgumentTypeError(f"{value!r} is no whole number above zero")
+    return int(value)
+
+
+def address(value: str) -> str:
+    """The address of a server."""
+    try:
+        url = httpx.URL(value)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ArgumentTypeError(f"{value!r} is no address such as {DEFAULT_URL}")
+    return value
+
+
+def header(value: str) -> str:
+    """Text that may stand in an HTTP header."""
+    if not value.isascii() or not value.isprintable():
+        raise ArgumentTypeError("it must be printable ASCII")
+    return value
+
+
+def _pair(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not name or not equals:
+        raise ArgumentTypeError(f"{pair!r} is not of the form name=value")
+    return name, value
+
+
+def _json(value: str) -> Any:
+    return json.loads(value, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        "python -m client",
+        parents=[_connection()],
+        description="Submit jobs to a job server, and see what becomes of them.",
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(
+        url=os.environ.get("JOB_SERVER_URL") or DEFAULT_URL,
+        key=os.environ.get("JOB_SERVER_KEY") or None,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, add_arguments) in COMMANDS.items():
+        command = commands.add_parser(name, parents=[_connection()], help=summary, allow_abbrev=False)
+        add_arguments(command)
+    return parser
+
+
+def _connection() -> ArgumentParser:
+    """What may stand before the command or after it; a new one each time, for each has its own defaults."""
+    connection = ArgumentParser(add_help=False, argument_default=SUPPRESS)
+    add = connection.add_argument
+    add("--url", type=address, help=f"the server; JOB_SERVER_URL unless given, or {DEFAULT_URL}")
+    add("--key", type=header, help="your API key; JOB_SERVER_KEY unless given, which is harder to spy out")
+    return connection
+
+
+def _add_submit(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("type", metavar="TYPE", help="the job type")
+    add(
+        "--param",
+        type=param,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one of the params: JSON if it can be, else text; @FILE for the text of a file, @- for stdin",
+    )
+    add("--params", type=params, default={}, metavar="JSON", help="all params, as an object; or @FILE")
+    add("--label", type=label, action="append", default=[], metavar="NAME=VALUE", help="to find it by")
+    start = command.add_mutually_exclusive_group()
+    start.add_argument("--delay", type=seconds, metavar="S", help="start it in S seconds")
+    start.add_argument(
+        "--run-at",
+        type=moment,
+        metavar="TIME",
+        help="start it then: 2026-01-01T12:00:00Z; local time without a zone",
+    )
+    add("--start-within", type=seconds, metavar="S", help="fail it if it has not started in S seconds")
+    add("--idempotency-key", type=header, metavar="KEY", help="the same key again is the same job")
+    _add_following(command)
+
+
+def _add_following(command: ArgumentParser) -> None:
+    following = command.add_mutually_exclusive_group()
+    following.add_argument("--watch", action="store_true", help="show its progress, then print its result")
+    following.add_argument("--wait", type=seconds, metavar="S", help="wait S seconds for its result")
+
+
+def _add_id(command: ArgumentParser) -> None:
+    command.add_argument("job_id", metavar="ID", help="the id of the job")
+
+
+def _add_retry(command: ArgumentParser) -> None:
+    _add_id(command)
+    _add_following(command)
+
+
+def _add_list(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--state", choices=STATES, help="only those in this state")
+    add("--type", metavar="TYPE", help="only those of this type")
+    add("--label", type=label, action="append", default=[], metavar="NAME=VALUE", help="only with this label")
+    add("--limit", type=count, default=20, metavar="N", help="at most N jobs (20)")
+    add("--json", action="store_true", help="their records, one a line")
+
+
+COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None]]] = {
+    "submit": ("submit a job", _add_submit),
+    "get": ("print the record of a job", _add_id),
+    "list": ("list jobs, newest first", _add_list),
+    "cancel": ("cancel a job", _add_id),
+    "retry": ("do a finished job again", _add_retry),
+}

@@ -1,0 +1,72 @@
+"""A job before somebody's eyes: one live line on a terminal, a line per change elsewhere."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self, TextIO
+
+from client.job import Job
+from client.views import bar_line, change_line
+
+REDRAW_SECONDS = 0.1
+ERASE_LINE = "\r\x1b[K"
+
+
+@contextmanager
+def display(out: TextIO) -> Iterator[Callable[[Job], None]]:
+    """What shows a job within the block, in the way that suits the stream."""
+    if out.isatty():
+        with LiveLine(out) as line:
+            yield line.show
+    else:
+        yield Lines(out).show
+
+
+class Lines:
+    """A line per change that shows."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last = ""
+
+    def show(self, job: Job) -> None:
+        line = change_line(job)
+        if line != self._last:
+            self._last = line
+            print(line, file=self._out, flush=True)
+
+
+class LiveLine:
+    """One line, drawn again and again by a thread of its own, so that the clock in it goes on."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._start = time.monotonic()
+        self._job: Job | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._draw_on, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._draw()
+        print(file=self._out, flush=True)
+
+    def show(self, job: Job) -> None:
+        self._job = job
+
+    def _draw_on(self) -> None:
+        while not self._over.wait(REDRAW_SECONDS):
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._job is not None:
+            columns = os.get_terminal_size(self._out.fileno()).columns or 80
+            line = bar_line(self._job, time.monotonic() - self._start, columns - 1)
+            print(ERASE_LINE + line, end="", file=self._out, flush=True)
