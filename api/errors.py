@@ -1,5 +1,8 @@
 """Where errors meet HTTP: every exception becomes a status and the envelope, framework errors included."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -117,7 +120,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def handle_validation(_: Request, error: RequestValidationError) -> Response:
         details = [
-            {"path": ".".join(map(str, fault["loc"][1:])), "message": fault["msg"], "kind": fault["type"]}
+            {"path": _place(fault["loc"][1:]), "message": fault["msg"], "kind": fault["type"]}
             for fault in error.errors()
         ]
         return error_response(InvalidRequest("The request is not valid.", details=details))
@@ -125,6 +128,11 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def handle_disconnect(_: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=499)
+
+
+def _place(parts: Sequence[Any]) -> str:
+    """A fault's place in the request, without the branches of unions that pydantic names as well."""
+    return ".".join(str(part) for part in parts if "[" not in str(part))
 
 
 def _translate(error: HTTPException, request: Request) -> JobServerError:

@@ -10,6 +10,7 @@ from typing import Any
 from arq.connections import ArqRedis
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
@@ -105,13 +106,18 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, include_in_schema=False)
     app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
     add_error_handlers(app)
-    app.add_middleware(DirectRoutes, routers=(jobs.router, events.router), prefixes=("", "/v1"))
-    app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
-    if settings.api_keys:
-        app.add_middleware(Access, keys=settings.api_keys, rate=settings.api_rate_limit)
-    app.add_middleware(RequestContext)
-    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api_trusted_proxies))
+    app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
     return app
+
+
+def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
+    """What every request passes, from the last to the first; outside of the framework's own layers."""
+    stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
+    stack = BodyLimit(stack, max_bytes=settings.api_max_body_bytes)
+    if settings.api_keys:
+        stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)
+    stack = RequestContext(stack)
+    return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from starlette.requests import Request
 from starlette.types import Receive
 
+from api.headers import header
 from shared.errors import InvalidRequest
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
@@ -32,7 +33,7 @@ def wait_asked_for(request: Request) -> float | None:
             f"The query parameter wait: {message}",
             details=[{"path": "wait", "message": message, "kind": "wait_out_of_range"}],
         )
-    preference = PREFERENCE.search(request.headers.get("prefer", ""))
+    preference = PREFERENCE.search(header(request, b"prefer") or "")
     return min(int(preference[1]), LONGEST_WAIT) if preference else None
 
 

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 from arq.jobs import serialize_job
@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 
 from shared.contract import Contract
 from shared.errors import JobNotFinished, QueueFull
-from shared.record import JobState, Outlook, StoredRecord
+from shared.record import Outlook, StoredRecord
 from shared.store.client import Argument
 from shared.store.job_store import Entry, Filters, JobStore, Page, Place, Submitted, Verdict, milliseconds
 
@@ -25,8 +25,7 @@ LONGEST_RETRY_AFTER = 60
 PAGES_AT_ONCE = 10
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job that a caller wants done.
 
     Attributes:
@@ -47,7 +46,7 @@ class NewJob:
     request_id: str
     caller: str | None = None
     idempotency_key: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     run_at: datetime | None = None
     delay_seconds: float | None = None
     start_within_seconds: float | None = None
@@ -88,21 +87,12 @@ class JobQueue:
 
     async def get(self, job_id: str) -> StoredRecord:
         """The job's record. Raises JobNotFound, QueueUnavailable."""
-        record = await self.store.get(job_id)
-        if record.missed_its_start:
-            await self.store.expire_late()
-            record = await self.store.get(job_id)
-        return record
+        return await self.store.get(job_id)
 
-    async def outlook(self, record: StoredRecord) -> Outlook | None:
-        """What a job that waits for a worker may expect; None for any other."""
-        if record.state is not JobState.PENDING or record.due_at > time.time():
-            return None
-        position = await self.store.position(record)
-        if position is None:
-            return None
+    async def outlook(self, record: StoredRecord) -> Outlook:
+        """What a job that waits for a worker, and so has a `place`, may expect."""
         rate = await self._ended_per_second()
-        return Outlook(position, round(position / rate, 1) if rate else None)
+        return Outlook(record.place, round(record.place / rate, 1) if rate else None)
 
     async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
         """Jobs, newest first. A page may be short, even empty, although more follow: go on with `next`."""

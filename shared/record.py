@@ -1,8 +1,7 @@
 """The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
@@ -151,10 +150,12 @@ class StoredRecord:
         job_id: the job's id.
         fields: the hash `jobs:record:<id>`; absent fields mean null, false or zero, times are
             milliseconds since the epoch, and params, result, progress, errors and labels are JSON.
+        place: of a job that waits for a worker: its place in the queue, from 1, as far as it was asked for.
     """
 
     job_id: str
     fields: Mapping[bytes, bytes]
+    place: int = field(default=0, compare=False)
 
     @property
     def type(self) -> str:
@@ -175,17 +176,6 @@ class StoredRecord:
     @property
     def version(self) -> int:
         return int(self.fields[b"version"])
-
-    @property
-    def due_at(self) -> float:
-        """When the job may start, in seconds since the epoch."""
-        return int(self.fields.get(b"run_at") or self.fields[b"created_at"]) / 1000
-
-    @property
-    def missed_its_start(self) -> bool:
-        """Whether it still waits although it was to start by now."""
-        late = int(self.fields.get(b"start_by", 0)) / 1000
-        return 0 < late < time.time() and self.state is JobState.PENDING
 
     @property
     def seconds_run(self) -> float | None:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import error_response
+from api.headers import header
 from api.openapi import errors, parameter
 from api.waiting import noticed
 from shared.errors import JobNotFound, QueueUnavailable
@@ -66,7 +67,7 @@ async def follow_job(
     request: Request, job_id: Annotated[str, Path(description="The `job_id` of the record.")]
 ) -> Response:
     """Each event's `id` is the record's version, its `data` the record. Comments keep the connection open."""
-    seen = request.headers.get("last-event-id", "")
+    seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
     record = await request.state.queue.get(job_id)
     if record.done and version >= record.version:

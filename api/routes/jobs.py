@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, UnsupportedMediaType
+from api.headers import header
 from api.openapi import errors, job_links, parameter, success
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
@@ -156,7 +157,7 @@ async def submit_batch(request: Request) -> Response:
 )
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
-    seconds, known = wait_asked_for(request), request.headers.get("if-none-match")
+    seconds, known = wait_asked_for(request), header(request, b"if-none-match")
     if seconds:
         record = await until_done(request, job_id, seconds)
     elif known and _knows(known, version := await request.state.queue.store.version(job_id)):
@@ -252,14 +253,17 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
 
 
 def _require_json(request: Request) -> None:
-    kind, *parameters = request.headers.get("content-type", "").lower().split(";")
+    given_type = header(request, b"content-type") or ""
+    if given_type == "application/json":
+        return
+    kind, *parameters = given_type.lower().split(";")
     given = dict(parameter.replace(" ", "").replace('"', "").partition("=")[::2] for parameter in parameters)
     if kind.strip() != "application/json" or given.get("charset", "utf-8") != "utf-8":
         raise UnsupportedMediaType("The body is not declared as JSON.")
 
 
 def _idempotency_key(request: Request) -> str | None:
-    key: str | None = request.headers.get("idempotency-key")
+    key = header(request, b"idempotency-key")
     if key is None or KEY.fullmatch(key):
         return key
     raise InvalidRequest(BAD_KEY, details=[{"path": "Idempotency-Key", "message": BAD_KEY, "kind": "header"}])
@@ -281,11 +285,12 @@ async def _answer(
     request: Request, record: StoredRecord, status: int, headers: dict[str, str] | None = None
 ) -> Response:
     headers = {**(headers or {}), "ETag": _etag(record.version)}
+    state = request.state
     if record.done:
-        request.state.pacing.note(record)
+        state.pacing.note(record)
         return Response(record.to_json(), status, headers, "application/json")
-    headers["Retry-After"] = str(request.state.pacing.pause(record.type))
-    outlook = await request.state.queue.outlook(record) if request.method == "GET" else None
+    headers["Retry-After"] = str(state.pacing.pause(record.type))
+    outlook = await state.queue.outlook(record) if record.place else None
     return Response(record.to_json(outlook), status, headers, "application/json")
 
 

@@ -221,24 +221,15 @@ class JobStore:
         Raises:
             JobNotFound: there is none.
         """
-        fields = await self._hash(keys.RECORD + job_id)
-        if not fields:
+        place, *pairs = await self._run(scripts.READ, job_id, self._retention.failed)
+        if not pairs:
             raise not_found(job_id)
-        return StoredRecord(job_id, fields)
+        return StoredRecord(job_id, _dict(pairs), place)
 
     async def version(self, job_id: str) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
         version = await self._command("HGET", keys.RECORD + job_id, "version")
         return None if version is None else int(version)
-
-    async def expire_late(self) -> None:
-        """Fail the jobs whose time to start is over; workers do so too, but one may not be there."""
-        await self._run(scripts.EXPIRE, self._retention.failed)
-
-    async def position(self, record: StoredRecord) -> int | None:
-        """The place of a waiting job in its queue, from 1; None if it does not wait any more."""
-        rank = await self._command("ZRANK", keys.QUEUE + record.queue, record.job_id)
-        return None if rank is None else rank + 1
 
     async def ended_lately(self, now: float, seconds: float) -> int:
         """How many jobs have ended in the last `seconds` before `now` (since the epoch)."""

@@ -202,7 +202,7 @@ def test_a_thousand_jobs_leave_nothing_but_their_records(deserted_service: Servi
 
     table = [re.sub(r"<\w+>", "[^:]+", key) for key in KEY_IN_TABLE.findall(keys.__doc__ or "")]
     left = [key.decode() for key in service.redis.scan_iter(count=5000)]
-    assert len(table) == 10
+    assert len(table) >= 10
     assert [key for key in left if not any(re.fullmatch(pattern, key) for pattern in table)] == []
     assert [key for key in left if key.startswith((keys.MESSAGE, keys.QUEUE, keys.LEASES))] == []
     endless = [

@@ -94,7 +94,7 @@ def test_a_read_waits_no_longer_than_it_was_asked_to(service: Service) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize("wait", ["61", "60.1", "-1", "nan", "inf", "1e1", "", "soon", "٣"])
+@pytest.mark.parametrize("wait", ["61", "60.1", "-1", "nan", "inf", "7e1", "", "soon", "٣"])
 def test_a_wait_that_is_out_of_range_is_refused_and_makes_no_job(service: Service, wait: str) -> None:
     job_id, jobs = service.submit_for_later("echo", message="never"), service.info()["jobs"]
     answers = [
