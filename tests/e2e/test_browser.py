@@ -22,12 +22,14 @@ CLOSED = "return window.source.readyState === EventSource.CLOSED"
 
 
 class Page:
-    """A page of the API's own origin that follows a job."""
+    """A page of the API's own origin, which can follow a job."""
 
-    def __init__(self, browser: Browser, service: Service, job_id: str) -> None:
+    def __init__(self, browser: Browser, service: Service) -> None:
         self._browser = browser
         browser.open(f"{service.stack.api_url}/healthz")
-        browser.run(FOLLOW, f"/v1/jobs/{job_id}/events")
+
+    def follow(self, job_id: str) -> None:
+        self._browser.run(FOLLOW, f"/v1/jobs/{job_id}/events")
 
     @property
     def seen(self) -> list[tuple[int, Record]]:
@@ -55,8 +57,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def test_a_page_follows_a_job_to_its_end(service: Service, browser: Browser) -> None:
+    page = Page(browser, service)
     job_id = service.submit("sleep", seconds=1)
-    page = Page(browser, service, job_id)
+    page.follow(job_id)
 
     ids = page.ends()
 
@@ -66,7 +69,9 @@ def test_a_page_follows_a_job_to_its_end(service: Service, browser: Browser) -> 
 
 
 def test_a_page_that_asks_for_an_unknown_job_does_not_come_back(service: Service, browser: Browser) -> None:
-    page = Page(browser, service, "nobody")
+    page = Page(browser, service)
+
+    page.follow("nobody")
 
     assert page.ends() == []
     assert page.opened == 0
@@ -74,7 +79,8 @@ def test_a_page_that_asks_for_an_unknown_job_does_not_come_back(service: Service
 
 def test_a_page_goes_on_where_it_was_when_the_api_is_restarted(service: Service, browser: Browser) -> None:
     job_id = service.submit_for_later("echo", message="later")
-    page = Page(browser, service, job_id)
+    page = Page(browser, service)
+    page.follow(job_id)
     page.sees(1)
 
     service.stop_api(within=3)
