@@ -14,6 +14,8 @@ from shared.store.multiplexer import Multiplexer
 
 PING_SECONDS = 10.0  # the longest time for which a connection that has died in silence goes unnoticed
 AT_ONCE = 200  # calls: few enough for this process to see their answers in time, however many wait
+SILENCE_SECONDS = 5.0  # after which a connection is given up
+PATIENCE_SECONDS = 1.5  # of one who asks for a watch
 DONE = b" done"
 
 
@@ -60,7 +62,11 @@ class Changes:
     def __init__(self, redis: ArqRedis) -> None:
         self.turns = asyncio.Semaphore(AT_ONCE)
         self._lost = asyncio.Event()
-        self._runner = Multiplexer(redis, on_message=self._hear, on_loss=self._lost.set)
+        # Patient, for what it would lose with the connection are all subscriptions: a pause of this process,
+        # such as the collector makes among thousands of watches, must not look like a Redis that is silent.
+        self._runner = Multiplexer(
+            redis, timeout=SILENCE_SECONDS, on_message=self._hear, on_loss=self._lost.set
+        )
         self._watches: dict[bytes, set[Watch]] = {}
         self._closed = False
         self._guard: asyncio.Task[None] | None = None
@@ -80,7 +86,7 @@ class Changes:
         self._watches.setdefault(channel, set()).add(watch)
         try:
             async with self.turns:
-                await self._ask("SUBSCRIBE", channel)
+                await self._ask("SUBSCRIBE", channel, within=PATIENCE_SECONDS)
             if self._guard is None:
                 self._guard = asyncio.create_task(self._keep_listening())
             yield watch
@@ -103,9 +109,10 @@ class Changes:
             self._guard.cancel()
         await self._runner.aclose()
 
-    async def _ask(self, command: str, *words: bytes) -> None:
+    async def _ask(self, command: str, *words: bytes, within: float | None = None) -> None:
         try:
-            await self._runner.execute_command(command, *words)
+            async with asyncio.timeout(within):
+                await self._runner.execute_command(command, *words)
         except REDIS_GONE as error:
             raise QueueUnavailable(f"Redis does not answer ({type(error).__name__}).") from error
 
