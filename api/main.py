@@ -31,7 +31,8 @@ from shared.queue import JobQueue
 from shared.settings import read_settings, refuse
 from shared.store.changes import Changes
 from shared.store.client import connect, obstacle
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 from shared.store.rate_limits import RateLimits
 

@@ -17,17 +17,8 @@ from chaos.plain import LATER, MAX_WAITING, MESSAGE, PARAMS, PlainStore
 from chaos.same import differences, indexes_differ
 from shared.errors import JobNotFound, QueueFull
 from shared.store import keys
-from shared.store.job_store import (
-    Claim,
-    Entry,
-    Finished,
-    JobStore,
-    Outcome,
-    OutcomeKind,
-    Presence,
-    Retention,
-    Step,
-)
+from shared.store.job_store import JobStore
+from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Retention, Step
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from shared.store.job_store import Claim, Finished, OutcomeKind
+from shared.store.model import Claim, Finished, OutcomeKind
 
 LATER = float("inf")
 FRESH = 1e9  # put back within this step: after everything that waited before

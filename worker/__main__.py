@@ -15,7 +15,8 @@ from shared.errors import QueueUnavailable
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
 from shared.store.client import connect, obstacle
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 from worker.engine import JobWorker
 from worker.registry import Handler, by_type, load_handlers
 from worker.settings import WorkerSettings

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from shared.record import storable
-from shared.store.job_store import Claim
+from shared.store.model import Claim
 
 
 @dataclass(slots=True, eq=False)

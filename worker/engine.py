@@ -19,13 +19,8 @@ from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store import keys
 from shared.store.client import REDIS_GONE, connect, messages
-from shared.store.job_store import (
-    Finished,
-    JobStore,
-    Presence,
-    Retention,
-    Step,
-)
+from shared.store.job_store import JobStore
+from shared.store.model import Finished, Presence, Retention, Step
 from shared.store.multiplexer import Multiplexer
 from worker.heartbeat import Heartbeat
 from worker.registry import Handler

@@ -7,7 +7,8 @@ from threading import Thread
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Presence, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Presence, Retention
 from shared.store.multiplexer import Multiplexer
 from worker.slots import Slots
 

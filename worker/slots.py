@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from shared.logging import get_log, log_context
-from shared.store.job_store import Claim, Finished, Outcome, OutcomeKind
+from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from worker.context import JobContext
 from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.registry import Handler

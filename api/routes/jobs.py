@@ -27,7 +27,8 @@ from shared.errors import (
 )
 from shared.queue import NewJob
 from shared.record import JobRecord, StoredRecord
-from shared.store.job_store import Submitted, Verdict, not_found
+from shared.store.job_store import not_found
+from shared.store.model import Submitted, Verdict
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 NODES_IN_BATCH = 10 * MOST_NODES

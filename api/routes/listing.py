@@ -13,7 +13,7 @@ from api.dependencies import Queue
 from api.openapi import errors, job_links, success
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import JobRecord, JobState
-from shared.store.job_store import Filters, Place
+from shared.store.model import Filters, Place
 
 LARGEST_PAGE = 200
 NEXT_PAGE = {

@@ -8,7 +8,8 @@ from benchmarks.peers import REDIS_URL, Submit, body, main
 from shared.contract import Contract, Params
 from shared.queue import JobQueue, NewJob
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 from worker.__main__ import work as run_worker
 from worker.context import JobContext

@@ -14,7 +14,8 @@ from chaos.worker import PROGRESS
 from shared.contracts.sleep import SLEEP
 from shared.queue import JobQueue, NewJob
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0

@@ -9,7 +9,8 @@ from chaos.rows import Options, Row, exactly, report
 from chaos.site import site
 from shared.store import keys
 from shared.store.client import connect
-from shared.store.job_store import Claim, Entry, Finished, JobStore, Outcome, OutcomeKind, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Retention
 from shared.store.multiplexer import Multiplexer
 
 TIMES, AT_ONCE = 10_000, 100

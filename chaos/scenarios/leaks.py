@@ -14,7 +14,8 @@ from shared.queue import JobQueue, NewJob
 from shared.record import JobState
 from shared.store import keys
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 
 JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000

@@ -13,7 +13,8 @@ from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.site import Site, site
 from shared.queue import JobQueue, NewJob
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 
 WORKERS, LEASE, RATE = 3, 2, 50
 QUIET_SECONDS, ROUNDS, PAUSE = 8, 3, 1.5

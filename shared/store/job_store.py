@@ -1,10 +1,8 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -12,165 +10,23 @@ from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnav
 from shared.record import JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.model import (
+    Claim,
+    Entry,
+    Filters,
+    Finished,
+    Page,
+    Place,
+    Presence,
+    QueueCounts,
+    Retention,
+    Step,
+    Submitted,
+    Verdict,
+)
 
 IDEMPOTENCY_SECONDS = 86400
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Seconds for which a finished job can be read, by how it ended."""
-
-    completed: int = 86400
-    failed: int = 604800
-    cancelled: int = 86400
-
-
-class Verdict(StrEnum):
-    """What a request to cancel came to."""
-
-    CANCELLED = "cancelled"
-    CANCELLING = "cancelling"
-    FINISHED = "finished"
-
-
-class OutcomeKind(StrEnum):
-    """How an attempt ended."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    RETRY = "retry"
-    CANCELLED = "cancelled"
-    RELEASED = "released"
-
-
-class Outcome(NamedTuple):  # as are those below that every job needs: half the price of a frozen dataclass
-    """The end of one attempt.
-
-    Attributes:
-        kind: what becomes of the job.
-        body: JSON: the result (completed) or the error (failed, retry); else empty.
-        delay: milliseconds until the job is due again (retry, released).
-    """
-
-    kind: OutcomeKind
-    body: bytes = b""
-    delay: int = 0
-
-
-class Claim(NamedTuple):
-    """A job that this worker holds a lease for.
-
-    Attributes:
-        token: the fence: which claim of this job it is, counted from 1 and never repeated.
-        attempt: which attempt it is, as the record shows it.
-        message: arq's message.
-        params: the record's params, JSON.
-        lease: what the worker holds: `token:job_id`.
-    """
-
-    queue: str
-    job_id: str
-    token: int
-    attempt: int
-    max_attempts: int
-    message: bytes
-    params: bytes
-    request_id: str
-    lease: str
-
-
-class Finished(NamedTuple):
-    """An attempt's end on its way to Redis."""
-
-    claim: Claim
-    outcome: Outcome
-    progress: bytes = b""
-
-
-class Step(NamedTuple):
-    """What one step came to.
-
-    Attributes:
-        wait: seconds until something of the worker's queues wants attention; None if nothing is known.
-        accepted: per finished attempt, whether its outcome counts; False if the lease was lost.
-        recovered: ids of jobs whose lease ran out.
-        claims: the jobs to run now.
-    """
-
-    wait: float | None
-    accepted: list[bool]
-    recovered: list[str]
-    claims: list[Claim]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCounts:
-    waiting: int
-    running: int
-
-
-class Entry(NamedTuple):
-    """A job as it goes into the store.
-
-    Attributes:
-        message: arq's message.
-        fields: what the record begins with, besides what the store itself keeps.
-        due: milliseconds since the epoch, or 0: at once.
-        delay: milliseconds to wait besides.
-        start_within: milliseconds after it is due in which it must start; 0: any time.
-        idempotency_key: `caller:key`, or empty.
-        digest: hexadecimal; tells whether a request with the same key asks for the same.
-    """
-
-    job_id: str
-    queue: str
-    message: bytes
-    fields: Mapping[str, Argument]
-    due: int = 0
-    delay: int = 0
-    start_within: int = 0
-    idempotency_key: str = ""
-    digest: str = ""
-
-
-class Submitted(NamedTuple):
-    """A job that was accepted; now, or before with the same idempotency key."""
-
-    record: StoredRecord
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which jobs to list: those that match everything that is given."""
-
-    state: JobState | None = None
-    type: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-Place = tuple[str, str]
-"""Where a page ends: a score and an id of the index."""
-
-
-class Page(NamedTuple):
-    """Some jobs, and where to go on; None at the end."""
-
-    records: list[StoredRecord]
-    next: Place | None
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """A worker as it shows itself to others."""
-
-    worker_id: str
-    host: str
-    pid: int
-    queues: Sequence[str]
-    slots: int
-    started_at: float
 
 
 class JobStore:

@@ -12,7 +12,8 @@ from dev.stack import wait_until
 from shared.queue import JobQueue, NewJob
 from shared.record import JobRecord
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Retention, Verdict
+from shared.store.job_store import JobStore
+from shared.store.model import Retention, Verdict
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, CONTRACTS
 from tests.e2e.service import Service, serving
 from worker.registry import load_handlers

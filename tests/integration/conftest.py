@@ -10,17 +10,8 @@ from redis.asyncio import Redis
 
 from shared.record import JobState, StoredRecord
 from shared.store import keys
-from shared.store.job_store import (
-    Claim,
-    Entry,
-    Finished,
-    JobStore,
-    Outcome,
-    OutcomeKind,
-    Presence,
-    Retention,
-    Step,
-)
+from shared.store.job_store import JobStore
+from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Retention, Step
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
 

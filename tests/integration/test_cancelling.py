@@ -8,7 +8,7 @@ import pytest
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import keys
-from shared.store.job_store import OutcomeKind, Verdict
+from shared.store.model import OutcomeKind, Verdict
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 

@@ -13,7 +13,8 @@ from shared.queue import JobQueue
 from shared.store import keys
 from shared.store.changes import Changes
 from shared.store.client import connect
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 
 HEARTBEAT = b": still here\n\n"
 SCOPE = {"type": "http"}

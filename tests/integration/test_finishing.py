@@ -7,7 +7,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import keys
-from shared.store.job_store import Finished, Outcome, OutcomeKind
+from shared.store.model import Finished, Outcome, OutcomeKind
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 ENDS = [

@@ -9,7 +9,8 @@ from dev.stack import Stack
 from shared.errors import IdempotencyConflict, QueueFull
 from shared.store import keys
 from shared.store.client import connect
-from shared.store.job_store import Entry, JobStore, OutcomeKind, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Entry, OutcomeKind, Retention
 from shared.store.multiplexer import Multiplexer
 
 FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}

@@ -5,7 +5,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import keys
-from shared.store.job_store import Finished, Outcome, OutcomeKind
+from shared.store.model import Finished, Outcome, OutcomeKind
 
 HALF = b'{"fraction":0.5,"message":"half"}'
 

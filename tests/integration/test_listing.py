@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from shared.record import JobState
 from shared.store import job_store, keys
-from shared.store.job_store import Entry, Filters, JobStore, OutcomeKind, Place
+from shared.store.job_store import JobStore
+from shared.store.model import Entry, Filters, OutcomeKind, Place
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from dev.stack import Stack, free_port
 from shared.errors import QueueUnavailable
 from shared.store.client import REDIS_GONE, connect
-from shared.store.job_store import JobStore, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 
 

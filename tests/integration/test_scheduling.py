@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from shared.record import JobState
 from shared.store import keys
-from shared.store.job_store import Entry, JobStore, OutcomeKind, Verdict
+from shared.store.job_store import JobStore
+from shared.store.model import Entry, OutcomeKind, Verdict
 
 FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}
 

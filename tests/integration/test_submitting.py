@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import keys
-from shared.store.job_store import Entry, JobStore, OutcomeKind, QueueCounts, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Entry, OutcomeKind, QueueCounts, Retention
 from shared.store.scripts import SUBMIT
 
 

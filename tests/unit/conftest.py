@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 from api.main import create_app
 from api.settings import ApiSettings
-from shared.store.job_store import Claim, Finished, JobStore, Outcome, OutcomeKind, Presence, Retention
+from shared.store.job_store import JobStore
+from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Presence, Retention
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

@@ -10,7 +10,7 @@ import pytest
 from shared.contracts import load_contracts
 from shared.record import JobRecord
 from shared.store import keys
-from shared.store.job_store import OutcomeKind
+from shared.store.model import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 ERROR = {"code": "e", "message": "m", "hint": "h", "retryable": False, "attempt": 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.store.job_store import OutcomeKind
+from shared.store.model import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 

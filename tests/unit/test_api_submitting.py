@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
-from shared.store.job_store import Finished, Outcome, OutcomeKind
+from shared.store.model import Finished, Outcome, OutcomeKind
 
 ECHO: dict[str, Any] = {"type": "echo", "params": {"message": "hi"}}
 

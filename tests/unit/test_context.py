@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from shared.record import Progress
-from shared.store.job_store import Claim
+from shared.store.model import Claim
 from worker.context import JobContext
 
 CLAIM = Claim("default", "a-job", 7, 2, 5, b"", b"{}", "a-request", "7:a-job")

@@ -16,7 +16,7 @@ from arq.jobs import serialize_job
 from shared.contract import Backoff, Contract, Params
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.record import LONGEST_TEXT
-from shared.store.job_store import Claim, Outcome, OutcomeKind
+from shared.store.model import Claim, Outcome, OutcomeKind
 from worker import execute as module
 from worker.context import JobContext
 from worker.execute import RELEASE_SECONDS, RunningJob, StopReason, execute, stopped
