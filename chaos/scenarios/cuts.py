@@ -13,6 +13,7 @@ from chaos.site import Site, site
 from chaos.worker import PROGRESS
 from shared.contracts.sleep import SLEEP
 from shared.queue import JobQueue, NewJob
+from shared.store import keys
 from shared.store.client import connect
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
@@ -33,6 +34,7 @@ class Point:
     where: str
     met: Record
     next: Record
+    doubled: bool
     seconds: float
 
 
@@ -43,12 +45,16 @@ def run(options: Options) -> list[Row]:
     bad = [p.where for p in points if not is_done(p.met)]
     stuck = [p.where for p in points if p.next.get("state") != "completed"]
     again = [p.where for p in points if p.met.get("attempt") != "1" or p.met.get("claims") != "1"]
+    doubles = [p.where for p in points if p.doubled]
     twice = ended_more_than_once([p.met for p in points if REPORTING not in p.where])
     commands = {p.where.rpartition(" ")[2] for p in points}
     name = f"{len(points)} cuts"
     return [
         exactly(f"{name}: jobs that did not end", len(bad), 0, note=_example(bad)),
         exactly(f"{name}: jobs that ended twice", len(twice), 0),
+        exactly(
+            f"{name}: submits with a key that made a second job", len(doubles), 0, note=_example(doubles)
+        ),
         exactly(f"{name}: slots lost", len(stuck), 0, note=_example(stuck)),
         exactly(f"{name}: jobs claimed again", len(again), 0, note=_example(again)),
         exactly(f"{name}: jobs that ran twice", sum(len(found) > 1 for found in starts.values()), 0),
@@ -97,20 +103,23 @@ async def cut_along(
             proxy.drop()
         proxy.arm(number, cut)
         begin = time.monotonic()
-        met = await one_job(place, queue)
+        key, known = f"{mode} {cut} {number}", place.redis.zcard(keys.INDEX)
+        met = await one_job(place, queue, key)
         seconds, fired = time.monotonic() - begin, proxy.fired
         proxy.arm(0, cut)
+        await one_job(place, queue, key)  # the client asks again: it brings the job that it has
+        doubled = place.redis.zcard(keys.INDEX) != known + 1
         misses = 0 if fired else misses + 1
         if fired:
             where = f"{mode}, {cut}, {number}: {fired.split()[0]}"
-            points.append(Point(where, met, await one_job(place, queue), seconds))
+            points.append(Point(where, met, await one_job(place, queue), doubled, seconds))
         number += stride
     return points
 
 
-async def one_job(place: Site, queue: JobQueue) -> Record:
+async def one_job(place: Site, queue: JobQueue, key: str | None = None) -> Record:
     """A job's record once it has ended, or what it is when the time is over."""
-    new = NewJob(SLEEP, orjson.dumps({"seconds": JOB_SECONDS}), "chaos")
+    new = NewJob(SLEEP, orjson.dumps({"seconds": JOB_SECONDS}), "chaos", idempotency_key=key)
     job_id = (await queue.submit(new)).record.job_id
     end = time.monotonic() + PATIENCE
     while True:

@@ -76,6 +76,24 @@ async def test_a_job_that_is_not_started_in_time_fails(
     await indexes_agree()
 
 
+async def test_late_jobs_beyond_what_one_sweep_takes_do_not_start(schedule, store, server, worker, too_late):
+    for n in range(101):
+        await store.submit(Entry(f"j{n:03}", "default", b"m", FIELDS, start_within=60_000), max_waiting=200)
+        await too_late(f"j{n:03}")
+    assert await worker.claim(101) == []
+    assert await server.zcard(keys.INDEX_OF + "failed") == 101
+    assert not await server.exists(keys.DEADLINES, keys.QUEUE + "default")
+
+
+async def test_a_late_reader_of_a_retried_job_sees_its_place(schedule, store, worker, too_late, server):
+    await schedule("a", start_within=60_000)
+    await worker.finish(await worker.claim_one(), OutcomeKind.RETRY, b'{"code":"c","attempt":1}')
+    await server.hset(keys.RECORD + "a", "start_by", 1)
+    record = await store.get("a")
+    assert (record.state, record.place) == (JobState.PENDING, 1)
+    assert len(await worker.claim()) == 1
+
+
 async def test_a_job_that_was_started_in_time_has_no_deadline_any_more(
     schedule, store, server, worker, too_late
 ):

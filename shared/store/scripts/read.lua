@@ -8,8 +8,10 @@ local state, queue, start_by, run_at = unpack(job)
 local place = 0
 if state == 'pending' then
   if start_by and tonumber(start_by) <= now then
-    expire_late(tonumber(ARGV[2]), 1000)  -- before any worker does: no reader sees it wait any more
-  elseif not run_at or tonumber(run_at) <= now then
+    expire(ARGV[1], tonumber(ARGV[2]))  -- before any worker does: no reader sees it wait any more
+    flush()
+  end
+  if not run_at or tonumber(run_at) <= now then
     place = (redis.call('ZRANK', QUEUE .. queue, ARGV[1]) or -1) + 1
   end
 end

@@ -107,8 +107,11 @@ local function claim(queue, id, claims, leases)
   if job[1] ~= 'pending' then
     return
   end
-  if job[9] then  -- it starts in time: those that did not have been failed before
+  if job[9] and tonumber(job[9]) > now then
     redis.call('ZREM', DEADLINES, id)
+  elseif job[9] and redis.call('ZSCORE', DEADLINES, id) then  -- it has not started before, and is late
+    expire(id, retain.failed)
+    return
   end
   local attempt, token, version = (job[2] or 0) + 1, (job[3] or 0) + 1, job[4] + 1
   redis.call('HSET', record, 'state', 'running', 'attempt', attempt, 'claims', token, 'version', version,

@@ -90,16 +90,20 @@ local function put_back(queue, id, delay, retain_cancelled)
   return true
 end
 
--- Fails jobs that were to start by a time that is over.
-local function expire_late(retention, limit)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, limit)) do
-    redis.call('ZREM', DEADLINES, id)
-    local queue = redis.call('HGET', RECORD .. id, 'queue')
-    if queue and redis.call('ZREM', QUEUE .. queue, id) == 1 then
-      settle(id, 'pending', 'failed', retention)
+-- Fails a job whose time to start is over. It is among the deadlines only until it starts or ends.
+local function expire(id, retention)
+  if redis.call('ZREM', DEADLINES, id) == 1 then
+    redis.call('ZREM', QUEUE .. (redis.call('HGET', RECORD .. id, 'queue') or ''), id)
+    if settle(id, 'pending', 'failed', retention) then
       append_error(id, '{"code":"job_expired","message":"No worker was free to start the job in time.","hint":'
         .. '"Submit it again, with a later start_within_seconds, or start more workers.","retryable":true,"attempt":0}')
     end
+  end
+end
+
+local function expire_late(retention, limit)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, limit)) do
+    expire(id, retention)
   end
   flush()
 end
