@@ -165,6 +165,6 @@ def _due(job: NewJob) -> int:
 
 def _digest(job: NewJob) -> str:
     """Of what the job is to do, and not of how the request spelled it."""
-    asked = [job.contract.name, job.params.decode(), job.labels, job.run_at, job.delay_seconds]
+    asked = [job.contract.name, job.params.decode(), dict(job.labels), job.run_at, job.delay_seconds]
     asked += [job.start_within_seconds, job.retry_of]
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
