@@ -18,7 +18,8 @@ from dev.stack import ROOT
 COMPILE = ("pip", "compile", "--universal", "--generate-hashes", "--no-header", "--upgrade", "--quiet")
 SOURCES = {
     "requirements.txt": ("pyproject.toml",),
-    "requirements-dev.txt": ("pyproject.toml", "--extra", "dev"),
+    "requirements-worker.txt": ("pyproject.toml", "--extra", "worker"),
+    "requirements-dev.txt": ("pyproject.toml", "--extra", "worker", "--extra", "dev"),
     "benchmarks/requirements.txt": ("benchmarks/requirements.in",),
 }
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
@@ -38,10 +39,11 @@ def main() -> int:
 def find_faults() -> Iterable[str]:
     """Where a lock lacks a requirement, pins a version that it excludes, or names an address."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = project["dependencies"]
+    needed, extras = project["dependencies"], project["optional-dependencies"]
     for lock, requirements in (
         ("requirements.txt", needed),
-        ("requirements-dev.txt", needed + project["optional-dependencies"]["dev"]),
+        ("requirements-worker.txt", needed + extras["worker"]),
+        ("requirements-dev.txt", needed + extras["worker"] + extras["dev"]),
     ):
         text = (ROOT / lock).read_text()
         pinned = {canonicalize_name(name): version for name, version in PINNED.findall(text)}

@@ -10,7 +10,8 @@ import pytest
 from dev import locks
 
 ROOT = locks.ROOT
-FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-worker.txt", "requirements-dev.txt")
+FILES = ("pyproject.toml", *LOCKS)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_copy_of_them_fits_too(copy: Path):
     assert list(locks.find_faults()) == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_a_missing_requirement_is_found(copy: Path, lock: str):
     replace_in(copy / lock, r"^orjson==.*$", "")
     (fault,) = locks.find_faults()
@@ -44,10 +45,11 @@ def test_a_missing_requirement_is_found(copy: Path, lock: str):
     assert fault.endswith("run make lock.")
 
 
-def test_a_new_requirement_is_missing_from_both(copy: Path):
+def test_a_new_requirement_is_missing_from_all(copy: Path):
     replace_in(copy / "pyproject.toml", r"^dependencies = \[$", 'dependencies = [\n    "left-pad>=1",')
     assert [fault.partition(";")[0] for fault in locks.find_faults()] == [
         "requirements.txt has nothing for left-pad>=1",
+        "requirements-worker.txt has nothing for left-pad>=1",
         "requirements-dev.txt has nothing for left-pad>=1",
     ]
 
@@ -69,14 +71,14 @@ def test_a_name_may_be_written_in_any_way(copy: Path):
     assert list(locks.find_faults()) == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", LOCKS)
 @pytest.mark.parametrize("line", ["--index-url https://mirror.example/simple", "# from http://10.0.0.1/"])
 def test_an_address_is_found(copy: Path, lock: str, line: str):
     (copy / lock).write_text(f"{line}\n{(copy / lock).read_text()}")
     assert list(locks.find_faults()) == [f"{lock} names an address; run make lock."]
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_pinned_package_has_a_hash(lock: str):
     text = (ROOT / lock).read_text()
     packages = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
@@ -93,8 +95,8 @@ def test_check_says_so_when_all_is_well(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_check_fails_with_one_line_a_fault(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    for lock in ("requirements.txt", "requirements-dev.txt"):
+    for lock in LOCKS:
         replace_in(copy / lock, r"^orjson==.*$", "")
     monkeypatch.setattr(sys, "argv", ["locks", "--check"])
     assert locks.main() == 1
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 3
