@@ -6,6 +6,7 @@ JobServerError
 │   ├── UnknownJobType
 │   └── IdempotencyConflict
 ├── JobNotFound
+│   └── JobExpired            there was one; its record is kept no longer
 ├── JobAlreadyFinished
 ├── JobNotFinished
 ├── QueueFull
@@ -86,6 +87,13 @@ class IdempotencyConflict(InvalidRequest):
 
 class JobNotFound(JobServerError):
     code = "job_not_found"
+
+
+class JobExpired(JobNotFound):
+    code = "job_expired"
+    hint = (
+        "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
+    )
 
 
 class JobAlreadyFinished(JobServerError):

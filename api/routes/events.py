@@ -15,8 +15,9 @@ from shared.errors import JobNotFound, QueueUnavailable
 from shared.queue import JobQueue
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
-from shared.store.job_store import not_found
+from shared.store.job_store import expired, not_found
 
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_MILLISECONDS = 1000
 HEADERS = [
@@ -51,9 +52,7 @@ router = APIRouter(tags=["jobs"])
             "content": {"text/event-stream": {"schema": EVENT}},
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(
-            not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"), QueueUnavailable("Redis does not answer.")
-        ),
+        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
     },
     openapi_extra={
         "parameters": [

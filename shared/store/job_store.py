@@ -1,13 +1,14 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
 
-from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnavailable
-from shared.record import JobState, StoredRecord
+from shared.errors import IdempotencyConflict, JobExpired, JobNotFound, QueueFull, QueueUnavailable
+from shared.record import TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
 from shared.store.model import (
@@ -76,10 +77,11 @@ class JobStore:
 
         Raises:
             JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
         place, *pairs = await self._run(scripts.READ, job_id, self._retention.failed)
         if not pairs:
-            raise not_found(job_id)
+            raise expired(job_id) if place < 0 else not_found(job_id)
         return StoredRecord(job_id, _dict(pairs), place)
 
     async def version(self, job_id: str) -> int | None:
@@ -121,10 +123,13 @@ class JobStore:
 
         Raises:
             JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
         verdict, *pairs = await self._run(scripts.CANCEL, job_id, self._retention.cancelled)
         if verdict == b"missing":
             raise not_found(job_id)
+        if verdict == b"expired":
+            raise expired(job_id)
         return Verdict(verdict.decode()), StoredRecord(job_id, _dict(pairs))
 
     async def step(
@@ -172,7 +177,7 @@ class JobStore:
         """
         words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
         words += [",".join(presence.queues), presence.slots, running, presence.started_at]
-        words.append(self._retention.failed)
+        words += [self._retention.completed, self._retention.failed, self._retention.cancelled]
         for claim in claims:
             words += (claim.queue, claim.lease)
         lost, cancelled = await self._run(scripts.BEAT, *words)
@@ -222,7 +227,11 @@ class JobStore:
 
     async def state_counts(self) -> dict[JobState, int]:
         """How many jobs are in each state, as far as their records are kept."""
-        return {state: await self._command("ZCARD", keys.INDEX_OF + state) for state in JobState}
+        counts = {}
+        for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
+            oldest = milliseconds(time.time()) if state in TERMINAL_STATES else "-inf"
+            counts[state] = await self._command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
+        return counts
 
     async def _hash(self, key: str) -> dict[bytes, bytes]:
         reply = await self._command("HGETALL", key)
@@ -250,6 +259,10 @@ def _unavailable(error: Exception) -> QueueUnavailable:
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def expired(job_id: str) -> JobExpired:
+    return JobExpired(f"The job {job_id[:64]!r} has ended, and its record is kept no longer.")
 
 
 def not_found(job_id: str) -> JobNotFound:

@@ -226,7 +226,7 @@ if #claims > 0 then
 end
 flush()
 if step % 10 == 0 then  -- often enough to keep up with what retires
-  trim(1000)
+  trim(1000, retain)
 end
 local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up token
 return {next_due(outdated or #claims >= slots * 8), verdicts, recovered, claims}

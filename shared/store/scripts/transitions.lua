@@ -108,10 +108,12 @@ local function expire_late(retention, limit)
   flush()
 end
 
--- Drops retired jobs from the indexes; their records have expired by themselves.
-local function trim(limit)
-  for _, state in ipairs({'completed', 'failed', 'cancelled'}) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', now, 'LIMIT', 0, limit)) do
+-- Drops retired jobs from the indexes; their records have expired by themselves. Their ids stay as long again
+-- as the records were kept, a day at most, so that whoever asks for one hears that it has expired.
+local function trim(limit, retain)
+  for state, retention in pairs(retain) do
+    local oldest = now - math.min(retention, 86400) * 1000
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
       redis.call('ZREM', INDEX_OF .. state, id)
       redis.call('ZREM', INDEX, id)
     end
