@@ -91,9 +91,7 @@ class JobNotFound(JobServerError):
 
 class JobExpired(JobNotFound):
     code = "job_expired"
-    hint = (
-        "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
-    )
+    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
 
 
 class JobAlreadyFinished(JobServerError):

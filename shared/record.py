@@ -178,6 +178,11 @@ class StoredRecord:
         return int(self.fields[b"version"])
 
     @property
+    def lines(self) -> int:
+        """How many lines its log has had so far."""
+        return int(self.fields.get(b"lines", 0))
+
+    @property
     def seconds_run(self) -> float | None:
         """How long the last attempt of a finished job took; None if it has not finished, or not run."""
         started, finished = self.fields.get(b"started_at"), self.fields.get(b"finished_at")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from shared.logging import get_log, log_context
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Report
 from worker.context import JobContext
 from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.registry import Handler
@@ -23,10 +23,11 @@ class Slots:
         size: jobs at once.
         handlers: the handlers by job type.
         max_result_bytes: the largest result that a job may have.
-        on_end: called when a job has ended.
-        on_progress: called when a job has reported progress; from any thread.
+        on_report: called when a job has news; from any thread.
 
     Attributes:
+        size: jobs at once.
+        on_end: called when a job has ended.
         running: the jobs by their leases.
         finished: ended attempts that Redis does not know of yet.
         ticked_at: when the event loop last came by here, by the monotonic clock.
@@ -38,26 +39,25 @@ class Slots:
         handlers: Mapping[str, Handler],
         *,
         max_result_bytes: int,
-        on_end: Callable[[], None],
-        on_progress: Callable[[], object],
+        on_report: Callable[[], object],
     ) -> None:
+        self.size = size
+        self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
         self.finished: list[Finished] = []
         self.ticked_at = time.monotonic()
-        self._size = size
         self._handlers = handlers
         self._max_result_bytes = max_result_bytes
-        self._on_end = on_end
-        self._on_progress = on_progress
+        self._on_report = on_report
         self._abandoned: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_event_loop()
 
     @property
     def free(self) -> int:
-        return self._size - len(self.running)
+        return self.size - len(self.running)
 
     def start(self, claim: Claim) -> None:
-        context = JobContext.of(claim, self._on_progress)
+        context = JobContext.of(claim, self._on_report)
         job = RunningJob(claim, context, started_at=time.monotonic())
         self.running[claim.lease] = job
         job.task = self._loop.create_task(self._run(job))
@@ -87,12 +87,12 @@ class Slots:
             elif now > job.deadline:
                 self._stop(job, StopReason.TIMEOUT)
 
-    def take_progress(self) -> list[tuple[Claim, bytes]]:
-        """The progress that was reported since the last look."""
+    def take_reports(self) -> list[Report]:
+        """The news of running jobs since the last look."""
         jobs = [job for job in self.running.values() if job.context.unsent]
         for job in jobs:
             job.context.unsent = False
-        return [(job.claim, job.context.latest) for job in jobs]
+        return [Report(job.claim, job.context.latest) for job in jobs]
 
     # -- called from the heartbeat's thread
 
@@ -130,7 +130,7 @@ class Slots:
         else:
             log.info(ENDED[outcome.kind], duration=duration)
             self.finished.append(Finished(job.claim, outcome, job.context.latest))
-        self._on_end()
+        self.on_end()
 
     def _stop(self, job: RunningJob, reason: StopReason) -> None:
         """Tell the handler to end; the first reason counts."""
