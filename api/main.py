@@ -25,6 +25,7 @@ from api.routes import events, health, job_types, jobs, listing, logs, server
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
 from api.submission import Submissions
+from shared import VERSION
 from shared.contracts import load_contracts
 from shared.logging import configure_logging
 from shared.queue import JobQueue
@@ -89,7 +90,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         title="Job server",
         summary="An asynchronous job server for inference-like work.",
         description=DESCRIPTION,
-        version=server.VERSION,
+        version=VERSION,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,

@@ -50,7 +50,7 @@ class JobServerError(Exception):
     code = "internal_error"
     hint = "Try again later; if it happens again, give the request id to the operator."
     retryable = False
-    retry_after: int | None = None
+    retry_after: float | None = None
     """Seconds after which the same request may succeed, if that is known."""
 
     def __init__(
@@ -126,6 +126,7 @@ class JobFailure(JobServerError):
         code: stable name of the failure, for programs; the class's own unless given.
         hint: what that person may do next.
         retryable: whether another attempt may succeed; the class's own unless given.
+        retry_after: seconds until the next attempt, in place of the job type's backoff.
     """
 
     code = "handler_error"
@@ -139,10 +140,12 @@ class JobFailure(JobServerError):
         code: str | None = None,
         hint: str | None = None,
         retryable: bool | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.code = code or type(self).code
         self.retryable = type(self).retryable if retryable is None else retryable
+        self.retry_after = retry_after
 
 
 class RetryableError(JobFailure):
