@@ -27,6 +27,7 @@ from worker.lane import TOKEN_SECONDS, Lane
 from worker.registry import Handler
 from worker.settings import WorkerSettings
 from worker.slots import Slots
+from worker.webhooks.deliverer import Deliverer
 
 TICK_SECONDS = 0.1
 REPORT_SECONDS = 0.1
@@ -52,10 +53,9 @@ class JobWorker(Worker):
     Args:
         settings: the worker's settings.
         handlers: the handlers by job type.
-        webhook: the handler that delivers webhooks.
     """
 
-    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler], webhook: Handler) -> None:
+    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler]) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
         pool = connect(url, connections=2)
@@ -80,11 +80,16 @@ class JobWorker(Worker):
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._store = self._open_store(timeout=5.0)
+        self._deliverer = Deliverer(settings.webhook_secrets, settings.webhook_allowed_networks)
+        webhook = self._deliverer.handler()
         worker_id = self.presence.worker_id
         self._lanes = [
             self._open_lane(worker_id, settings.worker_queues, settings.worker_slots, handlers),
             self._open_lane(
-                f"{worker_id}-webhooks", [keys.WEBHOOKS], settings.worker_webhooks, {"webhook": webhook}
+                f"{worker_id}-webhooks",
+                [keys.WEBHOOKS],
+                settings.worker_webhooks,
+                {webhook.contract.name: webhook},
             ),
         ]
         slots = [lane.slots for lane in self._lanes]
@@ -161,6 +166,7 @@ class JobWorker(Worker):
         self._moved.set()
 
     async def close(self) -> None:
+        await self._deliverer.aclose()
         for runner in self._runners:
             await runner.aclose()
         await self.pool.aclose(close_connection_pool=True)

@@ -16,7 +16,7 @@ class WorkerSettings(SharedSettings):
     ] = ("default",)
     worker_slots: Annotated[int, Field(ge=1, le=1000, description="Jobs at once in one process")] = 10
     worker_webhooks: Annotated[
-        int, Field(ge=1, le=1000, description="Webhooks to deliver at once, besides the jobs")
+        int, Field(ge=1, le=1000, description="Webhooks to deliver at once in one process, besides the jobs")
     ] = 10
     worker_lease_seconds: Annotated[
         float, Field(ge=1, le=3600, description="Seconds after which a dead worker's jobs go to another one")

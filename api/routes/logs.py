@@ -44,7 +44,7 @@ class JobLog(BaseModel):
 async def read_log(
     request: Request, job_id: Annotated[str, Path(description="The `job_id` of the record.")]
 ) -> Response:
-    """The last 1,000 lines of all attempts, oldest first. To follow it, ask for what comes after the last `seq`."""
+    """The last 1,000 lines, oldest first. To follow it, ask for what comes after the last `seq`."""
     log = await request.state.queue.store.logs(job_id, after=_after(request))
     items = b",".join(StoredLine(line).to_json() for line in log.lines)
     return Response(b'{"items":[%b],"total":%d}' % (items, log.total), media_type="application/json")
