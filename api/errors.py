@@ -24,6 +24,7 @@ from shared.errors import (
     QueueFull,
     QueueUnavailable,
     UnknownJobType,
+    WebhooksDisabled,
 )
 
 
@@ -79,6 +80,7 @@ STATUS: dict[type[JobServerError], int] = {
     InvalidRequest: 422,
     UnknownJobType: 422,
     IdempotencyConflict: 422,
+    WebhooksDisabled: 422,
     RateLimited: 429,
     JobServerError: 500,
     QueueUnavailable: 503,

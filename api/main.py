@@ -57,7 +57,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     if redis is None and (reason := obstacle(url)):
         refuse(f"REDIS_URL: {reason}")
     contracts = load_contracts()
-    submissions = Submissions(contracts)
+    submissions = Submissions(
+        contracts, webhooks=bool(settings.webhook_secrets), allowed=settings.webhook_allowed_networks
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:

@@ -4,7 +4,8 @@ JobServerError
 ├── InvalidRequest            the caller sent something that can't be accepted
 │   ├── MalformedJson
 │   ├── UnknownJobType
-│   └── IdempotencyConflict
+│   ├── IdempotencyConflict
+│   └── WebhooksDisabled
 ├── JobNotFound
 │   └── JobExpired            there was one; its record is kept no longer
 ├── JobAlreadyFinished
@@ -83,6 +84,13 @@ class UnknownJobType(InvalidRequest):
 class IdempotencyConflict(InvalidRequest):
     code = "idempotency_conflict"
     hint = "Use a new key for a new request, or send exactly what was sent before."
+
+
+class WebhooksDisabled(InvalidRequest):
+    code = "webhooks_disabled"
+    hint = (
+        "Leave `webhook` out, or let the operator set WEBHOOK_SECRETS; python -m shared.webhooks makes one."
+    )
 
 
 class JobNotFound(JobServerError):

@@ -40,6 +40,7 @@ class NewJob(NamedTuple):
         delay_seconds: the same, counted from now.
         start_within_seconds: it fails unless it starts within this time of being due.
         retry_of: the finished job that it repeats.
+        webhook: the address to be told of its end.
     """
 
     contract: Contract[Any, Any]
@@ -52,6 +53,7 @@ class NewJob(NamedTuple):
     delay_seconds: float | None = None
     start_within_seconds: float | None = None
     retry_of: str | None = None
+    webhook: str | None = None
 
 
 class JobQueue:
@@ -144,6 +146,8 @@ def _entry(job: NewJob) -> Entry:
         fields["caller"] = job.caller
     if job.retry_of:
         fields["retry_of"] = job.retry_of
+    if job.webhook:
+        fields["webhook"] = job.webhook
     return Entry(
         job_id,
         contract.queue,
@@ -167,4 +171,5 @@ def _digest(job: NewJob) -> str:
     """Of what the job is to do, and not of how the request spelled it."""
     asked = [job.contract.name, job.params.decode(), dict(job.labels), job.run_at, job.delay_seconds]
     asked += [job.start_within_seconds, job.retry_of]
+    asked += [job.webhook] if job.webhook else []  # without one, as releases before digested it
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -24,6 +24,7 @@ from shared.errors import (
     QueueFull,
     QueueUnavailable,
     UnknownJobType,
+    WebhooksDisabled,
 )
 from shared.queue import NewJob
 from shared.record import JobRecord, StoredRecord
@@ -41,6 +42,7 @@ FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
+NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
 FAULT = {
     "path": "params.seconds",
     "message": "Input should be less than or equal to 3600",
@@ -97,7 +99,7 @@ class JobBatch(BaseModel):
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
-        **errors(*BODY_ERRORS, CONFLICT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, UNAVAILABLE, FULL),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
 )
@@ -199,7 +201,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     response_model=JobRecord,
     responses={
         202: success(
-            "A new job, with the same type, params and labels.",
+            "A new job, with the same type, params, labels and webhook.",
             "Location",
             "ETag",
             sometimes=("Retry-After", "Idempotent-Replayed"),
@@ -210,6 +212,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             JobNotFinished("The job is running."),
             InvalidRequest(BAD_KEY),
             UnknownJobType("This server has no job type 'flaky' any more."),
+            NO_WEBHOOKS,
             CONFLICT,
             UNAVAILABLE,
             FULL,
@@ -225,6 +228,8 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         raise UnknownJobType(
             f"This server has no job type {old.type!r} any more.", hint="GET /job-types lists those it has."
         )
+    if old.webhook:
+        state.submissions.admit(old.webhook)
     job = NewJob(
         state.contracts[old.type],
         old.fields[b"params"],
@@ -233,6 +238,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         key,
         labels=orjson.loads(old.fields.get(b"labels", b"{}")),
         retry_of=job_id,
+        webhook=old.webhook,
     )
     submitted = await state.queue.submit(job)
     return await _answer_submitted(request, submitted, f"{request.scope['path'].rsplit('/', 2)[0]}/", None)
@@ -249,6 +255,7 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
         submission.run_at,
         submission.delay_seconds,
         submission.start_within_seconds,
+        webhook=submission.webhook.url if submission.webhook else None,
     )
 
 
