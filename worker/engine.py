@@ -22,7 +22,9 @@ from shared.store.client import REDIS_GONE, connect, messages
 from shared.store.job_store import JobStore
 from shared.store.model import Finished, Presence, Retention, Step
 from shared.store.multiplexer import Multiplexer
+from worker.context import Tools
 from worker.heartbeat import Heartbeat
+from worker.processes import Processes
 from worker.registry import Handler
 from worker.settings import WorkerSettings
 from worker.slots import Slots
@@ -72,10 +74,16 @@ class JobWorker(Worker):
         )
         self.exit_code = 0
         self._settings = settings
+        self._processes = Processes(
+            settings.worker_processes,
+            max_calls=settings.worker_process_max_calls,
+            max_rss=settings.worker_process_max_rss_bytes,
+        )
         self._slots = Slots(
             settings.worker_slots,
             handlers,
             max_result_bytes=settings.worker_max_result_bytes,
+            tools=Tools(self._processes),
             on_end=self._notice,
             on_progress=lambda: self.loop.call_soon_threadsafe(self._reported.set),
         )
@@ -119,6 +127,7 @@ class JobWorker(Worker):
         ]
         stop = self.loop.create_task(self._stopping.wait())
         self._heartbeat.start()
+        self._processes.start()
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again
         gc.set_threshold(GARBAGE_THRESHOLD)
@@ -139,6 +148,7 @@ class JobWorker(Worker):
         self._moved.set()
 
     async def close(self) -> None:
+        await self._processes.close()
         await self._idle_runner.aclose()
         await self._runner.aclose()
         await self.pool.aclose(close_connection_pool=True)

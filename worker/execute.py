@@ -16,6 +16,7 @@ from shared.logging import get_log
 from shared.record import storable
 from shared.store.job_store import milliseconds
 from shared.store.model import Claim, Outcome, OutcomeKind
+from worker.child import describe
 from worker.context import JobContext
 from worker.registry import Handler
 
@@ -177,10 +178,3 @@ def failed(job: RunningJob, failure: JobFailure) -> Outcome:
         return Outcome(OutcomeKind.FAILED, body)
     backoff = job.handler.contract.backoff if job.handler else Backoff()
     return Outcome(OutcomeKind.RETRY, body, milliseconds(backoff.seconds(claim.attempt)))
-
-
-def describe(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # the handler's own class may raise whatever it likes
-        return type(error).__name__
