@@ -22,8 +22,10 @@ from shared.store.client import REDIS_GONE, connect, messages
 from shared.store.job_store import JobStore
 from shared.store.model import Presence, Retention
 from shared.store.multiplexer import Multiplexer
+from worker.context import Tools
 from worker.heartbeat import Heartbeat
 from worker.lane import TOKEN_SECONDS, Lane
+from worker.processes import Processes
 from worker.registry import Handler
 from worker.settings import WorkerSettings
 from worker.slots import Slots
@@ -73,6 +75,11 @@ class JobWorker(Worker):
         self._retention = Retention(
             settings.retain_completed, settings.retain_failed, settings.retain_cancelled
         )
+        self._processes = Processes(
+            settings.worker_processes,
+            max_calls=settings.worker_process_max_calls,
+            max_rss=settings.worker_process_max_rss_bytes,
+        )
         self._runners: list[Multiplexer] = []
         self._connected = True
         self._reported = asyncio.Event()  # for the reporter
@@ -107,6 +114,7 @@ class JobWorker(Worker):
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
+            tools=Tools(self._processes),
             on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
         )
         return Lane(
@@ -146,6 +154,7 @@ class JobWorker(Worker):
         ]
         stop = self.loop.create_task(self._stopping.wait())
         self._heartbeat.start()
+        self._processes.start()
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again
         gc.set_threshold(GARBAGE_THRESHOLD)
@@ -166,6 +175,7 @@ class JobWorker(Worker):
         self._moved.set()
 
     async def close(self) -> None:
+        await self._processes.close()
         await self._deliverer.aclose()
         for runner in self._runners:
             await runner.aclose()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from shared.logging import get_log, log_context
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Report
-from worker.context import JobContext
+from worker.context import JobContext, Tools
 from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.registry import Handler
 
@@ -23,6 +23,7 @@ class Slots:
         size: jobs at once.
         handlers: the handlers by job type.
         max_result_bytes: the largest result that a job may have.
+        tools: what the jobs may use.
         on_report: called when a job has news; from any thread.
 
     Attributes:
@@ -39,6 +40,7 @@ class Slots:
         handlers: Mapping[str, Handler],
         *,
         max_result_bytes: int,
+        tools: Tools | None = None,
         on_report: Callable[[], object],
     ) -> None:
         self.size = size
@@ -48,6 +50,7 @@ class Slots:
         self.ticked_at = time.monotonic()
         self._handlers = handlers
         self._max_result_bytes = max_result_bytes
+        self._tools = tools
         self._on_report = on_report
         self._abandoned: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_event_loop()
@@ -57,7 +60,7 @@ class Slots:
         return self.size - len(self.running)
 
     def start(self, claim: Claim) -> None:
-        context = JobContext.of(claim, self._on_report)
+        context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
         self.running[claim.lease] = job
         job.task = self._loop.create_task(self._run(job))
@@ -124,6 +127,7 @@ class Slots:
         """Free the job's slot and put its outcome on the way to Redis."""
         if self.running.pop(job.claim.lease, None) is None:
             return  # it was abandoned, and has its outcome
+        job.context.release()
         duration = round(time.monotonic() - job.started_at, 4)
         if outcome is None:
             log.warning("lease lost; the attempt is discarded", duration=duration)
@@ -139,6 +143,7 @@ class Slots:
         job.stop, job.stopped_at = reason, time.monotonic()
         job.context.cancel_requested = True
         self._loop.call_soon(job.task.cancel)  # after its first step, so that it can settle
+        self._loop.call_soon(job.context.end_calls)  # also those that a thread or a shielded task waits for
 
     def _abandon(self, job: RunningJob) -> None:
         """Settle a job whose handler does not end; what it still does no longer counts."""
