@@ -2,12 +2,13 @@
 
 import asyncio
 import concurrent.futures
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import orjson
 
@@ -33,8 +34,19 @@ class AttemptFiles(Protocol):
     async def open_input(self, reference: str) -> Path:
         """A local copy of a file that the params refer to."""
 
+    def artifacts_json(self) -> bytes:
+        """What was kept, as the record has it; empty if nothing was."""
+
     def close(self) -> None:
         """Remove what is kept locally."""
+
+
+class News(NamedTuple):
+    """What is on its way to Redis: progress and lines as `Finished` has them, and the last line's number."""
+
+    progress: bytes = b""
+    lines: bytes = b""
+    last_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,8 @@ class JobContext:
         cancel_requested: true once the job is to stop: it was cancelled, its time is over, or the
             worker shuts down. An `async def` handler is interrupted as well; a `def` handler that
             runs for long looks here now and then.
-        latest: the last progress reported, JSON; `unsent` until it is on its way to the record.
+        latest: the last progress reported, JSON.
+        unsent: whether the record or the log lack something.
         files: the attempt's files; None until it uses one.
     """
 
@@ -135,12 +148,26 @@ class JobContext:
 
     # -- what the worker does
 
-    def take_lines(self) -> list[Line]:
-        """The lines logged since the last look."""
+    def news(self) -> News:
+        """What the record and the log lack; see `shared.store.model.Finished`."""
         if self._lines is None:
-            return []
+            return News(self.latest)
         with LOCK:
-            return self._lines.take()
+            lines, last = self._lines.numbered(), self._lines.last
+        now, attempt = time.monotonic(), b'{"attempt":%d,' % self.attempt
+        words = [
+            b"%d %d %b" % (number, (now - line.at) * 1000, attempt + line.body[1:]) for number, line in lines
+        ]
+        return News(self.latest, b"\n".join(words), last)
+
+    def arrived(self, news: News) -> None:
+        """The record and the log have it."""
+        self.unsent = False  # first: what is reported from now on is news again
+        if self._lines is not None:
+            with LOCK:
+                self._lines.forget(news.last_line)
+        if self._lines or self.latest is not news.progress:
+            self.unsent = True
 
     def end_calls(self) -> None:
         """End what the handler, or anything that it left behind, waits for."""
@@ -165,6 +192,7 @@ class JobContext:
         with LOCK:
             self._lines = self._lines or Lines()
             self._lines.add(lines)
+        self.unsent = True
         self._announce()
 
     @asynccontextmanager

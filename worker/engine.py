@@ -20,7 +20,7 @@ from shared.logging import get_log
 from shared.store import keys
 from shared.store.client import REDIS_GONE, connect, messages
 from shared.store.job_store import JobStore
-from shared.store.model import Presence, Retention
+from shared.store.model import Presence, Report, Retention
 from shared.store.multiplexer import Multiplexer
 from worker.context import Tools
 from worker.heartbeat import Heartbeat
@@ -250,9 +250,16 @@ class JobWorker(Worker):
         while True:
             await self._reported.wait()
             self._reported.clear()
-            reports = [report for lane in self._lanes for report in lane.slots.take_reports()]
-            with suppress(QueueUnavailable):
+            told = [pair for lane in self._lanes for pair in lane.slots.news()]
+            reports = [Report(job.claim, news.progress, news.lines) for job, news in told]
+            try:
                 self._cancel(await self._store.report(reports))
+            except QueueUnavailable:
+                self._reported.set()
+                await asyncio.sleep(random.uniform(0.2, 0.5))
+            else:
+                for job, news in told:
+                    job.context.arrived(news)
             await asyncio.sleep(REPORT_SECONDS)
 
     async def _deadlines(self) -> None:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from shared.logging import get_log, log_context
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Report
-from worker.context import JobContext, Tools
+from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from worker.context import JobContext, News, Tools
 from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.registry import Handler
 
@@ -90,12 +90,9 @@ class Slots:
             elif now > job.deadline:
                 self._stop(job, StopReason.TIMEOUT)
 
-    def take_reports(self) -> list[Report]:
-        """The news of running jobs since the last look."""
-        jobs = [job for job in self.running.values() if job.context.unsent]
-        for job in jobs:
-            job.context.unsent = False
-        return [Report(job.claim, job.context.latest) for job in jobs]
+    def news(self) -> list[tuple[RunningJob, News]]:
+        """What Redis does not know of the running jobs."""
+        return [(job, job.context.news()) for job in self.running.values() if job.context.unsent]
 
     # -- called from the heartbeat's thread
 
@@ -133,7 +130,10 @@ class Slots:
             log.warning("lease lost; the attempt is discarded", duration=duration)
         else:
             log.info(ENDED[outcome.kind], duration=duration)
-            self.finished.append(Finished(job.claim, outcome, job.context.latest))
+            progress, lines, _ = job.context.news()
+            files = job.context.files
+            artifacts = files.artifacts_json() if files else b""
+            self.finished.append(Finished(job.claim, outcome, progress, lines, artifacts))
         self.on_end()
 
     def _stop(self, job: RunningJob, reason: StopReason) -> None:
