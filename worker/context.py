@@ -166,7 +166,8 @@ class JobContext:
         if self._lines is not None:
             with LOCK:
                 self._lines.forget(news.last_line)
-        if self._lines or self.latest is not news.progress:
+                self.unsent = self._lines.waiting
+        if self.latest is not news.progress:
             self.unsent = True
 
     def end_calls(self) -> None:

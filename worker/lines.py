@@ -36,7 +36,8 @@ class Lines:
         self._waiting: deque[Line] = deque(maxlen=MOST_LINES)
         self._arrived = 0
 
-    def __bool__(self) -> bool:
+    @property
+    def waiting(self) -> bool:
         return bool(self._waiting)
 
     def add(self, lines: Iterable[Line]) -> None:
