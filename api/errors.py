@@ -24,6 +24,7 @@ from shared.errors import (
     QueueFull,
     QueueUnavailable,
     UnknownJobType,
+    WebhookNotFound,
     WebhooksDisabled,
 )
 
@@ -71,6 +72,7 @@ STATUS: dict[type[JobServerError], int] = {
     Forbidden: 403,
     NotFound: 404,
     JobNotFound: 404,
+    WebhookNotFound: 404,
     MethodNotAllowed: 405,
     JobAlreadyFinished: 409,
     JobNotFinished: 409,

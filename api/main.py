@@ -21,7 +21,7 @@ from api.exposure import warn_if_exposed
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.pacing import Pacing
-from api.routes import events, health, job_types, jobs, listing, logs, server
+from api.routes import events, health, job_types, jobs, listing, logs, server, webhooks
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
 from api.submission import Submissions
@@ -102,6 +102,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         jobs.router,
         events.router,
         logs.router,
+        webhooks.router,
         listing.router,
         job_types.router,
         health.router,
@@ -109,6 +110,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     ):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
+    app.webhooks.include_router(webhooks.sent)
     app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
@@ -117,9 +119,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 
 def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
-    stack: ASGIApp = DirectRoutes(
-        framework, routers=(jobs.router, events.router, logs.router), prefixes=("", "/v1")
-    )
+    stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
     stack = BodyLimit(stack, max_bytes=settings.api_max_body_bytes)
     if settings.api_keys:
         stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)

@@ -8,6 +8,7 @@ JobServerError
 │   └── WebhooksDisabled
 ├── JobNotFound
 │   └── JobExpired            there was one; its record is kept no longer
+├── WebhookNotFound           the job has none
 ├── JobAlreadyFinished
 ├── JobNotFinished
 ├── QueueFull
@@ -100,6 +101,11 @@ class JobNotFound(JobServerError):
 class JobExpired(JobNotFound):
     code = "job_expired"
     hint = "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
+
+
+class WebhookNotFound(JobServerError):
+    code = "webhook_not_found"
+    hint = "Name one when you submit a job: its field `webhook`."
 
 
 class JobAlreadyFinished(JobServerError):
