@@ -176,6 +176,7 @@ class Child:
                 await child._receive()  # READY
         except BaseException:
             child.kill()
+            await process.wait()
             raise
         return child
 
