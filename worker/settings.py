@@ -23,6 +23,11 @@ class WorkerSettings(SharedSettings):
     ] = 25
     worker_max_result_bytes: Annotated[int, Field(ge=1, description="Largest result of a job")] = 4194304
 
+    worker_sweep_seconds: Annotated[
+        float,
+        Field(ge=1, le=86400, description="Seconds between two looks for files that are of no use any more"),
+    ] = 60
+
     @field_validator("worker_queues", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
