@@ -91,6 +91,13 @@ class Submission(BaseModel):
     ] = None
     webhook: Annotated[Webhook | None, Field(description="Who is to be told that the job has ended.")] = None
 
+    _files: frozenset[str] = frozenset()
+
+    @property
+    def files(self) -> list[str]:
+        """Ids of the uploaded files that the params name."""
+        return sorted(self._files)
+
     @model_validator(mode="after")
     def _one_time_only(self) -> "Submission":
         if self.run_at is not None and self.delay_seconds is not None:
@@ -131,13 +138,15 @@ class Submissions:
             WebhooksDisabled: it asks for a webhook, and there are none here.
             InvalidRequest: anything else is wrong; the details say what.
         """
+        files: set[str] = set()
         try:
-            submission = self._adapter.validate_json(orjson.dumps(value), strict=True)
+            submission = self._adapter.validate_json(orjson.dumps(value), strict=True, context=files)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
         else:
             if submission.webhook:
                 self.admit(submission.webhook.url)
+            submission._files = frozenset(files)
             return submission
         if faults[0]["type"] == "union_tag_invalid":
             raise UnknownJobType(

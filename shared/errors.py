@@ -4,6 +4,7 @@ JobServerError
 ├── InvalidRequest            the caller sent something that can't be accepted
 │   ├── MalformedJson
 │   ├── UnknownJobType
+│   ├── UnknownFile
 │   ├── IdempotencyConflict
 │   └── WebhooksDisabled
 ├── JobNotFound
@@ -11,8 +12,11 @@ JobServerError
 ├── WebhookNotFound           the job has none
 ├── JobAlreadyFinished
 ├── JobNotFinished
+├── FileNotFound
+├── FileInUse
 ├── QueueFull
 ├── QueueUnavailable          Redis can't be reached
+├── StorageUnavailable        the file store can't be reached
 └── JobFailure                an attempt at a job did not succeed; written into its record
     ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
     └── FinalError            raise it in a handler: the job fails at once
@@ -82,6 +86,11 @@ class UnknownJobType(InvalidRequest):
     code = "unknown_job_type"
 
 
+class UnknownFile(InvalidRequest):
+    code = "unknown_file"
+    hint = "Upload the file with POST /files, and name the `file_id` that it answers with."
+
+
 class IdempotencyConflict(InvalidRequest):
     code = "idempotency_conflict"
     hint = "Use a new key for a new request, or send exactly what was sent before."
@@ -118,6 +127,18 @@ class JobNotFinished(JobServerError):
     hint = "Wait until `done` is true, or cancel the job first."
 
 
+class FileNotFound(JobServerError):
+    code = "file_not_found"
+    hint = (
+        "Check the id; a file is kept for a limited time (RETAIN_FILES), and while a job's record names it."
+    )
+
+
+class FileInUse(JobServerError):
+    code = "file_in_use"
+    hint = "Wait until the job is done, or cancel it first."
+
+
 class QueueFull(JobServerError):
     code = "queue_full"
     hint = "Wait for the time in Retry-After and send the request again."
@@ -130,6 +151,13 @@ class QueueUnavailable(JobServerError):
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1
+
+
+class StorageUnavailable(JobServerError):
+    code = "storage_unavailable"
+    hint = "Wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 5
 
 
 class JobFailure(JobServerError):

@@ -41,6 +41,7 @@ class NewJob(NamedTuple):
         start_within_seconds: it fails unless it starts within this time of being due.
         retry_of: the finished job that it repeats.
         webhook: the address to be told of its end.
+        files: ids of the uploaded files that the params name.
     """
 
     contract: Contract[Any, Any]
@@ -54,6 +55,7 @@ class NewJob(NamedTuple):
     start_within_seconds: float | None = None
     retry_of: str | None = None
     webhook: str | None = None
+    files: Sequence[str] = ()
 
 
 class JobQueue:
@@ -75,6 +77,7 @@ class JobQueue:
 
         Raises:
             QueueFull: too many jobs wait.
+            UnknownFile: the job names a file that is not there.
             IdempotencyConflict: the key was used before, for something else.
             QueueUnavailable: Redis can't take it now.
         """
@@ -148,6 +151,8 @@ def _entry(job: NewJob) -> Entry:
         fields["retry_of"] = job.retry_of
     if job.webhook:
         fields["webhook"] = job.webhook
+    if job.files:
+        fields["files"] = " ".join(job.files)
     return Entry(
         job_id,
         contract.queue,
@@ -158,6 +163,7 @@ def _entry(job: NewJob) -> Entry:
         start_within=milliseconds(job.start_within_seconds or 0),
         idempotency_key=f"{job.caller or '-'}:{job.idempotency_key}" if job.idempotency_key else "",
         digest=_digest(job) if job.idempotency_key else "",
+        files=job.files,
     )
 
 

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import error_response
 from api.headers import header
+from api.links import prefix
 from api.openapi import errors, parameter
 from api.waiting import noticed
 from shared.errors import JobNotFound, QueueUnavailable
@@ -82,7 +83,7 @@ async def follow_job(
     record = await request.state.queue.get(job_id)
     if record.done and version >= record.version:
         return Response(status_code=204)
-    return EventStream(request.state.queue, request.state.changes, job_id, version)
+    return EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
 
 
 class EventStream(Response):
@@ -93,6 +94,7 @@ class EventStream(Response):
 
     Args:
         version: what the reader has seen already.
+        prefix: what the links in the records begin with.
         heartbeat: seconds without a change after which a comment shows that both sides are there.
     """
 
@@ -102,6 +104,7 @@ class EventStream(Response):
         changes: Changes,
         job_id: str,
         version: int,
+        prefix: str = "/v1",
         *,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
@@ -111,6 +114,7 @@ class EventStream(Response):
         self._job_id = job_id
         self._version = version
         self._seq = 0  # of the log's line that was sent last
+        self._prefix = prefix
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,7 +138,8 @@ class EventStream(Response):
                 for line in lines:
                     await self._send_line(line, record.version, send)
                 self._version = record.version
-                await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, record.to_json()))
+                data = record.to_json(None, self._prefix)
+                await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, data))
                 if record.done:
                     return
             if not await watch.changed(within=self._heartbeat):
