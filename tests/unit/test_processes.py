@@ -87,7 +87,7 @@ async def test_a_child_is_modest_and_takes_nothing_with_it():
     assert state["nice"] == os.nice(0) + child.NICENESS
     assert state["SIGINT"] == signal.SIG_IGN
     assert state["group"]
-    assert state["descriptors"] == len([0, 1, 2, "the connection", "the listing itself"])
+    assert state["descriptors"] == len([0, 1, 2, "the connection", "the lifeline", "the listing itself"])
     assert not state["imported"] & {"pydantic", "orjson", "redis", "arq", "shared"}
 
 
@@ -182,8 +182,7 @@ async def test_a_process_that_breaks_off_the_connection_has_crashed(pool: Proces
 async def test_a_process_that_dies_while_it_waits_is_replaced(pool: Processes):
     process = await pool.run(in_child.pid)
     os.kill(process, signal.SIGKILL)
-    await until(lambda: not lives(process))
-    await asyncio.sleep(0)  # the loop hears of it
+    await until(lambda: not pool._free[-1].alive)
     assert await pool.run(in_child.pid) != process
 
 
