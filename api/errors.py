@@ -16,6 +16,7 @@ from shared.errors import (
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
+    JobExpired,
     JobNotFinished,
     JobNotFound,
     JobServerError,
@@ -23,6 +24,7 @@ from shared.errors import (
     QueueFull,
     QueueUnavailable,
     UnknownJobType,
+    WebhookNotFound,
     WebhooksDisabled,
 )
 
@@ -70,9 +72,11 @@ STATUS: dict[type[JobServerError], int] = {
     Forbidden: 403,
     NotFound: 404,
     JobNotFound: 404,
+    WebhookNotFound: 404,
     MethodNotAllowed: 405,
     JobAlreadyFinished: 409,
     JobNotFinished: 409,
+    JobExpired: 410,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     InvalidRequest: 422,

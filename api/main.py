@@ -21,7 +21,7 @@ from api.exposure import warn_if_exposed
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.pacing import Pacing
-from api.routes import events, health, job_types, jobs, listing, server
+from api.routes import events, health, job_types, jobs, listing, logs, server, webhooks
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
 from api.submission import Submissions
@@ -101,6 +101,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     for router in (
         jobs.router,
         events.router,
+        logs.router,
+        webhooks.router,
         listing.router,
         job_types.router,
         health.router,
@@ -108,6 +110,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     ):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
+    app.webhooks.include_router(webhooks.sent)
     app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)

@@ -7,6 +7,8 @@ JobServerError
 │   ├── IdempotencyConflict
 │   └── WebhooksDisabled
 ├── JobNotFound
+│   └── JobExpired            there was one; its record is kept no longer
+├── WebhookNotFound           the job has none
 ├── JobAlreadyFinished
 ├── JobNotFinished
 ├── QueueFull
@@ -94,6 +96,16 @@ class WebhooksDisabled(InvalidRequest):
 
 class JobNotFound(JobServerError):
     code = "job_not_found"
+
+
+class JobExpired(JobNotFound):
+    code = "job_expired"
+    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
+
+
+class WebhookNotFound(JobServerError):
+    code = "webhook_not_found"
+    hint = "Name one when you submit a job: its field `webhook`."
 
 
 class JobAlreadyFinished(JobServerError):

@@ -186,6 +186,11 @@ class StoredRecord:
         return int(self.fields[b"version"])
 
     @property
+    def lines(self) -> int:
+        """How many lines its log has had so far."""
+        return int(self.fields.get(b"lines", 0))
+
+    @property
     def webhook(self) -> str | None:
         """The address that is told of the job's end."""
         return _text(self.fields.get(b"webhook"))

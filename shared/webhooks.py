@@ -105,6 +105,11 @@ def read_secrets(text: str) -> list[SecretBytes]:
     return keys
 
 
+def webhook_id(job_id: str) -> str:
+    """The header `webhook-id`: what tells the end of this job from all other events."""
+    return f"evt_{job_id}"
+
+
 def sign(keys: Iterable[SecretBytes], webhook_id: str, timestamp: int, body: bytes) -> str:
     """The header `webhook-signature`: a signature with each key, so that any of them proves it."""
     signed = f"{webhook_id}.{timestamp}.".encode() + body

@@ -16,6 +16,7 @@ from shared.logging import get_log
 from shared.record import storable
 from shared.store.job_store import milliseconds
 from shared.store.model import Claim, Outcome, OutcomeKind
+from worker.child import describe
 from worker.context import JobContext
 from worker.registry import Handler
 
@@ -180,10 +181,3 @@ def failed(job: RunningJob, failure: JobFailure) -> Outcome:
     if pause is None:
         pause = (job.handler.contract.backoff if job.handler else Backoff()).seconds(claim.attempt)
     return Outcome(OutcomeKind.RETRY, body, milliseconds(min(max(pause, 0), LONGEST_PAUSE)))
-
-
-def describe(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # the handler's own class may raise whatever it likes
-        return type(error).__name__

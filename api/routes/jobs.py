@@ -28,19 +28,18 @@ from shared.errors import (
 )
 from shared.queue import NewJob
 from shared.record import JobRecord, StoredRecord
-from shared.store.job_store import not_found
+from shared.store.job_store import expired, not_found
 from shared.store.model import Submitted, Verdict
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 NODES_IN_BATCH = 10 * MOST_NODES
 
 router = APIRouter(tags=["jobs"])
-JobId = Annotated[
-    str, Path(description="The `job_id` of the record.", examples=["019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"])
-]
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
+JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
-NOT_FOUND = not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21")
+NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
@@ -152,7 +151,7 @@ async def submit_batch(request: Request) -> Response:
             "The record.", "ETag", sometimes=("Retry-After", "Preference-Applied"), links=job_links()
         ),
         304: success("The client has this version.", "ETag"),
-        **errors(NOT_FOUND, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
+        **errors(*NO_JOB, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
     },
     openapi_extra={
         "parameters": [*WAITS, parameter("If-None-Match", "header", "An `ETag` seen before.", type="string")]
@@ -184,7 +183,7 @@ async def get_job(request: Request, job_id: JobId) -> Response:
                 "The job runs; its worker was asked to stop.", "ETag", "Retry-After", links=job_links()
             ),
         },
-        **errors(NOT_FOUND, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
+        **errors(*NO_JOB, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
     },
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
@@ -209,7 +208,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             links=job_links(),
         ),
         **errors(
-            NOT_FOUND,
+            *NO_JOB,
             JobNotFinished("The job is running."),
             InvalidRequest(BAD_KEY),
             UnknownJobType("This server has no job type 'flaky' any more."),

@@ -1,13 +1,21 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
 
-from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnavailable
-from shared.record import JobState, StoredRecord
+from shared.errors import (
+    IdempotencyConflict,
+    JobExpired,
+    JobNotFinished,
+    JobNotFound,
+    QueueFull,
+    QueueUnavailable,
+)
+from shared.record import TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
 from shared.store.model import (
@@ -15,10 +23,12 @@ from shared.store.model import (
     Entry,
     Filters,
     Finished,
+    Log,
     Page,
     Place,
     Presence,
     QueueCounts,
+    Report,
     Retention,
     Step,
     Submitted,
@@ -26,6 +36,7 @@ from shared.store.model import (
 )
 
 IDEMPOTENCY_SECONDS = 86400
+DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 
 
@@ -76,11 +87,19 @@ class JobStore:
 
         Raises:
             JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
         place, *pairs = await self._run(scripts.READ, job_id, self._retention.failed)
         if not pairs:
-            raise not_found(job_id)
+            raise expired(job_id) if place < 0 else not_found(job_id)
         return StoredRecord(job_id, _dict(pairs), place)
+
+    async def logs(self, job_id: str, *, after: int = 0) -> Log:
+        """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
+        total, *lines = await self._run(scripts.LOGS, job_id, after)
+        if total < 0:
+            raise expired(job_id) if total == -1 else not_found(job_id)
+        return Log(total, lines)
 
     async def version(self, job_id: str) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
@@ -121,11 +140,39 @@ class JobStore:
 
         Raises:
             JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
         verdict, *pairs = await self._run(scripts.CANCEL, job_id, self._retention.cancelled)
         if verdict == b"missing":
             raise not_found(job_id)
+        if verdict == b"expired":
+            raise expired(job_id)
         return Verdict(verdict.decode()), StoredRecord(job_id, _dict(pairs))
+
+    async def deliveries(self, record: StoredRecord) -> list[StoredRecord]:
+        """The deliveries of a job's webhook, oldest first, as far as they are kept."""
+        last = int(record.fields.get(b"deliveries", 0))
+        found = []
+        for number in range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1):
+            delivery_id = f"{keys.DELIVERY}{number}-{record.job_id}"
+            if fields := await self._hash(keys.RECORD + delivery_id):
+                found.append(StoredRecord(delivery_id, fields))
+        return found
+
+    async def redeliver(self, job_id: str) -> int:
+        """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
+
+        Raises:
+            JobNotFinished: there is nothing to tell yet.
+            JobNotFound: there is none.
+            JobExpired: there was one, until lately.
+        """
+        number: int = await self._run(scripts.REDELIVER, job_id)
+        if number == -1:
+            raise JobNotFinished("The job has not finished.")
+        if number < 0:
+            raise expired(job_id) if number == -2 else not_found(job_id)
+        return number
 
     async def step(
         self,
@@ -153,7 +200,14 @@ class JobStore:
         for done in finished:
             claim, outcome = done.claim, done.outcome
             words += (claim.queue, claim.job_id, claim.lease)
-            words += (outcome.kind.value, outcome.body, outcome.delay, done.progress)
+            words += (
+                outcome.kind.value,
+                outcome.body,
+                outcome.delay,
+                done.progress,
+                done.lines,
+                done.artifacts,
+            )
         wait, accepted, recovered, claims = await self._run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,
@@ -172,17 +226,17 @@ class JobStore:
         """
         words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
         words += [",".join(presence.queues), presence.slots, running, presence.started_at]
-        words.append(self._retention.failed)
+        words += [self._retention.completed, self._retention.failed, self._retention.cancelled]
         for claim in claims:
             words += (claim.queue, claim.lease)
         lost, cancelled = await self._run(scripts.BEAT, *words)
         return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
 
-    async def report(self, progress: Iterable[tuple[Claim, bytes]]) -> set[str]:
-        """Write the progress (JSON) of running attempts; returns ids that were asked to stop."""
+    async def report(self, reports: Iterable[Report]) -> set[str]:
+        """Write the news of running attempts; returns ids that were asked to stop."""
         words: list[Argument] = []
-        for claim, value in progress:
-            words += (claim.queue, claim.job_id, claim.token, value)
+        for claim, progress, lines in reports:
+            words += (claim.queue, claim.job_id, claim.token, progress, lines)
         return {job_id.decode() for job_id in await self._run(scripts.REPORT, *words)}
 
     async def wait_for_token(self, queues: Sequence[str], seconds: float) -> str | None:
@@ -197,9 +251,9 @@ class JobStore:
         """Put a token back that another worker can make better use of."""
         await self._command("RPUSH", keys.WAKE + queue, "1")
 
-    async def leave(self, presence: Presence) -> None:
+    async def leave(self, worker_id: str, queues: Sequence[str]) -> None:
         """Remove a worker that shuts down."""
-        await self._run(scripts.LEAVE, presence.worker_id, *presence.queues)
+        await self._run(scripts.LEAVE, worker_id, *queues)
 
     async def ping(self) -> None:
         await self._command("PING")
@@ -222,7 +276,11 @@ class JobStore:
 
     async def state_counts(self) -> dict[JobState, int]:
         """How many jobs are in each state, as far as their records are kept."""
-        return {state: await self._command("ZCARD", keys.INDEX_OF + state) for state in JobState}
+        counts = {}
+        for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
+            oldest = milliseconds(time.time()) if state in TERMINAL_STATES else "-inf"
+            counts[state] = await self._command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
+        return counts
 
     async def _hash(self, key: str) -> dict[bytes, bytes]:
         reply = await self._command("HGETALL", key)
@@ -250,6 +308,10 @@ def _unavailable(error: Exception) -> QueueUnavailable:
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def expired(job_id: str) -> JobExpired:
+    return JobExpired(f"The job {job_id[:64]!r} has ended, and its record is kept no longer.")
 
 
 def not_found(job_id: str) -> JobNotFound:

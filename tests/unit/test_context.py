@@ -1,4 +1,6 @@
-"""What a handler reports of its progress reaches the record, and stays within its bounds."""
+"""What a handler reports, progress and lines, reaches the record, and stays within its bounds."""
+
+from pathlib import Path
 
 import orjson
 import pytest
@@ -71,3 +73,59 @@ def test_a_context_can_be_made_by_hand_and_reports_to_nobody():
     job = JobContext("a-job", 1, 3)
     job.progress(1)
     assert reported(job) == Progress(fraction=1.0, message="")
+
+
+# -- the log
+
+
+@pytest.fixture
+def job() -> JobContext:
+    return JobContext.of(CLAIM, lambda: None)
+
+
+def numbered(job: JobContext) -> list[tuple[int, str]]:
+    """The lines on their way to the log: each one's number and message."""
+    lines = [line.split(b" ", 2) for line in job.news().lines.splitlines()]
+    return [(int(number), orjson.loads(body)["message"]) for number, _, body in lines]
+
+
+def test_lines_are_sent_until_they_have_arrived(job):
+    job.log("one")
+    first = job.news()
+    job.log("two")
+    assert numbered(job) == [(1, "one"), (2, "two")]
+    job.arrived(first)
+    assert job.unsent
+    assert numbered(job) == [(2, "two")]
+    job.arrived(job.news())
+    assert not job.unsent
+    assert job.news().lines == b""
+
+
+def test_a_line_has_its_attempt_and_its_age(job):
+    job.log("hello", n=1, path=Path("/x"))
+    number, age, body = job.news().lines.split(b" ", 2)
+    assert (int(number), 0 <= int(age) < 5000) == (1, True)
+    fields = {"n": 1, "path": "PosixPath('/x')"}
+    assert orjson.loads(body) == {"attempt": 2, "message": "hello", "fields": fields}
+
+
+def test_too_many_lines_at_once_lose_the_oldest_and_say_so(job):
+    for n in range(1, 1501):
+        job.log(str(n))
+    lines = numbered(job)
+    assert lines[0] == (500, "Lines were dropped: too many came at once.")
+    assert lines[1:] == [(n, str(n)) for n in range(501, 1501)]
+    assert b'"dropped":500' in job.news().lines
+    job.arrived(job.news())
+    job.log("next")
+    assert numbered(job) == [(1501, "next")]
+
+
+def test_progress_that_is_reported_while_the_last_one_is_on_its_way_is_news(job):
+    job.progress(0.1)
+    news = job.news()
+    job.progress(0.2)
+    job.arrived(news)
+    assert job.unsent
+    assert b"0.2" in job.news().progress

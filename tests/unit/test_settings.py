@@ -29,7 +29,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def defaults() -> dict[str, str]:
     """Every setting's default, as one writes it into an environment."""
     return {
-        name.upper(): as_written(field.default)
+        name.upper(): as_written("" if field.default_factory else field.default)
         for name, field in {**ApiSettings.model_fields, **WorkerSettings.model_fields}.items()
     }
 
@@ -66,6 +66,8 @@ def test_without_an_environment_all_is_as_the_defaults_say():
     assert (worker.worker_queues, worker.worker_slots) == (("default",), 10)
     assert (worker.worker_lease_seconds, worker.worker_grace_seconds) == (15, 25)
     assert worker.worker_max_result_bytes == 4_194_304
+    assert 1 <= worker.worker_processes <= (os.cpu_count() or 1)
+    assert (worker.worker_process_max_calls, worker.worker_process_max_rss_bytes) == (1000, 2**30)
 
 
 def test_readme_and_env_example_name_every_setting_with_its_default():
@@ -136,6 +138,9 @@ WRONG = [
     *((WorkerSettings, "WORKER_LEASE_SECONDS", value) for value in ("0.9", "3601", "nan", "inf", "long")),
     *((WorkerSettings, "WORKER_GRACE_SECONDS", value) for value in ("-1", "86401", "nan", "inf", "")),
     (WorkerSettings, "WORKER_MAX_RESULT_BYTES", "0"),
+    *((WorkerSettings, "WORKER_PROCESSES", value) for value in ("0", "1001", "all", "0.5")),
+    (WorkerSettings, "WORKER_PROCESS_MAX_CALLS", "0"),
+    (WorkerSettings, "WORKER_PROCESS_MAX_RSS_BYTES", "1 GiB"),
 ]  # fmt: skip
 
 
