@@ -151,7 +151,7 @@ DELIVERY = Contract(
     example={},
     queue="internal.webhooks",
     timeout=30,
-    max_attempts=50,  # the time that a delivery has ends sooner
+    max_attempts=1000,  # the time that a delivery has ends sooner
     backoff=Backoff(first=6, factor=3, longest=4 * 3600, jitter=0.3),
 )
 

@@ -10,6 +10,7 @@ import struct
 import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -61,11 +63,13 @@ class Receiver:
         self.answers: list[Answer] = []
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.connections = 0
+        self.tasks: list[Any] = []
         self.names: list[str] = []  # that TLS was asked for
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.tasks.append(asyncio.current_task())
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 line, *lines = head.decode().split("\r\n")[:-2]
@@ -77,22 +81,26 @@ class Receiver:
                     writer.write(answer)
                 else:
                     await answer(writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    async def listen(self, context: ssl.SSLContext | None = None) -> asyncio.Server:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{port}/hook?a=b"
-        return server
+    @asynccontextmanager
+    async def listen(self, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+        async with await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            self.url = f"{'https' if context else 'http'}://127.0.0.1:{port}/hook?a=b"
+            yield
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
-    async with await receiver.listen():
+    async with receiver.listen():
         yield receiver
 
 
@@ -175,7 +183,7 @@ async def test_another_attempt_sends_the_same_with_a_time_of_its_own(receiver, d
     assert (await deliver(deliverer, receiver.url, attempt=2)).status == 204
     (_, first, body), (_, second, again) = receiver.requests
     assert (first["webhook-id"], body) == (second["webhook-id"], again)
-    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) in (29, 30)
+    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) in (30, 31)
     assert verified(SECRETS[0], second, again)
 
 
@@ -209,7 +217,7 @@ async def test_a_receiver_that_is_not_public_is_never_connected_to(receiver):
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(receiver, deliverer, status):
     inside = Receiver()
-    async with await inside.listen():
+    async with inside.listen():
         receiver.answers = [answering(status, f"Location: {inside.url}")]
         error = await failure(deliverer, receiver.url)
         assert (error.code, error.message) == ("webhook_refused", f"The receiver answers {status}.")
@@ -219,13 +227,26 @@ async def test_a_redirect_is_not_followed(receiver, deliverer, status):
 
 async def test_proxies_of_the_environment_are_not_used(receiver, monkeypatch):
     proxy = Receiver()
-    async with await proxy.listen():
+    async with proxy.listen():
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         direct = Deliverer(read_secrets(SECRETS[0]), LOOPBACK)
         await deliver(direct, receiver.url)
         await direct.aclose()
         assert (receiver.connections, proxy.connections) == (1, 0)
+
+
+async def test_an_ipv6_address_is_named_in_brackets(receiver, deliverer, monkeypatch):
+    connect = httpcore.AnyIOBackend.connect_tcp
+
+    async def divert(self, host: str, port: int, timeout: float | None) -> httpcore.AsyncNetworkStream:
+        assert host == "2606:4700::1111"
+        return await connect(self, "127.0.0.1", port, timeout)
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", divert)
+    url = receiver.url.replace("127.0.0.1", "[2606:4700::1111]")
+    await deliver(deliverer, url)
+    assert receiver.requests[0][1]["host"] == url.split("/")[2]
 
 
 # -- TLS
@@ -269,7 +290,7 @@ async def test_tls_goes_by_the_name(tmp_path, monkeypatch, known, name, code):
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     deliverer = Deliverer(read_secrets(SECRETS[0]), LOOPBACK)
-    async with await receiver.listen(context):
+    async with receiver.listen(context):
         url = receiver.url.replace("127.0.0.1", "hooks.example")
         if code is None:
             await deliver(deliverer, url)

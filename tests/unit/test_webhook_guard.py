@@ -142,6 +142,25 @@ async def test_an_address_that_does_not_answer_leaves_its_turn_to_the_next(door:
     assert (door.asked, door.opened) == ([PUBLIC_6, "127.0.0.1"], 1)
 
 
+async def test_an_address_that_is_silent_leaves_half_of_the_time_to_the_next(
+    door: Door, resolve, monkeypatch
+):
+    connect = httpcore.AnyIOBackend.connect_tcp
+
+    async def wait(self, host: str, port: int, timeout: float | None) -> httpcore.AsyncNetworkStream:
+        if host != PUBLIC_6:
+            return await connect(self, host, port, timeout)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), timeout)
+        raise httpcore.ConnectTimeout
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", wait)
+    resolve([PUBLIC_6, "127.0.0.1"])
+    stream = await Guard(LOOPBACK).connect_tcp("two.example", door.port, 0.4)
+    await stream.aclose()
+    assert door.opened == 1
+
+
 async def test_a_name_is_looked_up_once_for_a_connection_and_judged_each_time(door: Door, resolve):
     lookups = resolve([PUBLIC], ["127.0.0.1"])
     guard = Guard(())

@@ -16,7 +16,7 @@ from shared import VERSION
 from shared.addresses import Network
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.record import StoredRecord
-from shared.webhooks import DELIVERY, Delivered, DeliveryParams, read_target, sign
+from shared.webhooks import DELIVERY, Delivered, DeliveryParams, read_target, sign, webhook_id
 from worker.context import JobContext
 from worker.registry import Handler
 from worker.webhooks.guard import Guard
@@ -92,15 +92,15 @@ class Deliverer:
         """The receiver's answer; of its body, nothing is kept."""
         target = read_target(delivery.url)
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-        webhook_id, timestamp, body = f"evt_{delivery.job_id}", int(time.time()), event(delivery)
+        name, timestamp, body = webhook_id(delivery.job_id), int(time.time()), event(delivery)
         headers: dict[bytes | str, bytes | str] = {
             "Host": target.authority,
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "User-Agent": f"job-server/{VERSION}",
-            "webhook-id": webhook_id,
+            "webhook-id": name,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._secrets, webhook_id, timestamp, body),
+            "webhook-signature": sign(self._secrets, name, timestamp, body),
         }
         extensions = {"timeout": {"connect": min(CONNECT_SECONDS, self._timeout)}}
         async with AsyncExitStack() as stack:
