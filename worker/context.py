@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 
 from shared.record import storable
 from shared.store.model import Claim
 from worker.child import Report
+from worker.files import AttemptFiles
 from worker.lines import Line, Lines, line_of
 from worker.processes import Processes
 
@@ -23,22 +24,6 @@ BYTES = "application/octet-stream"
 LOCK = Lock()  # of all jobs' lines: a handler may log from several threads
 
 T = TypeVar("T")
-
-
-class AttemptFiles(Protocol):
-    """The files of one attempt: those that it makes, and those that it was given."""
-
-    async def save(self, name: str, data: bytes | Path, content_type: str) -> None:
-        """Keep a file as an artifact of the job."""
-
-    async def open_input(self, reference: str) -> Path:
-        """A local copy of a file that the params refer to."""
-
-    def artifacts_json(self) -> bytes:
-        """What was kept, as the record has it; empty if nothing was."""
-
-    def close(self) -> None:
-        """Remove what is kept locally."""
 
 
 class News(NamedTuple):
@@ -55,11 +40,11 @@ class Tools:
 
     Attributes:
         processes: where functions run that compute.
-        attempt_files: makes the files of an attempt; None if there is no store for them.
+        attempt_files: makes the files of an attempt.
     """
 
     processes: Processes
-    attempt_files: Callable[[Claim], AttemptFiles] | None = None
+    attempt_files: Callable[[Claim], AttemptFiles]
 
 
 @dataclass(slots=True, eq=False)
@@ -179,8 +164,6 @@ class JobContext:
         """The attempt has ended: end what it still holds, and let it begin nothing more."""
         self.cancel_requested = True
         self.end_calls()
-        if self.files is not None:
-            self.files.close()
 
     def _hear(self, report: Report) -> None:
         progress, lines = report
@@ -214,8 +197,6 @@ class JobContext:
 
     def _files(self, tools: Tools, claim: Claim) -> AttemptFiles:
         if self.files is None:
-            if tools.attempt_files is None:
-                raise RuntimeError("There is no store for files: give the worker's Tools `attempt_files`.")
             self.files = tools.attempt_files(claim)
         return self.files
 

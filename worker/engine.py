@@ -16,19 +16,24 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from shared.errors import QueueUnavailable
+from shared.files import FileStore
 from shared.logging import get_log
 from shared.store import keys
 from shared.store.client import REDIS_GONE, connect, messages
+from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
-from shared.store.model import Presence, Report, Retention
+from shared.store.model import Claim, Presence, Report, Retention
 from shared.store.multiplexer import Multiplexer
 from worker.context import Tools
+from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
 from worker.lane import TOKEN_SECONDS, Lane
 from worker.processes import Processes
 from worker.registry import Handler
+from worker.scratch import Scratch, sweep_scratch
 from worker.settings import WorkerSettings
 from worker.slots import Slots
+from worker.sweep import keep_swept
 from worker.webhooks.deliverer import Deliverer
 
 TICK_SECONDS = 0.1
@@ -45,19 +50,21 @@ class JobWorker(Worker):
     """Claims jobs, performs them, and tells Redis how they ended.
 
     There is a lane for jobs, and one for the webhooks that tell of their ends, so that neither waits for
-    the slots of the other. Three tasks and a thread serve both:
+    the slots of the other. Four tasks and a thread serve both:
 
     - the listener hears which jobs are to be cancelled;
     - the reporter writes progress and logs;
     - the deadlines end attempts that take too long;
+    - the sweeper removes files that nothing needs any more;
     - the heartbeat's thread renews the leases.
 
     Args:
         settings: the worker's settings.
         handlers: the handlers by job type.
+        files: where their artifacts and inputs are.
     """
 
-    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler], files: FileStore) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
         pool = connect(url, connections=2)
@@ -80,6 +87,8 @@ class JobWorker(Worker):
             max_calls=settings.worker_process_max_calls,
             max_rss=settings.worker_process_max_rss_bytes,
         )
+        self._files = files
+        self._scratch = Scratch()
         self._runners: list[Multiplexer] = []
         self._connected = True
         self._reported = asyncio.Event()  # for the reporter
@@ -114,7 +123,7 @@ class JobWorker(Worker):
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
-            tools=Tools(self._processes),
+            tools=Tools(self._processes, self._files_of),
             on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
         )
         return Lane(
@@ -127,6 +136,9 @@ class JobWorker(Worker):
             on_move=self._moved.set,
             on_redis=self._hear_redis,
         )
+
+    def _files_of(self, claim: Claim) -> AttemptFiles:
+        return AttemptFiles(self._files, claim.job_id, claim.token, self._scratch.folder)
 
     # -- the life of the process
 
@@ -150,6 +162,7 @@ class JobWorker(Worker):
                 self._listener,
                 self._reporter,
                 self._deadlines,
+                self._sweeper,
             )
         ]
         stop = self.loop.create_task(self._stopping.wait())
@@ -176,6 +189,8 @@ class JobWorker(Worker):
 
     async def close(self) -> None:
         await self._processes.close()
+        self._files.close()
+        self._scratch.close()
         await self._deliverer.aclose()
         for runner in self._runners:
             await runner.aclose()
@@ -261,6 +276,11 @@ class JobWorker(Worker):
                 for job, news in told:
                     job.context.arrived(news)
             await asyncio.sleep(REPORT_SECONDS)
+
+    async def _sweeper(self) -> None:
+        """Remove files that nothing needs any more."""
+        await asyncio.to_thread(sweep_scratch)
+        await keep_swept(FileRecords(self._runners[0]), self._files, self._settings.worker_sweep_seconds)
 
     async def _deadlines(self) -> None:
         while True:

@@ -52,7 +52,7 @@ class Slots:
         self._max_result_bytes = max_result_bytes
         self._tools = tools
         self._on_report = on_report
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._unfinished: set[asyncio.Task[None]] = set()  # of jobs that have ended here
         self._loop = asyncio.get_event_loop()
 
     @property
@@ -125,6 +125,8 @@ class Slots:
         if self.running.pop(job.claim.lease, None) is None:
             return  # it was abandoned, and has its outcome
         job.context.release()
+        if job.context.files:
+            self._see_through(self._loop.create_task(job.context.files.close()))
         duration = round(time.monotonic() - job.started_at, 4)
         if outcome is None:
             log.warning("lease lost; the attempt is discarded", duration=duration)
@@ -148,12 +150,16 @@ class Slots:
     def _abandon(self, job: RunningJob) -> None:
         """Settle a job whose handler does not end; what it still does no longer counts."""
         if job.task is not None:
-            self._abandoned.add(job.task)
-            job.task.add_done_callback(self._abandoned.discard)
+            self._see_through(job.task)
         token = log_context.set(job.log_fields)
         log.warning("the handler does not end; it is abandoned")
         self._settle(job, stopped(job))
         log_context.reset(token)
+
+    def _see_through(self, task: asyncio.Task[None]) -> None:
+        """Hold a task that nobody waits for, or it might vanish before its end."""
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
 
     def _hear(self, lost: set[str], cancelled: set[str]) -> None:
         for lease in lost & self.running.keys():

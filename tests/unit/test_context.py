@@ -219,7 +219,6 @@ class Files:
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.saved: list[tuple[str, bytes | Path, str]] = []
-        self.closed = 0
 
     async def save(self, name: str, data: bytes | Path, content_type: str) -> None:
         self.saved.append((name, data, content_type))
@@ -228,9 +227,6 @@ class Files:
         if reference == "slow":
             await asyncio.Event().wait()
         return Path("/inputs", reference)
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 def a_job(processes: Processes | None = None) -> JobContext:
@@ -253,13 +249,7 @@ async def test_a_context_that_was_made_by_hand_says_what_it_lacks(method: str):
         await asyncio.to_thread(METHODS[method], BlockingContext(job))
 
 
-async def test_a_worker_without_a_store_says_so():
-    job = JobContext.of(CLAIM, lambda: None, Tools(Processes(1, max_calls=1, max_rss=1)))
-    with pytest.raises(RuntimeError, match="no store for files"):
-        await job.save_artifact("a.txt", b"")
-
-
-async def test_files_are_made_when_they_are_used_and_closed_when_the_attempt_ends():
+async def test_files_are_made_when_they_are_used():
     job = a_job()
     assert job.files is None
     await job.save_artifact("a.txt", b"1", "text/plain")
@@ -269,9 +259,6 @@ async def test_files_are_made_when_they_are_used_and_closed_when_the_attempt_end
     assert isinstance(files, Files)
     assert files.claim is CLAIM
     assert files.saved == [("a.txt", b"1", "text/plain"), ("b", Path("/b"), "application/octet-stream")]
-    assert not files.closed
-    job.release()
-    assert files.closed == 1
 
 
 def test_an_attempt_that_used_nothing_has_nothing_to_release():
