@@ -15,8 +15,9 @@ from uuid_utils import uuid7
 from shared.contract import Contract
 from shared.errors import JobNotFinished, QueueFull
 from shared.record import Outlook, StoredRecord
+from shared.store.calls import milliseconds
 from shared.store.client import Argument
-from shared.store.job_store import JobStore, milliseconds
+from shared.store.job_store import JobStore
 from shared.store.model import Entry, Filters, Page, Place, Submitted, Verdict
 
 RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over

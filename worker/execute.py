@@ -14,7 +14,7 @@ from shared.contract import Backoff
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.logging import get_log
 from shared.record import storable
-from shared.store.job_store import milliseconds
+from shared.store.calls import milliseconds
 from shared.store.model import Claim, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext
