@@ -1,26 +1,29 @@
 """Which function performs which job type."""
 
-from collections.abc import Callable, Iterable, Mapping
+from asyncio import get_running_loop
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib import import_module
 from inspect import iscoroutinefunction
 from pkgutil import iter_modules
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from shared.contract import Contract, Params
 from worker import handlers
-from worker.context import JobContext
+from worker.context import BlockingContext, JobContext
 from worker.threads import run_in_thread
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
+AsyncFunction = Callable[[P, JobContext], Awaitable[R]]
+PlainFunction = Callable[[P, BlockingContext], R]
 
 
 class Handler:
     """A contract with the function that keeps it."""
 
-    def __init__(self, contract: Contract[Any, Any], function: Callable[[Any, JobContext], Any]) -> None:
+    def __init__(self, contract: Contract[Any, Any], function: Callable[[Any, Any], Any]) -> None:
         self.contract = contract
         self.function = function
         self._result = TypeAdapter(contract.result)
@@ -35,20 +38,27 @@ class Handler:
         """Run the function: `async def` on the loop, `def` in a thread of its own."""
         if self._asynchronous:
             return await self.function(params, context)
-        return await run_in_thread(self.function, params, context)
+        return await run_in_thread(self.function, params, BlockingContext(context, get_running_loop()))
 
     def encode(self, result: Any) -> bytes:
         """The result as JSON. Raises pydantic's errors if it is not what the contract says."""
         return self._result.dump_json(self._result.validate_python(result))
 
 
-def handles(
-    contract: Contract[P, R],
-) -> Callable[[Callable[[P, JobContext], Any]], Callable[[P, JobContext], Any]]:
+class Mark(Protocol[P, R]):
+    """Marks a function of either kind."""
+
+    @overload
+    def __call__(self, function: AsyncFunction[P, R]) -> AsyncFunction[P, R]: ...
+    @overload
+    def __call__(self, function: PlainFunction[P, R]) -> PlainFunction[P, R]: ...
+
+
+def handles(contract: Contract[P, R]) -> Mark[P, R]:
     """Mark a function as the one that performs `contract`."""
 
-    def mark(function: Callable[[P, JobContext], Any]) -> Callable[[P, JobContext], Any]:
-        function.__handles__ = contract  # type: ignore[attr-defined]
+    def mark(function: Any) -> Any:
+        function.__handles__ = contract
         return function
 
     return mark

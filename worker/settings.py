@@ -1,11 +1,25 @@
 """The worker's settings: each field is the environment variable of the same name."""
 
+import os
+import sys
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from shared.settings import Name, SharedSettings
+
+
+def available_cpus() -> int:
+    """The CPUs that this process may use: those it is bound to, or fewer if its container has a limit."""
+    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # ValueError: "max", without a limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cpus = min(cpus, ceil(int(quota) / int(period)))
+    return cpus
 
 
 class WorkerSettings(SharedSettings):
@@ -15,6 +29,9 @@ class WorkerSettings(SharedSettings):
         Field(min_length=1, description="Queues to serve, separated by commas, in strict order"),
     ] = ("default",)
     worker_slots: Annotated[int, Field(ge=1, le=1000, description="Jobs at once in one process")] = 10
+    worker_webhooks: Annotated[
+        int, Field(ge=1, le=1000, description="Webhooks to deliver at once in one process, besides the jobs")
+    ] = 10
     worker_lease_seconds: Annotated[
         float, Field(ge=1, le=3600, description="Seconds after which a dead worker's jobs go to another one")
     ] = 15
@@ -22,6 +39,21 @@ class WorkerSettings(SharedSettings):
         float, Field(ge=0, le=86400, description="Seconds that running jobs have to finish at shutdown")
     ] = 25
     worker_max_result_bytes: Annotated[int, Field(ge=1, description="Largest result of a job")] = 4194304
+    worker_processes: Annotated[
+        int,
+        Field(
+            default_factory=available_cpus,
+            ge=1,
+            le=1000,
+            description="Child processes for functions that compute; empty: one per CPU",
+        ),
+    ]
+    worker_process_max_calls: Annotated[
+        int, Field(ge=1, description="Calls after which a child process is replaced")
+    ] = 1000
+    worker_process_max_rss_bytes: Annotated[
+        int, Field(ge=1, description="Resident memory above which a child process is replaced after a call")
+    ] = 1073741824
 
     worker_sweep_seconds: Annotated[
         float,
@@ -37,3 +69,8 @@ class WorkerSettings(SharedSettings):
         if len(set(queues)) < len(queues):
             raise ValueError("must name each queue once")
         return queues
+
+    @field_validator("worker_processes", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> object:
+        return available_cpus() if value == "" else value

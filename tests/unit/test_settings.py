@@ -29,7 +29,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def defaults() -> dict[str, str]:
     """Every setting's default, as one writes it into an environment."""
     return {
-        name.upper(): as_written(field.default)
+        name.upper(): as_written("" if field.default_factory else field.default)
         for name, field in {**ApiSettings.model_fields, **WorkerSettings.model_fields}.items()
     }
 
@@ -69,6 +69,8 @@ def test_without_an_environment_all_is_as_the_defaults_say():
     assert (worker.worker_queues, worker.worker_slots) == (("default",), 10)
     assert (worker.worker_lease_seconds, worker.worker_grace_seconds) == (15, 25)
     assert worker.worker_max_result_bytes == 4_194_304
+    assert 1 <= worker.worker_processes <= (os.cpu_count() or 1)
+    assert (worker.worker_process_max_calls, worker.worker_process_max_rss_bytes) == (1000, 2**30)
 
 
 def test_readme_and_env_example_name_every_setting_with_its_default():
@@ -118,6 +120,8 @@ WRONG = [
         "redis://localhost:65536/0", "redis://localhost/zero", "redis://localhost/-1",
         "redis://localhost/0/1", "redis://[::1/0", "redis://localhost/²",
     )),
+    *((SharedSettings, "WEBHOOK_SECRETS", value) for value in ("secret", "whsec_AAAA", "whsec_" + 32 * "-")),
+    *((SharedSettings, "WEBHOOK_ALLOWED_NETWORKS", value) for value in ("all", "10.0.0.1/8", "10.0.0.0/33")),
     (ApiSettings, "QUEUE_MAX_WAITING", "0"),
     (ApiSettings, "QUEUE_MAX_WAITING", "many"),
     (ApiSettings, "API_MAX_BODY_BYTES", "1023"),
@@ -138,6 +142,9 @@ WRONG = [
     *((WorkerSettings, "WORKER_LEASE_SECONDS", value) for value in ("0.9", "3601", "nan", "inf", "long")),
     *((WorkerSettings, "WORKER_GRACE_SECONDS", value) for value in ("-1", "86401", "nan", "inf", "")),
     (WorkerSettings, "WORKER_MAX_RESULT_BYTES", "0"),
+    *((WorkerSettings, "WORKER_PROCESSES", value) for value in ("0", "1001", "all", "0.5")),
+    (WorkerSettings, "WORKER_PROCESS_MAX_CALLS", "0"),
+    (WorkerSettings, "WORKER_PROCESS_MAX_RSS_BYTES", "1 GiB"),
     *((WorkerSettings, "WORKER_SWEEP_SECONDS", value) for value in ("0.9", "86401", "nan", "")),
 ]  # fmt: skip
 

@@ -6,12 +6,12 @@ from shared.contracts.word_count import (
     WordCountResult,
     WordFrequency,
 )
-from worker.context import JobContext
+from worker.context import BlockingContext
 from worker.registry import handles
 
 
 @handles(WORD_COUNT)
-def word_count(params: WordCountParams, job: JobContext) -> WordCountResult:
+def word_count(params: WordCountParams, job: BlockingContext) -> WordCountResult:
     """Count what whitespace separates; of words that are equally frequent, the first seen comes first."""
     words = params.text.split()
     frequencies = Counter(words)

@@ -1,0 +1,223 @@
+"""A child process of the worker: it runs one function after another, and dies with the worker.
+
+A function that runs here reports by `progress` and `log`. Until the first call nothing is imported but
+the standard library, so that a process which waits costs little.
+"""
+
+import faulthandler
+import fcntl
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+import traceback
+from contextlib import suppress
+from itertools import pairwise
+from queue import SimpleQueue
+from struct import Struct
+from threading import Lock, Thread, Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.lines import Line, Lines
+
+HEADER = Struct("!BQ")
+"""Before each message: its kind and its length in bytes. To the child all are CALL."""
+CALL, READY, REPORT, RESULT, ERROR = range(5)
+
+REPORT_SECONDS = 0.05
+MOST_DESCRIPTORS = 1 << 16
+NICENESS = 10  # the worker's event loop and its heartbeat go first
+UNPICKLABLE_HINT = (
+    "Give in_process a function from the top level of a module, no lambda or inner function, and let "
+    "arguments and result be plain data: numbers, text, bytes, lists, dicts."
+)
+
+Report = tuple[tuple[float, str] | None, "list[Line]"]
+"""What a function has told since the last report: its progress, if it told any, and its lines."""
+
+
+def progress(fraction: float, message: str = "") -> None:
+    """Report how far the job is, as `JobContext.progress` does; outside of a child this does nothing."""
+    if _call is not None:
+        _call.progress(float(fraction), str(message))
+
+
+def log(message: str, **fields: object) -> None:
+    """Write a line into the job's log, as `JobContext.log` does; outside of a child this does nothing."""
+    if _call is not None:
+        _call.log(message, fields)
+
+
+class Connection:
+    """The way to the worker and back."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.set_inheritable(False)
+        self._sending = Lock()
+        self.requests: SimpleQueue[bytes] = SimpleQueue()
+
+    def send(self, kind: int, body: bytes) -> None:
+        with self._sending:
+            self._socket.sendall(HEADER.pack(kind, len(body)))
+            self._socket.sendall(body)
+
+    def listen(self) -> None:
+        """Take in requests until the worker is gone; then end, with whatever the function has started."""
+        stream = self._socket.makefile("rb")
+        while header := stream.read(HEADER.size):
+            self.requests.put(stream.read(HEADER.unpack(header)[1]))
+        os.kill(0, signal.SIGKILL)  # the whole process group, which is this process's own
+
+
+class Call:
+    """A call that runs, and what it reports: at once, or together with what comes soon after."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = Lock()
+        self._progress: tuple[float, str] | None = None
+        self._lines: Lines | None = None
+        self._sent_at = -REPORT_SECONDS
+        self._timer: Timer | None = None
+        self._over = False
+
+    def progress(self, fraction: float, message: str) -> None:
+        with self._lock:
+            self._progress = (fraction, message)
+            self._send_soon()
+
+    def log(self, message: str, fields: dict[str, object]) -> None:
+        from worker.lines import Lines, line_of
+
+        line = line_of(message, fields)
+        with self._lock:
+            self._lines = self._lines or Lines()
+            self._lines.add([line])
+            self._send_soon()
+
+    def end(self) -> None:
+        """Send what is not sent yet; what a thread that was left behind reports from now on goes nowhere."""
+        with self._lock:
+            self._over = True
+            self._send()
+
+    def _send_soon(self) -> None:
+        if self._over or self._timer is not None:
+            return
+        pause = self._sent_at + REPORT_SECONDS - time.monotonic()
+        if pause <= 0:
+            self._send()
+        else:
+            self._timer = Timer(pause, self._send_late)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _send_late(self) -> None:
+        with self._lock:
+            if not self._over:
+                self._send()
+
+    def _send(self) -> None:
+        lines = self._lines.take() if self._lines else []
+        if self._progress or lines:
+            self._connection.send(REPORT, pickle.dumps((self._progress, lines)))
+            self._sent_at = time.monotonic()
+        self._progress = self._timer = None
+
+
+_call: Call | None = None
+"""The call that runs; None between calls, and outside of a child."""
+
+
+def main() -> None:
+    global _call
+    os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the worker, which lets running jobs finish
+    faulthandler.enable()
+    descriptor, lifeline = int(sys.argv[1]), hold_on_to(int(sys.argv[2]))
+    for lower, upper in pairwise(sorted((2, descriptor, lifeline, MOST_DESCRIPTORS))):
+        os.closerange(lower + 1, upper)  # what a process inherits, it would keep open for others
+    connection = Connection(descriptor)
+    Thread(target=connection.listen, daemon=True).start()
+    connection.send(READY, b"")
+    while True:
+        request = connection.requests.get()
+        _call = call = Call(connection)
+        kind, body = answer(request)
+        _call = None
+        call.end()
+        connection.send(kind, body)
+        del request, body  # they may be large, and the next call may be long in coming
+
+
+def hold_on_to(lifeline: int) -> int:
+    """Let the system kill this process group once the worker, which alone can write to this pipe, is gone.
+
+    `Connection.listen` does the same, but not while a function lets no other thread run.
+    """
+    if sys.platform == "linux":
+        lifeline = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)  # not shared with others
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    return lifeline
+
+
+def answer(request: bytes) -> tuple[int, bytes]:
+    """Run the function that is asked for; RESULT or ERROR, and a pickle of it."""
+    try:
+        function, arguments = pickle.loads(request)
+    except (AttributeError, ImportError, TypeError) as error:
+        return ERROR, unpicklable("The function or its arguments can't be loaded in another process", error)
+    try:
+        result = function(*arguments)
+    except BaseException as error:  # SystemExit as well: it ends the call, not the process
+        return ERROR, pickled_error(error)
+    try:
+        return RESULT, pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        return ERROR, unpicklable("The function's result can't be sent to another process", error)
+
+
+def unpicklable(what: str, error: Exception) -> bytes:
+    from shared.errors import FinalError
+
+    return pickle.dumps(FinalError(f"{what}: {describe(error)}.", code="unpicklable", hint=UNPICKLABLE_HINT))
+
+
+def pickled_error(error: BaseException) -> bytes:
+    """The error, with its traceback as a note."""
+    if isinstance(error, Exception):  # what ends a process must not be raised in the worker
+        with suppress(Exception):
+            error.add_note("".join(traceback.format_exception(error)))
+            body = pickle.dumps(error)
+            pickle.loads(body)
+            return body
+    return pickle.dumps(substitute(error))
+
+
+def substitute(error: BaseException) -> Exception:
+    """An error that says what this one says, and that can be sent."""
+    from shared.errors import JobFailure, RetryableError
+
+    if isinstance(error, JobFailure):
+        code, hint, retryable = str(error.code), str(error.hint), bool(error.retryable)
+        return JobFailure(str(error), code=code, hint=hint, retryable=retryable)
+    return RetryableError(describe(error))
+
+
+def describe(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # the error's own class may raise whatever it likes
+        return type(error).__name__
+
+
+if __name__ == "__main__":
+    from worker import child  # as the functions that run here know it: `_call` is to be there once
+
+    child.main()

@@ -1,0 +1,272 @@
+"""Processes: a pool of warm child processes that run functions, and that can be killed.
+
+A thread can't be ended, a process can. What a function in a child costs in time, memory or crashes, it
+costs its own job alone.
+"""
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.errors import FinalError, RetryableError
+from shared.logging import get_log
+from worker.child import CALL, HEADER, REPORT, RESULT, UNPICKLABLE_HINT, Report, describe
+
+START_SECONDS = 30.0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+CRASH_SECONDS = 1.0  # for a process that has closed its connection to end as well
+CLOSE_SECONDS = 1.0
+BUFFER_BYTES = 1 << 20
+STDERR = 2
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+MEMORY_HINT = "It was probably short of memory: submit less work per job, or give the worker more memory."
+CRASH_HINT = "Look for a fault in what the function calls; the worker's standard error may hold a traceback."
+
+T = TypeVar("T")
+
+log = get_log(__name__)
+
+
+class Processes:
+    """Child processes that wait for functions to run.
+
+    Args:
+        size: processes at once.
+        max_calls: calls after which a process is replaced.
+        max_rss: resident memory in bytes above which a process is replaced after a call.
+    """
+
+    def __init__(self, size: int, *, max_calls: int, max_rss: int) -> None:
+        self._size = size
+        self._max_calls = max_calls
+        self._max_rss = max_rss
+        self._free: list[Child] = []
+        self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
+        self._keepers: list[asyncio.Task[None]] = []
+        self._lifeline: tuple[int, ...] = ()  # a pipe that nobody writes to; it breaks when this process ends
+
+    def start(self) -> None:
+        """Start the processes in the background."""
+        self._lifeline = os.pipe()
+        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._size)]
+
+    async def run(
+        self,
+        function: Callable[..., T],
+        *arguments: object,
+        on_message: Callable[[Report], None] | None = None,
+    ) -> T:
+        """The function's result, from the next process that is free.
+
+        Whoever is cancelled while it runs kills the process, with all that the function has started.
+
+        Args:
+            function: from the top level of a module, so that the child can import it.
+            arguments: what pickle can carry, as the result must be.
+            on_message: called with what the function reports while it runs.
+
+        Raises:
+            FinalError: the function, its arguments or its result can't go from process to process.
+            RetryableError: the process died (code `process_crashed`), or what the function raised can't
+                be sent.
+            Exception: whatever else the function raised.
+        """
+        request = pack(function, arguments)
+        child = await self._take()
+        try:
+            result: T = await child.call(request, on_message)
+            return result
+        finally:
+            if child.calls >= self._max_calls or child.resident() > self._max_rss:
+                child.kill()
+            elif child.alive:
+                self._give(child)
+
+    async def close(self) -> None:
+        """Kill the processes, whatever they do."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        if self._keepers:
+            await asyncio.wait(self._keepers, timeout=CLOSE_SECONDS)
+        for descriptor in self._lifeline:
+            os.close(descriptor)
+
+    async def _take(self) -> "Child":
+        while True:
+            await self._available.acquire()
+            child = self._free.pop()
+            if child.alive:
+                return child
+
+    def _give(self, child: "Child") -> None:
+        self._free.append(child)
+        self._available.release()
+
+    async def _keep(self) -> None:
+        """Start a process, and another one when it has ended; later and later if they are of no use."""
+        pause = FIRST_PAUSE
+        while True:
+            served = await self._keep_one()
+            if served:
+                pause = FIRST_PAUSE
+            else:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _keep_one(self) -> bool:
+        """Start a process and wait for its end; whether it was of use."""
+        try:
+            child = await Child.start(self._lifeline[0])
+        except (OSError, EOFError, TimeoutError) as error:
+            log.error("a child process does not start", reason=describe(error))
+            return False
+        try:
+            self._give(child)
+            await child.process.wait()
+            if not child.killed:
+                log.warning("a child process died", pid=child.process.pid, end=child.end())
+            return child.calls > 0
+        finally:
+            child.kill()
+            await child.process.wait()
+
+
+class Child:
+    """A child process and the connection to it.
+
+    Attributes:
+        process: the process; it leads a process group of its own.
+        calls: how often it was called.
+        killed: whether it was killed from here.
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.process = process
+        self.calls = 0
+        self.killed = False
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, lifeline: int) -> "Child":
+        """A process that is ready. Raises OSError, EOFError or TimeoutError if it does not get there."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=BUFFER_BYTES)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-u", "-m", "worker.child", str(theirs.fileno()), str(lifeline)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=STDERR,  # the worker's standard output is its log
+                    pass_fds=[theirs.fileno(), lifeline],
+                    start_new_session=True,
+                )
+            except BaseException:
+                writer.transport.abort()
+                raise
+        child = cls(process, reader, writer)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await child._receive()  # READY
+        except BaseException:
+            child.kill()
+            await process.wait()
+            raise
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return not self.killed and self.process.returncode is None and not self._reader.at_eof()
+
+    def resident(self) -> int:
+        """The process's resident memory in bytes; 0 where the system does not tell."""
+        with suppress(OSError):
+            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        return 0
+
+    def end(self) -> str:
+        """By what the process ended."""
+        code = self.process.returncode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+
+    def kill(self) -> None:
+        """End the process at once, with all that it has started."""
+        self.killed = self.killed or self.process.returncode is None
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # none is left; macOS: it has yet to be waited for
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._writer.transport.abort()
+
+    async def call(self, request: bytes, on_message: Callable[[Report], None] | None) -> Any:
+        """Run what the request asks for. However this is left early, the process is killed."""
+        self.calls += 1
+        answered = False
+        try:
+            await self._send(request)
+            kind, body = await self._receive()
+            while kind == REPORT:
+                if on_message is not None:
+                    on_message(pickle.loads(body))
+                kind, body = await self._receive()
+            answered = True
+        except (EOFError, ConnectionError):
+            raise await self._crash() from None
+        finally:
+            if not answered:
+                self.kill()
+        value = unpack(body)
+        if kind == RESULT:
+            return value
+        raise value
+
+    async def _send(self, request: bytes) -> None:
+        self._writer.write(HEADER.pack(CALL, len(request)))
+        self._writer.write(request)
+        await self._writer.drain()
+
+    async def _receive(self) -> tuple[int, bytes]:
+        kind, length = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+        return kind, await self._reader.readexactly(length)
+
+    async def _crash(self) -> RetryableError:
+        """What to tell of a process that has broken off."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CRASH_SECONDS):
+                await self.process.wait()
+        self.kill()
+        await self.process.wait()
+        out_of_memory = self.process.returncode == -signal.SIGKILL
+        return RetryableError(
+            f"The process that ran the job's function died: {self.end()}.",
+            code="process_crashed",
+            hint=MEMORY_HINT if out_of_memory else CRASH_HINT,
+        )
+
+
+def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> bytes:
+    try:
+        return pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        what = f"The function or its arguments can't be sent to another process: {describe(error)}."
+        raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
+
+
+def unpack(body: bytes) -> Any:
+    try:
+        return pickle.loads(body)
+    except Exception as error:
+        what = f"What the function returned or raised can't be loaded in the worker: {describe(error)}."
+        raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
