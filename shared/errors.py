@@ -10,6 +10,7 @@ JobServerError
 ├── JobNotFinished
 ├── QueueFull
 ├── QueueUnavailable          Redis can't be reached
+├── StorageUnavailable        the file store can't be reached
 └── JobFailure                an attempt at a job did not succeed; written into its record
     ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
     └── FinalError            raise it in a handler: the job fails at once
@@ -110,6 +111,13 @@ class QueueUnavailable(JobServerError):
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1
+
+
+class StorageUnavailable(JobServerError):
+    code = "storage_unavailable"
+    hint = "Wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 5
 
 
 class JobFailure(JobServerError):

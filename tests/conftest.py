@@ -2,17 +2,23 @@
 
 import io
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import orjson
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
-from dev.stack import Stack
+from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
 from shared.store import keys
 from shared.store.client import connect
@@ -39,6 +45,51 @@ async def redis(redis_stack: Stack) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that speaks the S3 protocol and has one bucket, `bucket`."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--port", str(port)]
+    with (tmp_path_factory.mktemp("s3") / "s3.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(port), "the S3 server answers")
+        httpx.put(f"{url}/bucket").raise_for_status()
+        yield url
+    finally:
+        terminate(process)
+        join(process)
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty place in a bucket, which the environment says how to reach."""
+    use_s3(s3_server, monkeypatch)
+    return f"s3://bucket/{uuid4().hex}"
+
+
+def use_s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+@pytest.fixture
+def s3_away(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a bucket at an address where nobody listens."""
+    use_s3("http://127.0.0.1:1", monkeypatch)
+    return "s3://bucket/prefix"
 
 
 @pytest.fixture

@@ -1,0 +1,284 @@
+"""The file store: what jobs read and what they make, in a folder or in a bucket.
+
+| key                            | holds                                                              |
+| ------------------------------ | ------------------------------------------------------------------ |
+| `files/<file_id>`              | an uploaded file                                                   |
+| `jobs/<job_id>/<claim>/<name>` | an artifact; `claim` is the number of the claim that made it, so   |
+|                                | that no attempt touches what another one writes                    |
+
+Calls block in threads of the store's own. The library's asynchronous ones finish by themselves: one that is
+cancelled, or outlives its event loop, can't be stopped, and a write must be.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from hashlib import sha256
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from shared.errors import StorageUnavailable
+from shared.logging import get_log
+
+PIECE = 1 << 20  # bytes that pass at once
+PART = 8 << 20  # bytes that a bucket gets in one request; of such parts it takes 10,000
+PARTS_AT_ONCE = 2
+WRITES_AT_ONCE = 16  # each holds its parts in memory
+CALLS_AT_ONCE = 16
+LISTED_AT_ONCE = 500
+BUCKET_TIMES: Any = {"connect_timeout": "2s", "timeout": "10s"}  # for each request, that is a part or a piece
+BUCKET_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
+
+log = get_log(__name__)
+
+T = TypeVar("T")
+Data = bytes | Path | AsyncIterable[bytes]
+
+
+class Stored(NamedTuple):
+    """What was written: its size in bytes, and its SHA-256 in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+class Listed(NamedTuple):
+    """A key, or what several keys begin with, and when it was written, in seconds since the epoch."""
+
+    key: str
+    written: float
+
+
+class FileStore:
+    """A folder or a bucket. Each call raises StorageUnavailable while it can't be served.
+
+    Args:
+        objects: where the objects are kept.
+        folder: the same place, if it is a folder.
+    """
+
+    def __init__(self, objects: LocalStore | S3Store, folder: Path | None = None) -> None:
+        self._objects = objects
+        self._folder = folder
+        self._writers = ThreadPoolExecutor(WRITES_AT_ONCE, "file-writer")
+        self._callers = ThreadPoolExecutor(CALLS_AT_ONCE, "file-caller")
+
+    @classmethod
+    def open(cls, url: str) -> "FileStore":
+        """The store behind `file:///absolute/path`, a folder that is made if need be, or `s3://bucket/prefix`.
+
+        Where a bucket is, and who may use it, say the usual AWS_* variables of the environment.
+
+        Raises:
+            ValueError: the URL is of neither form, or the folder can't be made.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+            folder = Path(unquote(parts.path))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"the folder {folder} can't be made: {error.strerror}") from None
+            return cls(LocalStore(folder), folder)
+        if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
+            prefix = unquote(parts.path).strip("/") or None
+            try:
+                bucket = S3Store(
+                    parts.netloc, prefix=prefix, config=BUCKET_TIMES, retry_config=BUCKET_RETRIES
+                )
+            except BaseError as error:
+                raise ValueError(f"the AWS_* variables do not fit: {_first_line(error)}") from None
+            return cls(bucket)
+        raise ValueError("must be like file:///absolute/path or s3://bucket/prefix")
+
+    def close(self) -> None:
+        """Take no more calls; those under way come to their end."""
+        self._writers.shutdown(wait=False, cancel_futures=True)
+        self._callers.shutdown(wait=False, cancel_futures=True)
+
+    async def put(self, key: str, data: Data) -> Stored:
+        """Write an object, in place of one that is there. It is seen whole or not at all.
+
+        If the source of the data fails, its error comes out of here; then, and after a cancellation, nothing
+        of the object is left.
+
+        Args:
+            data: bytes, the path of a file, or chunks of any size, as they come.
+        """
+        write = _Write(self._objects, key, data)
+        done = asyncio.get_running_loop().run_in_executor(self._writers, write.run)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            write.stop()
+            await asyncio.wait([done])
+            done.exception()  # so that nobody misses it
+            raise
+
+    async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to and without `end`, piece by piece.
+
+        Each piece is asked for when the one before was taken, so a slow reader holds nothing open.
+
+        Raises:
+            FileNotFoundError: there is no such object, or no longer.
+        """
+        for begin in range(start, end, PIECE):
+            until = min(begin + PIECE, end)
+            piece = await self._call(obstore.get_range, self._objects, key, start=begin, end=until)
+            yield piece.to_bytes()
+
+    async def size(self, key: str) -> int:
+        """The size of an object in bytes.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        meta = await self._call(obstore.head, self._objects, key)
+        return meta["size"]
+
+    async def delete(self, key: str) -> None:
+        """Remove an object, or all that lies under a key; also what a killed process has left there."""
+        await self._call(self._delete, key)
+
+    async def listing(self, prefix: str, depth: int) -> AsyncIterator[list[Listed]]:
+        """What lies `depth` steps below a prefix, in batches; an empty folder above stands for itself."""
+        found = _walk(self._folder, prefix, depth) if self._folder else self._walk_bucket(prefix, depth)
+        while batch := await self._call(lambda: list(islice(found, LISTED_AT_ONCE))):
+            yield batch
+
+    def local_path(self, key: str) -> Path | None:
+        """Where an object lies, to be read there; None if that is not on this machine."""
+        return self._folder and self._folder / key
+
+    async def _call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        def call() -> T:
+            try:
+                return function(*arguments, **options)
+            except FileNotFoundError:
+                raise
+            except (BaseError, OSError) as error:
+                raise _unavailable(error) from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._callers, call)
+
+    def _delete(self, key: str) -> None:
+        path = self.local_path(key)
+        if path is None:
+            for chunk in obstore.list(self._objects, key, chunk_size=LISTED_AT_ONCE):
+                obstore.delete(self._objects, [meta["path"] for meta in chunk])
+            obstore.delete(self._objects, [key])
+        else:
+            with suppress(FileNotFoundError):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+    def _walk_bucket(self, prefix: str, depth: int) -> Iterator[Listed]:
+        last = None
+        for chunk in obstore.list(self._objects, prefix, chunk_size=LISTED_AT_ONCE):
+            for meta in chunk:
+                key = "/".join(meta["path"].split("/")[: depth + 1])
+                if key != last:  # they come in order
+                    yield Listed(key, meta["last_modified"].timestamp())
+                last = key
+
+
+def _walk(folder: Path, key: str, depth: int) -> Iterator[Listed]:
+    """As the folder has it: the library does not show what a killed process has left."""
+    with suppress(FileNotFoundError), os.scandir(folder / key) as entries:  # what is there may go meanwhile
+        empty = True
+        for entry in entries:
+            empty, below = False, f"{key}/{entry.name}"
+            if depth > 1 and entry.is_dir():
+                yield from _walk(folder, below, depth - 1)
+            else:
+                yield Listed(below, entry.stat().st_mtime)
+        if empty and "/" in key:
+            yield Listed(key, (folder / key).stat().st_mtime)
+
+
+class _Stopped(Exception):
+    """Whoever wanted the write has gone."""
+
+
+class _Write:
+    """One object on its way into the store: runs in a thread, is made and stopped in the event loop's."""
+
+    def __init__(self, objects: LocalStore | S3Store, key: str, data: Data) -> None:
+        self._objects = objects
+        self._key = key
+        self._data = data
+        self._loop = asyncio.get_running_loop()
+        self._pulling: asyncio.Task[Any] | None = None
+        self._stopped = False
+        self._digest = sha256()
+        self._size = 0
+
+    def run(self) -> Stored:
+        pieces = self._counted()
+        first = next(pieces, b"")
+        data = first if len(first) < PIECE else chain([first], pieces)  # what is small goes in one request
+        try:
+            obstore.put(self._objects, self._key, data, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
+        except (BaseError, FileNotFoundError) as error:  # not found: the bucket
+            raise _unavailable(error) from error
+        return Stored(self._size, self._digest.hexdigest())
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._pulling is not None:
+            self._pulling.cancel()
+
+    def _counted(self) -> Iterator[bytes]:
+        for piece in self._pieces():
+            if self._stopped:
+                raise _Stopped
+            self._digest.update(piece)
+            self._size += len(piece)
+            yield piece
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The data in pieces of PIECE bytes, but for the last."""
+        if isinstance(self._data, bytes):
+            for start in range(0, len(self._data), PIECE):
+                yield self._data[start : start + PIECE]
+        elif isinstance(self._data, Path):
+            with self._data.open("rb") as file:
+                while piece := file.read(PIECE):
+                    yield piece
+        else:
+            chunks, rest = aiter(self._data), bytearray()
+            while piece := asyncio.run_coroutine_threadsafe(self._pull(chunks, rest), self._loop).result():
+                yield piece
+
+    async def _pull(self, chunks: AsyncIterator[bytes], rest: bytearray) -> bytes:
+        """The next piece of a source that only the event loop may ask."""
+        if self._stopped:
+            raise _Stopped
+        self._pulling = asyncio.current_task()
+        while len(rest) < PIECE and (chunk := await anext(chunks, None)) is not None:
+            rest += chunk
+        piece = bytes(rest[:PIECE])
+        del rest[:PIECE]
+        return piece
+
+
+def _unavailable(error: Exception) -> StorageUnavailable:
+    log.warning("the file store failed", error=_first_line(error))  # it may name what no client should know
+    return StorageUnavailable(f"The file store does not answer ({type(error).__name__}).")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]
