@@ -4,8 +4,8 @@ A function that runs here reports by `progress` and `log`. Until the first call 
 the standard library, so that a process which waits costs little.
 """
 
-import ctypes
 import faulthandler
+import fcntl
 import os
 import pickle
 import signal
@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from itertools import pairwise
 from queue import SimpleQueue
 from struct import Struct
 from threading import Lock, Thread, Timer
@@ -27,8 +28,8 @@ HEADER = Struct("!BQ")
 CALL, READY, REPORT, RESULT, ERROR = range(5)
 
 REPORT_SECONDS = 0.05
+MOST_DESCRIPTORS = 1 << 16
 NICENESS = 10  # the worker's event loop and its heartbeat go first
-PR_SET_PDEATHSIG = 1
 UNPICKLABLE_HINT = (
     "Give in_process a function from the top level of a module, no lambda or inner function, and let "
     "arguments and result be plain data: numbers, text, bytes, lists, dicts."
@@ -54,8 +55,6 @@ class Connection:
     """The way to the worker and back."""
 
     def __init__(self, descriptor: int) -> None:
-        os.closerange(3, descriptor)  # what a process inherits, it keeps open for others
-        os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
         self._socket = socket.socket(fileno=descriptor)
         self._socket.set_inheritable(False)
         self._sending = Lock()
@@ -139,9 +138,10 @@ def main() -> None:
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the worker, which lets running jobs finish
     faulthandler.enable()
-    if sys.platform == "linux":  # a function that holds Python's lock would keep `listen` waiting
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection = Connection(int(sys.argv[1]))
+    descriptor, lifeline = int(sys.argv[1]), hold_on_to(int(sys.argv[2]))
+    for lower, upper in pairwise(sorted((2, descriptor, lifeline, MOST_DESCRIPTORS))):
+        os.closerange(lower + 1, upper)  # what a process inherits, it would keep open for others
+    connection = Connection(descriptor)
     Thread(target=connection.listen, daemon=True).start()
     connection.send(READY, b"")
     while True:
@@ -152,6 +152,19 @@ def main() -> None:
         call.end()
         connection.send(kind, body)
         del request, body  # they may be large, and the next call may be long in coming
+
+
+def hold_on_to(lifeline: int) -> int:
+    """Let the system kill this process group once the worker, which alone can write to this pipe, is gone.
+
+    `Connection.listen` does the same, but not while a function lets no other thread run.
+    """
+    if sys.platform == "linux":
+        lifeline = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)  # not shared with others
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    return lifeline
 
 
 def answer(request: bytes) -> tuple[int, bytes]:

@@ -51,9 +51,11 @@ class Processes:
         self._free: list[Child] = []
         self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
         self._keepers: list[asyncio.Task[None]] = []
+        self._lifeline: tuple[int, ...] = ()  # a pipe that nobody writes to; it breaks when this process ends
 
     def start(self) -> None:
         """Start the processes in the background."""
+        self._lifeline = os.pipe()
         self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._size)]
 
     async def run(
@@ -94,6 +96,8 @@ class Processes:
             keeper.cancel()
         if self._keepers:
             await asyncio.wait(self._keepers, timeout=CLOSE_SECONDS)
+        for descriptor in self._lifeline:
+            os.close(descriptor)
 
     async def _take(self) -> "Child":
         while True:
@@ -120,7 +124,7 @@ class Processes:
     async def _keep_one(self) -> bool:
         """Start a process and wait for its end; whether it was of use."""
         try:
-            child = await Child.start()
+            child = await Child.start(self._lifeline[0])
         except (OSError, EOFError, TimeoutError) as error:
             log.error("a child process does not start", reason=describe(error))
             return False
@@ -154,17 +158,17 @@ class Child:
         self._writer = writer
 
     @classmethod
-    async def start(cls) -> "Child":
+    async def start(cls, lifeline: int) -> "Child":
         """A process that is ready. Raises OSError, EOFError or TimeoutError if it does not get there."""
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=BUFFER_BYTES)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-u", "-m", "worker.child", str(theirs.fileno())),
+                    *(sys.executable, "-u", "-m", "worker.child", str(theirs.fileno()), str(lifeline)),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=STDERR,  # the worker's standard output is its log
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), lifeline],
                     start_new_session=True,
                 )
             except BaseException:
@@ -176,12 +180,13 @@ class Child:
                 await child._receive()  # READY
         except BaseException:
             child.kill()
+            await process.wait()
             raise
         return child
 
     @property
     def alive(self) -> bool:
-        return not self.killed and self.process.returncode is None
+        return not self.killed and self.process.returncode is None and not self._reader.at_eof()
 
     def resident(self) -> int:
         """The process's resident memory in bytes; 0 where the system does not tell."""
