@@ -8,8 +8,10 @@ from api.pacing import Pacing
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.contracts import Contracts
+from shared.files import FileStore
 from shared.queue import JobQueue
 from shared.store.changes import Changes
+from shared.store.file_records import FileRecords
 from shared.store.rate_limits import RateLimits
 
 
@@ -20,6 +22,8 @@ class State(TypedDict):
     contracts: Contracts
     submissions: Submissions
     queue: JobQueue
+    files: FileStore
+    file_records: FileRecords
     changes: Changes
     pacing: Pacing
     rate_limits: RateLimits

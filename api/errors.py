@@ -13,6 +13,8 @@ from starlette.routing import Match
 
 from api.request_id import request_id
 from shared.errors import (
+    FileInUse,
+    FileNotFound,
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
@@ -22,6 +24,8 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    StorageUnavailable,
+    UnknownFile,
     UnknownJobType,
 )
 
@@ -29,6 +33,11 @@ from shared.errors import (
 class NotFound(JobServerError):
     code = "not_found"
     hint = "The paths are listed at /docs."
+
+
+class ArtifactNotFound(JobServerError):
+    code = "artifact_not_found"
+    hint = "The record of a completed job lists its `artifacts`, each with its `url`."
 
 
 class MethodNotAllowed(JobServerError):
@@ -39,6 +48,11 @@ class MethodNotAllowed(JobServerError):
 class PayloadTooLarge(JobServerError):
     code = "payload_too_large"
     hint = "Send less, or split the work into several jobs."
+
+
+class RangeNotSatisfiable(JobServerError):
+    code = "range_not_satisfiable"
+    hint = "The header Content-Range says how long the whole is; leave Range out to get it."
 
 
 class UnsupportedMediaType(JobServerError):
@@ -69,18 +83,24 @@ STATUS: dict[type[JobServerError], int] = {
     Forbidden: 403,
     NotFound: 404,
     JobNotFound: 404,
+    ArtifactNotFound: 404,
+    FileNotFound: 404,
     MethodNotAllowed: 405,
     JobAlreadyFinished: 409,
     JobNotFinished: 409,
+    FileInUse: 409,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
+    RangeNotSatisfiable: 416,
     InvalidRequest: 422,
     UnknownJobType: 422,
+    UnknownFile: 422,
     IdempotencyConflict: 422,
     RateLimited: 429,
     JobServerError: 500,
     QueueUnavailable: 503,
     QueueFull: 503,
+    StorageUnavailable: 503,
 }
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 

@@ -21,16 +21,18 @@ from api.exposure import warn_if_exposed
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.pacing import Pacing
-from api.routes import events, health, job_types, jobs, listing, server
+from api.routes import artifacts, events, files, health, job_types, jobs, listing, server
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
 from api.submission import Submissions
 from shared.contracts import load_contracts
+from shared.files import FileStore
 from shared.logging import configure_logging
 from shared.queue import JobQueue
 from shared.settings import read_settings, refuse
 from shared.store.changes import Changes
 from shared.store.client import connect, obstacle
+from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
@@ -57,6 +59,10 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         refuse(f"REDIS_URL: {reason}")
     contracts = load_contracts()
     submissions = Submissions(contracts)
+    try:
+        file_store = FileStore.open(settings.artifacts_url)
+    except ValueError as error:
+        refuse(f"ARTIFACTS_URL: {error}")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -74,12 +80,15 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 contracts=contracts,
                 submissions=submissions,
                 queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
+                files=file_store,
+                file_records=FileRecords(runner),
                 changes=changes,
                 rate_limits=RateLimits(runner),
                 pacing=Pacing(),
                 started_at=time.time(),
             )
         await changes.aclose()
+        file_store.close()
         if exposure is not None:
             exposure.cancel()
         if isinstance(runner, Multiplexer):
@@ -99,6 +108,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         jobs.router,
         events.router,
         listing.router,
+        artifacts.router,
+        files.router,
         job_types.router,
         health.router,
         server.router,
@@ -114,7 +125,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
     stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
-    stack = BodyLimit(stack, max_bytes=settings.api_max_body_bytes)
+    stack = BodyLimit(
+        stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
+    )
     if settings.api_keys:
         stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)
     stack = RequestContext(stack)

@@ -8,6 +8,8 @@ from api.errors import PayloadTooLarge, error_response, internal_error
 from api.request_id import HEADER, choose, request_id
 from shared.logging import get_log, log_context
 
+FILE_PATHS = {"/files", "/v1/files"}
+
 log = get_log(__name__)
 
 
@@ -51,19 +53,27 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses bodies above a limit: by their Content-Length before a byte is read, else while they arrive."""
+    """Refuses bodies above a limit: by their Content-Length before a byte is read, else while they arrive.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Args:
+        app: what lies behind.
+        max_bytes: the limit.
+        max_file_bytes: that of the paths which take files.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_file_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_file_bytes = max_file_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
+        limit = self._max_file_bytes if scope["path"] in FILE_PATHS else self._max_bytes
         for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
-                await error_response(self._too_large())(scope, receive, send)
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                await error_response(_too_large(limit))(scope, receive, send)
                 return
         received = 0
 
@@ -71,11 +81,12 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise self._too_large()
+            if received > limit:
+                raise _too_large(limit)
             return message
 
         await self._app(scope, receive_limited, send)
 
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"The body is larger than {self._max_bytes} bytes.")
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {limit} bytes.")

@@ -20,14 +20,18 @@ SECURITY_SCHEMES = {
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
+    {"name": "files", "description": "Upload what jobs work on."},
     {"name": "job types", "description": "What a job can be, and what each type takes and gives."},
     {"name": "health", "description": "For load balancers and orchestrators."},
     {"name": "server", "description": "For operators: how busy the queues and workers are."},
 ]
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Accept-Ranges": ("Parts can be asked for.", {"const": "bytes"}),
+    "Content-Disposition": ("A download, by its name.", {"type": "string", "pattern": "^attachment; "}),
+    "Content-Range": ("Which part it is, of how many bytes.", {"type": "string", "pattern": "^bytes "}),
     "ETag": ("The record's version, for `If-None-Match`.", {"type": "string", "pattern": r'^W/"\d+"$'}),
     "Idempotent-Replayed": ("An earlier request with this key made the job.", {"const": "true"}),
-    "Location": ("Where the job is.", {"type": "string", "format": "uri-reference"}),
+    "Location": ("Where the job, or the file, is.", {"type": "string", "format": "uri-reference"}),
     "Preference-Applied": ("The wait that was granted.", {"type": "string", "pattern": "^wait="}),
     "Retry-After": ("Seconds after which another look, or try, pays.", {"type": "integer", "minimum": 0}),
     "X-Request-ID": (

@@ -7,12 +7,16 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from api.keys import HIGHEST_RATE, ApiKey, read_keys
+from shared.files import LARGEST
 from shared.settings import SharedSettings
 
 
 class ApiSettings(SharedSettings):
     queue_max_waiting: Annotated[int, Field(ge=1, description="Jobs that may wait in one queue")] = 100000
     api_max_body_bytes: Annotated[int, Field(ge=1024, description="Largest request body")] = 1048576
+    api_max_file_bytes: Annotated[
+        int, Field(ge=1024, le=LARGEST, description="Largest request body that brings a file")
+    ] = 1073741824
     api_trusted_proxies: Annotated[
         tuple[str, ...],
         NoDecode,

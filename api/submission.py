@@ -80,6 +80,13 @@ class Submission(BaseModel):
         ),
     ] = None
 
+    _files: frozenset[str] = frozenset()
+
+    @property
+    def files(self) -> list[str]:
+        """Ids of the uploaded files that the params name."""
+        return sorted(self._files)
+
     @model_validator(mode="after")
     def _one_time_only(self) -> "Submission":
         if self.run_at is not None and self.delay_seconds is not None:
@@ -105,10 +112,14 @@ class Submissions:
             UnknownJobType: no contract has this `type`.
             InvalidRequest: anything else is wrong; the details say what.
         """
+        files: set[str] = set()
         try:
-            return self._adapter.validate_json(orjson.dumps(value), strict=True)
+            submission = self._adapter.validate_json(orjson.dumps(value), strict=True, context=files)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
+        else:
+            submission._files = frozenset(files)
+            return submission
         if faults[0]["type"] == "union_tag_invalid":
             raise UnknownJobType(
                 f"There is no job type {str(value['type'])[:64]!r}.",

@@ -10,7 +10,12 @@ from dev.stack import ROOT, free_port
 
 
 def main() -> int:
-    defaults = {"LOG_FORMAT": "console", "WORKER_GRACE_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
+    defaults = {
+        "ARTIFACTS_URL": "file:.dev/artifacts",
+        "LOG_FORMAT": "console",
+        "WORKER_GRACE_SECONDS": "2",
+        "PYTHONUNBUFFERED": "1",
+    }
     environment = {**defaults, **os.environ, **read_dotenv()}
     embedded = not environment.get("REDIS_URL")
     if embedded:

@@ -46,7 +46,8 @@ class Stack:
     """Redis, an API and any number of workers; ends every process that it started.
 
     Attributes:
-        folder: where Redis keeps its data, and where each process's output goes, as `<name>.log`.
+        folder: where Redis keeps its data and jobs their files, and where each process's output goes, as
+            `<name>.log`.
         redis_url: the database that all of them use; that of another stack if REDIS_URL is given.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
@@ -65,6 +66,7 @@ class Stack:
             **os.environ,
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
+            "ARTIFACTS_URL": (folder / "artifacts").as_uri(),
             "API_KEYS": "",  # whoever starts a stack has none
             **environment,
         }

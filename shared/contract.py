@@ -2,9 +2,33 @@
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+FILE_ID = r"^file_[0-9a-f]{32}$"
+
+
+def _note_file(file_id: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, set):
+        info.context.add(file_id)
+    return file_id
+
+
+FileReference = Annotated[
+    str,
+    Field(
+        pattern=FILE_ID,
+        description="The `file_id` of an uploaded file.",
+        examples=["file_019ab1c27d107c4e9a553f5b8f0e6d21"],
+    ),
+    AfterValidator(_note_file),
+]
+"""A param that names an uploaded file, anywhere in the params.
+
+A set that is given as the context of the validation gets to hold all of them: so the API knows which files
+must be there, and kept, for a job.
+"""
 
 
 class Params(BaseModel):

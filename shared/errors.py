@@ -4,10 +4,13 @@ JobServerError
 ├── InvalidRequest            the caller sent something that can't be accepted
 │   ├── MalformedJson
 │   ├── UnknownJobType
+│   ├── UnknownFile
 │   └── IdempotencyConflict
 ├── JobNotFound
 ├── JobAlreadyFinished
 ├── JobNotFinished
+├── FileNotFound
+├── FileInUse
 ├── QueueFull
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
@@ -80,6 +83,11 @@ class UnknownJobType(InvalidRequest):
     code = "unknown_job_type"
 
 
+class UnknownFile(InvalidRequest):
+    code = "unknown_file"
+    hint = "Upload the file with POST /files, and name the `file_id` that it answers with."
+
+
 class IdempotencyConflict(InvalidRequest):
     code = "idempotency_conflict"
     hint = "Use a new key for a new request, or send exactly what was sent before."
@@ -97,6 +105,18 @@ class JobAlreadyFinished(JobServerError):
 class JobNotFinished(JobServerError):
     code = "job_not_finished"
     hint = "Wait until `done` is true, or cancel the job first."
+
+
+class FileNotFound(JobServerError):
+    code = "file_not_found"
+    hint = (
+        "Check the id; a file is kept for a limited time (RETAIN_FILES), and while a job's record names it."
+    )
+
+
+class FileInUse(JobServerError):
+    code = "file_in_use"
+    hint = "Wait until the job is done, or cancel it first."
 
 
 class QueueFull(JobServerError):

@@ -12,6 +12,7 @@ cancelled, or outlives its event loop, can't be stopped, and a write must be.
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,13 @@ from obstore.store import LocalStore, S3Store
 from shared.errors import StorageUnavailable
 from shared.logging import get_log
 
+UPLOADS = "files"
+ARTIFACTS = "jobs"
+MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}( *;[ -~]{1,127})?", re.ASCII)
+
 PIECE = 1 << 20  # bytes that pass at once
-PART = 8 << 20  # bytes that a bucket gets in one request; of such parts it takes 10,000
+PART = 8 << 20  # bytes that a bucket gets in one request; it takes 10,000 of them for an object
+LARGEST = 10_000 * PART
 PARTS_AT_ONCE = 2
 WRITES_AT_ONCE = 16  # each holds its parts in memory
 CALLS_AT_ONCE = 16
@@ -43,6 +49,14 @@ log = get_log(__name__)
 
 T = TypeVar("T")
 Data = bytes | Path | AsyncIterable[bytes]
+
+
+def upload_key(file_id: str) -> str:
+    return f"{UPLOADS}/{file_id}"
+
+
+def artifact_key(job_id: str, claim: int, name: str) -> str:
+    return f"{ARTIFACTS}/{job_id}/{claim}/{name}"
 
 
 class Stored(NamedTuple):

@@ -40,6 +40,7 @@ class NewJob(NamedTuple):
         delay_seconds: the same, counted from now.
         start_within_seconds: it fails unless it starts within this time of being due.
         retry_of: the finished job that it repeats.
+        files: ids of the uploaded files that the params name.
     """
 
     contract: Contract[Any, Any]
@@ -52,6 +53,7 @@ class NewJob(NamedTuple):
     delay_seconds: float | None = None
     start_within_seconds: float | None = None
     retry_of: str | None = None
+    files: Sequence[str] = ()
 
 
 class JobQueue:
@@ -73,6 +75,7 @@ class JobQueue:
 
         Raises:
             QueueFull: too many jobs wait.
+            UnknownFile: the job names a file that is not there.
             IdempotencyConflict: the key was used before, for something else.
             QueueUnavailable: Redis can't take it now.
         """
@@ -144,6 +147,8 @@ def _entry(job: NewJob) -> Entry:
         fields["caller"] = job.caller
     if job.retry_of:
         fields["retry_of"] = job.retry_of
+    if job.files:
+        fields["files"] = " ".join(job.files)
     return Entry(
         job_id,
         contract.queue,
@@ -154,6 +159,7 @@ def _entry(job: NewJob) -> Entry:
         start_within=milliseconds(job.start_within_seconds or 0),
         idempotency_key=f"{job.caller or '-'}:{job.idempotency_key}" if job.idempotency_key else "",
         digest=_digest(job) if job.idempotency_key else "",
+        files=job.files,
     )
 
 

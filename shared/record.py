@@ -149,7 +149,7 @@ class StoredRecord:
     Attributes:
         job_id: the job's id.
         fields: the hash `jobs:record:<id>`; absent fields mean null, false or zero, times are
-            milliseconds since the epoch, and params, result, progress, errors and labels are JSON.
+            milliseconds since the epoch, and params, result, progress, artifacts, errors and labels are JSON.
         place: of a job that waits for a worker: its place in the queue, from 1, as far as it was asked for.
     """
 
@@ -178,13 +178,28 @@ class StoredRecord:
         return int(self.fields[b"version"])
 
     @property
+    def claims(self) -> int:
+        """The number of the last claim; of a completed job that is the one which completed it."""
+        return int(self.fields.get(b"claims", 0))
+
+    @property
     def seconds_run(self) -> float | None:
         """How long the last attempt of a finished job took; None if it has not finished, or not run."""
         started, finished = self.fields.get(b"started_at"), self.fields.get(b"finished_at")
         return (int(finished) - int(started)) / 1000 if started and finished else None
 
-    def to_json(self, outlook: Outlook | None = None) -> bytes:
-        """The record as clients see it, in the field order of `JobRecord`."""
+    @property
+    def artifacts(self) -> list[dict[str, Any]]:
+        """The files that the job made, each with name, content_type, size and sha256."""
+        stored = self.fields.get(b"artifacts")
+        return [] if stored is None else orjson.loads(stored)
+
+    def to_json(self, outlook: Outlook | None = None, prefix: str = "/v1") -> bytes:
+        """The record as clients see it, in the field order of `JobRecord`.
+
+        Args:
+            prefix: what the paths of its links begin with.
+        """
         fields = self.fields
         get = fields.get
         state = fields[b"state"].decode()
@@ -198,7 +213,10 @@ class StoredRecord:
                 "params": orjson.Fragment(fields[b"params"]),
                 "result": orjson.Fragment(get(b"result", b"null")),
                 "progress": orjson.Fragment(get(b"progress", b"null")),
-                "artifacts": [],
+                "artifacts": [
+                    {**artifact, "url": f"{prefix}/jobs/{self.job_id}/artifacts/{artifact['name']}"}
+                    for artifact in self.artifacts
+                ],
                 "errors": _errors(get(b"errors")),
                 "attempt": int(get(b"attempt", 0)),
                 "max_attempts": int(fields[b"max_attempts"]),

@@ -1,6 +1,7 @@
 """The settings that both processes share. Each field is the environment variable of the same name."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,9 +22,20 @@ class SharedSettings(BaseSettings):
     redis_url: Annotated[
         SecretStr, Field(description="Redis: redis://, rediss:// or unix://, the password percent-encoded")
     ] = SecretStr("redis://localhost:6379/0")
+    artifacts_url: Annotated[
+        str,
+        Field(
+            validate_default=True,
+            description="Where files are kept: file:///folder, file:folder below the current one, "
+            "or s3://bucket/prefix",
+        ),
+    ] = "file:data/artifacts"
     retain_completed: Annotated[Retention, Field(description="Seconds a completed job can be read")] = 86400
     retain_failed: Annotated[Retention, Field(description="Seconds a failed job can be read")] = 604800
     retain_cancelled: Annotated[Retention, Field(description="Seconds a cancelled job can be read")] = 86400
+    retain_files: Annotated[
+        Retention, Field(description="Seconds an uploaded file is kept, and longer while a job names it")
+    ] = 86400
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least severe level that is logged")
     ] = "INFO"
@@ -40,6 +52,13 @@ class SharedSettings(BaseSettings):
                 "the password percent-encoded"
             )
         return url
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _absolute(cls, url: str) -> str:
+        scheme, _, path = url.partition(":")
+        relative = scheme == "file" and path and not path.startswith("/")
+        return Path(path).absolute().as_uri() if relative else url
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -27,6 +27,14 @@ FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
 KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list) ", re.MULTILINE)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _files_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test does with the default settings leaves no files in the working folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARTIFACTS_URL", tmp_path_factory.mktemp("files").as_uri())
+        yield
+
+
 @pytest.fixture(scope="session")
 def redis_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A real Redis on a free port; it ends with the tests."""

@@ -52,6 +52,11 @@ class WorkerSettings(SharedSettings):
         int, Field(ge=1, description="Resident memory above which a child process is replaced after a call")
     ] = 1073741824
 
+    worker_sweep_seconds: Annotated[
+        float,
+        Field(ge=1, le=86400, description="Seconds between two looks for files that are of no use any more"),
+    ] = 60
+
     @field_validator("worker_queues", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

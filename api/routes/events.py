@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import error_response
 from api.headers import header
+from api.links import prefix
 from api.openapi import errors, parameter
 from api.waiting import noticed
 from shared.errors import JobNotFound, QueueUnavailable
@@ -72,7 +73,7 @@ async def follow_job(
     record = await request.state.queue.get(job_id)
     if record.done and version >= record.version:
         return Response(status_code=204)
-    return EventStream(request.state.queue, request.state.changes, job_id, version)
+    return EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
 
 
 class EventStream(Response):
@@ -82,6 +83,7 @@ class EventStream(Response):
 
     Args:
         version: what the reader has seen already.
+        prefix: what the links in the records begin with.
         heartbeat: seconds without a change after which a comment shows that both sides are there.
     """
 
@@ -91,6 +93,7 @@ class EventStream(Response):
         changes: Changes,
         job_id: str,
         version: int,
+        prefix: str = "/v1",
         *,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
@@ -99,6 +102,7 @@ class EventStream(Response):
         self._changes = changes
         self._job_id = job_id
         self._version = version
+        self._prefix = prefix
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +124,8 @@ class EventStream(Response):
             record = await self._read()
             if record is not None and record.version > self._version:
                 self._version = record.version
-                await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, record.to_json()))
+                data = record.to_json(None, self._prefix)
+                await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, data))
                 if record.done:
                     return
             if not await watch.changed(within=self._heartbeat):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.headers import header
+from api.links import prefix
 from api.openapi import errors, job_links, parameter, success
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
@@ -23,6 +24,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    UnknownFile,
     UnknownJobType,
 )
 from shared.queue import NewJob
@@ -42,6 +44,7 @@ FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NOT_FOUND = not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21")
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
+UNKNOWN_FILE = UnknownFile("There is no file 'file_019ab1c27d107c4e9a553f5b8f0e6d21'.")
 FAULT = {
     "path": "params.seconds",
     "message": "Input should be less than or equal to 3600",
@@ -52,6 +55,7 @@ BODY_ERRORS = (
     PayloadTooLarge("The body is larger than 1048576 bytes."),
     UnsupportedMediaType("The body is not declared as JSON."),
     InvalidRequest("The request does not fit the job type.", details=[FAULT]),
+    UNKNOWN_FILE,
     UnknownJobType("There is no job type 'ehco'.", hint="The job types are echo, flaky, sleep, word_count."),
 )
 WAITS = [
@@ -108,7 +112,7 @@ async def submit_job(request: Request) -> Response:
     key, seconds = _idempotency_key(request), wait_asked_for(request)
     submission = request.state.submissions.validate(parse(await request.body()))
     submitted = await request.state.queue.submit(_new_job(request, submission, key))
-    return await _answer_submitted(request, submitted, f"{request.scope['path'].rstrip('/')}/", seconds)
+    return await _answer_submitted(request, submitted, seconds)
 
 
 @router.post(
@@ -136,7 +140,7 @@ async def submit_batch(request: Request) -> Response:
         for n, submission in enumerate(request.state.submissions.validate_batch(value))
     ]
     submitted = await request.state.queue.submit_all(jobs)
-    items = b",".join(record.to_json() for record, _ in submitted)
+    items = b",".join(record.to_json(None, prefix(request)) for record, _ in submitted)
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
     return Response(b'{"items":[%b]}' % items, 202, headers, "application/json")
 
@@ -211,6 +215,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             JobNotFinished("The job is running."),
             InvalidRequest(BAD_KEY),
             UnknownJobType("This server has no job type 'flaky' any more."),
+            UNKNOWN_FILE,
             CONFLICT,
             UNAVAILABLE,
             FULL,
@@ -234,9 +239,10 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         key,
         labels=orjson.loads(old.fields.get(b"labels", b"{}")),
         retry_of=job_id,
+        files=old.fields.get(b"files", b"").decode().split(),
     )
     submitted = await state.queue.submit(job)
-    return await _answer_submitted(request, submitted, f"{request.scope['path'].rsplit('/', 2)[0]}/", None)
+    return await _answer_submitted(request, submitted, None)
 
 
 def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
@@ -250,6 +256,7 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
         submission.run_at,
         submission.delay_seconds,
         submission.start_within_seconds,
+        files=submission.files,
     )
 
 
@@ -270,11 +277,9 @@ def _idempotency_key(request: Request) -> str | None:
     raise InvalidRequest(BAD_KEY, details=[{"path": "Idempotency-Key", "message": BAD_KEY, "kind": "header"}])
 
 
-async def _answer_submitted(
-    request: Request, submitted: Submitted, prefix: str, seconds: float | None
-) -> Response:
+async def _answer_submitted(request: Request, submitted: Submitted, seconds: float | None) -> Response:
     record, replayed = submitted
-    headers = {"Location": prefix + record.job_id, **_applied(seconds)}
+    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **_applied(seconds)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if seconds:
@@ -289,10 +294,10 @@ async def _answer(
     state = request.state
     if record.done:
         state.pacing.note(record)
-        return Response(record.to_json(), status, headers, "application/json")
+        return Response(record.to_json(None, prefix(request)), status, headers, "application/json")
     headers["Retry-After"] = str(state.pacing.pause(record.type))
     outlook = await state.queue.outlook(record) if record.place else None
-    return Response(record.to_json(outlook), status, headers, "application/json")
+    return Response(record.to_json(outlook, prefix(request)), status, headers, "application/json")
 
 
 def _etag(version: int) -> str:

@@ -4,12 +4,13 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from api.dependencies import Queue
+from api.links import prefix
 from api.openapi import errors, job_links, success
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import JobRecord, JobState
@@ -45,6 +46,7 @@ class JobPage(BaseModel):
     },
 )
 async def list_jobs(
+    request: Request,
     queue: Queue,
     state: Annotated[JobState | SkipJsonSchema[None], Query(description="Only jobs in this state.")] = None,
     type: Annotated[str, Query(description="Only jobs of this type.", max_length=64)] = "",  # noqa: A002
@@ -60,7 +62,7 @@ async def list_jobs(
     labels = dict(pair.split("=", 1) for pair in label)
     after = _place(cursor, state) if cursor else None
     page = await queue.page(Filters(state, type, labels), limit=limit, after=after)
-    items = b",".join(record.to_json() for record in page.records)
+    items = b",".join(record.to_json(None, prefix(request)) for record in page.records)
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
     return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnavailable
+from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnavailable, UnknownFile
 from shared.record import JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
@@ -52,19 +52,22 @@ class JobStore:
 
         Raises:
             QueueFull: a queue has no room for all of them.
+            UnknownFile: a job names a file that is not there.
             IdempotencyConflict: an idempotency key was used before, for something else.
         """
         words: list[Argument] = []
         for entry in entries:
             words += (entry.job_id, entry.queue, entry.due, entry.delay, entry.start_within, max_waiting)
             words += (entry.idempotency_key and keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
-            words += (IDEMPOTENCY_SECONDS, entry.message, 2 * len(entry.fields))
+            words += (IDEMPOTENCY_SECONDS, " ".join(entry.files), entry.message, 2 * len(entry.fields))
             for pair in entry.fields.items():
                 words += pair
         verdict, *answer = await self._run(scripts.SUBMIT, *words)
         if verdict == b"full":
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+        if verdict == b"missing":
+            raise UnknownFile(f"There is no file {answer[0].decode()!r}.")
         if verdict == b"conflict":
             raise IdempotencyConflict(
                 f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
@@ -232,16 +235,16 @@ class JobStore:
         try:
             return await script.run(self._runner, *words)
         except REDIS_GONE as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def _command(self, name: str, *words: Argument) -> Any:
         try:
             return await self._runner.execute_command(name, *words)
         except REDIS_GONE as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
-def _unavailable(error: Exception) -> QueueUnavailable:
+def unavailable(error: Exception) -> QueueUnavailable:
     """Redis can't be reached, or refuses: out of memory, read-only, loading, wrong password."""
     if isinstance(error, ResponseError):
         return QueueUnavailable(f"Redis refuses the call: {str(error).partition('. ')[0][:200]}.")

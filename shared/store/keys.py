@@ -17,6 +17,14 @@
 |                                 |         | started_at; the last claim         | leave        | heartbeat               |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
 |                                 |         | made: `digest:id`                  |              |                         |
+| jobs:file:<id>                  | hash    | an uploaded file: name,            | file_add     | with the file           |
+|                                 |         | content_type, size, sha256,        |              |                         |
+|                                 |         | created_at, expires_at (ms)        |              |                         |
+| jobs:file:<id>:jobs             | set     | ids of jobs that name the file     | submit       | with the file           |
+| jobs:index:files                | zset    | uploaded files by the time to look | file_*       | with the file           |
+|                                 |         | whether they are needed (ms)       |              |                         |
+| jobs:sweep                      | string  | a worker looks for files that are  | a worker     | WORKER_SWEEP_SECONDS    |
+|                                 |         | of no use, or just has             |              | later                   |
 | jobs:rate:<caller>              | string  | when the caller's quota is whole   | rate         | at that time            |
 |                                 |         | again (µs)                         |              |                         |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
@@ -37,6 +45,9 @@ DEADLINES = "jobs:index:start_by"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"
 IDEMPOTENCY = "jobs:idempotency:"
+FILE = "jobs:file:"
+FILES = "jobs:index:files"
+SWEEP = "jobs:sweep"
 RATE = "jobs:rate:"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"

@@ -113,6 +113,7 @@ class Entry(NamedTuple):
         start_within: milliseconds after it is due in which it must start; 0: any time.
         idempotency_key: `caller:key`, or empty.
         digest: hexadecimal; tells whether a request with the same key asks for the same.
+        files: ids of the uploaded files that the job names.
     """
 
     job_id: str
@@ -124,6 +125,7 @@ class Entry(NamedTuple):
     start_within: int = 0
     idempotency_key: str = ""
     digest: str = ""
+    files: Sequence[str] = ()
 
 
 class Submitted(NamedTuple):

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from api.main import create_app
 from api.settings import ApiSettings
+from shared.files import FileStore
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Presence, Retention
 
@@ -52,6 +53,12 @@ async def lonely_client(serve: Callable[..., Any]) -> AsyncClient:
     """A client of an API whose Redis is away."""
     client: AsyncClient = await serve(None, redis_url=NOWHERE)
     return client
+
+
+@pytest.fixture
+def files(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> FileStore:
+    """The file store of the API behind `client`."""
+    return FileStore.open(ApiSettings().artifacts_url)
 
 
 class Backstage:

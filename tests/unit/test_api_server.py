@@ -102,7 +102,7 @@ async def test_the_versioned_paths_are_described(client):
 async def test_every_described_path_is_served_bare_and_versioned_with_a_described_status(client):
     served = 0
     for path, operations in (await description(client))["paths"].items():
-        address = path.format(job_id="x", name="echo") if "{" in path else path
+        address = path.format(job_id="x", file_id="x", name="echo") if "{" in path else path
         for method, operation in operations.items():
             body = ECHO if method == "post" else None
             versioned = await client.request(method, address, json=body)
@@ -148,7 +148,8 @@ async def test_every_documented_error_has_an_example_that_fits(client):
     expected = {
         "malformed_json", "not_found", "job_not_found", "job_already_finished", "payload_too_large",
         "unsupported_media_type", "invalid_request", "unknown_job_type", "queue_unavailable", "queue_full",
-        "job_not_finished", "idempotency_conflict",
+        "job_not_finished", "idempotency_conflict", "file_not_found", "file_in_use", "unknown_file",
+        "artifact_not_found", "range_not_satisfiable", "storage_unavailable",
     }  # fmt: skip
     assert seen == expected
 

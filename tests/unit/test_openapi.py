@@ -11,6 +11,7 @@ from api.settings import ApiSettings
 OPERATIONS = {
     "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job",
     "list_job_types", "get_job_type", "healthz", "readyz", "server_info",
+    "read_artifact", "upload_file", "get_file", "delete_file",
 }  # fmt: skip
 
 

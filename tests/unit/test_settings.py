@@ -60,6 +60,9 @@ def test_without_an_environment_all_is_as_the_defaults_say():
     api, worker = read_settings(ApiSettings), read_settings(WorkerSettings)
     assert api.redis_url.get_secret_value() == "redis://localhost:6379/0"
     assert (api.retain_completed, api.retain_failed, api.retain_cancelled) == (86400, 604800, 86400)
+    assert api.artifacts_url == worker.artifacts_url == (Path.cwd() / "data" / "artifacts").as_uri()
+    assert (api.retain_files, api.api_max_file_bytes) == (86400, 1 << 30)
+    assert worker.worker_sweep_seconds == 60
     assert (api.log_level, api.log_format) == ("INFO", "json")
     assert (api.queue_max_waiting, api.api_max_body_bytes) == (100_000, 1_048_576)
     assert api.api_trusted_proxies == ("127.0.0.1",)
@@ -107,7 +110,7 @@ def test_settings_do_not_change():
 # -- wrong values
 
 WRONG = [
-    *((SharedSettings, name, value) for name in ("RETAIN_COMPLETED", "RETAIN_FAILED", "RETAIN_CANCELLED")
+    *((SharedSettings, f"RETAIN_{what}", value) for what in ("COMPLETED", "FAILED", "CANCELLED", "FILES")
       for value in ("0", "-1", "a day", "1.5", "", "315360001")),
     (SharedSettings, "LOG_LEVEL", "LOUD"),
     (SharedSettings, "LOG_LEVEL", ""),
@@ -121,6 +124,7 @@ WRONG = [
     (ApiSettings, "QUEUE_MAX_WAITING", "many"),
     (ApiSettings, "API_MAX_BODY_BYTES", "1023"),
     (ApiSettings, "API_MAX_BODY_BYTES", "1MB"),
+    *((ApiSettings, "API_MAX_FILE_BYTES", value) for value in ("1023", "83886080001", "1GB")),
     (ApiSettings, "API_TRUSTED_PROXIES", "proxy.example"),
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.0/33"),
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.1/8"),
@@ -139,6 +143,7 @@ WRONG = [
     *((WorkerSettings, "WORKER_PROCESSES", value) for value in ("0", "1001", "all", "0.5")),
     (WorkerSettings, "WORKER_PROCESS_MAX_CALLS", "0"),
     (WorkerSettings, "WORKER_PROCESS_MAX_RSS_BYTES", "1 GiB"),
+    *((WorkerSettings, "WORKER_SWEEP_SECONDS", value) for value in ("0.9", "86401", "nan", "")),
 ]  # fmt: skip
 
 
@@ -180,8 +185,9 @@ def test_the_line_says_where_all_settings_are_listed(
         (["-m", "worker", "--check"], "REDIS_URL", "http://localhost"),
         (["-m", "worker", "--check"], "REDIS_URL", "redis://localhost?db=x"),
         (["-c", "from api.main import create_app; create_app()"], "API_MAX_BODY_BYTES", "1"),
+        (["-c", "from api.main import create_app; create_app()"], "ARTIFACTS_URL", "ftp://host/folder"),
     ],
-    ids=["worker", "check", "check: database", "api"],
+    ids=["worker", "check", "check: database", "api", "api: files"],
 )
 def test_a_process_ends_with_code_2_and_nothing_but_that_line(command: list[str], name: str, value: str):
     ended = subprocess.run(
@@ -270,6 +276,21 @@ def test_a_wrong_neighbour_does_not_show_the_password(
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2@redis/0")
     monkeypatch.setenv("WORKER_SLOTS", "none")
     assert "hunter2" not in refusal(WorkerSettings, capsys)
+
+
+# -- where files are kept
+
+
+@pytest.mark.parametrize("url", ["file:///data/a%20b", "s3://bucket", "s3://bucket/prefix", "ftp://host"])
+def test_an_address_that_says_all_stays_as_it_is(url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ARTIFACTS_URL", url)
+    assert read_settings(SharedSettings).artifacts_url == url
+
+
+def test_a_folder_may_be_given_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARTIFACTS_URL", "file:some/folder")
+    assert read_settings(SharedSettings).artifacts_url == (tmp_path / "some" / "folder").as_uri()
 
 
 # -- lists and levels

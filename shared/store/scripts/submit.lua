@@ -2,14 +2,16 @@
 -- or none.
 -- ARGV: per job: id, queue, due (ms since the epoch; 0 for now), delay (ms), start_within (ms; 0 for any
 --       time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
---       kept, message, number of words, then as many words: the record's fields and values as pairs
+--       kept, ids of the files that it names, separated by spaces, message, number of words, then as many
+--       words: the record's fields and values as pairs
 -- Returns one of
 --   {'full', queue, jobs waiting}: it has no room for all
+--   {'missing', file id}: no such file
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
-local FIXED = 11
+local FIXED = 12
 local answers, waiting = {}, {}
 
 local function accepted(record)
@@ -31,7 +33,7 @@ local function known(id, key, digest)
   end
 end
 
-local function accept(id, queue, due, delay, start_within, key, digest, ttl, message, first, words)
+local function accept(id, queue, due, delay, start_within, key, digest, ttl, files, message, first, words)
   local record = RECORD .. id
   due = (due > 0 and due or now) + delay
   local run_at, start_by = due > now and due or '', start_within > 0 and due + start_within or ''
@@ -46,6 +48,9 @@ local function accept(id, queue, due, delay, start_within, key, digest, ttl, mes
   end
   if key ~= '' then
     redis.call('SET', key, digest .. ':' .. id, 'EX', ttl)
+  end
+  for file in string.gmatch(files, '%S+') do
+    redis.call('SADD', FILE .. file .. ':jobs', id)
   end
   redis.call('SET', MESSAGE .. id, message)
   redis.call('ZADD', INDEX, now, id)
@@ -68,18 +73,23 @@ while i <= #ARGV do
     if waiting[queue] > tonumber(ARGV[i + 5]) then
       return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}
     end
+    for file in string.gmatch(ARGV[i + 9], '%S+') do
+      if redis.call('EXISTS', FILE .. file) == 0 then
+        return {'missing', file}
+      end
+    end
   end
   answers[n] = answer or false
-  i = i + FIXED + ARGV[i + 10]
+  i = i + FIXED + ARGV[i + 11]
 end
 
 n, i = 0, 1
 while i <= #ARGV do
   n = n + 1
   local id, queue, due, delay, start_within = unpack(ARGV, i, i + 4)
-  local key, digest, ttl, message, words = unpack(ARGV, i + 6, i + 10)
+  local key, digest, ttl, files, message, words = unpack(ARGV, i + 6, i + 11)
   answers[n] = answers[n] or accept(id, queue, tonumber(due), tonumber(delay), tonumber(start_within), key, digest,
-    ttl, message, i + FIXED, tonumber(words))
+    ttl, files, message, i + FIXED, tonumber(words))
   i = i + FIXED + words
 end
 return {'done', answers}

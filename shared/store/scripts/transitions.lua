@@ -1,6 +1,6 @@
 -- Put before every script: the clock, and the moves that more than one script makes.
 -- The key prefixes (RECORD, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
--- IDEMPOTENCY, RATE, CHANGES, CANCEL) are locals that come from keys.py.
+-- IDEMPOTENCY, FILE, FILES, RATE, CHANGES, CANCEL) are locals that come from keys.py.
 --
 -- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
 -- end that has begun with a removal. So submit may be refused, and those that end work begin with one.

@@ -1,0 +1,122 @@
+"""Artifacts: the files that jobs made."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response, StreamingResponse
+
+from api.errors import ArtifactNotFound, RangeNotSatisfiable, error_response
+from api.headers import header
+from api.openapi import errors, parameter, success
+from shared.errors import QueueUnavailable, StorageUnavailable
+from shared.files import artifact_key
+from shared.store.job_store import not_found
+
+RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII | re.IGNORECASE)
+SAFETY = {  # what a job made is nothing that a browser should run in the name of this server
+    "Content-Security-Policy": "sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+ANYTHING = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.head("/jobs/{job_id}/artifacts/{name}", include_in_schema=False)
+@router.get(
+    "/jobs/{job_id}/artifacts/{name}",
+    summary="Read an artifact",
+    response_class=Response,
+    responses={
+        200: {**success("The file.", "Accept-Ranges", "Content-Disposition"), "content": ANYTHING},
+        206: {**success("The part that was asked for.", "Content-Range"), "content": ANYTHING},
+        304: {"description": "The client has it."},
+        **errors(
+            not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"),
+            ArtifactNotFound("The job has no artifact 'out.png'."),
+            RangeNotSatisfiable("The artifact has 18231 bytes."),
+            QueueUnavailable("Redis does not answer (ConnectionError)."),
+            StorageUnavailable("The file store does not answer (GenericError)."),
+        ),
+    },
+    openapi_extra={
+        "parameters": [
+            parameter("Range", "header", "`bytes=FIRST-LAST`: a part of it.", type="string"),
+            parameter("If-Range", "header", "The part only if this is still its `ETag`.", type="string"),
+            parameter("If-None-Match", "header", "An `ETag` seen before.", type="string"),
+        ]
+    },
+)
+async def read_artifact(
+    request: Request,
+    job_id: Annotated[str, Path(description="The `job_id` of the record.")],
+    name: Annotated[str, Path(description="The `name` of one of its `artifacts`.", examples=["out.png"])],
+) -> Response:
+    """The bytes of a file that a completed job made; they never change. The `ETag` is their SHA-256."""
+    record = await request.state.queue.get(job_id)
+    artifact = next((found for found in record.artifacts if found["name"] == name), None)
+    if artifact is None:
+        raise ArtifactNotFound(f"The job has no artifact {name[:128]!r}.")
+    tag, size = f'"{artifact["sha256"]}"', artifact["size"]
+    if _knows(header(request, b"if-none-match"), tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    try:
+        part = _part(request, tag, size)
+    except RangeNotSatisfiable as error:
+        return error_response(error, {"Content-Range": f"bytes */{size}"})
+    start, end = part or (0, size)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(end - start),
+        "Content-Type": artifact["content_type"],
+        "ETag": tag,
+        **SAFETY,
+    }
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    key = artifact_key(job_id, record.claims, name)
+    try:
+        if request.method == "HEAD" or start == end:
+            await request.state.files.size(key)
+            return Response(status_code=200, headers=headers)
+        pieces = request.state.files.read(key, start, end)
+        first = await anext(pieces)  # before the answer begins: it may be an error
+    except FileNotFoundError:
+        raise ArtifactNotFound(f"The artifact {name!r} is kept no longer.") from None
+    return StreamingResponse(_stream(first, pieces), 206 if part else 200, headers)
+
+
+async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+def _knows(tags: str | None, tag: str) -> bool:
+    return tags is not None and (tags.strip() == "*" or tag in tags)
+
+
+def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
+    """Where the part that is asked for begins, and where it has ended; None for the whole.
+
+    That is also what a client gets who asks for several parts, or with a Range that is none.
+
+    Raises:
+        RangeNotSatisfiable: there is no such part.
+    """
+    asked = RANGE.fullmatch(header(request, b"range") or "")
+    if request.method != "GET" or not asked or header(request, b"if-range") not in (None, tag):
+        return None
+    first, last = asked.groups()
+    if not (first or last) or (first and last and int(last) < int(first)):
+        return None
+    if first:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+    else:
+        start, end = max(size - int(last), 0), size
+    if start >= end:
+        raise RangeNotSatisfiable(f"The artifact has {size} bytes.")
+    return start, end

@@ -1,0 +1,141 @@
+"""Files that jobs work on: upload one, look at it, delete it."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+from uuid_utils import uuid7
+
+from api.errors import PayloadTooLarge
+from api.links import prefix
+from api.openapi import errors, parameter, success
+from api.upload import FORM, Upload
+from shared.contract import FILE_ID
+from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageUnavailable
+from shared.files import upload_key
+from shared.store.file_records import FileRecord, not_found
+
+EXAMPLE_ID = "file_019ab1c27d107c4e9a553f5b8f0e6d21"
+BINARY = {"type": "string", "format": "binary"}
+BODY = {
+    "required": True,
+    "content": {
+        "application/octet-stream": {"schema": BINARY},
+        FORM: {
+            "schema": {
+                "type": "object",
+                "properties": {"file": BINARY},
+                "required": ["file"],
+                "additionalProperties": False,
+            }
+        },
+    },
+}
+LINKS = {
+    name: {
+        "operationId": operation,
+        "parameters": {"file_id": "$response.body#/file_id"},
+        "description": description,
+    }
+    for name, operation, description in (
+        ("GetFile", "get_file", "Look at the file's record."),
+        ("DeleteFile", "delete_file", "Delete the file, unless a job needs it."),
+    )
+}
+NOT_FOUND = not_found(EXAMPLE_ID)
+UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
+
+router = APIRouter(tags=["files"])
+FileId = Annotated[str, Path(description="The `file_id` of the file.", examples=[EXAMPLE_ID])]
+
+
+class File(BaseModel):
+    """An uploaded file."""
+
+    file_id: Annotated[str, Field(pattern=FILE_ID, description="What a job's params name it by.")]
+    name: Annotated[str | None, Field(description="What the client called it, if it did.")]
+    content_type: str
+    size: Annotated[int, Field(description="In bytes.")]
+    sha256: str
+    created_at: datetime
+    expires_at: Annotated[
+        datetime, Field(description="It is kept until then, and for as long as the record of a job names it.")
+    ]
+
+
+@router.post(
+    "/files",
+    status_code=201,
+    summary="Upload a file",
+    response_model=File,
+    responses={
+        201: success("The file is stored.", "Location", links=LINKS),
+        **errors(
+            PayloadTooLarge("The body is larger than 1073741824 bytes."),
+            InvalidRequest("The form holds no file."),
+            UNAVAILABLE,
+            StorageUnavailable("The file store does not answer (GenericError)."),
+        ),
+    },
+    openapi_extra={
+        "requestBody": BODY,
+        "parameters": [
+            parameter(
+                "Content-Disposition",
+                "header",
+                "The file's name, as `attachment; filename=…`.",
+                type="string",
+            )
+        ],
+    },
+)
+async def upload_file(request: Request) -> Response:
+    """The body is the file, of the type that `Content-Type` says; or a form with it as the only part."""
+    state, upload = request.state, Upload(request)
+    await state.queue.store.ping()  # a client should not hear that Redis is away after it has sent everything
+    file_id = f"file_{uuid7().hex}"
+    stored = await state.files.put(upload_key(file_id), upload.chunks())
+    record = await state.file_records.add(
+        file_id, upload.name, upload.content_type, stored, retention=state.settings.retain_files
+    )
+    headers = {"Location": f"{prefix(request)}/files/{file_id}"}
+    return Response(_render(record), 201, headers, "application/json")
+
+
+@router.get(
+    "/files/{file_id}",
+    summary="Look at a file",
+    response_model=File,
+    responses={200: success("Its record.", links=LINKS), **errors(NOT_FOUND, UNAVAILABLE)},
+)
+async def get_file(request: Request, file_id: FileId) -> Response:
+    """What was uploaded; a job reads it by its id."""
+    return Response(_render(await request.state.file_records.get(file_id)), media_type="application/json")
+
+
+@router.delete(
+    "/files/{file_id}",
+    status_code=204,
+    summary="Delete a file",
+    responses={
+        204: {"description": "The file is gone."},
+        **errors(NOT_FOUND, FileInUse("The job 019ab1c2-… needs the file."), UNAVAILABLE),
+    },
+)
+async def delete_file(request: Request, file_id: FileId) -> Response:
+    """Only once no job needs it that is still to be done."""
+    await request.state.file_records.drop(file_id)
+    with suppress(StorageUnavailable):  # nothing leads to it any more: a worker's sweep removes it
+        await request.state.files.delete(upload_key(file_id))
+    return Response(status_code=204)
+
+
+def _render(record: FileRecord) -> bytes:
+    fields: dict[str, Any] = record._asdict()
+    for name in ("created_at", "expires_at"):
+        fields[name] = datetime.fromtimestamp(fields[name] / 1000, UTC)
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z)

@@ -1,0 +1,161 @@
+"""A file on its way in, as the body itself or in a form, passed on as it comes and never held as a whole."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import unquote
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from api.headers import header
+from shared.errors import InvalidRequest
+from shared.files import MEDIA_TYPE
+
+FORM = "multipart/form-data"
+UNKNOWN = "application/octet-stream"
+SILENCE_SECONDS = 60.0  # after which a client that sends nothing counts as gone
+LONGEST_NAME = 255
+EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*utf-8'[^']*'([^;\s]+)""", re.IGNORECASE)
+HINT = "Send the file as the body, or as the only part of a multipart/form-data body: curl -F file=@NAME."
+
+
+class Upload:
+    """A file as a request brings it.
+
+    Attributes:
+        name: what the client calls it, without folders, or None. Of a form this and the type are known only
+            once its chunks have come.
+        content_type: its media type.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.name: str | None = None
+        self.content_type = UNKNOWN
+        self._body = _body(request)
+        given = header(request, b"content-type") or ""
+        kind, options = parse_options_header(given)
+        self._boundary = options.get(b"boundary", b"") if kind == FORM.encode() else None
+        if self._boundary is None:
+            self.describe(header(request, b"content-disposition") or "", given)
+
+    def describe(self, disposition: str, content_type: str) -> None:
+        """Note what headers say of the file.
+
+        Raises:
+            InvalidRequest: the content type is none.
+        """
+        if content_type and not MEDIA_TYPE.fullmatch(content_type):
+            raise _invalid("Content-Type", f"{content_type[:100]!r} is no media type.")
+        self.content_type = content_type or UNKNOWN
+        self.name = _name(disposition)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes.
+
+        Raises:
+            InvalidRequest: the form is malformed, or holds anything but one file.
+            PayloadTooLarge: they are too many.
+            ClientDisconnect: the client has left.
+        """
+        if self._boundary is None:
+            async for chunk in self._body:
+                yield chunk
+            return
+        form = _Form(self, self._boundary)
+        async for chunk in self._body:
+            yield form.feed(chunk)
+        form.end()
+
+
+class _Form:
+    """Takes a form apart as it comes."""
+
+    def __init__(self, upload: Upload, boundary: bytes) -> None:
+        self._upload = upload
+        self._parts = 0
+        self._complete = False
+        self._name = bytearray()
+        self._value = bytearray()
+        self._headers: dict[bytes, str] = {}
+        self._data = bytearray()
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": lambda data, start, end: self._data.extend(data[start:end]),
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError:
+            raise _invalid("Content-Type", "The boundary of the form is too long.") from None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What a chunk of the body holds of the file."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise _invalid("body", f"The form is malformed: {error}") from None
+        data = bytes(self._data)
+        self._data.clear()
+        return data
+
+    def end(self) -> None:
+        if not self._parts and self._complete:
+            raise _invalid("body", "The form holds no file.")
+        if not self._complete:
+            raise _invalid("body", "The form ends before its last boundary.")
+
+    def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > 1:
+            raise _invalid("body", "The form holds more than one part.")
+
+    def _end_header(self) -> None:
+        self._headers[bytes(self._name).lower()] = self._value.decode("latin-1")
+        self._name.clear()
+        self._value.clear()
+
+    def _end_headers(self) -> None:
+        disposition = self._headers.get(b"content-disposition", "")
+        if b"filename" not in parse_options_header(disposition)[1]:
+            raise _invalid("body", "The only part of the form is no file: it has no filename.")
+        self._upload.describe(disposition, self._headers.get(b"content-type", ""))
+
+    def _end(self) -> None:
+        self._complete = True
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise ClientDisconnect from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _name(disposition: str) -> str | None:
+    """The file's name as a Content-Disposition gives it, in characters that can be shown."""
+    if extended := EXTENDED_NAME.search(disposition):
+        name = unquote(extended[1])
+    else:
+        name = parse_options_header(disposition)[1].get(b"filename", b"").decode("utf-8", "replace")
+    shown = "".join(character for character in re.split(r"[/\\]", name)[-1] if character.isprintable())
+    return shown[:LONGEST_NAME] or None
+
+
+def _invalid(path: str, message: str) -> InvalidRequest:
+    return InvalidRequest(
+        message, hint=HINT, details=[{"path": path, "message": message, "kind": "invalid_upload"}]
+    )

@@ -1,0 +1,153 @@
+"""What Redis knows of files: which were uploaded, and which in the store are still of use."""
+
+import asyncio
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from shared.contract import FILE_ID
+from shared.errors import FileInUse, FileNotFound
+from shared.files import Stored
+from shared.record import JobState
+from shared.store import keys, scripts
+from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.job_store import milliseconds, unavailable
+
+RETIRED_AT_ONCE = 100
+LOOK_SECONDS = 60  # until the next look at a file that a job still needs
+
+
+class FileRecord(NamedTuple):
+    """An uploaded file.
+
+    Attributes:
+        name: what the client called it, if it did.
+        size: in bytes.
+        sha256: in hexadecimal.
+        created_at: in milliseconds since the epoch.
+        expires_at: the same; it is kept until then, and longer while a job's record names it.
+    """
+
+    file_id: str
+    name: str | None
+    content_type: str
+    size: int
+    sha256: str
+    created_at: int
+    expires_at: int
+
+
+class FileRecords:
+    """The records of uploaded files. Each method raises QueueUnavailable while Redis can't serve it.
+
+    Args:
+        runner: sends commands to Redis.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def add(
+        self, file_id: str, name: str | None, content_type: str, stored: Stored, *, retention: int
+    ) -> FileRecord:
+        """Note a file that lies in the store, and is to be kept for so many seconds."""
+        words: list[Argument] = ["content_type", content_type, "size", stored.size, "sha256", stored.sha256]
+        if name is not None:
+            words += ("name", name)
+        times = await self._run(scripts.FILE_ADD, file_id, retention, *words)
+        return FileRecord(file_id, name, content_type, *stored, *times)
+
+    async def get(self, file_id: str) -> FileRecord:
+        """The record of a file. Raises FileNotFound."""
+        found = await self._command("HMGET", _key(file_id), *FileRecord._fields[1:])
+        name, content_type, size, sha256, created_at, expires_at = found
+        if content_type is None:
+            raise not_found(file_id)
+        return FileRecord(
+            file_id,
+            None if name is None else name.decode(),
+            content_type.decode(),
+            int(size),
+            sha256.decode(),
+            int(created_at),
+            int(expires_at),
+        )
+
+    async def drop(self, file_id: str) -> None:
+        """Forget a file.
+
+        Raises:
+            FileNotFound: there is none.
+            FileInUse: a job that is not done names it.
+        """
+        _key(file_id)
+        verdict, *user = await self._run(scripts.FILE_DROP, file_id)
+        if verdict == b"missing":
+            raise not_found(file_id)
+        if verdict == b"in use":
+            raise FileInUse(f"The job {user[0].decode()} needs the file.")
+
+    async def retire(self) -> tuple[list[str], bool]:
+        """Forget files whose time is over; returns their ids, and whether there may be more of them."""
+        pause = milliseconds(LOOK_SECONDS)
+        looked, forgotten = await self._run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
+        return [file_id.decode() for file_id in forgotten], looked == RETIRED_AT_ONCE
+
+    async def unknown(self, file_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that no record has."""
+        ids = list(file_ids)
+        known = await asyncio.gather(*(self._command("EXISTS", keys.FILE + file_id) for file_id in ids))
+        return {file_id for file_id, found in zip(ids, known, strict=True) if not found}
+
+    async def claims_of_use(self, job_ids: Iterable[str]) -> dict[str, float | None]:
+        """Of each job the first claim whose artifacts are of use, or will be; None if the job has no record.
+
+        A job that waits for its next attempt needs none of the attempts before; one that did not complete
+        never shows any.
+        """
+        ids = list(job_ids)
+        found = await asyncio.gather(
+            *(self._command("HMGET", keys.RECORD + job_id, "state", "claims") for job_id in ids)
+        )
+        return {job_id: _first_of_use(*fields) for job_id, fields in zip(ids, found, strict=True)}
+
+    async def may_sweep(self, seconds: float) -> bool:
+        """Whether nobody has asked this in the last so many seconds."""
+        answer = await self._command("SET", keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
+        return answer is not None
+
+    async def _run(self, script: scripts.Script, *words: Argument) -> Any:
+        try:
+            return await script.run(self._runner, *words)
+        except REDIS_GONE as error:
+            raise unavailable(error) from error
+
+    async def _command(self, name: str, *words: Argument) -> Any:
+        try:
+            return await self._runner.execute_command(name, *words)
+        except REDIS_GONE as error:
+            raise unavailable(error) from error
+
+
+def not_found(file_id: str) -> FileNotFound:
+    return FileNotFound(f"No file has the id {file_id[:64]!r}.")
+
+
+def _key(file_id: str) -> str:
+    """The key of a file's record. Raises FileNotFound for what is no id."""
+    if not re.fullmatch(FILE_ID, file_id):
+        raise not_found(file_id)
+    return keys.FILE + file_id
+
+
+def _first_of_use(state: bytes | None, claims: bytes | None) -> float | None:
+    match state and JobState(state.decode()):
+        case None:
+            return None
+        case JobState.RUNNING | JobState.COMPLETED:
+            return int(claims or 0)
+        case JobState.PENDING:
+            return int(claims or 0) + 1
+        case _:
+            return math.inf

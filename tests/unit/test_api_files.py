@@ -1,0 +1,283 @@
+"""Files go in as they come, whole or not at all, and are kept while a job needs them."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from api.submission import Submissions
+from shared.contract import FILE_ID, Contract, FileReference, Params
+from shared.files import PIECE
+from shared.store import keys
+from shared.store.model import Finished, Outcome, OutcomeKind
+
+LIMIT = 3 * PIECE
+BOUNDARY = "a-boundary"
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+class ReadParams(Params):
+    first: FileReference
+    more: tuple[FileReference, ...] = ()
+    named: dict[str, FileReference | int] | None = None
+    text: Annotated[str, Field(max_length=100)] = ""
+
+
+READ = Contract(name="read", summary="Read files.", params=ReadParams, result=int, example={})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+async def client(serve, fake_redis, folder, monkeypatch):
+    """A client of an API with small limits, and a job type that reads files."""
+    monkeypatch.setattr("api.main.load_contracts", lambda: {"read": READ})
+    return await serve(fake_redis, artifacts_url=folder.as_uri(), api_max_file_bytes=LIMIT, retain_files=100)
+
+
+async def chunked(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 65_536):
+        yield data[start : start + 65_536]
+
+
+def form(*parts: tuple[str, bytes], end: str = "--") -> bytes:
+    """A form of parts, each with its headers."""
+    lines = [f"--{BOUNDARY}\r\n{headers}\r\n\r\n".encode() + data + b"\r\n" for headers, data in parts]
+    return b"".join(lines) + f"--{BOUNDARY}{end}\r\n".encode()
+
+
+def stored(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def upload(client, data: bytes = b"some bytes") -> str:
+    return (await client.post("/files", content=data)).json()["file_id"]
+
+
+async def submit(client, *, path: str = "/jobs", **params: Any):
+    return await client.post(path, json={"type": "read", "params": params})
+
+
+def refused(answer, status: int, code: str) -> dict:
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    return answer.json()
+
+
+# -- uploads
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+@pytest.mark.parametrize("size", [0, 1, PIECE, LIMIT])
+async def test_a_body_is_stored_and_described(client, folder, prefix, size):
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    headers = {
+        "Content-Type": "text/csv; charset=utf-8",
+        "Content-Disposition": 'attachment; filename="a b.csv"',
+    }
+    answer = await client.post(f"{prefix}/files", content=chunked(data), headers=headers)
+    assert answer.status_code == 201
+    file = answer.json()
+    assert re.fullmatch(FILE_ID, file["file_id"])
+    assert answer.headers["location"] == f"{prefix}/files/{file['file_id']}"
+    assert (file["name"], file["content_type"]) == ("a b.csv", "text/csv; charset=utf-8")
+    assert (file["size"], file["sha256"]) == (size, sha256(data).hexdigest())
+    assert (folder / "files" / file["file_id"]).read_bytes() == data
+    assert (await client.get(answer.headers["location"])).json() == file
+
+
+async def test_a_form_brings_one_file(client, folder):
+    data = b"\r\n--a-boundar\r\n--" * 100_000
+    answer = await client.post("/files", files={"anything": ("ü.bin", data, "image/png")})
+    assert answer.status_code == 201
+    file = answer.json()
+    assert (file["name"], file["content_type"], file["size"]) == ("ü.bin", "image/png", len(data))
+    assert (folder / "files" / file["file_id"]).read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("", None), ("attachment", None), ("attachment; filename=", None), ("inline; filename=a.b", "a.b"),
+        ('attachment; filename="../../etc/passwd"', "passwd"), ('attachment; filename="a\tb\x7f"', "ab"),
+        (r'attachment; filename="C:\\a\\b.txt"', "b.txt"), ("attachment; filename=" + "x" * 300, "x" * 255),
+        ("attachment; filename=plain; filename*=UTF-8''%e2%82%ac%2Fx", "x"),
+        ("attachment; filename*=utf-8'en'%e2%82%ac.txt", "€.txt"),
+    ],
+)  # fmt: skip
+async def test_only_the_name_of_a_name_is_kept(client, disposition, name):
+    answer = await client.post("/files", content=b"1", headers={"Content-Disposition": disposition})
+    assert answer.json()["name"] == name
+    assert answer.json()["content_type"] == "application/octet-stream"
+
+
+PART = 'Content-Disposition: form-data; name="file"; filename="a.txt"'
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "ends before its last boundary"),
+        (f"--{BOUNDARY}--\r\n".encode(), "holds no file"),
+        (form((PART, b"1"), (PART, b"2")), "more than one part"),
+        (form(('Content-Disposition: form-data; name="text"', b"1")), "no filename"),
+        (form(("X: y", b"1")), "no filename"),
+        (form((PART + "\r\nContent-Type: nonsense", b"1")), "no media type"),
+        (form((PART, b"1"), end="")[:-4], "ends before its last boundary"),
+        (form((PART, b"1" * PIECE * 2))[:-10], "ends before its last boundary"),
+        (b"no boundary at all", "malformed"),
+        (form((PART + "\r\nX: " + "y" * 10_000, b"1")), "malformed"),
+    ],
+)  # fmt: skip
+async def test_a_form_that_is_not_one_file_leaves_nothing(client, folder, fake_redis, body, message):
+    answer = refused(await client.post("/files", content=body, headers=FORM), 422, "invalid_request")
+    assert message in answer["message"]
+    assert "curl" in answer["hint"]
+    assert answer["details"]
+    assert stored(folder) == []
+    assert await fake_redis.dbsize() == 0
+
+
+@pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=" + "x" * 300])
+async def test_a_form_needs_a_boundary(client, boundary):
+    headers = {"Content-Type": "multipart/form-data" + boundary}
+    refused(await client.post("/files", content=b"--x--", headers=headers), 422, "invalid_request")
+
+
+async def test_a_content_type_must_be_one(client):
+    answer = await client.post("/files", content=b"1", headers={"Content-Type": "nonsense"})
+    assert refused(answer, 422, "invalid_request")["details"][0]["path"] == "Content-Type"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_file_beyond_the_limit_leaves_nothing(client, folder, announced):
+    data = bytes(LIMIT + 1)
+    answer = await client.post("/files", content=data if announced else chunked(data))
+    refused(answer, 413, "payload_too_large")
+    assert stored(folder) == []
+
+
+async def test_the_limit_of_files_is_for_files_alone(client):
+    refused(await client.post("/jobs", content=bytes(LIMIT - 1)), 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_client_that_leaves_or_falls_silent_leaves_nothing(client, folder, gone, monkeypatch):
+    monkeypatch.setattr("api.upload.SILENCE_SECONDS", 0.01)
+    messages = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
+    messages += [{"type": "http.disconnect"}] if gone else []
+    sent = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else await asyncio.Event().wait()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/files",
+        "query_string": b"",
+        "headers": [],
+        "client": None,
+    }
+    await client._transport.app(scope, receive, send)
+    assert sent[0]["status"] == 499
+    assert stored(folder) == []
+
+
+async def test_a_store_that_is_away(serve, fake_redis, s3_away):
+    client = await serve(fake_redis, artifacts_url=s3_away)
+    answer = await client.post("/files", content=b"1")
+    refused(answer, 503, "storage_unavailable")
+    assert answer.headers["retry-after"] == "5"
+    assert await fake_redis.dbsize() == 0
+
+
+async def test_a_redis_that_is_away(lonely_client):
+    refused(await lonely_client.post("/files", content=b"1"), 503, "queue_unavailable")
+
+
+# -- records
+
+
+@pytest.mark.parametrize("file_id", ["x", "file_", "file_" + "0" * 32, "file_" + "0" * 32 + ":jobs", "%00"])
+async def test_a_file_that_is_not_there(client, file_id):
+    refused(await client.get(f"/files/{file_id}"), 404, "file_not_found")
+    refused(await client.delete(f"/v1/files/{file_id}"), 404, "file_not_found")
+
+
+async def test_a_deleted_file_is_gone(client, folder, fake_redis):
+    file_id = await upload(client)
+    answer = await client.delete(f"/files/{file_id}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    refused(await client.get(f"/files/{file_id}"), 404, "file_not_found")
+    assert stored(folder) == []
+    assert await fake_redis.dbsize() == 0
+
+
+async def test_a_file_is_in_use_until_its_jobs_are_done(client, backstage):
+    file_id = await upload(client)
+    job_id = (await submit(client, first=file_id)).json()["job_id"]
+    assert job_id in refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")["message"]
+    claim = await backstage.claim()
+    refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")
+    await backstage.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))
+    assert (await client.delete(f"/files/{file_id}")).status_code == 204
+
+
+# -- submissions that name files
+
+
+def test_a_submission_knows_all_files_that_it_names():
+    ids = [f"file_{n:032x}" for n in range(4)]
+    params = {"first": ids[0], "more": [ids[1], ids[0]], "named": {"a": ids[2], "b": 3}, "text": ids[3]}
+    submission = Submissions({"read": READ}).validate({"type": "read", "params": params})
+    assert submission.files == ids[:3]
+
+
+async def test_a_job_is_noted_at_each_of_its_files(client, fake_redis):
+    one, two = await upload(client), await upload(client)
+    job_id = (await submit(client, first=one, more=[two])).json()["job_id"]
+    for file_id in (one, two):
+        assert await fake_redis.smembers(f"{keys.FILE}{file_id}:jobs") == {job_id.encode()}
+
+
+async def test_a_job_that_names_a_file_which_is_not_there_is_refused(client, fake_redis):
+    file_id, missing = await upload(client), "file_" + "0" * 32
+    answer = refused(await submit(client, first=file_id, named={"a": missing}), 422, "unknown_file")
+    assert missing in answer["message"]
+    jobs = {"jobs": [{"type": "read", "params": {"first": name}} for name in (file_id, missing)]}
+    refused(await client.post("/jobs/batch", json=jobs), 422, "unknown_file")
+    refused(await submit(client, first="../etc/passwd"), 422, "invalid_request")
+    assert await fake_redis.keys(keys.RECORD + "*") == []
+    assert not await fake_redis.exists(f"{keys.FILE}{file_id}:jobs")
+
+
+async def test_a_repeated_submission_needs_the_file_no_more(client, backstage):
+    file_id = await upload(client)
+    body, once = {"type": "read", "params": {"first": file_id}}, {"Idempotency-Key": "k"}
+    first = await client.post("/jobs", json=body, headers=once)
+    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await client.delete(f"/files/{file_id}")
+    again = await client.post("/jobs", json=body, headers=once)
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+
+
+async def test_a_job_is_done_again_with_its_files_while_they_are_there(client, backstage):
+    file_id = await upload(client)
+    job_id = (await submit(client, first=file_id)).json()["job_id"]
+    await backstage.finish(OutcomeKind.FAILED, {"code": "x"})
+    assert (await client.post(f"/jobs/{job_id}/retry")).status_code == 202
+    refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")
+    await backstage.finish(OutcomeKind.FAILED, {"code": "x"})
+    await client.delete(f"/files/{file_id}")
+    refused(await client.post(f"/jobs/{job_id}/retry"), 422, "unknown_file")
