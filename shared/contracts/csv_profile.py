@@ -17,7 +17,7 @@ class CsvProfileParams(Params):
     file: Annotated[
         FileReference,
         Field(
-            description=f"A CSV file as in RFC 4180: UTF-8, up to {MOST_COLUMNS:,} columns, quoted by \" if at all."
+            description=f'A CSV file as in RFC 4180, in UTF-8, of up to {MOST_COLUMNS:,} columns; quotes are ".'
         ),
     ]
     delimiter: Annotated[
@@ -27,8 +27,8 @@ class CsvProfileParams(Params):
     header: Annotated[
         bool | None,
         Field(
-            description="Whether the first row names the columns; null: it does if no field of it is a number, "
-            "a date or a timestamp."
+            description="Whether the first row names the columns; null: it does if no field of it is a "
+            "number, a date or a timestamp."
         ),
     ] = None
     top: Annotated[int, Field(ge=1, le=50, description="How many of the most frequent values to name.")] = 5
@@ -55,8 +55,8 @@ class ColumnProfile(BaseModel):
     """What is in a column. Empty fields are nulls, and count nowhere else.
 
     The type is what all values are: `integer` (64 bits, written the usual way: no leading zeros, no plus
-    sign), `float`, `boolean` (true or false), `date` (2026-12-24), `timestamp` (ISO 8601, all with an offset, and
-    then shown in UTC, or none), or else `text`. Values are equal if they are so as that type, as 1.5 and
+    sign), `float`, `boolean` (true or false), `date` (2026-12-24), `timestamp` (ISO 8601, all with an offset,
+    and then shown in UTC, or none), or else `text`. Values are equal if they are so as that type, as 1.5 and
     1.50. Text is ordered by code point, and shown up to 200 characters.
     """
 
@@ -69,7 +69,9 @@ class ColumnProfile(BaseModel):
     max: Value | None
     mean: Annotated[
         float | None,
-        Field(description="Of numbers, else null; of floats to 12 digits. Null if it is too large for a double."),
+        Field(
+            description="Of numbers, else null; of floats to 12 digits. Null if it is too large for a double."
+        ),
     ]
     quantiles: Annotated[list[Quantile], Field(description="Of numbers, dates and timestamps.")]
     top: Annotated[list[Frequency], Field(description="Most frequent first; if equally so, the smallest.")]
@@ -84,7 +86,7 @@ class CsvProfileResult(BaseModel):
 
 CSV_PROFILE = Contract(
     name="csv_profile",
-    summary="Profile the columns of a CSV file: types, nulls, distinct values, extremes, mean, quantiles, top values.",
+    summary="Profile the columns of a CSV file: type, nulls, distinct values, extremes, quantiles, top values.",
     params=CsvProfileParams,
     result=CsvProfileResult,
     example={"file": "file_019ab1c27d107c4e9a553f5b8f0e6d21", "top": 3},

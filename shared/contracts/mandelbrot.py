@@ -30,7 +30,9 @@ class MandelbrotResult(BaseModel):
     inside: Annotated[int, Field(description="Pixels that are still within 2 after `max_iterations` steps.")]
     mean_iterations: Annotated[
         float | None,
-        Field(description="Mean number of steps that the other pixels took to leave; null if there are none."),
+        Field(
+            description="Mean number of steps that the other pixels took to leave; null if there are none."
+        ),
     ]
 
 

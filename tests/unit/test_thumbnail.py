@@ -151,7 +151,9 @@ async def test_black_and_white_is_averaged(bench: Thumbnails):
     assert 100 < picture.getextrema()[0] <= picture.getextrema()[1] < 155
 
 
-@pytest.mark.parametrize(("form", "name"), [("GIF", "gif"), ("WEBP", "webp"), ("TIFF", "tiff"), ("MPO", "jpeg")])
+@pytest.mark.parametrize(
+    ("form", "name"), [("GIF", "gif"), ("WEBP", "webp"), ("TIFF", "tiff"), ("MPO", "jpeg")]
+)
 async def test_of_several_frames_the_first_is_shown(bench: Thumbnails, form: str, name: str):
     more = [Image.new("RGB", (400, 200), BLUE)] * 2
     result, picture = await bench.make(encoded(two_coloured(), form, save_all=True, append_images=more))

@@ -15,5 +15,7 @@ print([name for name in {HEAVY} if name in sys.modules])
 
 
 def test_a_worker_starts_without_the_libraries_of_its_processes():
-    done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.strip() == "[]"

@@ -42,7 +42,8 @@ TEXT = Kind(
     "text",
     accepts="true",
     parse="v",
-    form=f"CASE WHEN length({{0}}) > {MOST_CHARACTERS} THEN left({{0}}, {MOST_CHARACTERS}) || '…' ELSE {{0}} END",
+    form=f"CASE WHEN length({{0}}) <= {MOST_CHARACTERS} THEN {{0}}"
+    f" ELSE left({{0}}, {MOST_CHARACTERS}) || '…' END",
 )
 
 KINDS = (
@@ -78,7 +79,7 @@ KINDS = (
     Kind(
         "timestamp",
         accepts=f"regexp_full_match(v, '{MOMENT}{OFFSET}') AND TRY_CAST(v AS TIMESTAMP) BETWEEN "
-        "TIMESTAMP '0001-01-02' AND TIMESTAMP '9999-12-30'",  # so that it has a year of four digits in UTC too
+        "TIMESTAMP '0001-01-02' AND TIMESTAMP '9999-12-30'",  # in UTC it has four digits too
         parse="make_timestamp(epoch_us(CAST(v AS TIMESTAMPTZ)))",
         form=f"{ISO} || 'Z'",
         ordered=True,

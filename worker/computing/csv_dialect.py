@@ -12,7 +12,7 @@ from typing import NamedTuple
 from shared.contracts.csv_profile import MOST_CHARACTERS, MOST_COLUMNS, CsvProfileParams
 from shared.errors import FinalError
 
-DELIMITERS = (",", ";", "\t", "|", ":")
+DELIMITERS: tuple[str, ...] = (",", ";", "\t", "|", ":")
 MOST_RECORD_BYTES = 1 << 20
 SAMPLE_BYTES = 2 * MOST_RECORD_BYTES
 SAMPLE_RECORDS = 200
@@ -26,11 +26,13 @@ class Dialect(NamedTuple):
     delimiter: what separates the fields.
     header: whether the first record names the columns.
     names: of the columns; no two are the same.
+    blank: lines before the first record.
     """
 
     delimiter: str
     header: bool
     names: list[str]
+    blank: int
 
 
 def unreadable(message: str, hint: str) -> FinalError:
@@ -38,9 +40,9 @@ def unreadable(message: str, hint: str) -> FinalError:
 
 
 def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
-    """What the params leave open, and the columns' names. Raises FinalError if there are none, or too many."""
+    """What the params leave open, and the columns' names. FinalError if there are none, or too many."""
     text = read_sample(path)
-    delimiter = params.delimiter or max(DELIMITERS, key=lambda delimiter: fit(text, delimiter))
+    delimiter: str = params.delimiter or max(DELIMITERS, key=lambda delimiter: fit(text, delimiter))
     first = next(records(text, delimiter), None)
     if first is None:
         raise unreadable("The file is empty.", "Upload a CSV file with a header or a row at least.")
@@ -51,7 +53,8 @@ def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
             hint="Split it by columns; or name its delimiter, if it is another one.",
         )
     header = names_columns(first) if params.header is None else params.header
-    return Dialect(delimiter, header, distinct_names(first if header else [""] * len(first)))
+    blank = len(text[: len(text) - len(text.lstrip("\r\n"))].splitlines())
+    return Dialect(delimiter, header, distinct_names(first if header else [""] * len(first)), blank)
 
 
 def read_sample(path: Path) -> str:
@@ -63,7 +66,9 @@ def read_sample(path: Path) -> str:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(data, final=whole)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise unreadable(f"Line {line} is not UTF-8.", "Save the file as UTF-8, and upload it again.") from None
+        raise unreadable(
+            f"Line {line} is not UTF-8.", "Save the file as UTF-8, and upload it again."
+        ) from None
 
 
 def records(text: str, delimiter: str) -> Iterator[Record]:

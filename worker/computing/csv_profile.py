@@ -1,7 +1,7 @@
 """Exact figures of a CSV file, however large and whatever its data, in bounded memory.
 
-The columns are loaded as text, some at a time, into a database in a scratch folder. The values of a column are
-counted once, and all figures come from the counts. What does not fit into the memory DuckDB puts into the folder.
+The columns are loaded as text, some at a time, into a database in a scratch folder. The values of a column
+are counted once, and all figures come from the counts. What does not fit into the memory goes into the folder.
 """
 
 import math
@@ -90,7 +90,7 @@ def profile_columns(
 
 
 def load(database: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, group: range) -> None:
-    """Put these columns into the table `fields`; of a value that is too long to be shown, start and digest."""
+    """Put these columns into the table `fields`; of a value too long to be shown, start and digest."""
     names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(dialect.names)))
     fields = ", ".join(
         f"CASE WHEN length(c{place}) > {MOST_CHARACTERS}"
@@ -101,11 +101,17 @@ def load(database: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, grou
         database.execute(
             f"""
             CREATE OR REPLACE TABLE fields AS SELECT {fields} FROM read_csv(
-                $path, delim = $delimiter, header = $header, columns = {{{names}}}, quote = '"', escape = '"',
+                $path, delim = $delimiter, header = $header, skip = $blank, columns = {{{names}}},
+                quote = '"', escape = '"',
                 auto_detect = false, strict_mode = true, max_line_size = {MOST_RECORD_BYTES}
             )
             """,
-            {"path": str(path), "delimiter": dialect.delimiter, "header": dialect.header},
+            {
+                "path": str(path),
+                "delimiter": dialect.delimiter,
+                "header": dialect.header,
+                "blank": dialect.blank,
+            },
         )
     except duckdb.InvalidInputException as error:
         raise explain(str(error)) from None
@@ -122,7 +128,7 @@ def explain(error: str) -> FinalError:
         )
     return unreadable(
         f"Line {record[1]} {faults[0]}.",
-        "Correct it, or name the file's delimiter. Line ends inside of quotes and are not counted.",
+        "Correct it, or name the file's delimiter. Line ends inside of quotes are not counted.",
     )
 
 
@@ -200,6 +206,5 @@ def find_quantiles(
 
 
 def one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row = database.execute(query).fetchone()
-    assert row is not None
-    return row
+    (row,) = database.execute(query).fetchall()
+    return tuple(row)

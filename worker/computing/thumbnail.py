@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -81,7 +81,7 @@ def displayable(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16"):
         return picture.convert("I").point(lambda value: value / 257).convert("L")
     if picture.mode in ("I", "F"):  # of no known range: from the darkest that there is to the lightest
-        low, high = picture.getextrema()
+        low, high = cast("tuple[float, float]", picture.getextrema())
         scale = 255 / ((high - low) or 1)
         return picture.point(lambda value: value * scale - low * scale).convert("L")
     if picture.has_transparency_data:
