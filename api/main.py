@@ -21,10 +21,22 @@ from api.exposure import warn_if_exposed
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.pacing import Pacing
-from api.routes import artifacts, events, files, health, job_types, jobs, listing, server
+from api.routes import (
+    artifacts,
+    events,
+    files,
+    health,
+    job_types,
+    jobs,
+    listing,
+    logs,
+    server,
+    webhooks,
+)
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
 from api.submission import Submissions
+from shared import VERSION
 from shared.contracts import load_contracts
 from shared.files import FileStore
 from shared.logging import configure_logging
@@ -58,7 +70,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     if redis is None and (reason := obstacle(url)):
         refuse(f"REDIS_URL: {reason}")
     contracts = load_contracts()
-    submissions = Submissions(contracts)
+    submissions = Submissions(
+        contracts, webhooks=bool(settings.webhook_secrets), allowed=settings.webhook_allowed_networks
+    )
     try:
         file_store = FileStore.open(settings.artifacts_url)
     except ValueError as error:
@@ -98,7 +112,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         title="Job server",
         summary="An asynchronous job server for inference-like work.",
         description=DESCRIPTION,
-        version=server.VERSION,
+        version=VERSION,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
@@ -107,6 +121,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     for router in (
         jobs.router,
         events.router,
+        logs.router,
+        webhooks.router,
         listing.router,
         artifacts.router,
         files.router,
@@ -116,6 +132,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     ):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
+    app.webhooks.include_router(webhooks.sent)
     app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)

@@ -20,6 +20,7 @@ SECURITY_SCHEMES = {
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
+    {"name": "webhooks", "description": "Who was told that a job has ended; and tell them again."},
     {"name": "files", "description": "Upload what jobs work on."},
     {"name": "job types", "description": "What a job can be, and what each type takes and gives."},
     {"name": "health", "description": "For load balancers and orchestrators."},
@@ -42,6 +43,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
 LINKS = {
     "GetJob": ("get_job", "Read the job."),
     "FollowJob": ("follow_job", "Follow the job to its end."),
+    "ReadLog": ("read_log", "Read what the job's handler wrote down."),
     "CancelJob": ("cancel_job", "Cancel the job, unless it is done."),
     "RetryJob": ("retry_job", "Do the job again, once it is done."),
 }
@@ -123,6 +125,7 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
         description=app.description,
         routes=app.routes,
         tags=TAGS,
+        webhooks=app.webhooks.routes,
     )
     union = submissions.json_schema()
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
@@ -171,7 +174,7 @@ def _describe_access(description: dict[str, Any]) -> None:
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:
     """The framework documents a 422 of its own wherever a path has a parameter; none is ever sent."""
-    for methods in description["paths"].values():
+    for methods in (*description["paths"].values(), *description["webhooks"].values()):
         for operation in methods.values():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]

@@ -1,7 +1,7 @@
 """What `POST /jobs` accepts: a union of the job types, told apart by `type`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -21,8 +21,10 @@ from pydantic import (
     model_validator,
 )
 
+from shared.addresses import Network, kind_of, may_be_reached
 from shared.contract import Contract, Params
-from shared.errors import InvalidRequest, UnknownJobType
+from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
+from shared.webhooks import WebhookUrl, read_target
 
 YEAR = 365 * 86400
 MOST_LABELS = 16
@@ -52,6 +54,14 @@ LabelValue = Annotated[str, Field(max_length=128)]
 RunAt = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_within_a_year)]
 
 
+class Webhook(BaseModel):
+    """Who is to be told, by a signed POST, that the job has ended."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[WebhookUrl, Field(examples=["https://example.com/hooks/jobs"])]
+
+
 class Submission(BaseModel):
     """A job to be done."""
 
@@ -79,6 +89,7 @@ class Submission(BaseModel):
             gt=0, le=YEAR, description="It fails, as `job_expired`, unless it starts so soon after it is due."
         ),
     ] = None
+    webhook: Annotated[Webhook | None, Field(description="Who is to be told that the job has ended.")] = None
 
     _files: frozenset[str] = frozenset()
 
@@ -95,10 +106,24 @@ class Submission(BaseModel):
 
 
 class Submissions:
-    """Validates submissions against the contracts, and describes them to OpenAPI."""
+    """Validates submissions against the contracts, and describes them to OpenAPI.
 
-    def __init__(self, contracts: Mapping[str, Contract[Any, Any]]) -> None:
+    Args:
+        contracts: the job types.
+        webhooks: whether there is a secret to sign them with.
+        allowed: networks that webhooks may go to although they are not public.
+    """
+
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract[Any, Any]],
+        *,
+        webhooks: bool = False,
+        allowed: Sequence[Network] = (),
+    ) -> None:
         self._types = list(contracts)
+        self._webhooks = webhooks
+        self._allowed = allowed
         models = [_model(contract) for contract in contracts.values()]
         union: Any = reduce(or_, models)
         if len(models) > 1:
@@ -110,6 +135,7 @@ class Submissions:
 
         Raises:
             UnknownJobType: no contract has this `type`.
+            WebhooksDisabled: it asks for a webhook, and there are none here.
             InvalidRequest: anything else is wrong; the details say what.
         """
         files: set[str] = set()
@@ -118,6 +144,8 @@ class Submissions:
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
         else:
+            if submission.webhook:
+                self.admit(submission.webhook.url)
             submission._files = frozenset(files)
             return submission
         if faults[0]["type"] == "union_tag_invalid":
@@ -150,6 +178,26 @@ class Submissions:
             message = "Some submissions do not fit their job types; none was accepted."
             raise InvalidRequest(message, details=faults[:MOST_FAULTS])
         return found
+
+    def admit(self, url: str) -> None:
+        """Refuse the webhook of a job, unless it may be sent as far as its address tells.
+
+        Raises:
+            WebhooksDisabled: there are none here.
+            InvalidRequest: the host is an IP address that is not public. A name's addresses are judged when
+                the webhook is sent; they may change until then.
+        """
+        if not self._webhooks:
+            fault = {"path": "webhook", "message": "This server sends none.", "kind": WebhooksDisabled.code}
+            raise WebhooksDisabled("This server sends no webhooks.", details=[fault])
+        address = read_target(url).address
+        if address and not may_be_reached(address, self._allowed):
+            raise _fault(
+                "webhook.url",
+                f"Must lead to a public address, not to one that is {kind_of(address)}, unless the operator "
+                "allows its network with WEBHOOK_ALLOWED_NETWORKS.",
+                "webhook_blocked",
+            )
 
     def json_schema(self) -> dict[str, Any]:
         """The schema of a submission, its definitions under `$defs`."""

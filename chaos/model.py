@@ -18,7 +18,7 @@ from chaos.same import differences, indexes_differ
 from shared.errors import JobNotFound, QueueFull
 from shared.store import keys
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Retention, Step
+from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Report, Retention, Step
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
@@ -145,7 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=picks)
     def report(self, which: int) -> None:
         claim, progress = self.claims[which % len(self.claims)], b'{"at":%d}' % which
-        assert self.wait(self.store.report([(claim, progress)])) == self.plain.report(claim, progress)
+        assert self.wait(self.store.report([Report(claim, progress)])) == self.plain.report(claim, progress)
         self.compare()
 
     def do_step(self, name: str) -> Step:

@@ -185,6 +185,7 @@ def _add_submit(command: ArgumentParser) -> None:
         help="start it then: 2026-01-01T12:00:00Z; local time without a zone",
     )
     add("--start-within", type=seconds, metavar="S", help="fail it if it has not started in S seconds")
+    add("--webhook", metavar="URL", help="tell that address when it is done")
     add("--idempotency-key", type=header, metavar="KEY", help="the same key again is the same job")
     _add_following(command)
 

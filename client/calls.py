@@ -43,6 +43,7 @@ class Calls:
         delay: float | None = None,
         start_within: float | None = None,
         labels: Mapping[str, str] | None = None,
+        webhook: str | None = None,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
@@ -55,11 +56,12 @@ class Calls:
             delay: seconds from now in which to start it, in place of `run_at`.
             start_within: seconds in which it must have started.
             labels: short texts to find it by.
+            webhook: the address that is to be told of its end.
             wait: seconds to wait for its end; it is returned as it is then, done or not.
             idempotency_key: submissions with the same key are one job; a new key unless given.
         """
         end = self._wire.now() + (wait or 0.0)
-        body = NewJob(type, params, run_at, delay, start_within, labels).body()
+        body = NewJob(type, params, run_at, delay, start_within, labels, webhook).body()
         job = await self._post_job("/jobs", body, idempotency_key, hold=min(wait or 0.0, LONGEST_HOLD))
         left = end - self._wire.now()
         return job if job.done or left <= 0 else await self._look_until_done(job.job_id, left)

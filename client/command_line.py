@@ -41,6 +41,7 @@ def submit(client: Client, options: Namespace) -> None:
         delay=options.delay,
         start_within=options.start_within,
         labels=dict(options.label) or None,
+        webhook=options.webhook,
         idempotency_key=options.idempotency_key,
     )
     follow(client, job, options)

@@ -19,6 +19,7 @@ class NewJob:
         delay: seconds from now in which to start it, in place of `run_at`.
         start_within: seconds in which it must have started, or it fails.
         labels: short texts to find it by.
+        webhook: the address that is to be told of its end.
     """
 
     type: str
@@ -27,6 +28,7 @@ class NewJob:
     delay: float | None = None
     start_within: float | None = None
     labels: Mapping[str, str] | None = None
+    webhook: str | None = None
 
     def body(self) -> dict[str, Any]:
         """The JSON object that asks for it.
@@ -41,6 +43,7 @@ class NewJob:
             "delay_seconds": self.delay,
             "start_within_seconds": self.start_within,
             "labels": self.labels and dict(self.labels),
+            "webhook": self.webhook and {"url": self.webhook},
         }
         asked = {name: value for name, value in given.items() if value is not None}
         return {"type": self.type, "params": dict(self.params), **asked}

@@ -48,6 +48,7 @@ class Stack:
     Attributes:
         folder: where Redis keeps its data and jobs their files, and where each process's output goes, as
             `<name>.log`.
+        root: where the code is.
         redis_url: the database that all of them use; that of another stack if REDIS_URL is given.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
@@ -55,6 +56,7 @@ class Stack:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        self.root = ROOT
         self.redis_port = free_port()
         self.redis_url = environment.get("REDIS_URL", f"redis://127.0.0.1:{self.redis_port}/0")
         self.api_port = 0
@@ -114,7 +116,7 @@ class Stack:
         self._outputs.append(output)
         return subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=self.root,
             env={**self._environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,

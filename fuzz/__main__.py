@@ -21,7 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(**vars(parser.parse_args(arguments)))
     print(f"Seed {plan.seed}, {plan.cases:,} cases per operation …", file=sys.stderr, flush=True)
     begin = time.monotonic()
-    with running(workers=2, LOG_LEVEL="WARNING") as stack:
+    secret = f"whsec_{32 * 'A'}"
+    with running(
+        workers=2, LOG_LEVEL="WARNING", WEBHOOK_SECRETS=secret, WEBHOOK_ALLOWED_NETWORKS="127.0.0.1"
+    ) as stack:
         tally = fuzz(stack, plan)
         errors = [line for line in stack.output("api").splitlines() if '"level":"error"' in line]
     print(tally.table())

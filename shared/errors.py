@@ -5,8 +5,11 @@ JobServerError
 │   ├── MalformedJson
 │   ├── UnknownJobType
 │   ├── UnknownFile
-│   └── IdempotencyConflict
+│   ├── IdempotencyConflict
+│   └── WebhooksDisabled
 ├── JobNotFound
+│   └── JobExpired            there was one; its record is kept no longer
+├── WebhookNotFound           the job has none
 ├── JobAlreadyFinished
 ├── JobNotFinished
 ├── FileNotFound
@@ -53,7 +56,7 @@ class JobServerError(Exception):
     code = "internal_error"
     hint = "Try again later; if it happens again, give the request id to the operator."
     retryable = False
-    retry_after: int | None = None
+    retry_after: float | None = None
     """Seconds after which the same request may succeed, if that is known."""
 
     def __init__(
@@ -93,8 +96,25 @@ class IdempotencyConflict(InvalidRequest):
     hint = "Use a new key for a new request, or send exactly what was sent before."
 
 
+class WebhooksDisabled(InvalidRequest):
+    code = "webhooks_disabled"
+    hint = (
+        "Leave `webhook` out, or let the operator set WEBHOOK_SECRETS; python -m shared.webhooks makes one."
+    )
+
+
 class JobNotFound(JobServerError):
     code = "job_not_found"
+
+
+class JobExpired(JobNotFound):
+    code = "job_expired"
+    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
+
+
+class WebhookNotFound(JobServerError):
+    code = "webhook_not_found"
+    hint = "Name one when you submit a job: its field `webhook`."
 
 
 class JobAlreadyFinished(JobServerError):
@@ -148,6 +168,7 @@ class JobFailure(JobServerError):
         code: stable name of the failure, for programs; the class's own unless given.
         hint: what that person may do next.
         retryable: whether another attempt may succeed; the class's own unless given.
+        retry_after: seconds until the next attempt, in place of the job type's backoff.
     """
 
     code = "handler_error"
@@ -161,10 +182,12 @@ class JobFailure(JobServerError):
         code: str | None = None,
         hint: str | None = None,
         retryable: bool | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.code = code or type(self).code
         self.retryable = type(self).retryable if retryable is None else retryable
+        self.retry_after = retry_after
 
 
 class RetryableError(JobFailure):

@@ -33,6 +33,7 @@ from shared.logging import get_log
 
 UPLOADS = "files"
 ARTIFACTS = "jobs"
+ARTIFACT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}( *;[ -~]{1,127})?", re.ASCII)
 
 PIECE = 1 << 20  # bytes that pass at once
@@ -211,14 +212,16 @@ class FileStore:
 
 def _walk(folder: Path, key: str, depth: int) -> Iterator[Listed]:
     """As the folder has it: the library does not show what a killed process has left."""
-    with suppress(FileNotFoundError), os.scandir(folder / key) as entries:  # what is there may go meanwhile
+    gone = suppress(FileNotFoundError)  # meanwhile
+    with gone, os.scandir(folder / key) as entries:
         empty = True
         for entry in entries:
             empty, below = False, f"{key}/{entry.name}"
             if depth > 1 and entry.is_dir():
                 yield from _walk(folder, below, depth - 1)
             else:
-                yield Listed(below, entry.stat().st_mtime)
+                with gone:
+                    yield Listed(below, entry.stat().st_mtime)
         if empty and "/" in key:
             yield Listed(key, (folder / key).stat().st_mtime)
 

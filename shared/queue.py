@@ -15,8 +15,9 @@ from uuid_utils import uuid7
 from shared.contract import Contract
 from shared.errors import JobNotFinished, QueueFull
 from shared.record import Outlook, StoredRecord
+from shared.store.calls import milliseconds
 from shared.store.client import Argument
-from shared.store.job_store import JobStore, milliseconds
+from shared.store.job_store import JobStore
 from shared.store.model import Entry, Filters, Page, Place, Submitted, Verdict
 
 RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over
@@ -40,6 +41,7 @@ class NewJob(NamedTuple):
         delay_seconds: the same, counted from now.
         start_within_seconds: it fails unless it starts within this time of being due.
         retry_of: the finished job that it repeats.
+        webhook: the address to be told of its end.
         files: ids of the uploaded files that the params name.
     """
 
@@ -53,6 +55,7 @@ class NewJob(NamedTuple):
     delay_seconds: float | None = None
     start_within_seconds: float | None = None
     retry_of: str | None = None
+    webhook: str | None = None
     files: Sequence[str] = ()
 
 
@@ -147,6 +150,8 @@ def _entry(job: NewJob) -> Entry:
         fields["caller"] = job.caller
     if job.retry_of:
         fields["retry_of"] = job.retry_of
+    if job.webhook:
+        fields["webhook"] = job.webhook
     if job.files:
         fields["files"] = " ".join(job.files)
     return Entry(
@@ -173,4 +178,5 @@ def _digest(job: NewJob) -> str:
     """Of what the job is to do, and not of how the request spelled it."""
     asked = [job.contract.name, job.params.decode(), dict(job.labels), job.run_at, job.delay_seconds]
     asked += [job.start_within_seconds, job.retry_of]
+    asked += [job.webhook] if job.webhook else []  # without one, as releases before digested it
     return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -42,6 +42,12 @@ class Artifact(BaseModel):
     url: str
 
 
+class JobWebhook(BaseModel):
+    """Who is told that the job has ended."""
+
+    url: str
+
+
 class JobError(BaseModel):
     """Why one attempt at a job failed: the error envelope, with the attempt and the time."""
 
@@ -68,6 +74,7 @@ EXAMPLE_RECORD: dict[str, JsonValue] = {
     "max_attempts": 3,
     "cancel_requested": False,
     "labels": {},
+    "webhook": None,
     "retry_of": None,
     "caller": None,
     "version": 3,
@@ -109,6 +116,7 @@ class JobRecord(BaseModel):
         bool, Field(description="A running job with this flag is being cancelled.")
     ] = False
     labels: Annotated[dict[str, str], Field(description="As given; lists can be filtered by them.")] = {}
+    webhook: Annotated[JobWebhook | None, Field(description="Who is told that the job has ended.")] = None
     retry_of: Annotated[str | None, Field(description="The finished job that this one repeats.")] = None
     caller: Annotated[str | None, Field(description="The name of the API key that submitted it.")] = None
     version: Annotated[int, Field(description="Rises by one at every change.")]
@@ -178,6 +186,16 @@ class StoredRecord:
         return int(self.fields[b"version"])
 
     @property
+    def lines(self) -> int:
+        """How many lines its log has had so far."""
+        return int(self.fields.get(b"lines", 0))
+
+    @property
+    def webhook(self) -> str | None:
+        """The address that is told of the job's end."""
+        return _text(self.fields.get(b"webhook"))
+
+    @property
     def claims(self) -> int:
         """The number of the last claim; of a completed job that is the one which completed it."""
         return int(self.fields.get(b"claims", 0))
@@ -222,6 +240,7 @@ class StoredRecord:
                 "max_attempts": int(fields[b"max_attempts"]),
                 "cancel_requested": b"cancel_requested" in fields,
                 "labels": orjson.Fragment(get(b"labels", b"{}")),
+                "webhook": {"url": url} if (url := self.webhook) else None,
                 "retry_of": _text(get(b"retry_of")),
                 "caller": _text(get(b"caller")),
                 "version": int(fields[b"version"]),

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretBytes, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.asyncio import ConnectionPool
+
+from shared.addresses import Network, read_networks
+from shared.webhooks import read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
@@ -33,6 +36,18 @@ class SharedSettings(BaseSettings):
     retain_completed: Annotated[Retention, Field(description="Seconds a completed job can be read")] = 86400
     retain_failed: Annotated[Retention, Field(description="Seconds a failed job can be read")] = 604800
     retain_cancelled: Annotated[Retention, Field(description="Seconds a cancelled job can be read")] = 86400
+    webhook_secrets: Annotated[
+        tuple[SecretBytes, ...],
+        NoDecode,
+        Field(
+            description="What webhooks are signed with, separated by commas, the newest first; empty: none"
+        ),
+    ] = ()
+    webhook_allowed_networks: Annotated[
+        tuple[Network, ...],
+        NoDecode,
+        Field(description="Networks that webhooks may go to although not public, separated by commas"),
+    ] = ()
     retain_files: Annotated[
         Retention, Field(description="Seconds an uploaded file is kept, and longer while a job names it")
     ] = 86400
@@ -52,6 +67,16 @@ class SharedSettings(BaseSettings):
                 "the password percent-encoded"
             )
         return url
+
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _read_secrets(cls, value: object) -> object:
+        return read_secrets(value) if isinstance(value, str) else value
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _read_networks(cls, value: object) -> object:
+        return read_networks(value) if isinstance(value, str) else value
 
     @field_validator("artifacts_url")
     @classmethod

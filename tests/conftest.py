@@ -24,7 +24,7 @@ from shared.store import keys
 from shared.store.client import connect
 
 FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
-KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list) ", re.MULTILINE)
+KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list|set) ", re.MULTILINE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ import uvloop
 from shared.contract import Contract
 from shared.contracts import load_contracts
 from shared.errors import QueueUnavailable
+from shared.files import FileStore
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
 from shared.store.client import connect, obstacle
@@ -53,7 +54,11 @@ def work(
     asyncio.set_event_loop(loop)
     if reason := obstacle(settings.redis_url.get_secret_value()):
         refuse(f"REDIS_URL: {reason}")
-    worker = JobWorker(settings, handlers)
+    try:
+        files = FileStore.open(settings.artifacts_url)
+    except ValueError as error:
+        refuse(f"ARTIFACTS_URL: {error}")
+    worker = JobWorker(settings, handlers, files)
     worker.run()
     return worker.exit_code
 

@@ -2,18 +2,20 @@
 
 import asyncio
 import concurrent.futures
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 
 from shared.record import storable
 from shared.store.model import Claim
 from worker.child import Report
+from worker.files import AttemptFiles
 from worker.lines import Line, Lines, line_of
 from worker.processes import Processes
 
@@ -24,17 +26,12 @@ LOCK = Lock()  # of all jobs' lines: a handler may log from several threads
 T = TypeVar("T")
 
 
-class AttemptFiles(Protocol):
-    """The files of one attempt: those that it makes, and those that it was given."""
+class News(NamedTuple):
+    """What is on its way to Redis: progress and lines as `Finished` has them, and the last line's number."""
 
-    async def save(self, name: str, data: bytes | Path, content_type: str) -> None:
-        """Keep a file as an artifact of the job."""
-
-    async def open_input(self, reference: str) -> Path:
-        """A local copy of a file that the params refer to."""
-
-    def close(self) -> None:
-        """Remove what is kept locally."""
+    progress: bytes = b""
+    lines: bytes = b""
+    last_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +40,11 @@ class Tools:
 
     Attributes:
         processes: where functions run that compute.
-        attempt_files: makes the files of an attempt; None if there is no store for them.
+        attempt_files: makes the files of an attempt.
     """
 
     processes: Processes
-    attempt_files: Callable[[Claim], AttemptFiles] | None = None
+    attempt_files: Callable[[Claim], AttemptFiles]
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +58,8 @@ class JobContext:
         cancel_requested: true once the job is to stop: it was cancelled, its time is over, or the
             worker shuts down. An `async def` handler is interrupted as well; a `def` handler that
             runs for long looks here now and then.
-        latest: the last progress reported, JSON; `unsent` until it is on its way to the record.
+        latest: the last progress reported, JSON.
+        unsent: whether the record or the log lack something.
         files: the attempt's files; None until it uses one.
     """
 
@@ -135,12 +133,27 @@ class JobContext:
 
     # -- what the worker does
 
-    def take_lines(self) -> list[Line]:
-        """The lines logged since the last look."""
+    def news(self) -> News:
+        """What the record and the log lack; see `shared.store.model.Finished`."""
         if self._lines is None:
-            return []
+            return News(self.latest)
         with LOCK:
-            return self._lines.take()
+            lines, last = self._lines.numbered(), self._lines.last
+        now, attempt = time.monotonic(), b'{"attempt":%d,' % self.attempt
+        words = [
+            b"%d %d %b" % (number, (now - line.at) * 1000, attempt + line.body[1:]) for number, line in lines
+        ]
+        return News(self.latest, b"\n".join(words), last)
+
+    def arrived(self, news: News) -> None:
+        """The record and the log have it."""
+        self.unsent = False  # first: what is reported from now on is news again
+        if self._lines is not None:
+            with LOCK:
+                self._lines.forget(news.last_line)
+                self.unsent = self._lines.waiting
+        if self.latest is not news.progress:
+            self.unsent = True
 
     def end_calls(self) -> None:
         """End what the handler, or anything that it left behind, waits for."""
@@ -151,8 +164,6 @@ class JobContext:
         """The attempt has ended: end what it still holds, and let it begin nothing more."""
         self.cancel_requested = True
         self.end_calls()
-        if self.files is not None:
-            self.files.close()
 
     def _hear(self, report: Report) -> None:
         progress, lines = report
@@ -165,6 +176,7 @@ class JobContext:
         with LOCK:
             self._lines = self._lines or Lines()
             self._lines.add(lines)
+        self.unsent = True
         self._announce()
 
     @asynccontextmanager
@@ -185,8 +197,6 @@ class JobContext:
 
     def _files(self, tools: Tools, claim: Claim) -> AttemptFiles:
         if self.files is None:
-            if tools.attempt_files is None:
-                raise RuntimeError("There is no store for files: give the worker's Tools `attempt_files`.")
             self.files = tools.attempt_files(claim)
         return self.files
 

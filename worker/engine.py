@@ -1,4 +1,4 @@
-"""JobWorker: arq's worker with its poll loop replaced by batches, leases and a wake-up call."""
+"""JobWorker: arq's worker with its poll loop replaced by lanes, leases and a heartbeat."""
 
 import asyncio
 import gc
@@ -6,7 +6,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
 from signal import Signals
@@ -16,26 +16,31 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from shared.errors import QueueUnavailable
+from shared.files import FileStore
 from shared.logging import get_log
 from shared.store import keys
 from shared.store.client import REDIS_GONE, connect, messages
+from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
-from shared.store.model import Finished, Presence, Retention, Step
+from shared.store.model import Claim, Presence, Report, Retention
 from shared.store.multiplexer import Multiplexer
 from worker.context import Tools
+from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
+from worker.lane import TOKEN_SECONDS, Lane
 from worker.processes import Processes
 from worker.registry import Handler
+from worker.scratch import Scratch, sweep_scratch
 from worker.settings import WorkerSettings
 from worker.slots import Slots
+from worker.sweep import keep_swept
+from worker.webhooks.deliverer import Deliverer
 
 TICK_SECONDS = 0.1
-TOKEN_SECONDS = 5.0
 REPORT_SECONDS = 0.1
 HAND_BACK_SECONDS = 0.3  # for a handler to end after it was told to
 FLUSH_SECONDS = 0.3
 LEAVE_SECONDS = 0.2
-LARGEST_BATCH = 500
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
 
 log = get_log(__name__)
@@ -44,26 +49,26 @@ log = get_log(__name__)
 class JobWorker(Worker):
     """Claims jobs, performs them, and tells Redis how they ended.
 
-    Five tasks and a thread share the work:
+    There is a lane for jobs, and one for the webhooks that tell of their ends, so that neither waits for
+    the slots of the other. Four tasks and a thread serve both:
 
-    - the pump sends finished attempts to Redis and brings new claims, in one call;
-    - the waker, when there is nothing to do, waits for the token of a new job;
     - the listener hears which jobs are to be cancelled;
-    - the reporter writes progress;
+    - the reporter writes progress and logs;
     - the deadlines end attempts that take too long;
+    - the sweeper removes files that nothing needs any more;
     - the heartbeat's thread renews the leases.
 
     Args:
         settings: the worker's settings.
         handlers: the handlers by job type.
+        files: where their artifacts and inputs are.
     """
 
-    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler], files: FileStore) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
         pool = connect(url, connections=2)
         super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_slots, keep_result=0)
-        retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         self.presence = Presence(
             worker_id=token_hex(6),
             host=socket.gethostname(),
@@ -74,37 +79,66 @@ class JobWorker(Worker):
         )
         self.exit_code = 0
         self._settings = settings
+        self._retention = Retention(
+            settings.retain_completed, settings.retain_failed, settings.retain_cancelled
+        )
         self._processes = Processes(
             settings.worker_processes,
             max_calls=settings.worker_process_max_calls,
             max_rss=settings.worker_process_max_rss_bytes,
         )
-        self._slots = Slots(
-            settings.worker_slots,
-            handlers,
-            max_result_bytes=settings.worker_max_result_bytes,
-            tools=Tools(self._processes),
-            on_end=self._notice,
-            on_progress=lambda: self.loop.call_soon_threadsafe(self._reported.set),
-        )
-        self._runner = Multiplexer(self.pool, timeout=5.0, patience=0.0)
-        self._store = JobStore(self._runner, retention)
-        self._idle_runner = Multiplexer(self.pool, timeout=TOKEN_SECONDS * 2, patience=0.0)  # BLPOP blocks it
-        self._idle_store = JobStore(self._idle_runner, retention)
-        self._heartbeat = Heartbeat(url, self.presence, self._slots, lease=settings.worker_lease_seconds)
-        self._steps = 0
-        self._share = -(
-            -settings.worker_slots // 2
-        )  # jobs to claim at once: Redis gets the next while these run
-        self._claiming = True
+        self._files = files
+        self._scratch = Scratch()
+        self._runners: list[Multiplexer] = []
         self._connected = True
-        self._stepping = False
-        self._work = asyncio.Event()  # for the pump: something has finished, or may be due
-        self._idle = asyncio.Event()  # for the waker: the pump rests, and slots are free
         self._reported = asyncio.Event()  # for the reporter
         self._moved = asyncio.Event()  # for the shutdown: a job has ended, or a step is done
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._store = self._open_store(timeout=5.0)
+        self._deliverer = Deliverer(settings.webhook_secrets, settings.webhook_allowed_networks)
+        webhook = self._deliverer.handler()
+        worker_id = self.presence.worker_id
+        self._lanes = [
+            self._open_lane(worker_id, settings.worker_queues, settings.worker_slots, handlers),
+            self._open_lane(
+                f"{worker_id}-webhooks",
+                [keys.WEBHOOKS],
+                settings.worker_webhooks,
+                {webhook.contract.name: webhook},
+            ),
+        ]
+        slots = [lane.slots for lane in self._lanes]
+        self._heartbeat = Heartbeat(url, self.presence, slots, lease=settings.worker_lease_seconds)
+
+    def _open_store(self, *, timeout: float) -> JobStore:
+        """A store with a connection of its own."""
+        self._runners.append(Multiplexer(self.pool, timeout=timeout, patience=0.0))
+        return JobStore(self._runners[-1], self._retention)
+
+    def _open_lane(
+        self, worker_id: str, queues: Sequence[str], size: int, handlers: Mapping[str, Handler]
+    ) -> Lane:
+        slots = Slots(
+            size,
+            handlers,
+            max_result_bytes=self._settings.worker_max_result_bytes,
+            tools=Tools(self._processes, self._files_of),
+            on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
+        )
+        return Lane(
+            worker_id,
+            queues,
+            slots,
+            lease=self._settings.worker_lease_seconds,
+            store=self._store,
+            idle_store=self._open_store(timeout=TOKEN_SECONDS * 2),  # BLPOP blocks its connection
+            on_move=self._moved.set,
+            on_redis=self._hear_redis,
+        )
+
+    def _files_of(self, claim: Claim) -> AttemptFiles:
+        return AttemptFiles(self._files, claim.job_id, claim.token, self._scratch.folder)
 
     # -- the life of the process
 
@@ -123,7 +157,13 @@ class JobWorker(Worker):
         log.info("worker started", worker_id=self.presence.worker_id, queues=self.presence.queues)
         services = [
             self.loop.create_task(service())
-            for service in (self._pump, self._waker, self._listener, self._reporter, self._deadlines)
+            for service in (
+                *(service for lane in self._lanes for service in (lane.pump, lane.waker)),
+                self._listener,
+                self._reporter,
+                self._deadlines,
+                self._sweeper,
+            )
         ]
         stop = self.loop.create_task(self._stopping.wait())
         self._heartbeat.start()
@@ -143,29 +183,45 @@ class JobWorker(Worker):
         """The first signal begins the shutdown; the second hands running jobs back at once."""
         if self._stopping.is_set():
             self._hurry.set()
-        log.info("worker stops", signal=Signals(signum).name, running=len(self._slots.running))
+        log.info("worker stops", signal=Signals(signum).name, running=self._running)
         self._stopping.set()
         self._moved.set()
 
     async def close(self) -> None:
         await self._processes.close()
-        await self._idle_runner.aclose()
-        await self._runner.aclose()
+        self._files.close()
+        self._scratch.close()
+        await self._deliverer.aclose()
+        for runner in self._runners:
+            await runner.aclose()
         await self.pool.aclose(close_connection_pool=True)
 
     async def _drain(self) -> None:
         """Claim nothing more; let jobs finish within the grace; hand the rest back; flush."""
-        self._claiming = False
-        await self._until(lambda: not self._stepping, FLUSH_SECONDS)  # its claims are on their way to us
+        for lane in self._lanes:
+            lane.stop_claiming()
+        await self._until(self._no_step, FLUSH_SECONDS)  # its claims are on their way to us
         grace = self._settings.worker_grace_seconds
-        slots = self._slots
-        await self._until(lambda: not slots.running or self._hurry.is_set(), grace)
-        slots.hand_back()
-        await self._until(lambda: not slots.running, HAND_BACK_SECONDS)
-        slots.abandon()
-        if not await self._until(lambda: not slots.finished and not self._stepping, FLUSH_SECONDS):
-            log.error("outcomes could not be written; their leases will run out", jobs=len(slots.finished))
+        await self._until(lambda: not self._running or self._hurry.is_set(), grace)
+        for lane in self._lanes:
+            lane.slots.hand_back()
+        await self._until(lambda: not self._running, HAND_BACK_SECONDS)
+        for lane in self._lanes:
+            lane.slots.abandon()
+        if not await self._until(lambda: not self._unwritten and self._no_step(), FLUSH_SECONDS):
+            log.error("outcomes could not be written; their leases will run out", jobs=self._unwritten)
             self.exit_code = 1
+
+    @property
+    def _running(self) -> int:
+        return sum(len(lane.slots.running) for lane in self._lanes)
+
+    @property
+    def _unwritten(self) -> int:
+        return sum(len(lane.slots.finished) for lane in self._lanes)
+
+    def _no_step(self) -> bool:
+        return not any(lane.stepping for lane in self._lanes)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for a condition on what the worker holds; False if the time was over first."""
@@ -190,121 +246,55 @@ class JobWorker(Worker):
     async def _leave(self) -> None:
         with suppress(QueueUnavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._store.leave(self.presence)
+                for lane in self._lanes:
+                    await self._store.leave(lane.worker_id, lane.queues)
         log.info("worker ended", worker_id=self.presence.worker_id)
 
-    # -- the pump, and what wakes it
-
-    @property
-    def free_slots(self) -> int:
-        return self._slots.free if self._claiming else 0
-
-    async def _pump(self) -> None:
-        """While something has finished or may be due: one step. Otherwise rest."""
-        more_due, wait = True, 0.0
-        while True:
-            if not self._slots.finished and not (more_due and self.free_slots > 0):
-                await self._rest(wait)
-            self._work.clear()  # before the step: what comes after it asks for another one
-            finished = self._slots.finished[:LARGEST_BATCH]
-            slots = min(self.free_slots, self._share)
-            self._stepping = True
-            step = await self._step(finished, slots)
-            self._stepping = False
-            del self._slots.finished[: len(finished)]
-            self._moved.set()
-            self._log_step(finished, step)
-            for claim in step.claims:
-                self._slots.start(claim)
-            more_due = len(step.claims) == slots
-            beat = self._settings.worker_lease_seconds / 3
-            wait = beat if step.wait is None else min(step.wait, beat)
-
-    async def _rest(self, seconds: float) -> None:
-        if self.free_slots > 0:
-            self._idle.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._work.wait()
-        self._idle.clear()
-
-    async def _step(self, finished: list[Finished], slots: int) -> Step:
-        """One step, repeated until Redis has answered; a repeat claims nothing new once the worker drains."""
-        self._steps += 1
-        pause = 0.05
-        while True:
-            try:
-                step = await self._store.step(
-                    self.presence.worker_id,
-                    self._steps,
-                    self.presence.queues,
-                    finished,
-                    slots=min(slots, self.free_slots),
-                    lease=self._settings.worker_lease_seconds,
-                )
-            except QueueUnavailable as error:
-                if self._connected:
-                    log.warning("Redis is away; running jobs go on", reason=error.message)
-                self._connected = False
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, 1.0)
-            else:
-                if not self._connected:
-                    log.info("Redis is back")
-                self._connected = True
-                return step
-
-    async def _waker(self) -> None:
-        """Wait for the token of a new job, but only while the pump rests and slots are free."""
-        while True:
-            await self._idle.wait()
-            try:
-                queue = await self._idle_store.wait_for_token(self.presence.queues, TOKEN_SECONDS)
-                if queue is None:
-                    continue
-                if self.free_slots > 0:
-                    self._work.set()
-                else:
-                    await self._store.return_token(queue)
-                    self._idle.clear()
-            except QueueUnavailable:
-                self._work.set()  # the pump finds out, and says so
-                await asyncio.sleep(random.uniform(0.2, 0.5))
+    # -- what serves all lanes
 
     async def _listener(self) -> None:
         """Hear which jobs are to be cancelled. What is missed while Redis is away, the heartbeat brings."""
         while True:
             with suppress(*REDIS_GONE):
                 async for job_id in messages(self.pool, keys.CANCEL):
-                    self._slots.cancel({job_id.decode()})
+                    self._cancel({job_id.decode()})
             await asyncio.sleep(random.uniform(0.2, 0.5))
 
     async def _reporter(self) -> None:
-        """Write the progress of all jobs together, ten times a second at most."""
+        """Write the progress and logs of all jobs together, ten times a second at most."""
         while True:
             await self._reported.wait()
             self._reported.clear()
-            with suppress(QueueUnavailable):
-                self._slots.cancel(await self._store.report(self._slots.take_progress()))
+            told = [pair for lane in self._lanes for pair in lane.slots.news()]
+            reports = [Report(job.claim, news.progress, news.lines) for job, news in told]
+            try:
+                self._cancel(await self._store.report(reports))
+            except QueueUnavailable:
+                self._reported.set()
+                await asyncio.sleep(random.uniform(0.2, 0.5))
+            else:
+                for job, news in told:
+                    job.context.arrived(news)
             await asyncio.sleep(REPORT_SECONDS)
+
+    async def _sweeper(self) -> None:
+        """Remove files that nothing needs any more."""
+        await asyncio.to_thread(sweep_scratch)
+        await keep_swept(FileRecords(self._runners[0]), self._files, self._settings.worker_sweep_seconds)
 
     async def _deadlines(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._slots.tick()
+            for lane in self._lanes:
+                lane.slots.tick()
 
-    def _notice(self) -> None:
-        """A job has ended: the pump has something to send, and a shutdown something to look at."""
-        self._work.set()
-        self._moved.set()
+    def _cancel(self, job_ids: set[str]) -> None:
+        for lane in self._lanes:
+            lane.slots.cancel(job_ids)
 
-    def _log_step(self, finished: list[Finished], step: Step) -> None:
-        for done, accepted in zip(finished, step.accepted, strict=True):
-            if not accepted:
-                log.warning(
-                    "outcome refused: the lease was lost",
-                    job_id=done.claim.job_id,
-                    attempt=done.claim.attempt,
-                )
-        for job_id in step.recovered:
-            log.warning("recovered a job whose worker was lost", job_id=job_id)
+    def _hear_redis(self, error: QueueUnavailable | None) -> None:
+        if self._connected and error:
+            log.warning("Redis is away; running jobs go on", reason=error.message)
+        elif error is None and not self._connected:
+            log.info("Redis is back")
+        self._connected = error is None

@@ -14,12 +14,13 @@ from shared.contract import Backoff
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.logging import get_log
 from shared.record import storable
-from shared.store.job_store import milliseconds
+from shared.store.calls import milliseconds
 from shared.store.model import Claim, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext
 from worker.registry import Handler
 
+LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds
 RELEASE_SECONDS = 5.0  # how long a job waits that this worker has no handler for
 
 log = get_log(__name__)
@@ -163,7 +164,7 @@ def judge(job: RunningJob, error: BaseException) -> Outcome:
 
 
 def failed(job: RunningJob, failure: JobFailure) -> Outcome:
-    """Failed for good, or to be tried again after the job type's backoff."""
+    """Failed for good, or to be tried again: after the pause it asks for, or the job type's backoff."""
     claim = job.claim
     body = orjson.dumps(
         {
@@ -176,5 +177,7 @@ def failed(job: RunningJob, failure: JobFailure) -> Outcome:
     )
     if not failure.retryable or claim.attempt >= claim.max_attempts:
         return Outcome(OutcomeKind.FAILED, body)
-    backoff = job.handler.contract.backoff if job.handler else Backoff()
-    return Outcome(OutcomeKind.RETRY, body, milliseconds(backoff.seconds(claim.attempt)))
+    pause = failure.retry_after
+    if pause is None:
+        pause = (job.handler.contract.backoff if job.handler else Backoff()).seconds(claim.attempt)
+    return Outcome(OutcomeKind.RETRY, body, milliseconds(min(max(pause, 0), LONGEST_PAUSE)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from threading import Thread
 
 from shared.errors import QueueUnavailable
@@ -21,7 +22,7 @@ log = get_log(__name__)
 class Heartbeat:
     """Beats every third of the lease until it is stopped, and watches the worker's event loop."""
 
-    def __init__(self, url: str, presence: Presence, slots: Slots, *, lease: float) -> None:
+    def __init__(self, url: str, presence: Presence, slots: Sequence[Slots], *, lease: float) -> None:
         self._url = url
         self._presence = presence
         self._slots = slots
@@ -53,13 +54,16 @@ class Heartbeat:
             await runner.aclose()
 
     async def _beat(self, store: JobStore) -> bool:
-        claims = self._slots.leases()
+        claims = [claim for slots in self._slots for claim in slots.leases()]
         try:
-            lost, cancelled = await store.beat(self._presence, claims, running=len(claims), lease=self._lease)
+            lost, cancelled = await store.beat(
+                self._presence, claims, running=len(self._slots[0].running), lease=self._lease
+            )
         except QueueUnavailable:
             return False  # the pump logs it
         if lost or cancelled:
-            self._slots.heard(lost, cancelled)
+            for slots in self._slots:
+                slots.heard(lost, cancelled)
         return True
 
     async def _watch(self, seconds: float) -> None:
@@ -67,10 +71,10 @@ class Heartbeat:
         end = time.monotonic() + seconds
         blocked = False
         while not self._stop.is_set() and time.monotonic() < end:
-            late = time.monotonic() - self._slots.ticked_at
+            late = time.monotonic() - self._slots[0].ticked_at
             if late > BLOCKED_SECONDS and not blocked:
-                claim = self._slots.blocking_job()
-                job_id = claim.job_id if claim else None
+                jobs = [claim.job_id for slots in self._slots if (claim := slots.blocking_job())]
+                job_id = jobs[0] if jobs else None
                 log.warning("the event loop is blocked", seconds=round(late, 1), job_id=job_id)
             blocked = late > BLOCKED_SECONDS
             await self._pause(min(WATCH_SECONDS, seconds))

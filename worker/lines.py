@@ -25,24 +25,45 @@ class Line(NamedTuple):
 
 
 class Lines:
-    """The lines that wait to be sent: the latest MOST_LINES, and a count of those that had to go."""
+    """The lines that have not arrived: the latest MOST_LINES, and how many before them had to go.
+
+    Attributes:
+        last: the number of the newest line; they are counted from 1.
+    """
 
     def __init__(self) -> None:
+        self.last = 0
         self._waiting: deque[Line] = deque(maxlen=MOST_LINES)
-        self._dropped = 0
+        self._arrived = 0
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting)
 
     def add(self, lines: Iterable[Line]) -> None:
         for line in lines:
-            self._dropped += len(self._waiting) == MOST_LINES
             self._waiting.append(line)
+            self.last += 1
+
+    def numbered(self) -> list[tuple[int, Line]]:
+        """The lines, oldest first, and in place of those that are missing one that says so."""
+        first = self.last - len(self._waiting) + 1
+        lines = list(enumerate(self._waiting, first))
+        if dropped := first - 1 - self._arrived:
+            notice = line_of("Lines were dropped: too many came at once.", {"dropped": dropped})
+            lines.insert(0, (first - 1, notice))
+        return lines
+
+    def forget(self, last: int) -> None:
+        """The lines have arrived, up to that number."""
+        self._arrived = max(self._arrived, last)
+        while self._waiting and self.last - len(self._waiting) < last:
+            self._waiting.popleft()
 
     def take(self) -> list[Line]:
-        """The lines, oldest first, and before them one that says how many are missing."""
-        lines = list(self._waiting)
-        if self._dropped:
-            lines.insert(0, line_of("Lines were dropped: too many came at once.", {"dropped": self._dropped}))
-        self._waiting.clear()
-        self._dropped = 0
+        """The lines, which are taken to arrive."""
+        lines = [line for _, line in self.numbered()]
+        self.forget(self.last)
         return lines
 
 

@@ -29,6 +29,9 @@ class WorkerSettings(SharedSettings):
         Field(min_length=1, description="Queues to serve, separated by commas, in strict order"),
     ] = ("default",)
     worker_slots: Annotated[int, Field(ge=1, le=1000, description="Jobs at once in one process")] = 10
+    worker_webhooks: Annotated[
+        int, Field(ge=1, le=1000, description="Webhooks to deliver at once in one process, besides the jobs")
+    ] = 10
     worker_lease_seconds: Annotated[
         float, Field(ge=1, le=3600, description="Seconds after which a dead worker's jobs go to another one")
     ] = 15

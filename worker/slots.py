@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from shared.logging import get_log, log_context
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind
-from worker.context import JobContext, Tools
+from worker.context import JobContext, News, Tools
 from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.registry import Handler
 
@@ -24,10 +24,11 @@ class Slots:
         handlers: the handlers by job type.
         max_result_bytes: the largest result that a job may have.
         tools: what the jobs may use.
-        on_end: called when a job has ended.
-        on_progress: called when a job has reported progress; from any thread.
+        on_report: called when a job has news; from any thread.
 
     Attributes:
+        size: jobs at once.
+        on_end: called when a job has ended.
         running: the jobs by their leases.
         finished: ended attempts that Redis does not know of yet.
         ticked_at: when the event loop last came by here, by the monotonic clock.
@@ -40,27 +41,26 @@ class Slots:
         *,
         max_result_bytes: int,
         tools: Tools | None = None,
-        on_end: Callable[[], None],
-        on_progress: Callable[[], object],
+        on_report: Callable[[], object],
     ) -> None:
+        self.size = size
+        self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
         self.finished: list[Finished] = []
         self.ticked_at = time.monotonic()
-        self._size = size
         self._handlers = handlers
         self._max_result_bytes = max_result_bytes
         self._tools = tools
-        self._on_end = on_end
-        self._on_progress = on_progress
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._on_report = on_report
+        self._unfinished: set[asyncio.Task[None]] = set()  # of jobs that have ended here
         self._loop = asyncio.get_event_loop()
 
     @property
     def free(self) -> int:
-        return self._size - len(self.running)
+        return self.size - len(self.running)
 
     def start(self, claim: Claim) -> None:
-        context = JobContext.of(claim, self._on_progress, self._tools)
+        context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
         self.running[claim.lease] = job
         job.task = self._loop.create_task(self._run(job))
@@ -90,12 +90,9 @@ class Slots:
             elif now > job.deadline:
                 self._stop(job, StopReason.TIMEOUT)
 
-    def take_progress(self) -> list[tuple[Claim, bytes]]:
-        """The progress that was reported since the last look."""
-        jobs = [job for job in self.running.values() if job.context.unsent]
-        for job in jobs:
-            job.context.unsent = False
-        return [(job.claim, job.context.latest) for job in jobs]
+    def news(self) -> list[tuple[RunningJob, News]]:
+        """What Redis does not know of the running jobs."""
+        return [(job, job.context.news()) for job in self.running.values() if job.context.unsent]
 
     # -- called from the heartbeat's thread
 
@@ -128,13 +125,18 @@ class Slots:
         if self.running.pop(job.claim.lease, None) is None:
             return  # it was abandoned, and has its outcome
         job.context.release()
+        if job.context.files:
+            self._see_through(self._loop.create_task(job.context.files.close()))
         duration = round(time.monotonic() - job.started_at, 4)
         if outcome is None:
             log.warning("lease lost; the attempt is discarded", duration=duration)
         else:
             log.info(ENDED[outcome.kind], duration=duration)
-            self.finished.append(Finished(job.claim, outcome, job.context.latest))
-        self._on_end()
+            progress, lines, _ = job.context.news()
+            files = job.context.files
+            artifacts = files.artifacts_json() if files else b""
+            self.finished.append(Finished(job.claim, outcome, progress, lines, artifacts))
+        self.on_end()
 
     def _stop(self, job: RunningJob, reason: StopReason) -> None:
         """Tell the handler to end; the first reason counts."""
@@ -148,12 +150,16 @@ class Slots:
     def _abandon(self, job: RunningJob) -> None:
         """Settle a job whose handler does not end; what it still does no longer counts."""
         if job.task is not None:
-            self._abandoned.add(job.task)
-            job.task.add_done_callback(self._abandoned.discard)
+            self._see_through(job.task)
         token = log_context.set(job.log_fields)
         log.warning("the handler does not end; it is abandoned")
         self._settle(job, stopped(job))
         log_context.reset(token)
+
+    def _see_through(self, task: asyncio.Task[None]) -> None:
+        """Hold a task that nobody waits for, or it might vanish before its end."""
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
 
     def _hear(self, lost: set[str], cancelled: set[str]) -> None:
         for lease in lost & self.running.keys():

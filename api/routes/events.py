@@ -13,11 +13,13 @@ from api.links import prefix
 from api.openapi import errors, parameter
 from api.waiting import noticed
 from shared.errors import JobNotFound, QueueUnavailable
+from shared.job_log import StoredLine
 from shared.queue import JobQueue
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
-from shared.store.job_store import not_found
+from shared.store.job_store import expired, not_found
 
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_MILLISECONDS = 1000
 HEADERS = [
@@ -29,14 +31,20 @@ HEADERS = [
 EVENT = {  # what OpenAPI 3.1 lets `schema` say of a stream is left to its readers: it is each event's
     "type": "object",
     "properties": {
+        "event": {"type": "string", "description": "`log` for a line of the log, else none."},
         "id": {"type": "string", "description": "The record's version, for `Last-Event-ID`."},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/JobRecord"},
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/JobRecord"},
+                    {"$ref": "#/components/schemas/LogLine"},
+                ]
+            },
         },
     },
-    "required": ["id", "data"],
+    "required": ["data"],
 }
 
 router = APIRouter(tags=["jobs"])
@@ -48,13 +56,11 @@ router = APIRouter(tags=["jobs"])
     response_class=Response,
     responses={
         200: {
-            "description": "The record at once, then at every change; ends after that of the finished job.",
+            "description": "The record and the log so far, then every change; ends after the finished job.",
             "content": {"text/event-stream": {"schema": EVENT}},
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(
-            not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"), QueueUnavailable("Redis does not answer.")
-        ),
+        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
     },
     openapi_extra={
         "parameters": [
@@ -67,7 +73,11 @@ router = APIRouter(tags=["jobs"])
 async def follow_job(
     request: Request, job_id: Annotated[str, Path(description="The `job_id` of the record.")]
 ) -> Response:
-    """Each event's `id` is the record's version, its `data` the record. Comments keep the connection open."""
+    """Each event's `id` is the record's version, its `data` the record. Comments keep the connection open.
+
+    A line of the job's log comes as an event of the type `log`, without an `id`, before the record that
+    announces it.
+    """
     seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
     record = await request.state.queue.get(job_id)
@@ -79,7 +89,8 @@ async def follow_job(
 class EventStream(Response):
     """Sends the newest record whenever the reader has taken the one before.
 
-    So a slow reader misses some, and never makes this process keep what it has not read.
+    So a slow reader misses some, though no line of the log, and never makes this process keep what it has
+    not read.
 
     Args:
         version: what the reader has seen already.
@@ -102,6 +113,7 @@ class EventStream(Response):
         self._changes = changes
         self._job_id = job_id
         self._version = version
+        self._seq = 0  # of the log's line that was sent last
         self._prefix = prefix
         self._heartbeat = heartbeat
 
@@ -121,8 +133,10 @@ class EventStream(Response):
 
     async def _follow(self, watch: Watch, send: Send) -> None:
         while not watch.over:
-            record = await self._read()
+            record, lines = await self._read()
             if record is not None and record.version > self._version:
+                for line in lines:
+                    await self._send_line(line, record.version, send)
                 self._version = record.version
                 data = record.to_json(None, self._prefix)
                 await _send(send, b"id: %d\ndata: %b\n\n" % (record.version, data))
@@ -131,12 +145,24 @@ class EventStream(Response):
             if not await watch.changed(within=self._heartbeat):
                 await _send(send, b": still here\n\n")
 
-    async def _read(self) -> StoredRecord | None:
+    async def _read(self) -> tuple[StoredRecord | None, list[StoredLine]]:
+        """The record, and the lines of its log that were not read before."""
         try:
             async with self._changes.turns:
-                return await self._queue.get(self._job_id)
+                record = await self._queue.get(self._job_id)
+                if record.lines <= self._seq:
+                    return record, []
+                log = await self._queue.store.logs(self._job_id, after=self._seq)
+                return record, [StoredLine(line) for line in log.lines]
         except QueueUnavailable:
-            return None  # the next change wakes the watch again, and so does Redis once it is back
+            return None, []  # the next change wakes the watch again, and so does Redis once it is back
+
+    async def _send_line(self, line: StoredLine, version: int, send: Send) -> None:
+        """Send a line, unless it is newer than the record, or the reader has seen it before it came back."""
+        if line.version <= version:
+            self._seq = line.seq
+            if line.version > self._version:
+                await _send(send, b"event: log\ndata: %b\n\n" % line.to_json())
 
 
 async def _send(send: Send, body: bytes) -> None:

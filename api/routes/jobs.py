@@ -26,24 +26,25 @@ from shared.errors import (
     QueueUnavailable,
     UnknownFile,
     UnknownJobType,
+    WebhooksDisabled,
 )
 from shared.queue import NewJob
 from shared.record import JobRecord, StoredRecord
-from shared.store.job_store import not_found
+from shared.store.job_store import expired, not_found
 from shared.store.model import Submitted, Verdict
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 NODES_IN_BATCH = 10 * MOST_NODES
 
 router = APIRouter(tags=["jobs"])
-JobId = Annotated[
-    str, Path(description="The `job_id` of the record.", examples=["019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"])
-]
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
+JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
-NOT_FOUND = not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21")
+NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
+NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
 UNKNOWN_FILE = UnknownFile("There is no file 'file_019ab1c27d107c4e9a553f5b8f0e6d21'.")
 FAULT = {
     "path": "params.seconds",
@@ -102,7 +103,7 @@ class JobBatch(BaseModel):
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
-        **errors(*BODY_ERRORS, CONFLICT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, UNAVAILABLE, FULL),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
 )
@@ -154,7 +155,7 @@ async def submit_batch(request: Request) -> Response:
             "The record.", "ETag", sometimes=("Retry-After", "Preference-Applied"), links=job_links()
         ),
         304: success("The client has this version.", "ETag"),
-        **errors(NOT_FOUND, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
+        **errors(*NO_JOB, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
     },
     openapi_extra={
         "parameters": [*WAITS, parameter("If-None-Match", "header", "An `ETag` seen before.", type="string")]
@@ -186,7 +187,7 @@ async def get_job(request: Request, job_id: JobId) -> Response:
                 "The job runs; its worker was asked to stop.", "ETag", "Retry-After", links=job_links()
             ),
         },
-        **errors(NOT_FOUND, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
+        **errors(*NO_JOB, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
     },
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
@@ -204,17 +205,18 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     response_model=JobRecord,
     responses={
         202: success(
-            "A new job, with the same type, params and labels.",
+            "A new job, with the same type, params, labels and webhook.",
             "Location",
             "ETag",
             sometimes=("Retry-After", "Idempotent-Replayed"),
             links=job_links(),
         ),
         **errors(
-            NOT_FOUND,
+            *NO_JOB,
             JobNotFinished("The job is running."),
             InvalidRequest(BAD_KEY),
             UnknownJobType("This server has no job type 'flaky' any more."),
+            NO_WEBHOOKS,
             UNKNOWN_FILE,
             CONFLICT,
             UNAVAILABLE,
@@ -231,6 +233,8 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         raise UnknownJobType(
             f"This server has no job type {old.type!r} any more.", hint="GET /job-types lists those it has."
         )
+    if old.webhook:
+        state.submissions.admit(old.webhook)
     job = NewJob(
         state.contracts[old.type],
         old.fields[b"params"],
@@ -239,6 +243,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         key,
         labels=orjson.loads(old.fields.get(b"labels", b"{}")),
         retry_of=job_id,
+        webhook=old.webhook,
         files=old.fields.get(b"files", b"").decode().split(),
     )
     submitted = await state.queue.submit(job)
@@ -256,6 +261,7 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
         submission.run_at,
         submission.delay_seconds,
         submission.start_within_seconds,
+        webhook=submission.webhook.url if submission.webhook else None,
         files=submission.files,
     )
 

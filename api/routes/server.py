@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 from api.dependencies import Queue
 from api.openapi import errors
 from api.strict_json import DEEPEST, MOST_NODES
+from shared import VERSION
 from shared.errors import QueueUnavailable
 from shared.record import JobState
 
 NAME = "job-server"
-VERSION = "0.1.0"
 
 router = APIRouter(tags=["server"])
 

@@ -16,9 +16,7 @@ Value = bool | int | float | str
 class CsvProfileParams(Params):
     file: Annotated[
         FileReference,
-        Field(
-            description=f'A CSV file as in RFC 4180, in UTF-8, of up to {MOST_COLUMNS:,} columns; quotes are ".'
-        ),
+        Field(description=f"CSV as in RFC 4180, in UTF-8, of up to {MOST_COLUMNS:,} columns."),
     ]
     delimiter: Annotated[
         Literal[",", ";", "\t", "|", ":"] | None,
@@ -86,7 +84,7 @@ class CsvProfileResult(BaseModel):
 
 CSV_PROFILE = Contract(
     name="csv_profile",
-    summary="Profile the columns of a CSV file: type, nulls, distinct values, extremes, quantiles, top values.",
+    summary="Profile the columns of a CSV file: types, nulls, distinct values, extremes, quantiles and more.",
     params=CsvProfileParams,
     result=CsvProfileResult,
     example={"file": "file_019ab1c27d107c4e9a553f5b8f0e6d21", "top": 3},

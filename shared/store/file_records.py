@@ -4,15 +4,15 @@ import asyncio
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.contract import FILE_ID
 from shared.errors import FileInUse, FileNotFound
 from shared.files import Stored
 from shared.record import JobState
 from shared.store import keys, scripts
-from shared.store.client import REDIS_GONE, Argument, Runner
-from shared.store.job_store import milliseconds, unavailable
+from shared.store.calls import Calls, milliseconds
+from shared.store.client import Argument, Runner
 
 RETIRED_AT_ONCE = 100
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
@@ -46,7 +46,7 @@ class FileRecords:
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+        self._calls = Calls(runner)
 
     async def add(
         self, file_id: str, name: str | None, content_type: str, stored: Stored, *, retention: int
@@ -55,12 +55,12 @@ class FileRecords:
         words: list[Argument] = ["content_type", content_type, "size", stored.size, "sha256", stored.sha256]
         if name is not None:
             words += ("name", name)
-        times = await self._run(scripts.FILE_ADD, file_id, retention, *words)
+        times = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
         return FileRecord(file_id, name, content_type, *stored, *times)
 
     async def get(self, file_id: str) -> FileRecord:
         """The record of a file. Raises FileNotFound."""
-        found = await self._command("HMGET", _key(file_id), *FileRecord._fields[1:])
+        found = await self._calls.command("HMGET", _key(file_id), *FileRecord._fields[1:])
         name, content_type, size, sha256, created_at, expires_at = found
         if content_type is None:
             raise not_found(file_id)
@@ -82,7 +82,7 @@ class FileRecords:
             FileInUse: a job that is not done names it.
         """
         _key(file_id)
-        verdict, *user = await self._run(scripts.FILE_DROP, file_id)
+        verdict, *user = await self._calls.run(scripts.FILE_DROP, file_id)
         if verdict == b"missing":
             raise not_found(file_id)
         if verdict == b"in use":
@@ -91,13 +91,13 @@ class FileRecords:
     async def retire(self) -> tuple[list[str], bool]:
         """Forget files whose time is over; returns their ids, and whether there may be more of them."""
         pause = milliseconds(LOOK_SECONDS)
-        looked, forgotten = await self._run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
+        looked, forgotten = await self._calls.run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
         return [file_id.decode() for file_id in forgotten], looked == RETIRED_AT_ONCE
 
     async def unknown(self, file_ids: Iterable[str]) -> set[str]:
         """Those of the ids that no record has."""
         ids = list(file_ids)
-        known = await asyncio.gather(*(self._command("EXISTS", keys.FILE + file_id) for file_id in ids))
+        known = await asyncio.gather(*(self._calls.command("EXISTS", keys.FILE + file_id) for file_id in ids))
         return {file_id for file_id, found in zip(ids, known, strict=True) if not found}
 
     async def claims_of_use(self, job_ids: Iterable[str]) -> dict[str, float | None]:
@@ -108,26 +108,14 @@ class FileRecords:
         """
         ids = list(job_ids)
         found = await asyncio.gather(
-            *(self._command("HMGET", keys.RECORD + job_id, "state", "claims") for job_id in ids)
+            *(self._calls.command("HMGET", keys.RECORD + job_id, "state", "claims") for job_id in ids)
         )
         return {job_id: _first_of_use(*fields) for job_id, fields in zip(ids, found, strict=True)}
 
     async def may_sweep(self, seconds: float) -> bool:
         """Whether nobody has asked this in the last so many seconds."""
-        answer = await self._command("SET", keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
+        answer = await self._calls.command("SET", keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
         return answer is not None
-
-    async def _run(self, script: scripts.Script, *words: Argument) -> Any:
-        try:
-            return await script.run(self._runner, *words)
-        except REDIS_GONE as error:
-            raise unavailable(error) from error
-
-    async def _command(self, name: str, *words: Argument) -> Any:
-        try:
-            return await self._runner.execute_command(name, *words)
-        except REDIS_GONE as error:
-            raise unavailable(error) from error
 
 
 def not_found(file_id: str) -> FileNotFound:

@@ -1,24 +1,33 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
-from shared.errors import IdempotencyConflict, JobNotFound, QueueFull, QueueUnavailable, UnknownFile
-from shared.record import JobState, StoredRecord
+from shared.errors import (
+    IdempotencyConflict,
+    JobExpired,
+    JobNotFinished,
+    JobNotFound,
+    QueueFull,
+    UnknownFile,
+)
+from shared.record import TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
-from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.calls import Calls, as_dict, milliseconds
+from shared.store.client import Argument, Runner
 from shared.store.model import (
     Claim,
     Entry,
     Filters,
     Finished,
+    Log,
     Page,
     Place,
     Presence,
     QueueCounts,
+    Report,
     Retention,
     Step,
     Submitted,
@@ -26,6 +35,7 @@ from shared.store.model import (
 )
 
 IDEMPOTENCY_SECONDS = 86400
+DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 
 
@@ -41,7 +51,7 @@ class JobStore:
     """
 
     def __init__(self, runner: Runner, retention: Retention) -> None:
-        self._runner = runner
+        self._calls = Calls(runner)
         self._retention = retention
 
     async def submit(self, *entries: Entry, max_waiting: int) -> list[Submitted]:
@@ -62,7 +72,7 @@ class JobStore:
             words += (IDEMPOTENCY_SECONDS, " ".join(entry.files), entry.message, 2 * len(entry.fields))
             for pair in entry.fields.items():
                 words += pair
-        verdict, *answer = await self._run(scripts.SUBMIT, *words)
+        verdict, *answer = await self._calls.run(scripts.SUBMIT, *words)
         if verdict == b"full":
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
@@ -79,22 +89,30 @@ class JobStore:
 
         Raises:
             JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._run(scripts.READ, job_id, self._retention.failed)
+        place, *pairs = await self._calls.run(scripts.READ, job_id, self._retention.failed)
         if not pairs:
-            raise not_found(job_id)
-        return StoredRecord(job_id, _dict(pairs), place)
+            raise expired(job_id) if place < 0 else not_found(job_id)
+        return StoredRecord(job_id, as_dict(pairs), place)
+
+    async def logs(self, job_id: str, *, after: int = 0) -> Log:
+        """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
+        total, *lines = await self._calls.run(scripts.LOGS, job_id, after)
+        if total < 0:
+            raise expired(job_id) if total == -1 else not_found(job_id)
+        return Log(total, lines)
 
     async def version(self, job_id: str) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
-        version = await self._command("HGET", keys.RECORD + job_id, "version")
+        version = await self._calls.command("HGET", keys.RECORD + job_id, "version")
         return None if version is None else int(version)
 
     async def ended_lately(self, now: float, seconds: float) -> int:
         """How many jobs have ended in the last `seconds` before `now` (since the epoch)."""
         keep, after = self._retention, now - seconds
         counts = [
-            self._command("ZCOUNT", keys.INDEX_OF + state, milliseconds(after + kept), "+inf")
+            self._calls.command("ZCOUNT", keys.INDEX_OF + state, milliseconds(after + kept), "+inf")
             for state, kept in (
                 (JobState.COMPLETED, keep.completed),
                 (JobState.FAILED, keep.failed),
@@ -113,10 +131,10 @@ class JobStore:
         labels = [word for pair in filters.labels.items() for word in pair]
         score, last = after or ("", "")
         state = filters.state or ""
-        score, last, *found = await self._run(
+        score, last, *found = await self._calls.run(
             scripts.LIST, state, filters.type, limit, SCANNED_AT_ONCE, score, last, *labels
         )
-        records = [StoredRecord(job_id.decode(), _dict(pairs)) for job_id, *pairs in found]
+        records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
         return Page(records, (score.decode(), last.decode()) if last else None)
 
     async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
@@ -124,11 +142,39 @@ class JobStore:
 
         Raises:
             JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._run(scripts.CANCEL, job_id, self._retention.cancelled)
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, job_id, self._retention.cancelled)
         if verdict == b"missing":
             raise not_found(job_id)
-        return Verdict(verdict.decode()), StoredRecord(job_id, _dict(pairs))
+        if verdict == b"expired":
+            raise expired(job_id)
+        return Verdict(verdict.decode()), StoredRecord(job_id, as_dict(pairs))
+
+    async def deliveries(self, record: StoredRecord) -> list[StoredRecord]:
+        """The deliveries of a job's webhook, oldest first, as far as they are kept."""
+        last = int(record.fields.get(b"deliveries", 0))
+        found = []
+        for number in range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1):
+            delivery_id = f"{keys.DELIVERY}{number}-{record.job_id}"
+            if fields := await self._calls.hash(keys.RECORD + delivery_id):
+                found.append(StoredRecord(delivery_id, fields))
+        return found
+
+    async def redeliver(self, job_id: str) -> int:
+        """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
+
+        Raises:
+            JobNotFinished: there is nothing to tell yet.
+            JobNotFound: there is none.
+            JobExpired: there was one, until lately.
+        """
+        number: int = await self._calls.run(scripts.REDELIVER, job_id)
+        if number == -1:
+            raise JobNotFinished("The job has not finished.")
+        if number < 0:
+            raise expired(job_id) if number == -2 else not_found(job_id)
+        return number
 
     async def step(
         self,
@@ -156,8 +202,15 @@ class JobStore:
         for done in finished:
             claim, outcome = done.claim, done.outcome
             words += (claim.queue, claim.job_id, claim.lease)
-            words += (outcome.kind.value, outcome.body, outcome.delay, done.progress)
-        wait, accepted, recovered, claims = await self._run(scripts.STEP, *words)
+            words += (
+                outcome.kind.value,
+                outcome.body,
+                outcome.delay,
+                done.progress,
+                done.lines,
+                done.artifacts,
+            )
+        wait, accepted, recovered, claims = await self._calls.run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,
             accepted=[verdict == 1 for verdict in accepted],
@@ -175,84 +228,65 @@ class JobStore:
         """
         words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
         words += [",".join(presence.queues), presence.slots, running, presence.started_at]
-        words.append(self._retention.failed)
+        words += [self._retention.completed, self._retention.failed, self._retention.cancelled]
         for claim in claims:
             words += (claim.queue, claim.lease)
-        lost, cancelled = await self._run(scripts.BEAT, *words)
+        lost, cancelled = await self._calls.run(scripts.BEAT, *words)
         return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
 
-    async def report(self, progress: Iterable[tuple[Claim, bytes]]) -> set[str]:
-        """Write the progress (JSON) of running attempts; returns ids that were asked to stop."""
+    async def report(self, reports: Iterable[Report]) -> set[str]:
+        """Write the news of running attempts; returns ids that were asked to stop."""
         words: list[Argument] = []
-        for claim, value in progress:
-            words += (claim.queue, claim.job_id, claim.token, value)
-        return {job_id.decode() for job_id in await self._run(scripts.REPORT, *words)}
+        for claim, progress, lines in reports:
+            words += (claim.queue, claim.job_id, claim.token, progress, lines)
+        return {job_id.decode() for job_id in await self._calls.run(scripts.REPORT, *words)}
 
     async def wait_for_token(self, queues: Sequence[str], seconds: float) -> str | None:
         """The queue whose wake-up token came to this worker, or None when the time is over.
 
         The runner's read timeout must be longer than `seconds`.
         """
-        token = await self._command("BLPOP", *(keys.WAKE + queue for queue in queues), seconds)
+        token = await self._calls.command("BLPOP", *(keys.WAKE + queue for queue in queues), seconds)
         return token[0].decode().removeprefix(keys.WAKE) if token else None
 
     async def return_token(self, queue: str) -> None:
         """Put a token back that another worker can make better use of."""
-        await self._command("RPUSH", keys.WAKE + queue, "1")
+        await self._calls.command("RPUSH", keys.WAKE + queue, "1")
 
-    async def leave(self, presence: Presence) -> None:
+    async def leave(self, worker_id: str, queues: Sequence[str]) -> None:
         """Remove a worker that shuts down."""
-        await self._run(scripts.LEAVE, presence.worker_id, *presence.queues)
+        await self._calls.run(scripts.LEAVE, worker_id, *queues)
 
     async def ping(self) -> None:
-        await self._command("PING")
+        await self._calls.command("PING")
 
     async def workers(self) -> list[dict[str, str]]:
         """The live workers, each with its id and what `Presence` shows, and how many jobs it runs."""
-        ids = await self._command("ZRANGE", keys.WORKERS, 0, -1)
+        ids = await self._calls.command("ZRANGE", keys.WORKERS, 0, -1)
         found = []
         for worker_id in ids:
-            fields = await self._hash(keys.WORKER + worker_id.decode())
+            fields = await self._calls.hash(keys.WORKER + worker_id.decode())
             if b"host" in fields:
                 shown = {name.decode(): value.decode() for name, value in fields.items()}
                 found.append({"worker_id": worker_id.decode()} | shown)
         return found
 
     async def queue_counts(self, queue: str) -> QueueCounts:
-        waiting = await self._command("ZCARD", keys.QUEUE + queue)
-        running = await self._command("ZCARD", keys.LEASES + queue)
+        waiting = await self._calls.command("ZCARD", keys.QUEUE + queue)
+        running = await self._calls.command("ZCARD", keys.LEASES + queue)
         return QueueCounts(waiting, running)
 
     async def state_counts(self) -> dict[JobState, int]:
         """How many jobs are in each state, as far as their records are kept."""
-        return {state: await self._command("ZCARD", keys.INDEX_OF + state) for state in JobState}
-
-    async def _hash(self, key: str) -> dict[bytes, bytes]:
-        reply = await self._command("HGETALL", key)
-        return reply if isinstance(reply, dict) else _dict(reply)  # redis-py makes a dict of it itself
-
-    async def _run(self, script: scripts.Script, *words: Argument) -> Any:
-        try:
-            return await script.run(self._runner, *words)
-        except REDIS_GONE as error:
-            raise unavailable(error) from error
-
-    async def _command(self, name: str, *words: Argument) -> Any:
-        try:
-            return await self._runner.execute_command(name, *words)
-        except REDIS_GONE as error:
-            raise unavailable(error) from error
+        counts = {}
+        for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
+            oldest = milliseconds(time.time()) if state in TERMINAL_STATES else "-inf"
+            counts[state] = await self._calls.command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
+        return counts
 
 
-def unavailable(error: Exception) -> QueueUnavailable:
-    """Redis can't be reached, or refuses: out of memory, read-only, loading, wrong password."""
-    if isinstance(error, ResponseError):
-        return QueueUnavailable(f"Redis refuses the call: {str(error).partition('. ')[0][:200]}.")
-    return QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")
-
-
-def milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
+def expired(job_id: str) -> JobExpired:
+    return JobExpired(f"The job {job_id[:64]!r} has ended, and its record is kept no longer.")
 
 
 def not_found(job_id: str) -> JobNotFound:
@@ -262,14 +296,10 @@ def not_found(job_id: str) -> JobNotFound:
     )
 
 
-def _dict(pairs: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(pairs[::2], pairs[1::2], strict=True))
-
-
 def _submitted(entry: Entry, verdict: bytes, *answer: Any) -> Submitted:
     if verdict == b"replayed":
         job_id, pairs = answer
-        return Submitted(StoredRecord(job_id.decode(), _dict(pairs)), replayed=True)
+        return Submitted(StoredRecord(job_id.decode(), as_dict(pairs)), replayed=True)
     created_at, run_at, start_by = map(_bytes, answer)
     fields = {name.encode(): _bytes(value) for name, value in entry.fields.items()}
     fields |= {

@@ -3,6 +3,7 @@
 | key                             | type    | holds                              | written by   | ends                    |
 | ------------------------------- | ------- | ---------------------------------- | ------------ | ----------------------- |
 | jobs:record:<id>                | hash    | the JobRecord                      | every script | after its retention     |
+| jobs:logs:<id>                  | list    | the job's log: its last 1000 lines | step, report | with the record         |
 | arq:job:<id>                    | string  | arq's message: what to call        | submit       | with the terminal write |
 | arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
 | jobs:leases:<name>              | zset    | `claim:id` by the lease's end (ms) | step, beat   | when nothing runs       |
@@ -35,6 +36,7 @@ Keys are computed from ids and queue names inside the scripts, so Redis Cluster 
 """  # noqa: E501
 
 RECORD = "jobs:record:"
+LOGS = "jobs:logs:"
 MESSAGE = "arq:job:"
 QUEUE = "arq:queue:"
 LEASES = "jobs:leases:"
@@ -51,6 +53,9 @@ SWEEP = "jobs:sweep"
 RATE = "jobs:rate:"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
+
+WEBHOOKS = "internal.webhooks"  # a queue; no queue in WORKER_QUEUES can have this name
+DELIVERY = "webhook-"  # what the ids of its jobs begin with, before number and id of the job they tell of
 
 FOR_SCRIPTS = {
     name: value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)

@@ -73,11 +73,38 @@ class Claim(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """An attempt's end on its way to Redis."""
+    """An attempt's end on its way to Redis.
+
+    Attributes:
+        progress: the last one, JSON; empty if there is none.
+        lines: what the job's log lacks, as `Line.encode` writes it, joined by newlines.
+        artifacts: the files that it made, JSON; empty if there are none.
+    """
 
     claim: Claim
     outcome: Outcome
     progress: bytes = b""
+    lines: bytes = b""
+    artifacts: bytes = b""
+
+
+class Report(NamedTuple):
+    """News of a running attempt; `progress` and `lines` as in `Finished`."""
+
+    claim: Claim
+    progress: bytes = b""
+    lines: bytes = b""
+
+
+class Log(NamedTuple):
+    """Some of a job's log: how many lines were written in all, and those asked for, each a JSON object.
+
+    A line has its number `seq`, the record's `version` that came with it, `at` in milliseconds since the
+    epoch, and the `attempt`, `message` and `fields` that the worker gave it.
+    """
+
+    total: int
+    lines: list[bytes]
 
 
 class Step(NamedTuple):

@@ -1,13 +1,15 @@
 """Workers that are moved by hand, so that a test decides who does what and when."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from shared.files import FileStore
 from shared.record import JobState, StoredRecord
 from shared.store import keys
 from shared.store.job_store import JobStore
@@ -28,6 +30,15 @@ def store(server: Redis) -> JobStore:
     return JobStore(server, RETENTION)
 
 
+@pytest.fixture(params=["folder", "s3"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileStore]:
+    """Every test of files runs on a folder and on a bucket."""
+    url = request.getfixturevalue("s3") if request.param == "s3" else (tmp_path / "a b").as_uri()
+    files = FileStore.open(url)
+    yield files
+    files.close()
+
+
 Submit = Callable[..., Awaitable[StoredRecord]]
 
 
@@ -36,7 +47,13 @@ def submit(store: JobStore) -> Submit:
     """Submit a job by its id; `due` is in milliseconds since the epoch."""
 
     async def submit(
-        job_id: str, queue: str = "default", *, max_attempts: int = 3, due: int = 0, max_waiting: int = 1000
+        job_id: str,
+        queue: str = "default",
+        *,
+        max_attempts: int = 3,
+        due: int = 0,
+        max_waiting: int = 1000,
+        files: Sequence[str] = (),
     ) -> StoredRecord:
         fields: dict[str, Any] = {
             "type": "echo",
@@ -45,7 +62,7 @@ def submit(store: JobStore) -> Submit:
             "request_id": "r-" + job_id,
         }
         message = b"message of " + job_id.encode()
-        entry = Entry(job_id, queue, message, fields, due=due)
+        entry = Entry(job_id, queue, message, fields, due=due, files=files)
         ((record, _),) = await store.submit(entry, max_waiting=max_waiting)
         return record
 

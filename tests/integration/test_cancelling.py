@@ -8,7 +8,7 @@ import pytest
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import keys
-from shared.store.model import OutcomeKind, Verdict
+from shared.store.model import OutcomeKind, Report, Verdict
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 
@@ -109,7 +109,7 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(submit, s
         await raised_to(1)
         claim = await worker.claim_one()
         await raised_to(2)
-        await store.report([(claim, b'{"fraction":0.5,"message":""}')])
+        await store.report([Report(claim, b'{"fraction":0.5,"message":""}')])
         await raised_to(3)
         await worker.finish(claim, OutcomeKind.RETRY, ERROR)
         await raised_to(4)

@@ -1,6 +1,7 @@
 """The stream of a job's events, as the server that sends it sees it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from shared.store import keys
 from shared.store.changes import Changes
 from shared.store.client import connect
 from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.model import Entry, Finished, Outcome, OutcomeKind, Report, Retention
 
 HEARTBEAT = b": still here\n\n"
 SCOPE = {"type": "http"}
@@ -46,10 +47,10 @@ async def changes(redis_stack: Stack) -> AsyncIterator[Changes]:
     await changes.aclose()
 
 
-def stream(redis: Redis, changes: Changes) -> EventStream:
-    """A stream for a reader who has seen the record's only version, with a hurried heart."""
+def stream(redis: Redis, changes: Changes, *, version: int = 1) -> EventStream:
+    """A stream for a reader who has seen a version of the record, with a hurried heart."""
     queue = JobQueue(JobStore(redis, Retention()), max_waiting=1)
-    return EventStream(queue, changes, "a", version=1, heartbeat=0.02)
+    return EventStream(queue, changes, "a", version=version, heartbeat=0.02)
 
 
 async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: Redis, changes: Changes):
@@ -73,3 +74,46 @@ async def test_a_record_that_can_not_be_watched_is_refused_as_any_other(redis: R
     assert (await reader.sent.get())["status"] == 503
     assert b"queue_unavailable" in await reader.body()
     assert reader.sent.empty()
+
+
+# -- the log in the stream
+
+
+async def told(redis: Redis, changes: Changes, *, version: int = 0) -> list[tuple[bytes, bytes]]:
+    """What a stream tells of the finished job `a`: of lines of its log their message, of records their id."""
+    reader = Reader()
+    await stream(redis, changes, version=version)(SCOPE, reader.receive, reader.sent.put)
+    sent = b"".join([message.get("body", b"") for message in iter_now(reader.sent)])
+    return re.findall(rb'(?<=event: log\ndata: )(?:.*"message":"(\w+)".*)|id: (\d+)', sent)
+
+
+def iter_now(queue: asyncio.Queue[Any]) -> list[Any]:
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+@pytest.fixture
+async def written(redis: Redis) -> None:
+    """A job that has written one line while it ran, with version 3, and one with its end, version 4."""
+    store = JobStore(redis, Retention())
+    fields: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
+    await store.submit(Entry("a", "default", b"", fields), max_waiting=1)
+    (claim,) = (await store.step("w", 1, ["default"], [], slots=1, lease=9)).claims
+    line = b'%d 0 {"attempt":1,"message":"%b","fields":{}}'
+    await store.report([Report(claim, lines=line % (1, b"one"))])
+    done = Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1"), lines=line % (2, b"two"))
+    await store.step("w", 2, ["default"], [done], slots=0, lease=9)
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (0, [(b"one", b""), (b"two", b""), (b"", b"4")]),
+        (2, [(b"one", b""), (b"two", b""), (b"", b"4")]),
+        (3, [(b"two", b""), (b"", b"4")]),
+    ],
+)
+async def test_lines_come_before_the_record_that_announces_them_and_not_again_to_who_comes_back(
+    version: int, expected: list[tuple[bytes, bytes]], redis: Redis, changes: Changes
+):
+    assert await told(redis, changes, version=version) == expected

@@ -4,26 +4,18 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from dev.stack import ROOT, wait_until
-from shared import files
+from shared import files as module
 from shared.errors import StorageUnavailable
 from shared.files import PART, PIECE, FileStore, Stored
 
 SIZES = (0, 1, PIECE - 1, PIECE, PIECE + 1, PART + PIECE + 7)
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileStore]:
-    url = request.getfixturevalue("s3") if request.param == "s3" else (tmp_path / "a b").as_uri()
-    store = FileStore.open(url)
-    yield store
-    store.close()
 
 
 async def chunked(data: bytes, size: int = 65_537) -> AsyncIterator[bytes]:
@@ -32,12 +24,12 @@ async def chunked(data: bytes, size: int = 65_537) -> AsyncIterator[bytes]:
         yield b""
 
 
-async def content(store: FileStore, key: str) -> bytes:
-    return b"".join([piece async for piece in store.read(key, 0, await store.size(key))])
+async def content(files: FileStore, key: str) -> bytes:
+    return b"".join([piece async for piece in files.read(key, 0, await files.size(key))])
 
 
-async def keys(store: FileStore, prefix: str, depth: int) -> list[str]:
-    return sorted([found.key async for batch in store.listing(prefix, depth) for found in batch])
+async def keys(files: FileStore, prefix: str, depth: int) -> list[str]:
+    return sorted([found.key async for batch in files.listing(prefix, depth) for found in batch])
 
 
 def nonsense(size: int) -> bytes:
@@ -45,75 +37,75 @@ def nonsense(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_what_is_put_is_read_again(store: FileStore, size: int, tmp_path: Path):
+async def test_what_is_put_is_read_again(files: FileStore, size: int, tmp_path: Path):
     data = nonsense(size)
     path = tmp_path / "source"
     path.write_bytes(data)
     for key, source in (("files/a", data), ("files/b", path), ("files/c", chunked(data))):
-        assert await store.put(key, source) == Stored(size, sha256(data).hexdigest())
-        assert await store.size(key) == size
-        assert await content(store, key) == data
+        assert await files.put(key, source) == Stored(size, sha256(data).hexdigest())
+        assert await files.size(key) == size
+        assert await content(files, key) == data
 
 
-async def test_a_part_is_read_alone(store: FileStore):
+async def test_a_part_is_read_alone(files: FileStore):
     data = nonsense(3 * PIECE)
-    await store.put("files/a", data)
+    await files.put("files/a", data)
     for start, end in ((0, 1), (PIECE - 1, PIECE + 1), (5, 2 * PIECE + 5), (3 * PIECE - 1, 3 * PIECE)):
-        pieces = [piece async for piece in store.read("files/a", start, end)]
+        pieces = [piece async for piece in files.read("files/a", start, end)]
         assert b"".join(pieces) == data[start:end]
         assert max(map(len, pieces)) <= PIECE
 
 
-async def test_the_last_one_counts(store: FileStore):
-    await store.put("files/a", b"longer than what follows")
-    await store.put("files/a", chunked(b"new"))
-    assert await content(store, "files/a") == b"new"
+async def test_the_last_one_counts(files: FileStore):
+    await files.put("files/a", b"longer than what follows")
+    await files.put("files/a", chunked(b"new"))
+    assert await content(files, "files/a") == b"new"
 
 
-async def test_what_is_not_there(store: FileStore):
-    await store.put("jobs/x/1/a", b"1")
+async def test_what_is_not_there(files: FileStore):
+    await files.put("jobs/x/1/a", b"1")
     for key in ("files/a", "jobs/x/1"):
         with pytest.raises(FileNotFoundError):
-            await store.size(key)
+            await files.size(key)
         with pytest.raises(FileNotFoundError):
-            await anext(store.read(key, 0, 1))
-    await store.delete("files/a")
-    assert await keys(store, "files", 1) == []
+            await anext(files.read(key, 0, 1))
+    await files.delete("files/a")
+    assert await keys(files, "files", 1) == []
 
 
-async def test_the_listing_goes_as_deep_as_it_is_asked(store: FileStore, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "LISTED_AT_ONCE", 2)
+async def test_the_listing_goes_as_deep_as_it_is_asked(files: FileStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "LISTED_AT_ONCE", 2)
     for key in ("jobs/x/1/a", "jobs/x/1/b", "jobs/x/2/a", "jobs/xx/1/a", "files/a", "files/b", "files/c"):
-        await store.put(key, b"1")
-    assert await keys(store, "files", 1) == ["files/a", "files/b", "files/c"]
-    assert await keys(store, "jobs", 1) == ["jobs/x", "jobs/xx"]
-    assert await keys(store, "jobs", 2) == ["jobs/x/1", "jobs/x/2", "jobs/xx/1"]
+        await files.put(key, b"1")
+    assert await keys(files, "files", 1) == ["files/a", "files/b", "files/c"]
+    assert await keys(files, "jobs", 1) == ["jobs/x", "jobs/xx"]
+    assert await keys(files, "jobs", 2) == ["jobs/x/1", "jobs/x/2", "jobs/xx/1"]
 
 
-async def test_a_folder_goes_with_all_that_is_in_it_and_no_other(store: FileStore):
+async def test_a_folder_goes_with_all_that_is_in_it_and_no_other(files: FileStore):
     for key in ("jobs/x/1/a", "jobs/x/1/b", "jobs/x/11/a", "jobs/xx/1/a"):
-        await store.put(key, b"1")
-    await store.delete("jobs/x/1")
-    assert await keys(store, "jobs", 2) == ["jobs/x/11", "jobs/xx/1"]
-    await store.delete("jobs/x")
-    assert await keys(store, "jobs", 2) == ["jobs/xx/1"]
+        await files.put(key, b"1")
+    await files.delete("jobs/x/1")
+    assert await keys(files, "jobs", 2) == ["jobs/x/11", "jobs/xx/1"]
+    await files.delete("jobs/x")
+    assert await keys(files, "jobs", 2) == ["jobs/xx/1"]
 
 
-async def test_a_source_that_fails_leaves_nothing(store: FileStore):
+async def test_a_source_that_fails_leaves_nothing(files: FileStore):
     async def broken() -> AsyncIterator[bytes]:
         yield bytes(2 * PART + PIECE)
         raise ZeroDivisionError
 
-    await store.put("files/b", b"before")
+    await files.put("files/b", b"before")
     for key in ("files/a", "files/b"):
         with pytest.raises(ZeroDivisionError):
-            await store.put(key, broken())
-    assert await keys(store, "files", 1) == ["files/b"]
-    assert await content(store, "files/b") == b"before"
+            await files.put(key, broken())
+    assert await keys(files, "files", 1) == ["files/b"]
+    assert await content(files, "files/b") == b"before"
 
 
 @pytest.mark.parametrize("given", [0, PIECE, 2 * PART + PIECE])
-async def test_a_put_that_is_cancelled_leaves_nothing(store: FileStore, given: int):
+async def test_a_put_that_is_cancelled_leaves_nothing(files: FileStore, given: int):
     taken = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -121,22 +113,22 @@ async def test_a_put_that_is_cancelled_leaves_nothing(store: FileStore, given: i
         taken.set()
         await asyncio.Event().wait()
 
-    put = asyncio.create_task(store.put("files/a", endless()))
+    put = asyncio.create_task(files.put("files/a", endless()))
     await taken.wait()
     put.cancel()
     with pytest.raises(asyncio.CancelledError):
         await put
-    assert await keys(store, "files", 1) == []
+    assert await keys(files, "files", 1) == []
 
 
-async def test_a_path_that_is_not_there_is_the_callers_fault(store: FileStore, tmp_path: Path):
+async def test_a_path_that_is_not_there_is_the_callers_fault(files: FileStore, tmp_path: Path):
     with pytest.raises(FileNotFoundError):
-        await store.put("files/a", tmp_path / "nothing")
+        await files.put("files/a", tmp_path / "nothing")
 
 
-async def test_an_object_in_a_folder_can_be_read_where_it_lies(store: FileStore, tmp_path: Path):
-    await store.put("files/a", b"1")
-    path = store.local_path("files/a")
+async def test_an_object_in_a_folder_can_be_read_where_it_lies(files: FileStore, tmp_path: Path):
+    await files.put("files/a", b"1")
+    path = files.local_path("files/a")
     assert path in (None, tmp_path / "a b" / "files" / "a")
     assert path is None or path.read_bytes() == b"1"
 
@@ -157,8 +149,8 @@ async def test_a_bucket_that_is_away_is_said_to_be_so_soon(s3_away: str, tmp_pat
 
 
 async def test_a_bucket_that_is_silent_is_given_up(s3_away: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "BUCKET_TIMES", {"timeout": "500ms"})
-    monkeypatch.setattr(files, "BUCKET_RETRIES", {"max_retries": 0})
+    monkeypatch.setattr(module, "BUCKET_TIMES", {"timeout": "500ms"})
+    monkeypatch.setattr(module, "BUCKET_RETRIES", {"max_retries": 0})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
         store = FileStore.open("s3://bucket")

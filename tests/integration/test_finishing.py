@@ -5,9 +5,10 @@ import time
 import orjson
 import pytest
 
+from shared.errors import JobExpired, JobNotFound
 from shared.record import JobState
 from shared.store import keys
-from shared.store.model import Finished, Outcome, OutcomeKind
+from shared.store.model import Filters, Finished, Outcome, OutcomeKind
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 ENDS = [
@@ -219,6 +220,28 @@ async def test_indexes_forget_retired_jobs(kind, body, state, _, submit, worker,
     await store.beat(worker.presence, [], running=0, lease=60)
     assert await server.zrange(keys.INDEX_OF + state, 0, -1) == [b"young"]
     assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]
+
+
+@pytest.mark.parametrize(("kind", "body", "state", "kept"), ENDS)
+async def test_for_as_long_again_it_is_known_that_a_job_has_expired(
+    kind, body, state, kept, submit, worker, store, server
+):
+    await submit("old")
+    await worker.finish(await worker.claim_one(), kind, body)
+    await server.delete(keys.RECORD + "old")
+    for age in (1, kept - 5):
+        await server.zadd(keys.INDEX_OF + state, {"old": (time.time() - age) * 1000})
+        await store.beat(worker.presence, [], running=0, lease=60)
+        for call in (store.get, store.cancel):
+            with pytest.raises(JobExpired, match="'old' has ended"):
+                await call("old")
+    assert (await store.state_counts())[state] == 0
+    assert (await store.page(Filters(state=state), limit=9, after=None)).records == []
+    assert (await store.page(Filters(), limit=9, after=None)).records == []
+    await server.zadd(keys.INDEX_OF + state, {"old": (time.time() - kept - 5) * 1000})
+    await store.beat(worker.presence, [], running=0, lease=60)
+    with pytest.raises(JobNotFound, match="No job has the id 'old'"):
+        await store.get("old")
 
 
 async def test_every_tenth_step_trims_the_indexes_too(submit, worker, server):

@@ -5,7 +5,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import keys
-from shared.store.model import Finished, Outcome, OutcomeKind
+from shared.store.model import Finished, Outcome, OutcomeKind, Report
 
 HALF = b'{"fraction":0.5,"message":"half"}'
 
@@ -142,21 +142,21 @@ async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(submit, worker
     await store.beat(worker.presence, [], running=0, lease=60)
     await submit("a")
     await server.delete(keys.WAKE + "default")
-    await store.leave(worker.presence)
+    await store.leave(worker.name, worker.queues)
     assert await store.workers() == []
     assert not await server.exists(keys.WORKER + worker.name, keys.WORKERS)
     assert await server.llen(keys.WAKE + "default") == 1
 
 
 async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, store, server):
-    await store.leave(worker.presence)
+    await store.leave(worker.name, worker.queues)
     assert [key async for key in server.scan_iter()] == []
 
 
 async def test_progress_is_written_under_the_lease(submit, worker, store):
     await submit("a")
     claim = await worker.claim_one()
-    assert await store.report([(claim, HALF)]) == set()
+    assert await store.report([Report(claim, HALF)]) == set()
     record = await store.get("a")
     assert orjson.loads(record.fields[b"progress"]) == {"fraction": 0.5, "message": "half"}
     assert record.version == 3
@@ -168,7 +168,7 @@ async def test_progress_after_the_lease_is_discarded(submit, worker, other, stor
     await worker.lose(late)
     await other.step(slots=1)
     before = await store.get("a")
-    assert await store.report([(late, HALF)]) == set()
+    assert await store.report([Report(late, HALF)]) == set()
     assert await store.get("a") == before
 
 
@@ -177,14 +177,14 @@ async def test_a_report_tells_which_jobs_to_stop(submit, worker, store):
     await submit("b")
     claims = await worker.claim(slots=2)
     await store.cancel("b")
-    assert await store.report([(claim, HALF) for claim in claims]) == {"b"}
+    assert await store.report([Report(claim, HALF) for claim in claims]) == {"b"}
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
 async def test_progress_ends_with_its_attempt(kind, submit, worker, store):
     await submit("a")
     claim = await worker.claim_one()
-    await store.report([(claim, HALF)])
+    await store.report([Report(claim, HALF)])
     error = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
     await worker.step(Finished(claim, Outcome(kind, error), HALF))
     record = await store.get("a")

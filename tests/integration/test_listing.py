@@ -11,6 +11,8 @@ from shared.store import job_store, keys
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, Filters, OutcomeKind, Place
 
+FAR_AWAY = 4e12  # milliseconds since the epoch
+
 
 @pytest.fixture
 def add(store: JobStore, server: Redis) -> Callable[..., Awaitable[None]]:
@@ -95,7 +97,7 @@ async def test_finished_jobs_are_listed_by_their_end(store, add, worker, server)
     claims = {claim.job_id: claim for claim in await worker.claim(3)}
     for n, name in enumerate("bca"):
         await worker.finish(claims[name], OutcomeKind.COMPLETED, b"1")
-        await server.zadd(keys.INDEX_OF + "completed", {name: 9000 + n}, xx=True)
+        await server.zadd(keys.INDEX_OF + "completed", {name: FAR_AWAY + n}, xx=True)
     assert await all_ids(store, limit=2, state=JobState.COMPLETED) == ["a", "c", "b"]
 
 

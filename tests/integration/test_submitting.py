@@ -9,7 +9,7 @@ from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import keys
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, OutcomeKind, QueueCounts, Retention
+from shared.store.model import Entry, OutcomeKind, QueueCounts, Report, Retention
 from shared.store.scripts import SUBMIT
 
 
@@ -125,7 +125,7 @@ async def test_a_change_is_announced_with_its_version(submit, server, worker, st
         await subscription.get_message(timeout=1)
         await submit("a")
         claim = await worker.claim_one()
-        await store.report([(claim, b'{"fraction":0.5,"message":""}')])
+        await store.report([Report(claim, b'{"fraction":0.5,"message":""}')])
         await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
         versions = []
         while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):

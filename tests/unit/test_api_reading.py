@@ -51,6 +51,15 @@ async def test_a_job_that_is_not_there_is_not_unchanged(client):
     assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
+async def test_a_job_that_has_expired_is_gone_by_every_path(client, job_id, backstage, fake_redis):
+    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+    await fake_redis.delete(f"jobs:record:{job_id}")
+    for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", ""), ("POST", "/retry")):
+        answer = await client.request(method, f"/jobs/{job_id}{path}")
+        assert (answer.status_code, answer.json()["code"]) == (410, "job_expired")
+        assert "Submit the job again" in answer.json()["hint"]
+
+
 async def test_a_job_that_missed_its_start_is_never_shown_as_waiting(client, fake_redis):
     body = {**ECHO, "start_within_seconds": 60}
     job_id = (await client.post("/jobs", json=body)).json()["job_id"]

@@ -9,6 +9,15 @@ from httpx import AsyncClient
 from shared.store.model import Finished, Outcome, OutcomeKind
 
 ECHO: dict[str, Any] = {"type": "echo", "params": {"message": "hi"}}
+HOOK = {"url": "https://example.com/hook?a=b"}
+SECRETS = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+async def hooked(serve, fake_redis) -> AsyncClient:
+    """A client of an API that accepts webhooks."""
+    client: AsyncClient = await serve(fake_redis, webhook_secrets=SECRETS)
+    return client
 
 
 def in_seconds(seconds: float) -> str:
@@ -112,6 +121,66 @@ async def test_a_job_of_later_has_no_place_yet(client):
     assert (await client.get(f"/jobs/{job['job_id']}")).json()["queue_position"] is None
 
 
+# -- webhooks
+
+
+async def test_a_webhook_is_in_the_record(hooked):
+    record = await submit(hooked, webhook=HOOK)
+    assert record["webhook"] == HOOK
+    assert (await hooked.get(f"/jobs/{record['job_id']}")).json()["webhook"] == HOOK
+    assert (await submit(hooked))["webhook"] is None
+
+
+async def test_a_batch_may_have_webhooks(hooked):
+    answer = await hooked.post("/jobs/batch", json={"jobs": [ECHO, {**ECHO, "webhook": HOOK}]})
+    assert [record["webhook"] for record in answer.json()["items"]] == [None, HOOK]
+
+
+async def test_without_secrets_no_webhook_is_accepted(client):
+    answer = await client.post("/jobs", json={**ECHO, "webhook": HOOK})
+    error = answer.json()
+    assert (answer.status_code, error["code"], error["retryable"]) == (422, "webhooks_disabled", False)
+    assert "WEBHOOK_SECRETS" in error["hint"]
+    assert "python -m shared.webhooks" in error["hint"]
+    found = await faults(client, "/jobs/batch", jobs=[ECHO, {**ECHO, "webhook": HOOK}])
+    assert found == [("jobs.1.webhook", "webhooks_disabled")]
+    assert (await client.get("/jobs")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "url", ["", "example.com", "ftp://example.com/", "https://me@example.com/", "https://a/#b"]
+)
+async def test_what_is_no_address_of_a_webhook(hooked, url):
+    assert await faults(hooked, **ECHO, webhook={"url": url}) == [("webhook.url", "value_error")]
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fd00::1]", "[::ffff:7f00:1]"]
+)
+async def test_an_address_that_is_not_public_is_refused_at_once(hooked, host):
+    assert await faults(hooked, **ECHO, webhook={"url": f"http://{host}:80/"}) == [
+        ("webhook.url", "webhook_blocked")
+    ]
+
+
+async def test_an_address_may_be_allowed_though_it_is_not_public(serve, fake_redis):
+    client = await serve(fake_redis, webhook_secrets=SECRETS, webhook_allowed_networks="127.0.0.1,fd00::/8")
+    for host in ("127.0.0.1", "[fd00::1]", "[::ffff:7f00:1]"):
+        assert (await submit(client, webhook={"url": f"http://{host}/"}))["webhook"]
+    assert await faults(client, **ECHO, webhook={"url": "http://127.0.0.2/"}) == [
+        ("webhook.url", "webhook_blocked")
+    ]
+
+
+async def test_a_retry_keeps_the_webhook(hooked, serve, fake_redis, backstage):
+    old = await submit(hooked, webhook=HOOK)
+    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+    assert (await hooked.post(f"/jobs/{old['job_id']}/retry")).json()["webhook"] == HOOK
+    without = await serve(fake_redis)
+    answer = await without.post(f"/jobs/{old['job_id']}/retry")
+    assert (answer.status_code, answer.json()["code"]) == (422, "webhooks_disabled")
+
+
 # -- idempotency keys
 
 
@@ -126,9 +195,11 @@ async def test_a_key_makes_one_job(client):
 
 
 @pytest.mark.parametrize(
-    "other", [{"params": {"message": "ho"}}, {"labels": {"a": "b"}}, {"delay_seconds": 5}]
+    "other",
+    [{"params": {"message": "ho"}}, {"labels": {"a": "b"}}, {"delay_seconds": 5}, {"webhook": HOOK}],
 )
-async def test_a_key_with_another_body_is_a_conflict(client, other):
+async def test_a_key_with_another_body_is_a_conflict(hooked, other):
+    client = hooked
     headers = {"Idempotency-Key": "k"}
     await submit(client, headers)
     answer = await client.post("/jobs", json={**ECHO, **other}, headers=headers)

@@ -99,10 +99,13 @@ async def test_submitting_posts_the_job(face: Open):
 async def test_submitting_tells_when_to_start_and_what_to_find_it_by(face: Open):
     server = FakeServer(answer(status=202))
     at = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=1)))
-    await face(server).submit("echo", {}, run_at=at, start_within=60, labels={"team": "a"})
+    await face(server).submit(
+        "echo", {}, run_at=at, start_within=60, labels={"team": "a"}, webhook="https://a"
+    )
     (body,) = server.bodies()
     assert body["run_at"] == "2026-01-01T12:00:00+01:00"
     assert (body["start_within_seconds"], body["labels"]) == (60, {"team": "a"})
+    assert body["webhook"] == {"url": "https://a"}
     assert "delay_seconds" not in body
 
 

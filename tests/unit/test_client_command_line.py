@@ -163,12 +163,13 @@ def test_submit_sends_all_that_is_given(run: Callable[..., int]):
             "delay_seconds": 3,
             "start_within_seconds": 60,
             "labels": {"team": "7"},
+            "webhook": {"url": "https://example.com/hook"},
         }
         return answer(status=202)
 
     line = (
         'submit echo --params {"a":0,"b":2} --param a=1 --label team=7 --delay 3 --start-within 60 '
-        "--idempotency-key k --key s3cret"
+        "--webhook https://example.com/hook --idempotency-key k --key s3cret"
     )
     assert run(line, check) == 0
 

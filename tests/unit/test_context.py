@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -89,21 +88,24 @@ def test_a_context_can_be_made_by_hand_and_reports_to_nobody():
 
 
 def logged(job: JobContext) -> list[dict[str, Any]]:
-    return [orjson.loads(line.body) for line in job.take_lines()]
+    """The lines on their way to the log, which arrive."""
+    news = job.news()
+    job.arrived(news)
+    lines = [orjson.loads(line.split(b" ", 2)[2]) for line in news.lines.splitlines()]
+    return [{"message": line["message"], "fields": line["fields"]} for line in lines]
 
 
 def test_a_line_is_kept_until_it_is_taken_and_announced_at_once():
     calls: list[int] = []
     job = JobContext.of(CLAIM, lambda: calls.append(1))
-    before = time.monotonic()
     job.log("read", rows=3, name="é")
     job.log("done")
-    first, second = job.take_lines()
-    assert orjson.loads(first.body) == {"message": "read", "fields": {"rows": 3, "name": "é"}}
-    assert orjson.loads(second.body) == {"message": "done", "fields": {}}
-    assert before <= first.at <= second.at <= time.monotonic()
+    assert logged(job) == [
+        {"message": "read", "fields": {"rows": 3, "name": "é"}},
+        {"message": "done", "fields": {}},
+    ]
     assert len(calls) == 2
-    assert job.take_lines() == []
+    assert logged(job) == []
 
 
 class Unspeakable:
@@ -147,10 +149,10 @@ def test_a_long_line_is_cut(character: str):
     job.log(character * 100_000)
     job.log("many fields", **{f"field_{n}": character * 100 for n in range(1000)})
     job.log(character * 100_000, more=character * 100_000)
-    lines = job.take_lines()
+    lines = [line.split(b" ", 2)[2] for line in job.news().lines.splitlines()]
     assert len(lines) == 3
-    assert all(300 < len(line.body) <= LONGEST_LINE for line in lines)
-    assert all(orjson.loads(line.body)["message"] for line in lines)
+    assert all(300 < len(line) <= LONGEST_LINE + len(b'"attempt":1,') for line in lines)
+    assert all(orjson.loads(line)["message"] for line in lines)
 
 
 def test_of_too_many_lines_the_latest_are_kept_and_the_others_are_counted():
@@ -164,6 +166,50 @@ def test_of_too_many_lines_the_latest_are_kept_and_the_others_are_counted():
     assert len(logged(job)) == 1
 
 
+# -- what of it has arrived
+
+
+@pytest.fixture
+def job() -> JobContext:
+    return JobContext.of(CLAIM, lambda: None)
+
+
+def numbered(job: JobContext) -> list[tuple[int, str]]:
+    """The lines on their way to the log: each one's number and message."""
+    lines = [line.split(b" ", 2) for line in job.news().lines.splitlines()]
+    return [(int(number), orjson.loads(body)["message"]) for number, _, body in lines]
+
+
+def test_lines_are_sent_until_they_have_arrived(job):
+    job.log("one")
+    first = job.news()
+    job.log("two")
+    assert numbered(job) == [(1, "one"), (2, "two")]
+    job.arrived(first)
+    assert job.unsent
+    assert numbered(job) == [(2, "two")]
+    job.arrived(job.news())
+    assert not job.unsent
+    assert job.news().lines == b""
+
+
+def test_a_line_has_its_attempt_and_its_age(job):
+    job.log("hello", n=1, path=Path("/x"))
+    number, age, body = job.news().lines.split(b" ", 2)
+    assert (int(number), 0 <= int(age) < 5000) == (1, True)
+    fields = {"n": 1, "path": "PosixPath('/x')"}
+    assert orjson.loads(body) == {"attempt": 2, "message": "hello", "fields": fields}
+
+
+def test_progress_that_is_reported_while_the_last_one_is_on_its_way_is_news(job):
+    job.progress(0.1)
+    news = job.news()
+    job.progress(0.2)
+    job.arrived(news)
+    assert job.unsent
+    assert b"0.2" in job.news().progress
+
+
 # -- what the worker lends
 
 
@@ -173,7 +219,6 @@ class Files:
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.saved: list[tuple[str, bytes | Path, str]] = []
-        self.closed = 0
 
     async def save(self, name: str, data: bytes | Path, content_type: str) -> None:
         self.saved.append((name, data, content_type))
@@ -182,9 +227,6 @@ class Files:
         if reference == "slow":
             await asyncio.Event().wait()
         return Path("/inputs", reference)
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 def a_job(processes: Processes | None = None) -> JobContext:
@@ -207,13 +249,7 @@ async def test_a_context_that_was_made_by_hand_says_what_it_lacks(method: str):
         await asyncio.to_thread(METHODS[method], BlockingContext(job))
 
 
-async def test_a_worker_without_a_store_says_so():
-    job = JobContext.of(CLAIM, lambda: None, Tools(Processes(1, max_calls=1, max_rss=1)))
-    with pytest.raises(RuntimeError, match="no store for files"):
-        await job.save_artifact("a.txt", b"")
-
-
-async def test_files_are_made_when_they_are_used_and_closed_when_the_attempt_ends():
+async def test_files_are_made_when_they_are_used():
     job = a_job()
     assert job.files is None
     await job.save_artifact("a.txt", b"1", "text/plain")
@@ -223,9 +259,6 @@ async def test_files_are_made_when_they_are_used_and_closed_when_the_attempt_end
     assert isinstance(files, Files)
     assert files.claim is CLAIM
     assert files.saved == [("a.txt", b"1", "text/plain"), ("b", Path("/b"), "application/octet-stream")]
-    assert not files.closed
-    job.release()
-    assert files.closed == 1
 
 
 def test_an_attempt_that_used_nothing_has_nothing_to_release():

@@ -9,17 +9,25 @@ import pytest
 from benchmarks.csv_file import write_csv
 from benchmarks.csv_reference import profile_columns
 from shared.errors import FinalError
-from tests.unit.workbench import FILE, Workbench
-from worker.computing import csv_profile
+from tests.unit.workbench import Workbench
+from worker.computing import csv_profile as computing
 from worker.computing.csv_dialect import MOST_RECORD_BYTES, SAMPLE_BYTES
+from worker.handlers.csv_profile import csv_profile
 from worker.scratch import PREFIX
 
 
 class Profiles(Workbench):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.path = folder / "file.csv"
+
     async def of(self, content: str | bytes, **params: Any) -> dict[str, Any]:
-        data = content.encode() if isinstance(content, str) else content
-        self.uploaded.write_bytes(data)
-        result: dict[str, Any] = await self.perform("csv_profile", file=FILE, **params)
+        self.path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return await self.again(**params)
+
+    async def again(self, **params: Any) -> dict[str, Any]:
+        """The profile of what lies at `path`."""
+        result: dict[str, Any] = await self.run(csv_profile, file=await self.upload(self.path), **params)
         return result
 
     async def column(self, content: str, **params: Any) -> dict[str, Any]:
@@ -32,7 +40,7 @@ class Profiles(Workbench):
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profiles:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
-    return Profiles(tmp_path / "upload")
+    return Profiles(tmp_path)
 
 
 # -- against the other engine
@@ -40,11 +48,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profiles:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_every_figure_of_a_mixed_file_is_that_of_another_engine(bench: Profiles, seed: int):
-    rows = write_csv(bench.uploaded, 100_000, seed)
+    rows = write_csv(bench.path, 100_000, seed)
     quantiles = (0.0, 0.01, 0.5, 0.9, 1.0)
-    result = await bench.perform("csv_profile", file=FILE, top=7, quantiles=quantiles)
+    result = await bench.again(top=7, quantiles=quantiles)
     assert (result["rows"], result["delimiter"], result["header"]) == (rows, ",", True)
-    assert result["columns"] == list(profile_columns(bench.uploaded, top=7, quantiles=quantiles))
+    assert result["columns"] == list(profile_columns(bench.path, top=7, quantiles=quantiles))
     types = [column["type"] for column in result["columns"]]
     assert types == [
         *("integer", "text", "float", "float", "timestamp", "date", "boolean", "text", "integer", "timestamp")
@@ -83,7 +91,7 @@ VALUES = {
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 async def test_every_figure_of_a_column_is_that_of_another_engine(bench: Profiles, values: str):
     column = await bench.column("v\n" + "\n".join(values.split(" ")) + "\n")
-    assert [column] == list(profile_columns(bench.uploaded))
+    assert [column] == list(profile_columns(bench.path))
 
 
 async def test_figures_by_hand(bench: Profiles):
@@ -214,10 +222,10 @@ async def test_a_record_across_the_end_of_the_sample_is_whole(bench: Profiles):
 
 
 async def test_columns_are_loaded_some_at_a_time(bench: Profiles, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(csv_profile, "COLUMNS_AT_ONCE", 3)
+    monkeypatch.setattr(computing, "COLUMNS_AT_ONCE", 3)
     await bench.of(",".join(f"c{n}" for n in range(8)) + "\n" + "1,2,3,4,5,6,7,8\n" * 2)
-    result = await bench.perform("csv_profile", file=FILE)
-    assert result["columns"] == list(profile_columns(bench.uploaded))
+    result = await bench.again()
+    assert result["columns"] == list(profile_columns(bench.path))
 
 
 async def test_too_many_columns_are_refused(bench: Profiles):
@@ -228,7 +236,7 @@ async def test_too_many_columns_are_refused(bench: Profiles):
 
 async def test_progress_rises_with_each_column(bench: Profiles, monkeypatch: pytest.MonkeyPatch):
     reports: list[tuple[float, str]] = []
-    monkeypatch.setattr(csv_profile, "progress", lambda *report: reports.append(report))
+    monkeypatch.setattr(computing, "progress", lambda *report: reports.append(report))
     await bench.of("a,b\n1,2\n")
     assert [message for _, message in reports] == [
         "reading columns 1 to 2 of 2",
@@ -283,7 +291,7 @@ async def test_nothing_is_left_of_the_scratch_folder(bench: Profiles, tmp_path: 
 def test_the_database_reaches_nothing_else(tmp_path: Path):
     (tmp_path / "other.csv").write_text("a\n1\n")
     (tmp_path / "scratch").mkdir()
-    with csv_profile.open_database(tmp_path / "upload.csv", tmp_path / "scratch") as database:
+    with computing.open_database(tmp_path / "upload.csv", tmp_path / "scratch") as database:
         for statement in (
             f"FROM read_csv('{tmp_path}/other.csv')",
             f"COPY (SELECT 1) TO '{tmp_path}/made.csv'",

@@ -190,6 +190,22 @@ async def test_an_exception_is_tried_again_after_the_backoff(kind: type[Exceptio
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "delay"), [(0, 0), (0.25, 250), (90, 90_000), (-5, 0), (1e300, 365 * 86_400_000)]
+)
+async def test_a_failure_may_ask_for_a_pause_of_its_own(asked: float, delay: int):
+    outcome = await run_raising(RetryableError("no", retry_after=asked))
+    assert outcome is not None
+    assert (outcome.kind, outcome.delay) == (OutcomeKind.RETRY, delay)
+    assert "retry_after" not in error_in(outcome)
+
+
+async def test_a_pause_asked_for_at_the_last_attempt_is_the_end_all_the_same():
+    outcome = await run_raising(RetryableError("no", retry_after=90), attempt=3)
+    assert outcome is not None
+    assert (outcome.kind, outcome.delay) == (OutcomeKind.FAILED, 0)
+
+
 async def test_the_pause_grows_with_the_attempt():
     outcome = await run_raising(ValueError(), attempt=2)
     assert outcome is not None
@@ -336,8 +352,17 @@ async def test_a_long_message_is_cut(kind: type[Exception]):
         RetryableError("no", hint=5),  # type: ignore[arg-type]
         RetryableError("no", code=object()),  # type: ignore[arg-type]
         RetryableError("no", code="\ud800"),
+        RetryableError("no", retry_after="1 s"),  # type: ignore[arg-type]
+        RetryableError("no", retry_after=float("nan")),
     ],
-    ids=["an exception for a message", "a number for a hint", "an object for a code", "a code beyond UTF-8"],
+    ids=[
+        "an exception for a message",
+        "a number for a hint",
+        "an object for a code",
+        "a code beyond UTF-8",
+        "a text for a pause",
+        "no number for a pause",
+    ],
 )
 async def test_a_failure_with_parts_of_the_wrong_type_still_ends_the_attempt(failure: JobFailure):
     outcome = await run_raising(failure)

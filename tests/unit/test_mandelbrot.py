@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from PIL import Image
 
@@ -12,7 +13,8 @@ from shared.contracts.mandelbrot import MandelbrotParams
 from shared.errors import RetryableError
 from tests.unit.workbench import Workbench
 from worker.computing.mandelbrot import INSIDE, colours, draw_rows, escape_counts, palette
-from worker.handlers import mandelbrot as handler
+from worker.handlers import mandelbrot as module
+from worker.handlers.mandelbrot import mandelbrot
 
 WHOLE = {"size": 64}
 REGIONS = [
@@ -74,14 +76,13 @@ async def test_the_picture_and_its_figures_are_those_of_the_plain_loop(
     counts = plain_counts(params)
     flat = [count for row in counts for count in row]
     outside = [count for count in flat if count != INSIDE]
-    assert await bench.perform("mandelbrot", **region) == {
+    assert await bench.run(mandelbrot, **region) == {
         "size": params.size,
         "inside": flat.count(INSIDE),
         "mean_iterations": sum(outside) / len(outside),
     }
-    content_type, png = bench.artifacts["mandelbrot.png"]
-    with Image.open(BytesIO(png)) as picture:
-        assert (content_type, picture.format, picture.size) == ("image/png", "PNG", (params.size,) * 2)
+    with Image.open(BytesIO(bench.artifact("mandelbrot.png"))) as picture:
+        assert (picture.format, picture.size) == ("PNG", (params.size, params.size))
         places, table = colours(params.max_iterations).tolist(), palette()
         shown = [tuple(table[3 * places[count] : 3 * places[count] + 3]) for count in flat]
         assert [tuple(pixel) for pixel in np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()] == shown
@@ -96,25 +97,24 @@ def test_only_the_set_is_black():
 
 
 async def test_a_region_inside_has_no_mean(bench: Workbench):
-    result = await bench.perform("mandelbrot", size=16, center_x=0.0, width=0.1)
+    result = await bench.run(mandelbrot, size=16, center_x=0.0, width=0.1)
     assert result == {"size": 16, "inside": 256, "mean_iterations": None}
 
 
 async def test_each_band_is_reported(bench: Workbench):
-    await bench.perform("mandelbrot", size=130, max_iterations=3)
-    assert len(bench.reports) == 44  # of 3 rows, the last one of 1
-    assert bench.reports[11] == (12 / 44, "band 12 of 44")
-    assert bench.reports[-1][0] == 1
+    await bench.run(mandelbrot, size=130, max_iterations=3)
+    assert bench.fractions == [done / 44 for done in range(1, 45)]  # bands of 3 rows, the last one of 1
+    assert orjson.loads(bench.latest) == {"fraction": 1, "message": "band 44 of 44"}
 
 
 @pytest.mark.parametrize(("size", "bands"), [(16, 16), (512, 64), (2048, 128)])
 async def test_bands_are_many_and_small_and_few_at_once(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, size: int, bands: int
 ):
-    monkeypatch.setattr(handler, "AT_ONCE", 3)
-    await bench.perform("mandelbrot", size=size, center_x=3, max_iterations=1, width=0.1)
-    assert bench.calls == ["draw"] * bands + ["encode"]
-    assert bench.most_at_once == 3
+    monkeypatch.setattr(module, "AT_ONCE", 3)
+    await bench.run(mandelbrot, size=size, center_x=3, max_iterations=1, width=0.1)
+    assert bench.pool.calls == ["draw"] * bands + ["encode"]
+    assert bench.pool.most_at_once == 3
 
 
 async def test_a_band_that_fails_fails_the_job_by_its_own_error(
@@ -123,6 +123,6 @@ async def test_a_band_that_fails_fails_the_job_by_its_own_error(
     async def crash(*arguments: object, on_message: object) -> None:
         raise RetryableError("The process died.", code="process_crashed")
 
-    monkeypatch.setattr(bench, "run", crash)
+    monkeypatch.setattr(bench.pool, "run", crash)
     with pytest.raises(RetryableError, match=r"The process died\."):
-        await bench.perform("mandelbrot", size=64)
+        await bench.run(mandelbrot, size=64)

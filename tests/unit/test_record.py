@@ -27,6 +27,7 @@ MOST = LEAST | {
     b"attempt": b"2",
     b"cancel_requested": b"1",
     b"labels": b'{"team":"blue"}',
+    b"webhook": b"https://example.com/hook",
     b"retry_of": b"an-older-job",
     b"version": b"7",
     b"run_at": b"1767268800500",
@@ -62,6 +63,7 @@ def test_absent_fields_are_null_false_zero_or_empty():
         "max_attempts": 3,
         "cancel_requested": False,
         "labels": {},
+        "webhook": None,
         "retry_of": None,
         "caller": None,
         "version": 1,
@@ -83,6 +85,7 @@ def test_present_fields_come_out_as_they_are_stored():
     assert record["attempt"] == 2
     assert record["cancel_requested"] is True
     assert record["labels"] == {"team": "blue"}
+    assert record["webhook"] == {"url": "https://example.com/hook"}
     assert record["retry_of"] == "an-older-job"
     assert record["version"] == 7
     assert record["expires_at"] == "2026-01-02T12:00:02.345000Z"

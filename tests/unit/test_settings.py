@@ -120,6 +120,8 @@ WRONG = [
         "redis://localhost:65536/0", "redis://localhost/zero", "redis://localhost/-1",
         "redis://localhost/0/1", "redis://[::1/0", "redis://localhost/²",
     )),
+    *((SharedSettings, "WEBHOOK_SECRETS", value) for value in ("secret", "whsec_AAAA", "whsec_" + 32 * "-")),
+    *((SharedSettings, "WEBHOOK_ALLOWED_NETWORKS", value) for value in ("all", "10.0.0.1/8", "10.0.0.0/33")),
     (ApiSettings, "QUEUE_MAX_WAITING", "0"),
     (ApiSettings, "QUEUE_MAX_WAITING", "many"),
     (ApiSettings, "API_MAX_BODY_BYTES", "1023"),

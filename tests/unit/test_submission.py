@@ -23,6 +23,9 @@ ALLOWED = {
     "delay_seconds": {**PLAIN, "delay_seconds": 0},
     "a whole number": {"type": "word_count", "params": {"text": "", "top": 3.0}},
     "an integer for a number": NAP,
+    "no webhook": {**PLAIN, "webhook": None},
+    "a webhook": {**PLAIN, "webhook": {"url": "https://example.com:8443/hook;a?b=c&d=%20"}},
+    "a webhook at an address": {**PLAIN, "webhook": {"url": "http://[2606:4700::1111]/"}},
     "any message": {"type": "echo", "params": {"message": [None, {"a": 1.5}, "b", True]}},
 }
 FORBIDDEN = {
@@ -50,13 +53,22 @@ FORBIDDEN = {
     "a time without a zone": {**PLAIN, "run_at": "2026-01-01T12:00:00"},
     "a day": {**PLAIN, "run_at": "2026-01-01"},
     "a time without seconds": {**PLAIN, "run_at": "2026-01-01T12:00Z"},
+    "a webhook without an address": {**PLAIN, "webhook": {}},
+    "an address for a webhook": {**PLAIN, "webhook": "https://example.com/"},
+    "a webhook with more": {**PLAIN, "webhook": {"url": "https://example.com/", "secret": "x"}},
+    "a webhook for a user": {**PLAIN, "webhook": {"url": "https://me@example.com/"}},
+    "a webhook with a fragment": {**PLAIN, "webhook": {"url": "https://example.com/#a"}},
+    "a webhook by another way": {**PLAIN, "webhook": {"url": "ftp://example.com/"}},
+    "a webhook in octal": {**PLAIN, "webhook": {"url": "http://0177.1/"}},
+    "a webhook at a number": {**PLAIN, "webhook": {"url": "http://2130706433/"}},
+    "a long webhook": {**PLAIN, "webhook": {"url": "https://example.com/" + "a" * 1981}},
     "a thirteenth month": {**PLAIN, "run_at": "2026-13-01T12:00:00Z"},
 }
 
 
 @pytest.fixture(scope="module")
 def submissions():
-    return Submissions(load_contracts())
+    return Submissions(load_contracts(), webhooks=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Exact figures of a CSV file, however large and whatever its data, in bounded memory.
 
 The columns are loaded as text, some at a time, into a database in a scratch folder. The values of a column
-are counted once, and all figures come from the counts. What does not fit into the memory goes into the folder.
+are counted once, and all figures come from the counts. What memory does not hold goes into the folder.
 """
 
 import math

@@ -1,6 +1,6 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
 -- ARGV: id, retention of cancelled jobs (s)
--- Returns {'missing'}, or {verdict, the record's fields and values as pairs} with the verdict
+-- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
 
 local id = ARGV[1]
@@ -8,7 +8,7 @@ local record = RECORD .. id
 local job = redis.call('HMGET', record, 'state', 'queue', 'cancel_requested', 'start_by')
 local state, queue, requested, start_by = unpack(job)
 if not state then
-  return {'missing'}
+  return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
 end
 
 local verdict = 'finished'

@@ -21,6 +21,8 @@ local function matches(record)
   return true
 end
 
+-- Of jobs that have ended, the index is by their expiry, and remembers some that have expired.
+local lowest = (state == '' or state == 'pending' or state == 'running') and '-inf' or now
 local score, last = ARGV[5], ARGV[6]
 while budget > 0 do
   local from = score == '' and '+inf' or score
@@ -32,7 +34,7 @@ while budget > 0 do
     end
   end
   local count = math.min(budget, 200)
-  local found = redis.call('ZREVRANGEBYSCORE', index, from, '-inf', 'WITHSCORES', 'LIMIT', skipped, count)
+  local found = redis.call('ZREVRANGEBYSCORE', index, from, lowest, 'WITHSCORES', 'LIMIT', skipped, count)
   for i = 1, #found, 2 do
     last, score = found[i], found[i + 1]
     if matches(RECORD .. last) then

@@ -1,13 +1,19 @@
--- Writes the progress of running attempts, each only while its lease is held.
--- ARGV: four values per job: queue, id, claim, progress (JSON)
+-- Writes the progress and the log of running attempts, each only while its lease is held.
+-- ARGV: five values per job: queue, id, claim, progress (JSON, or '' for no news), lines of its log as `append_lines`
+--       takes them
 -- Returns {ids that were asked to stop}.
 
 local cancelled = {}
-for i = 1, #ARGV, 4 do
-  local queue, id, claim, progress = unpack(ARGV, i, i + 3)
+for i = 1, #ARGV, 5 do
+  local queue, id, claim, progress, lines = unpack(ARGV, i, i + 4)
   if redis.call('ZSCORE', LEASES .. queue, claim .. ':' .. id) then
-    redis.call('HSET', RECORD .. id, 'progress', progress)
     changed(id)
+    if progress ~= '' then
+      redis.call('HSET', RECORD .. id, 'progress', progress)
+    end
+    if lines ~= '' then
+      append_lines(id, claim, lines)
+    end
     if redis.call('HEXISTS', RECORD .. id, 'cancel_requested') == 1 then
       cancelled[#cancelled + 1] = id
     end

@@ -2,10 +2,12 @@
 -- started in time, claim due jobs.
 -- ARGV: worker id, step number, slots (jobs to claim at most), lease (ms),
 --       retention of completed, failed, cancelled (s), number of queues, the queues in order,
---       then seven values per finished attempt: queue, id, lease, outcome, body, delay (ms), progress
+--       then nine values per finished attempt: queue, id, lease, outcome, body, delay (ms), progress, lines,
+--       artifacts
 --         outcome completed: body is the result        failed, retry: body is the error
 --         outcome released: handed back, the attempt is not charged        cancelled: body is ''
---         progress is JSON, or '' to leave the record's as it is
+--         progress is JSON, or '' to leave the record's as it is; lines of its log as `append_lines` takes them;
+--         artifacts is JSON, or '' if there are none, and counts for completed jobs
 -- Returns {ms until a job of these queues is due or a lease ends, -1 if that is not known,
 --          {per finished attempt 1 if it counts or 0 if the lease was lost},
 --          {ids whose lease ran out},
@@ -21,7 +23,7 @@ local queues = {unpack(ARGV, 9, 8 + ARGV[8])}
 -- Ends the leases of the batch; returns whether all of them were held.
 local function release_leases(first)
   local members, held, given = {}, 0, 0
-  for i = first, #ARGV, 7 do
+  for i = first, #ARGV, 9 do
     local leases = members[ARGV[i]] or {}
     members[ARGV[i]] = leases
     leases[#leases + 1] = ARGV[i + 2]
@@ -33,7 +35,7 @@ local function release_leases(first)
   return held == given
 end
 
-local function finish(all_held, queue, id, lease, outcome, body, delay, progress)
+local function finish(all_held, queue, id, lease, outcome, body, delay, progress, lines, artifacts)
   local record = RECORD .. id
   if not all_held then
     local job = redis.call('HMGET', record, 'claims', 'state', 'lost')
@@ -65,6 +67,12 @@ local function finish(all_held, queue, id, lease, outcome, body, delay, progress
   end
   if progress ~= '' and outcome ~= 'retry' and outcome ~= 'released' then
     redis.call('HSET', record, 'progress', progress)
+  end
+  if artifacts ~= '' and outcome == 'completed' then
+    redis.call('HSET', record, 'artifacts', artifacts)
+  end
+  if lines ~= '' then
+    append_lines(id, string.match(lease, '^%d+'), lines)
   end
   return 1
 end
@@ -202,8 +210,8 @@ end
 
 local verdicts, recovered, claims = {}, {}, {}
 local held = release_leases(9 + ARGV[8])
-for i = 9 + ARGV[8], #ARGV, 7 do
-  verdicts[#verdicts + 1] = finish(held, unpack(ARGV, i, i + 6))
+for i = 9 + ARGV[8], #ARGV, 9 do
+  verdicts[#verdicts + 1] = finish(held, unpack(ARGV, i, i + 8))
 end
 flush()
 for _, queue in ipairs(queues) do
@@ -226,7 +234,7 @@ if #claims > 0 then
 end
 flush()
 if step % 10 == 0 then  -- often enough to keep up with what retires
-  trim(1000)
+  trim(1000, retain)
 end
 local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up token
 return {next_due(outdated or #claims >= slots * 8), verdicts, recovered, claims}

@@ -1,6 +1,7 @@
 -- Put before every script: the clock, and the moves that more than one script makes.
--- The key prefixes (RECORD, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
--- IDEMPOTENCY, FILE, FILES, RATE, CHANGES, CANCEL) are locals that come from keys.py.
+-- The key prefixes (RECORD, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
+-- IDEMPOTENCY, FILE, FILES, RATE, CHANGES, CANCEL) and the internal names (WEBHOOKS, DELIVERY) are locals that
+-- come from keys.py.
 --
 -- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
 -- end that has begun with a removal. So submit may be refused, and those that end work begin with one.
@@ -13,11 +14,39 @@ local function changed(id, mark)
   redis.call('PUBLISH', CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1) .. (mark or ''))
 end
 
--- Moves between the state indexes, and messages to delete. They gather while a script goes through its
+-- Leaves a token for one idle worker, unless one lies there already.
+local function wake(queue)
+  if redis.call('LLEN', WAKE .. queue) == 0 then
+    redis.call('RPUSH', WAKE .. queue, '1')
+  end
+end
+
+-- Makes the next delivery of a job's webhook, with the record as it is now: a job of an internal queue, which no
+-- index knows. It ends by its time, not by its attempts.
+local function announce(id)
+  local record, fields = RECORD .. id, {}
+  local number = redis.call('HINCRBY', record, 'deliveries', 1)
+  local words = redis.call('HGETALL', record)
+  for i = 1, #words, 2 do
+    fields[words[i]] = words[i + 1]
+  end
+  local delivery = DELIVERY .. number .. '-' .. id
+  redis.call('HSET', RECORD .. delivery, 'type', 'webhook', 'queue', WEBHOOKS, 'state', 'pending', 'version', 1,
+    'created_at', now, 'max_attempts', 1000, 'request_id', fields.request_id or '',
+    'params', cjson.encode({job_id = id, url = fields.webhook, ended_at = now, fields = fields}))
+  redis.call('SET', MESSAGE .. delivery, '{"t":null,"f":"webhook","a":["' .. delivery .. '"],"k":{},"et":' .. now .. '}')
+  redis.call('ZADD', QUEUE .. WEBHOOKS, now, delivery)
+  wake(WEBHOOKS)
+end
+
+-- Moves between the state indexes, messages to delete, and webhooks of jobs that have ended. They gather while a script goes through its
 -- batch and are written by `flush`, one call per index: Redis' own time per job is mostly calls.
-local leaving, entering, messages = {}, {}, {}
+local leaving, entering, messages, webhooks = {}, {}, {}, {}
 
 local function move(id, from, to, score)
+  if string.sub(id, 1, #DELIVERY) == DELIVERY then
+    return
+  end
   local out, into = leaving[from] or {}, entering[to] or {}
   leaving[from], entering[to] = out, into
   out[#out + 1] = id
@@ -36,13 +65,35 @@ local function flush()
   if #messages > 0 then
     redis.call('DEL', unpack(messages))
   end
-  leaving, entering, messages = {}, {}, {}
+  for _, id in ipairs(webhooks) do
+    announce(id)
+  end
+  leaving, entering, messages, webhooks = {}, {}, {}, {}
 end
 
--- Leaves a token for one idle worker, unless one lies there already.
-local function wake(queue)
-  if redis.call('LLEN', WAKE .. queue) == 0 then
-    redis.call('RPUSH', WAKE .. queue, '1')
+-- Appends to a job's log. `lines` holds, one a line: its number within this claim, how long ago it was written (ms),
+-- and a JSON object. What an earlier call has appended, whose reply was lost, is not appended again.
+local function append_lines(id, claim, lines)
+  local record, entries = RECORD .. id, {}
+  local job = redis.call('HMGET', record, 'version', 'lines', 'logged')
+  local total, before, known = tonumber(job[2] or 0), string.match(job[3] or '', '^(%d+):(%d+)$')
+  known = before == claim and tonumber(known) or 0
+  for number, age, line in string.gmatch(lines, '(%d+) (%d+) ([^\n]+)') do
+    if tonumber(number) > known then
+      total, known = total + 1, tonumber(number)
+      entries[#entries + 1] = '{"seq":' .. total .. ',"version":' .. job[1] .. ',"at":' .. now - age .. ','
+        .. string.sub(line, 2)
+    end
+  end
+  if #entries == 0 then
+    return
+  end
+  redis.call('HSET', record, 'lines', total, 'logged', claim .. ':' .. known)
+  redis.call('RPUSH', LOGS .. id, unpack(entries))
+  redis.call('LTRIM', LOGS .. id, -1000, -1)
+  local left = redis.call('PTTL', record)
+  if left > 0 then
+    redis.call('PEXPIRE', LOGS .. id, left)
   end
 end
 
@@ -60,6 +111,13 @@ local function settle(id, from, to, retention, ...)
     return false
   end
   redis.call('HSET', record, 'state', to, 'finished_at', now, 'expires_at', expires, ...)
+  local job = redis.call('HMGET', record, 'lines', 'webhook')
+  if job[1] then
+    redis.call('PEXPIREAT', LOGS .. id, expires)
+  end
+  if job[2] then
+    webhooks[#webhooks + 1] = id
+  end
   messages[#messages + 1] = MESSAGE .. id
   move(id, from, to, expires)
   changed(id, ' done')
@@ -108,10 +166,12 @@ local function expire_late(retention, limit)
   flush()
 end
 
--- Drops retired jobs from the indexes; their records have expired by themselves.
-local function trim(limit)
-  for _, state in ipairs({'completed', 'failed', 'cancelled'}) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', now, 'LIMIT', 0, limit)) do
+-- Drops retired jobs from the indexes; their records have expired by themselves. Their ids stay as long again
+-- as the records were kept, a day at most, so that whoever asks for one hears that it has expired.
+local function trim(limit, retain)
+  for state, retention in pairs(retain) do
+    local oldest = now - math.min(retention, 86400) * 1000
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
       redis.call('ZREM', INDEX_OF .. state, id)
       redis.call('ZREM', INDEX, id)
     end

@@ -1,0 +1,44 @@
+"""What a job's handler wrote down."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.dependencies import Queue
+from api.openapi import errors
+from shared.errors import InvalidRequest, QueueUnavailable
+from shared.job_log import LogLine, StoredLine
+from shared.store.job_store import expired, not_found
+
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
+
+router = APIRouter(tags=["jobs"])
+
+
+class JobLog(BaseModel):
+    items: list[LogLine]
+    total: Annotated[int, Field(ge=0, description="Lines written in all; the last of them are kept.")]
+
+
+@router.get(
+    "/jobs/{job_id}/logs",
+    summary="Read a job's log",
+    response_model=JobLog,
+    responses=errors(
+        not_found(JOB_ID),
+        expired(JOB_ID),
+        InvalidRequest("The request is not valid."),
+        QueueUnavailable("Redis does not answer."),
+    ),
+)
+async def read_log(
+    queue: Queue,
+    job_id: Annotated[str, Path(description="The `job_id` of the record.")],
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only lines beyond this `seq`.")] = 0,
+) -> Response:
+    """The last 1,000 lines, oldest first. To follow it, ask for what comes after the last `seq`."""
+    log = await queue.store.logs(job_id, after=after)
+    items = b",".join(StoredLine(line).to_json() for line in log.lines)
+    return Response(b'{"items":[%b],"total":%d}' % (items, log.total), media_type="application/json")

@@ -1,0 +1,106 @@
+"""Who was told that a job has ended, and to tell them again."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from api.dependencies import Queue
+from api.openapi import errors
+from shared.errors import JobNotFinished, QueueUnavailable, WebhookNotFound
+from shared.queue import JobQueue
+from shared.record import JobError, JobRecord, JobState, StoredRecord
+from shared.store.job_store import expired, not_found
+from shared.webhooks import webhook_id
+
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
+JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
+REFUSALS = (
+    not_found(JOB_ID),
+    WebhookNotFound("The job has no webhook."),
+    expired(JOB_ID),
+    QueueUnavailable("Redis does not answer."),
+)
+
+router = APIRouter(tags=["webhooks"])
+sent = APIRouter()
+
+
+class Delivery(BaseModel):
+    """The attempts to deliver a webhook, until one succeeds."""
+
+    number: Annotated[int, Field(ge=1, description="Which delivery of this webhook it is, from 1.")]
+    state: JobState
+    done: bool
+    attempt: Annotated[int, Field(description="The running attempt, or the last one; 0 before the first.")]
+    attempts: Annotated[list[JobError], Field(description="One entry per failed attempt, oldest first.")]
+    next_attempt_at: Annotated[datetime | None, Field(description="When it is tried again.")]
+    delivered_at: datetime | None
+    status: Annotated[int | None, Field(description="The receiver's answer to the attempt that succeeded.")]
+
+
+class WebhookDeliveries(BaseModel):
+    url: str
+    webhook_id: Annotated[str, Field(description="The header `webhook-id`, the same at every attempt.")]
+    deliveries: Annotated[list[Delivery], Field(description="Oldest first; none before the job has ended.")]
+
+
+class WebhookEvent(BaseModel):
+    """What a receiver is told."""
+
+    type: Literal["job.completed", "job.failed", "job.cancelled"]
+    timestamp: Annotated[datetime, Field(description="When the job ended.")]
+    data: JobRecord
+
+
+@router.get("/jobs/{job_id}/webhook", summary="Read how a webhook was delivered", responses=errors(*REFUSALS))
+async def read_webhook(queue: Queue, job_id: JobId) -> WebhookDeliveries:
+    """Failed deliveries are tried again, at growing intervals, until 24 hours have passed."""
+    return await _deliveries(queue, job_id)
+
+
+@router.post(
+    "/jobs/{job_id}/webhook/redeliver",
+    status_code=202,
+    summary="Deliver a webhook again",
+    responses=errors(*REFUSALS, JobNotFinished("The job has not finished.")),
+)
+async def redeliver_webhook(queue: Queue, job_id: JobId) -> WebhookDeliveries:
+    """At once, if a delivery waits for its next attempt; else by a new one, with the same `webhook-id`."""
+    if await queue.store.redeliver(job_id) == 0:
+        raise WebhookNotFound("The job has no webhook.")
+    return await _deliveries(queue, job_id)
+
+
+@sent.post("job-ended")
+async def job_ended(event: WebhookEvent) -> None:
+    """Sent to the `webhook` of a submission once its job has ended, signed by Standard Webhooks.
+
+    Answer 2xx within 15 seconds. Anything else is tried again, except 410, which ends the delivery. A webhook
+    may come more than once: `webhook-id` tells.
+    """
+
+
+async def _deliveries(queue: JobQueue, job_id: str) -> WebhookDeliveries:
+    record = await queue.get(job_id)
+    if record.webhook is None:
+        raise WebhookNotFound("The job has no webhook.")
+    deliveries = [_delivery(delivery) for delivery in await queue.store.deliveries(record)]
+    return WebhookDeliveries(url=record.webhook, webhook_id=webhook_id(job_id), deliveries=deliveries)
+
+
+def _delivery(stored: StoredRecord) -> Delivery:
+    record = stored.parse()
+    completed = record.state is JobState.COMPLETED
+    return Delivery(
+        number=int(stored.job_id.split("-")[1]),
+        state=record.state,
+        done=record.done,
+        attempt=record.attempt,
+        attempts=record.errors,
+        next_attempt_at=(record.run_at or record.created_at) if record.state is JobState.PENDING else None,
+        delivered_at=record.finished_at if completed else None,
+        status=orjson.loads(stored.fields[b"result"])["status"] if completed else None,
+    )

@@ -1,0 +1,50 @@
+"""How the store calls Redis, and what becomes of Redis' errors."""
+
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from shared.errors import QueueUnavailable
+from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.scripts import Script
+
+
+class Calls:
+    """Commands and scripts, sent by a client, or by a `Multiplexer`, which is faster.
+
+    Each raises QueueUnavailable while Redis can't serve it.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def run(self, script: Script, *words: Argument) -> Any:
+        try:
+            return await script.run(self._runner, *words)
+        except REDIS_GONE as error:
+            raise _unavailable(error) from error
+
+    async def command(self, name: str, *words: Argument) -> Any:
+        try:
+            return await self._runner.execute_command(name, *words)
+        except REDIS_GONE as error:
+            raise _unavailable(error) from error
+
+    async def hash(self, key: str) -> dict[bytes, bytes]:
+        reply = await self.command("HGETALL", key)
+        return reply if isinstance(reply, dict) else as_dict(reply)  # redis-py makes a dict of it itself
+
+
+def as_dict(pairs: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _unavailable(error: Exception) -> QueueUnavailable:
+    """Redis can't be reached, or refuses: out of memory, read-only, loading, wrong password."""
+    if isinstance(error, ResponseError):
+        return QueueUnavailable(f"Redis refuses the call: {str(error).partition('. ')[0][:200]}.")
+    return QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")

@@ -1,0 +1,26 @@
+-- Sends the webhook of a finished job once more: now, if its last delivery still waits for its next attempt, else by
+-- a new delivery.
+-- ARGV: id
+-- Returns the number of the delivery; 0 if the job has no webhook, -1 if it has not finished, -2 if it has expired
+-- lately, -3 if there is none
+
+local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'webhook', 'deliveries')
+local state, url, number = unpack(job)
+if not state then
+  return redis.call('ZSCORE', INDEX, ARGV[1]) and -2 or -3
+elseif not url then
+  return 0
+elseif state == 'pending' or state == 'running' then
+  return -1
+end
+local delivery = DELIVERY .. number .. '-' .. ARGV[1]
+local last = redis.call('HGET', RECORD .. delivery, 'state')
+if last == 'pending' then
+  redis.call('HDEL', RECORD .. delivery, 'run_at')
+  redis.call('ZADD', QUEUE .. WEBHOOKS, now, delivery)
+  wake(WEBHOOKS)
+elseif last ~= 'running' then
+  announce(ARGV[1])
+  number = number + 1
+end
+return tonumber(number)

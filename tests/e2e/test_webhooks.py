@@ -1,0 +1,197 @@
+"""Webhooks from end to end: a receiver on loopback is told how jobs ended, whatever it does to that."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+import pytest
+
+from dev.stack import free_port, wait_until
+from tests.e2e.service import Record, Service, serving
+
+KEY = b"a key of at least twenty-four bytes"
+SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
+
+
+class Delivery(NamedTuple):
+    """What a receiver has got."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> Record:
+        event: Record = json.loads(self.body)
+        return event
+
+    @property
+    def genuine(self) -> bool:
+        """Whether the signature is right, as the standard says to check it."""
+        signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        expected = base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
+        return f"v1,{expected}" in self.headers["webhook-signature"].split(" ")
+
+
+class Receiver:
+    """A server that is told of jobs, and answers with the next of some statuses, then with 204."""
+
+    def __init__(self, port: int = 0, *statuses: int) -> None:
+        self.got: list[Delivery] = []
+        answers = list(statuses)
+        got = self.got
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                got.append(Delivery({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(answers.pop(0) if answers else 204)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Tests are quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving(
+        workers=2,
+        WEBHOOK_SECRETS=SECRET,
+        WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32",
+        WORKER_SLOTS="1",
+        WORKER_LEASE_SECONDS="1",
+    ) as service:
+        yield service
+
+
+@pytest.fixture
+def receivers() -> Iterator[list[Receiver]]:
+    """Those that a test has started; they end with it."""
+    started: list[Receiver] = []
+    yield started
+    for receiver in started:
+        receiver.close()
+
+
+@pytest.fixture
+def receiver(receivers: list[Receiver]) -> Receiver:
+    receivers.append(Receiver())
+    return receivers[-1]
+
+
+def submit(service: Service, url: str, job_type: str = "echo", **params: Any) -> str:
+    body = {"type": job_type, "params": params or {"message": "hi"}, "webhook": {"url": url}}
+    answer = service.call("POST", "/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["webhook"] == {"url": url}
+    return str(answer.json()["job_id"])
+
+
+def deliveries(service: Service, job_id: str) -> list[Record]:
+    found: list[Record] = service.call("GET", f"/jobs/{job_id}/webhook").json()["deliveries"]
+    return found
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "cancelled"])
+def test_a_receiver_is_told_how_a_job_ended(service: Service, receiver: Receiver, state: str) -> None:
+    if state == "cancelled":
+        job_id = submit(service, receiver.url, "sleep", seconds=600)
+        service.wait_for(job_id, "running")
+        service.call("DELETE", f"/jobs/{job_id}")
+    else:
+        job_id = submit(service, receiver.url, "flaky", final=state == "failed")
+    wait_until(lambda: receiver.got, "the webhook comes")
+    (delivery,) = receiver.got
+    assert delivery.genuine
+    assert delivery.headers["webhook-id"] == f"evt_{job_id}"
+    record = service.job(job_id)
+    assert delivery.event == {
+        "type": f"job.{state}",
+        "timestamp": record["finished_at"],
+        "data": service.call("GET", f"/v1/jobs/{job_id}").json(),
+    }
+    wait_until(lambda: deliveries(service, job_id)[0]["done"], "the delivery is written down")
+    (shown,) = deliveries(service, job_id)
+    assert (shown["number"], shown["state"], shown["status"], shown["attempts"]) == (1, "completed", 204, [])
+
+
+def test_a_receiver_that_was_down_is_told_later(service: Service, receivers: list[Receiver]) -> None:
+    port = free_port()
+    job_id = submit(service, f"http://127.0.0.1:{port}/hook")
+    wait_until(lambda: [d for d in deliveries(service, job_id) if d["attempts"]], "an attempt has failed")
+    (shown,) = deliveries(service, job_id)
+    assert (shown["state"], shown["attempts"][0]["code"]) == ("pending", "webhook_unreachable")
+    assert shown["next_attempt_at"]
+    receivers.append(receiver := Receiver(port))
+    wait_until(lambda: receiver.got, "the webhook comes by itself")
+    assert [delivery.headers["webhook-id"] for delivery in receiver.got] == [f"evt_{job_id}"]
+
+
+def test_a_receiver_that_fails_is_told_again_with_the_same_id(
+    service: Service, receivers: list[Receiver]
+) -> None:
+    receivers.append(receiver := Receiver(0, 500, 302))
+    job_id = submit(service, receiver.url)
+    for count in (1, 2):
+        wait_until(
+            lambda: len([e for d in deliveries(service, job_id) for e in d["attempts"]]) == count,  # noqa: B023
+            "an attempt has failed",
+        )
+        assert service.call("POST", f"/jobs/{job_id}/webhook/redeliver").status_code == 202
+    wait_until(lambda: deliveries(service, job_id)[0]["done"], "the delivery ends")
+    (shown,) = deliveries(service, job_id)
+    assert (shown["state"], shown["attempt"], shown["status"]) == ("completed", 3, 204)
+    assert {delivery.headers["webhook-id"] for delivery in receiver.got} == {f"evt_{job_id}"}
+    assert {delivery.body for delivery in receiver.got} == {receiver.got[0].body}
+    assert all(delivery.genuine for delivery in receiver.got)
+
+
+def test_a_receiver_that_is_gone_is_told_no_more_unless_somebody_asks(
+    service: Service, receivers: list[Receiver]
+) -> None:
+    receivers.append(receiver := Receiver(0, 410))
+    job_id = submit(service, receiver.url)
+    wait_until(lambda: [d for d in deliveries(service, job_id) if d["done"]], "the delivery ends")
+    (shown,) = deliveries(service, job_id)
+    assert (shown["state"], shown["attempts"][0]["code"]) == ("failed", "webhook_gone")
+    answer = service.call("POST", f"/jobs/{job_id}/webhook/redeliver")
+    assert answer.status_code == 202
+    wait_until(lambda: len(receiver.got) == 2, "it is told again")
+    assert [delivery["number"] for delivery in deliveries(service, job_id)] == [1, 2]
+
+
+def test_webhooks_wait_for_no_slot_and_hold_none(service: Service, receiver: Receiver) -> None:
+    """Both workers have one slot, and both are taken."""
+    busy = [service.submit_running("sleep", seconds=600) for _ in range(2)]
+    job_id = submit(service, receiver.url)
+    service.call("DELETE", f"/jobs/{job_id}")
+    wait_until(lambda: receiver.got, "the webhook comes")
+    for busy_id in busy:
+        service.call("DELETE", f"/jobs/{busy_id}")
+
+
+def test_a_delivery_outlives_the_worker_that_had_it(service: Service, receivers: list[Receiver]) -> None:
+    """All workers die after the job has ended, and before anybody was told."""
+    port = free_port()
+    job_id = submit(service, f"http://127.0.0.1:{port}/hook")
+    service.wait_for(job_id, "completed")
+    for worker in service.workers:
+        worker.kill()
+    service.workers.clear()
+    receivers.append(receiver := Receiver(port))
+    service.start_workers(2)
+    wait_until(lambda: receiver.got, "the webhook comes")

@@ -1,0 +1,107 @@
+"""The files of an attempt: what it saves is in the store, what it opens comes from there."""
+
+import asyncio
+from hashlib import sha256
+from pathlib import Path
+
+import orjson
+import pytest
+
+from shared.errors import FinalError, RetryableError
+from shared.files import PIECE, FileStore, artifact_key, upload_key
+from worker.files import AttemptFiles
+
+FILE = "file_" + "0" * 32
+
+
+@pytest.fixture
+def attempt(files: FileStore, tmp_path: Path) -> AttemptFiles:
+    (tmp_path / "scratch").mkdir()
+    return AttemptFiles(files, "a-job", 7, tmp_path / "scratch")
+
+
+async def content(files: FileStore, key: str) -> bytes:
+    return b"".join([piece async for piece in files.read(key, 0, await files.size(key))])
+
+
+async def test_what_is_saved_is_listed_and_stored_under_the_claim(attempt, files, tmp_path):
+    assert attempt.artifacts_json() == b""
+    path = tmp_path / "made"
+    path.write_bytes(b"from a path")
+    sources = {"a.txt": b"bytes", "b": path, "c-1_2.PNG": str(path)}
+    for name, data in sources.items():
+        await attempt.save(name, data, "text/plain; charset=utf-8")
+    for listed, (name, data) in zip(orjson.loads(attempt.artifacts_json()), sources.items(), strict=True):
+        wanted = data if isinstance(data, bytes) else b"from a path"
+        assert listed == {
+            "name": name,
+            "content_type": "text/plain; charset=utf-8",
+            "size": len(wanted),
+            "sha256": sha256(wanted).hexdigest(),
+        }
+        assert await content(files, artifact_key("a-job", 7, name)) == wanted
+
+
+async def test_the_last_one_of_a_name_counts(attempt, files):
+    versions = [b"x" * size for size in (PIECE, 1, 100)]
+    await asyncio.gather(*(attempt.save("a", data, "a/b") for data in versions))
+    (listed,) = orjson.loads(attempt.artifacts_json())
+    assert sha256(await content(files, artifact_key("a-job", 7, "a"))).hexdigest() == listed["sha256"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "../a", "a b", "ü", "a\n", "a\0", "x" * 129, "-a", "a#1"]
+)
+async def test_a_name_that_is_none_fails_the_job(attempt, name):
+    with pytest.raises(FinalError, match="no name of an artifact") as caught:
+        await attempt.save(name, b"", "a/b")
+    assert (caught.value.code, "letters" in caught.value.hint) == ("invalid_artifact", True)
+
+
+@pytest.mark.parametrize("content_type", ["", "text", "a/b\r\nX: y", "a/b; ü", "/", "a/b;" + "x" * 200])
+async def test_a_type_that_is_none_fails_the_job(attempt, content_type):
+    with pytest.raises(FinalError, match="no media type"):
+        await attempt.save("a", b"", content_type)
+
+
+async def test_an_attempt_saves_a_bounded_number(attempt, monkeypatch):
+    monkeypatch.setattr("worker.files.MOST_ARTIFACTS", 1)
+    await attempt.save("a", b"1", "a/b")
+    await attempt.save("a", b"2", "a/b")
+    with pytest.raises(FinalError, match="may save 1"):
+        await attempt.save("b", b"", "a/b")
+
+
+@pytest.mark.parametrize("size", [0, 1, 2 * PIECE + 1])
+async def test_an_input_is_opened_and_is_gone_with_the_attempt(attempt, files, tmp_path, size):
+    await files.put(upload_key(FILE), b"x" * size)
+    path, again = await asyncio.gather(attempt.open_input(FILE), attempt.open_input(FILE))
+    assert path == again
+    assert path.read_bytes() == b"x" * size
+    await attempt.close()
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert await files.size(upload_key(FILE)) == size
+
+
+async def test_an_input_is_fetched_once(attempt, files):
+    await files.put(upload_key(FILE), b"1")
+    path = await attempt.open_input(FILE)
+    if files.local_path("") is None:
+        await files.delete(upload_key(FILE))
+        assert await attempt.open_input(FILE) == path
+
+
+@pytest.mark.parametrize("reference", [FILE, "../../etc/passwd", "", "jobs/a/1/b"])
+async def test_an_input_that_is_not_there_fails_the_job(attempt, reference):
+    with pytest.raises(FinalError) as caught:
+        await attempt.open_input(reference)
+    assert (caught.value.code, caught.value.retryable) == ("file_not_found", False)
+
+
+async def test_a_store_that_is_away_lets_the_job_be_tried_again(s3_away, tmp_path):
+    attempt = AttemptFiles(FileStore.open(s3_away), "a-job", 1, tmp_path)
+    for call in (attempt.save("a", b"1", "a/b"), attempt.open_input(FILE)):
+        with pytest.raises(RetryableError, match="does not answer") as caught:
+            await call
+        assert (caught.value.code, caught.value.retryable) == ("storage_unavailable", True)
+    assert attempt.artifacts_json() == b""

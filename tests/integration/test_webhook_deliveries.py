@@ -1,0 +1,172 @@
+"""The delivery of a webhook: written by the very script that ends the job, and a job itself."""
+
+import orjson
+import pytest
+
+from shared.errors import JobExpired, JobNotFinished, JobNotFound
+from shared.record import JobState
+from shared.store import keys
+from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
+
+URL = "https://receiver.example/hook"
+ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
+DELIVERY = "webhook-1-a"
+
+
+@pytest.fixture
+def submit_with_webhook(store):
+    async def submit(job_id: str = "a", **options) -> None:
+        fields = {
+            "type": "echo",
+            "params": b'{"message":"\xc3\xa4"}',
+            "max_attempts": 3,
+            "request_id": "r",
+            "webhook": URL,
+        }
+        await store.submit(Entry(job_id, "default", b"message", fields, **options), max_waiting=9)
+
+    return submit
+
+
+@pytest.fixture
+def deliverer(hire):
+    return hire(keys.WEBHOOKS)
+
+
+async def claim_delivery(deliverer):
+    (claim,) = await deliverer.claim()
+    return claim, orjson.loads(claim.params)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "state"),
+    [
+        (OutcomeKind.COMPLETED, b'{"x":1}', "completed"),
+        (OutcomeKind.FAILED, ERROR, "failed"),
+        (OutcomeKind.CANCELLED, b"", "cancelled"),
+    ],
+)
+async def test_it_tells_of_the_record_as_it_ended(
+    kind, body, state, submit_with_webhook, worker, deliverer, store, indexes_agree
+):
+    await submit_with_webhook()
+    claim = await worker.claim_one()
+    await worker.step(Finished(claim, Outcome(kind, body), b'{"fraction":1}', b'1 0 {"message":"m"}'))
+    claim, params = await claim_delivery(deliverer)
+    record = await store.get("a")
+    assert (claim.job_id, claim.queue, claim.request_id) == (DELIVERY, keys.WEBHOOKS, "r")
+    assert (params["job_id"], params["url"]) == ("a", URL)
+    assert params["ended_at"] == int(record.fields[b"finished_at"])
+    assert {k.encode(): v.encode() for k, v in params["fields"].items()} == record.fields
+    assert params["fields"]["state"] == state
+    assert orjson.loads(claim.message)["a"] == [DELIVERY]
+
+
+async def test_a_job_without_a_webhook_tells_nobody(submit, worker, server):
+    await submit("a")
+    await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
+    assert not await server.exists(keys.QUEUE + keys.WEBHOOKS, keys.RECORD + DELIVERY)
+
+
+async def test_a_retry_tells_nobody_yet(submit_with_webhook, worker, server):
+    await submit_with_webhook()
+    await worker.finish(await worker.claim_one(), OutcomeKind.RETRY, ERROR, delay=60_000)
+    assert not await server.exists(keys.QUEUE + keys.WEBHOOKS)
+
+
+async def test_a_waiting_job_that_is_cancelled_tells(submit_with_webhook, store, deliverer):
+    await submit_with_webhook()
+    await store.cancel("a")
+    _, params = await claim_delivery(deliverer)
+    assert params["fields"]["state"] == "cancelled"
+
+
+async def test_a_job_that_starts_too_late_tells_with_its_error(
+    submit_with_webhook, worker, deliverer, server
+):
+    await submit_with_webhook(start_within=1000)
+    await server.zadd(keys.DEADLINES, {"a": 1})
+    await server.hset(keys.RECORD + "a", "start_by", 1)
+    await worker.step(slots=1)
+    _, params = await claim_delivery(deliverer)
+    assert orjson.loads(params["fields"]["errors"])[0]["code"] == "job_expired"
+
+
+async def test_a_poison_job_tells(submit_with_webhook, worker, deliverer):
+    await submit_with_webhook()
+    for _ in range(3):
+        await worker.lose(await worker.claim_one())
+        await worker.step()
+    _, params = await claim_delivery(deliverer)
+    assert len(orjson.loads(params["fields"]["errors"])) == 3
+
+
+async def test_a_repeated_outcome_makes_one_delivery(submit_with_webhook, worker, deliverer, store):
+    await submit_with_webhook()
+    done = Finished(await worker.claim_one(), Outcome(OutcomeKind.COMPLETED, b"1"))
+    for _ in range(2):
+        await worker.step(done, number=7)
+    assert len(await deliverer.claim(slots=9)) == 1
+    assert len(await store.deliveries(await store.get("a"))) == 1
+
+
+async def test_deliveries_are_in_no_list_and_no_count(
+    submit_with_webhook, worker, deliverer, store, server, indexes_agree, find_leaks
+):
+    await submit_with_webhook()
+    await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
+    claim, _ = await claim_delivery(deliverer)
+    assert await deliverer.finish(claim, OutcomeKind.RETRY, ERROR)
+    claim, _ = await claim_delivery(deliverer)
+    assert claim.attempt == 2
+    assert await deliverer.finish(claim, OutcomeKind.COMPLETED, b'{"status":204}')
+    page = await store.page(Filters(), limit=9, after=None)
+    assert [record.job_id for record in page.records] == ["a"]
+    assert sum((await store.state_counts()).values()) == 1
+    for idle in (worker, deliverer):
+        await idle.step(slots=1)
+    assert await find_leaks(server) == []
+    (delivery,) = await store.deliveries(await store.get("a"))
+    assert (delivery.job_id, delivery.state) == (DELIVERY, JobState.COMPLETED)
+    assert await server.ttl(keys.RECORD + DELIVERY) > 0
+
+
+async def test_it_is_sent_again_on_request(submit_with_webhook, worker, deliverer, store):
+    await submit_with_webhook()
+    await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
+    claim, first = await claim_delivery(deliverer)
+    assert await store.redeliver("a") == 1  # it is on its way
+    await deliverer.finish(claim, OutcomeKind.FAILED, ERROR)
+    assert await store.redeliver("a") == 2
+    assert await store.redeliver("a") == 2
+    claim, second = await claim_delivery(deliverer)
+    assert claim.job_id == "webhook-2-a"
+    assert second["url"] == first["url"]
+    assert [d.job_id for d in await store.deliveries(await store.get("a"))] == [DELIVERY, "webhook-2-a"]
+
+
+async def test_a_delivery_that_waits_for_its_next_attempt_goes_out_at_once(
+    submit_with_webhook, worker, deliverer, store
+):
+    await submit_with_webhook()
+    await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
+    claim, _ = await claim_delivery(deliverer)
+    await deliverer.finish(claim, OutcomeKind.RETRY, ERROR, delay=3_600_000)
+    assert await deliverer.claim() == []
+    assert await store.redeliver("a") == 1
+    claim, _ = await claim_delivery(deliverer)
+    assert (claim.job_id, claim.attempt) == (DELIVERY, 2)
+
+
+async def test_there_must_be_something_to_send(submit_with_webhook, submit, worker, store, server):
+    with pytest.raises(JobNotFound):
+        await store.redeliver("a")
+    await submit_with_webhook()
+    with pytest.raises(JobNotFinished):
+        await store.redeliver("a")
+    await submit("b")
+    await store.cancel("b")
+    assert await store.redeliver("b") == 0
+    await server.delete(keys.RECORD + "a")
+    with pytest.raises(JobExpired):
+        await store.redeliver("a")

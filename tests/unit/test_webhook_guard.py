@@ -1,0 +1,196 @@
+"""Whatever a webhook's host is called, no connection is made but to an address that may be reached."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_network
+
+import httpcore
+import pytest
+
+from shared.errors import FinalError
+from worker.webhooks.guard import Guard
+
+PUBLIC, PUBLIC_6 = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
+LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1")]
+
+
+class Door:
+    """A listener on loopback, and every address that a connection was asked for."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.port: int = self.listener.getsockname()[1]
+        self.asked: list[str] = []
+
+    @property
+    def opened(self) -> int:
+        """How many connections have come since the last look."""
+        count = 0
+        with suppress(BlockingIOError):
+            while True:
+                self.listener.accept()[0].close()
+                count += 1
+        return count
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    door, connect = Door(), httpcore.AnyIOBackend.connect_tcp
+
+    async def note(self, host: str, port: int, timeout: float | None = None) -> httpcore.AsyncNetworkStream:
+        door.asked.append(host)
+        if host.startswith(("127.", "::1")):
+            return await connect(self, host, port, timeout)
+        raise httpcore.ConnectError("the test lets nothing out")
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", note)
+    yield door
+    door.listener.close()
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch):
+    """Let names have these addresses, a list for each time that they are looked up."""
+
+    def resolve(*answers: list[str]) -> list[str]:
+        left, asked = list(answers), []
+
+        async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple]:
+            asked.append(host)
+            return [(0, 0, 0, "", (address, port)) for address in left.pop(0)]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        return asked
+
+    return resolve
+
+
+SPELLINGS = [
+    "127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "2130706433", "0x7f000001", "0x7f.1",
+    "0x7F.0x0.0x0.0x1", "0177.0.0.1", "017700000001", "0177.0x0.1", "127.0.0.01", "0.0", "0", "0x0",
+    "localhost", "LOCALHOST", "ⓛⓞcalhost", "１２７.0.0.1", "127。0。0。1", "127．0．0．1", "①②⑦.0.0.1",
+    "::1", "0:0:0:0:0:0:0:1", "::", "::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:0:127.0.0.1",
+    "::127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "2002:7f00:1::",
+    "2001:0:4136:e378:8000:63bf:80ff:fffe", "fe80::1", "fec0::1", "fd00:ec2::254", "ff02::1",
+    "10.0.0.1", "012.0.0.1", "0xa000001", "172.16.0.1", "192.168.0.1", "169.254.169.254",
+    "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe", "100.64.0.1", "100.100.100.200", "192.0.0.192", "198.18.0.1", "192.0.2.1",
+    "224.0.0.1", "240.0.0.1", "255.255.255.255",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+async def test_an_address_that_is_not_public_is_blocked_in_every_spelling(host: str, door: Door):
+    with pytest.raises((FinalError, httpcore.ConnectError)) as caught:
+        await Guard(()).connect_tcp(host, door.port, 5)
+    assert getattr(caught.value, "code", "webhook_blocked") == "webhook_blocked"
+    assert (door.asked, door.opened) == ([], 0)
+
+
+@pytest.mark.parametrize("host", ["", "a..b", "a" * 64])
+async def test_what_is_no_host_leads_nowhere(host: str, door: Door):
+    with pytest.raises((FinalError, httpcore.ConnectError)):
+        await Guard(()).connect_tcp(host, door.port, 5)
+    assert (door.asked, door.opened) == ([], 0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "localhost"])
+async def test_the_same_door_opens_when_its_network_is_allowed(host: str, door: Door):
+    stream = await Guard(LOOPBACK).connect_tcp(host, door.port, 5)
+    await stream.aclose()
+    assert door.asked[-1] == "127.0.0.1"
+    assert door.opened == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("10.1.2.3", "private"),
+        ("169.254.169.254", "link-local"),
+        ("::ffff:a01:203", "private"),
+        ("fe80::1%lo", "link-local"),
+    ],
+)
+async def test_a_name_that_leads_inside_is_blocked(address: str, kind: str, door: Door, resolve, log_tape):
+    resolve([address])
+    with pytest.raises(FinalError) as caught:
+        await Guard(()).connect_tcp("inside.example", door.port, 5)
+    error = caught.value
+    assert (error.code, error.retryable) == ("webhook_blocked", False)
+    assert error.message == f"The webhook's host 'inside.example' is not public: its address is {kind}."
+    assert "WEBHOOK_ALLOWED_NETWORKS" in error.hint
+    assert (door.asked, door.opened) == ([], 0)
+    (line,) = log_tape.lines("webhook blocked")
+    assert (line["host"], line["addresses"]) == ("inside.example", [address])
+
+
+async def test_of_mixed_addresses_only_those_are_tried_that_may_be_reached(door: Door, resolve):
+    resolve(["10.0.0.1", "fd00::1", PUBLIC_6, "127.0.0.1", PUBLIC, "8.8.8.8"])
+    with pytest.raises(httpcore.ConnectError):
+        await Guard(()).connect_tcp("mixed.example", door.port, 5)
+    assert door.asked == [PUBLIC_6, PUBLIC]
+
+
+async def test_an_address_that_does_not_answer_leaves_its_turn_to_the_next(door: Door, resolve):
+    resolve([PUBLIC_6, "127.0.0.1"])
+    stream = await Guard(LOOPBACK).connect_tcp("two.example", door.port, 5)
+    await stream.aclose()
+    assert (door.asked, door.opened) == ([PUBLIC_6, "127.0.0.1"], 1)
+
+
+async def test_an_address_that_is_silent_leaves_half_of_the_time_to_the_next(
+    door: Door, resolve, monkeypatch
+):
+    connect = httpcore.AnyIOBackend.connect_tcp
+
+    async def wait(self, host: str, port: int, timeout: float | None) -> httpcore.AsyncNetworkStream:
+        if host != PUBLIC_6:
+            return await connect(self, host, port, timeout)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), timeout)
+        raise httpcore.ConnectTimeout
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", wait)
+    resolve([PUBLIC_6, "127.0.0.1"])
+    stream = await Guard(LOOPBACK).connect_tcp("two.example", door.port, 0.4)
+    await stream.aclose()
+    assert door.opened == 1
+
+
+async def test_a_name_is_looked_up_once_for_a_connection_and_judged_each_time(door: Door, resolve):
+    lookups = resolve([PUBLIC], ["127.0.0.1"])
+    guard = Guard(())
+    with pytest.raises(httpcore.ConnectError):
+        await guard.connect_tcp("rebinding.example", door.port, 5)
+    assert (lookups, door.asked) == (["rebinding.example"], [PUBLIC])
+    with pytest.raises(FinalError, match="loopback"):
+        await guard.connect_tcp("rebinding.example", door.port, 5)
+    assert (door.asked, door.opened) == ([PUBLIC], 0)
+
+
+async def test_a_name_without_an_address_can_not_be_reached(door: Door, monkeypatch):
+    async def fail(*_: object, **__: object) -> list[tuple]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    with pytest.raises(httpcore.ConnectError, match="its name has no address"):
+        await Guard(()).connect_tcp("nobody.example", door.port, 5)
+
+
+async def test_a_name_server_that_does_not_answer_costs_no_more_than_the_timeout(door: Door, monkeypatch):
+    async def hang(*_: object, **__: object) -> list[tuple]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
+    with pytest.raises(httpcore.ConnectTimeout):
+        await Guard(()).connect_tcp("slow.example", door.port, 0.05)
+
+
+async def test_sockets_of_the_file_system_are_out_of_reach(tmp_path):
+    with pytest.raises(NotImplementedError):
+        await Guard(LOOPBACK).connect_unix_socket(str(tmp_path / "socket"))

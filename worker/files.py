@@ -1,0 +1,130 @@
+"""The files of one attempt: what it makes goes to the store, what it reads comes from there."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from shared.contract import FILE_ID
+from shared.errors import FinalError, RetryableError, StorageUnavailable
+from shared.files import ARTIFACT_NAME, MEDIA_TYPE, FileStore, artifact_key, upload_key
+
+MOST_ARTIFACTS = 1000  # all of them stand in the job's record
+
+
+class AttemptFiles:
+    """Artifacts and inputs of an attempt at a job.
+
+    Args:
+        store: where files are kept.
+        job_id: the job.
+        token: the number of the claim, so that no attempt touches what another one makes.
+        scratch: a folder of this process for inputs that have to be fetched.
+    """
+
+    def __init__(self, store: FileStore, job_id: str, token: int, scratch: Path) -> None:
+        self._store = store
+        self._job_id = job_id
+        self._token = token
+        self._folder = scratch / f"{job_id}-{token}"
+        self._artifacts: dict[str, dict[str, str | int]] = {}
+        self._saving = asyncio.Lock()  # of two of the same name, the list describes that which is kept
+        self._fetching = asyncio.Lock()
+
+    async def save(self, name: str, data: bytes | str | Path, content_type: str) -> None:
+        """Keep a file, to be shown with the job once it is completed; in place of one of the same name.
+
+        Args:
+            name: letters, digits and `. _ -`, 128 at most, the first a letter or a digit.
+            data: the file's bytes, or the path of a file to copy.
+            content_type: its media type, such as `image/png`.
+
+        Raises:
+            FinalError: the name or the type is none, or there are too many artifacts.
+            RetryableError: the store is away.
+        """
+        if not ARTIFACT_NAME.fullmatch(name):
+            raise _refused(
+                f"{name[:128]!r} is no name of an artifact.",
+                "Use 1 to 128 letters, digits and . _ - in it, the first a letter or a digit.",
+            )
+        if not MEDIA_TYPE.fullmatch(content_type):
+            raise _refused(f"{content_type[:128]!r} is no media type.", "Use one like image/png.")
+        if len(self._artifacts) == MOST_ARTIFACTS and name not in self._artifacts:
+            raise _refused(
+                f"An attempt may save {MOST_ARTIFACTS} artifacts.", "Put several files into an archive."
+            )
+        key = artifact_key(self._job_id, self._token, name)
+        async with self._saving:
+            with _failing():
+                stored = await self._store.put(key, Path(data) if isinstance(data, str) else data)
+            self._artifacts[name] = {"name": name, "content_type": content_type, **stored._asdict()}
+
+    async def open_input(self, reference: str) -> Path:
+        """Where an uploaded file can be read; it must not be changed there.
+
+        Args:
+            reference: its `file_id`, as the job's params name it.
+
+        Raises:
+            FinalError: there is no such file.
+            RetryableError: the store is away.
+        """
+        if not re.fullmatch(FILE_ID, reference):
+            raise _missing(reference)
+        key, fetched = upload_key(reference), self._folder / reference
+        async with self._fetching:
+            try:
+                if not fetched.exists():
+                    with _failing():
+                        size = await self._store.size(key)
+                        if path := self._store.local_path(key):
+                            return path
+                        await self._fetch(key, size, fetched)
+            except FileNotFoundError:
+                raise _missing(reference) from None
+        return fetched
+
+    def artifacts_json(self) -> bytes:
+        """The artifacts as the record holds them: a JSON list; empty if there are none."""
+        return orjson.dumps(list(self._artifacts.values())) if self._artifacts else b""
+
+    async def close(self) -> None:
+        """Remove what was fetched."""
+        if self._folder.exists():
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def _fetch(self, key: str, size: int, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_suffix(".part")
+        with await asyncio.to_thread(part.open, "wb") as file:
+            async for piece in self._store.read(key, 0, size):
+                await asyncio.to_thread(file.write, piece)
+        part.rename(path)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """A store that is away is a reason to try the job again."""
+    try:
+        yield
+    except StorageUnavailable as error:
+        raise RetryableError(
+            error.message, code=error.code, hint="Look whether the store behind ARTIFACTS_URL works."
+        ) from error
+
+
+def _refused(message: str, hint: str) -> FinalError:
+    return FinalError(message, code="invalid_artifact", hint=hint)
+
+
+def _missing(reference: str) -> FinalError:
+    return FinalError(
+        f"There is no file {reference[:64]!r}.",
+        code="file_not_found",
+        hint="Upload the file again, and submit a new job that names it.",
+    )

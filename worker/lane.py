@@ -1,0 +1,160 @@
+"""A lane: some slots, kept busy from some queues."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from shared.errors import QueueUnavailable
+from shared.logging import get_log
+from shared.store.job_store import JobStore
+from shared.store.model import Finished, Step
+from worker.slots import Slots
+
+TOKEN_SECONDS = 5.0
+LARGEST_BATCH = 500
+
+log = get_log(__name__)
+
+
+class Lane:
+    """Claims jobs for its slots, and tells Redis how they ended.
+
+    Two tasks share the work:
+
+    - the pump sends finished attempts to Redis and brings new claims, in one call;
+    - the waker, when there is nothing to do, waits for the token of a new job.
+
+    Args:
+        worker_id: what the steps are numbered under; no other lane has it.
+        queues: where to claim from, in strict order.
+        slots: what runs the jobs.
+        lease: seconds for which a claim holds without a heartbeat.
+        store: for the steps.
+        idle_store: for the waker, which blocks its connection.
+        on_move: called when a job has ended or a step is done.
+        on_redis: called with each failure to reach Redis, and with None once a step was answered.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        slots: Slots,
+        *,
+        lease: float,
+        store: JobStore,
+        idle_store: JobStore,
+        on_move: Callable[[], None],
+        on_redis: Callable[[QueueUnavailable | None], None],
+    ) -> None:
+        self.worker_id = worker_id
+        self.queues = queues
+        self.slots = slots
+        self._lease = lease
+        self._store = store
+        self._idle_store = idle_store
+        self._on_move = on_move
+        self._on_redis = on_redis
+        self._share = -(-slots.size // 2)  # jobs to claim at once: Redis gets the next while these run
+        self._steps = 0
+        self._claiming = True
+        self._stepping = False
+        self._work = asyncio.Event()  # for the pump: something has finished, or may be due
+        self._idle = asyncio.Event()  # for the waker: the pump rests, and slots are free
+        slots.on_end = self._notice
+
+    @property
+    def free(self) -> int:
+        """How many jobs it would claim now."""
+        return self.slots.free if self._claiming else 0
+
+    @property
+    def stepping(self) -> bool:
+        """Whether a step is on its way."""
+        return self._stepping
+
+    def stop_claiming(self) -> None:
+        self._claiming = False
+
+    async def pump(self) -> None:
+        """While something has finished or may be due: one step. Otherwise rest."""
+        more_due, wait = True, 0.0
+        while True:
+            if not self.slots.finished and not (more_due and self.free > 0):
+                await self._rest(wait)
+            self._work.clear()  # before the step: what comes after it asks for another one
+            finished = self.slots.finished[:LARGEST_BATCH]
+            wanted = min(self.free, self._share)
+            self._stepping = True
+            step = await self._step(finished, wanted)
+            self._stepping = False
+            del self.slots.finished[: len(finished)]
+            self._on_move()
+            _log_step(finished, step)
+            for claim in step.claims:
+                self.slots.start(claim)
+            more_due = len(step.claims) == wanted
+            beat = self._lease / 3
+            wait = beat if step.wait is None else min(step.wait, beat)
+
+    async def waker(self) -> None:
+        """Wait for the token of a new job, but only while the pump rests and slots are free."""
+        while True:
+            await self._idle.wait()
+            try:
+                queue = await self._idle_store.wait_for_token(self.queues, TOKEN_SECONDS)
+                if queue is None:
+                    continue
+                if self.free > 0:
+                    self._work.set()
+                else:
+                    await self._store.return_token(queue)
+                    self._idle.clear()
+            except QueueUnavailable:
+                self._work.set()  # the pump finds out, and says so
+                await asyncio.sleep(random.uniform(0.2, 0.5))
+
+    async def _rest(self, seconds: float) -> None:
+        if self.free > 0:
+            self._idle.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._work.wait()
+        self._idle.clear()
+
+    async def _step(self, finished: list[Finished], wanted: int) -> Step:
+        """One step, repeated until Redis has answered; a repeat claims nothing new once the worker drains."""
+        self._steps += 1
+        pause = 0.05
+        while True:
+            try:
+                step = await self._store.step(
+                    self.worker_id,
+                    self._steps,
+                    self.queues,
+                    finished,
+                    slots=min(wanted, self.free),
+                    lease=self._lease,
+                )
+            except QueueUnavailable as error:
+                self._on_redis(error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, 1.0)
+            else:
+                self._on_redis(None)
+                return step
+
+    def _notice(self) -> None:
+        """A job has ended: the pump has something to send, and a shutdown something to look at."""
+        self._work.set()
+        self._on_move()
+
+
+def _log_step(finished: list[Finished], step: Step) -> None:
+    for done, accepted in zip(finished, step.accepted, strict=True):
+        if not accepted:
+            claim = done.claim
+            log.warning("outcome refused: the lease was lost", job_id=claim.job_id, attempt=claim.attempt)
+    for job_id in step.recovered:
+        log.warning("recovered a job whose worker was lost", job_id=job_id)

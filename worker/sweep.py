@@ -1,0 +1,93 @@
+"""Removes from the file store what is of no use any more; it may be stopped at any point, and done again."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+from shared.errors import QueueUnavailable, StorageUnavailable
+from shared.files import ARTIFACTS, UPLOADS, FileStore, upload_key
+from shared.logging import get_log
+from shared.store.file_records import FileRecords
+
+UPLOAD_SECONDS = 3600.0  # after which a file without a record is what an interrupted upload has left
+SHARE = 0.9  # of the time between two sweeps, for which no other worker makes one
+
+log = get_log(__name__)
+
+
+class Swept(NamedTuple):
+    """How many were removed: attempts, or whole jobs, with their artifacts; uploads; leftovers of uploads."""
+
+    artifacts: int
+    uploads: int
+    leftovers: int
+
+
+async def keep_swept(records: FileRecords, files: FileStore, seconds: float) -> None:
+    """Sweep every so many seconds, unless another worker has just done so.
+
+    A store or a Redis that is away has been logged where that was noticed; the next sweep finds what is left.
+    """
+    while True:
+        with suppress(QueueUnavailable, StorageUnavailable):
+            if await records.may_sweep(seconds * SHARE) and any(swept := await sweep(records, files)):
+                log.info("files removed", **swept._asdict())
+        await asyncio.sleep(seconds)
+
+
+async def sweep(records: FileRecords, files: FileStore) -> Swept:
+    """Remove all that no record needs. Raises QueueUnavailable, StorageUnavailable."""
+    return Swept(
+        artifacts=await _sweep_artifacts(records, files),
+        uploads=await _retire_uploads(records, files),
+        leftovers=await _sweep_uploads(records, files),
+    )
+
+
+async def _sweep_artifacts(records: FileRecords, files: FileStore) -> int:
+    removed = 0
+    async for batch in files.listing(ARTIFACTS, 2):
+        found = [listed.key for listed in batch]
+        first_of_use = await records.claims_of_use({key.split("/")[1] for key in found})
+        for key in sorted({useless for key in found if (useless := _useless(key, first_of_use))}):
+            await files.delete(key)
+            removed += 1
+    return removed
+
+
+def _useless(key: str, first_of_use: dict[str, float | None]) -> str | None:
+    """What is to go of `jobs/<job_id>/<claim>`: all of the job, that claim, or nothing."""
+    _, job_id, *claim = key.split("/")
+    first = first_of_use[job_id]
+    if first is None:
+        return f"{ARTIFACTS}/{job_id}"
+    return key if claim and not (claim[0].isdecimal() and int(claim[0]) >= first) else None
+
+
+async def _retire_uploads(records: FileRecords, files: FileStore) -> int:
+    removed, more = 0, True
+    while more:
+        forgotten, more = await records.retire()
+        for file_id in forgotten:
+            await files.delete(upload_key(file_id))
+        removed += len(forgotten)
+    return removed
+
+
+async def _sweep_uploads(records: FileRecords, files: FileStore) -> int:
+    removed = 0
+    async for batch in files.listing(UPLOADS, 1):
+        old = {
+            found.key: _file_id(found.key) for found in batch if found.written < time.time() - UPLOAD_SECONDS
+        }
+        unknown = await records.unknown(old.values())
+        for key in [key for key, file_id in old.items() if file_id in unknown]:
+            await files.delete(key)
+            removed += 1
+    return removed
+
+
+def _file_id(key: str) -> str:
+    """In a folder, `#` and a number follow the id of a file that was not written to its end."""
+    return key.removeprefix(f"{UPLOADS}/").partition("#")[0]

@@ -1,0 +1,1 @@
+"""Delivers webhooks: tells the addresses that submissions named that their jobs have ended."""

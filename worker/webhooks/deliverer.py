@@ -1,0 +1,159 @@
+"""The handler of the internal job type `webhook`: one attempt to deliver a webhook."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpcore
+import orjson
+from pydantic import SecretBytes
+
+from shared import VERSION
+from shared.addresses import Network
+from shared.errors import FinalError, JobFailure, RetryableError
+from shared.record import StoredRecord
+from shared.webhooks import DELIVERY, Delivered, DeliveryParams, read_target, sign, webhook_id
+from worker.context import JobContext
+from worker.registry import Handler
+from worker.webhooks.guard import Guard
+
+WINDOW = 86400.0  # seconds, from `ended_at`, after which a delivery is given up
+ATTEMPT_SECONDS, CONNECT_SECONDS, BODY_SECONDS = 15.0, 5.0, 1.0
+MOST_READ = 4096  # bytes of an answer's body, read only so that its connection can be used again
+KEEP_ALIVE_SECONDS = 30.0
+PATIENCE = "It is tried again until 24 h have passed; the receiver has to answer 2xx within 15 s."
+UNREACHABLE = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, TimeoutError)
+
+
+class Deliverer:
+    """Sends webhooks, over connections that are kept for the next ones.
+
+    Args:
+        secrets: the keys to sign with, the newest first; without any, nothing is sent.
+        allowed: networks that may be reached although they are not public.
+        timeout: seconds in which a receiver has to answer.
+    """
+
+    def __init__(
+        self, secrets: Sequence[SecretBytes], allowed: Sequence[Network], *, timeout: float = ATTEMPT_SECONDS
+    ) -> None:
+        self._secrets = secrets
+        self._timeout = timeout
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            max_connections=None,  # the worker's slots bound them
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+            network_backend=Guard(allowed),
+        )
+
+    def handler(self) -> Handler:
+        """What performs the job type `webhook`."""
+        return Handler(DELIVERY, self._deliver)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    async def _deliver(self, delivery: DeliveryParams, job: JobContext) -> Delivered:
+        """One attempt.
+
+        Raises:
+            RetryableError: it did not arrive, and is to be tried again after a pause.
+            FinalError: it can't arrive, or not in time.
+        """
+        if not self._secrets:
+            raise _later(
+                delivery, job, "webhooks_disabled", "This worker has no WEBHOOK_SECRETS to sign with."
+            )
+        started = time.monotonic()
+        try:
+            response = await self._post(delivery)
+        except UNREACHABLE as error:
+            reason = str(error) or f"no answer within {self._timeout:g} s"
+            raise _later(
+                delivery, job, "webhook_unreachable", f"The receiver can't be reached: {reason}."
+            ) from None
+        status = response.status
+        if 200 <= status < 300:
+            return Delivered(status=status, seconds=round(time.monotonic() - started, 3))
+        if status == 410:
+            raise FinalError(
+                "The receiver answers 410: it wants no more webhooks.",
+                code="webhook_gone",
+                hint="Name another address in the next submission.",
+            )
+        message = f"The receiver answers {status}."
+        raise _later(delivery, job, "webhook_refused", message, asked=_retry_after(response))
+
+    async def _post(self, delivery: DeliveryParams) -> httpcore.Response:
+        """The receiver's answer; of its body, nothing is kept."""
+        target = read_target(delivery.url)
+        url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
+        name, timestamp, body = webhook_id(delivery.job_id), int(time.time()), event(delivery)
+        headers: dict[bytes | str, bytes | str] = {
+            "Host": target.authority,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "User-Agent": f"job-server/{VERSION}",
+            "webhook-id": name,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self._secrets, name, timestamp, body),
+        }
+        extensions = {"timeout": {"connect": min(CONNECT_SECONDS, self._timeout)}}
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self._timeout):
+                sent = self._pool.stream("POST", url, headers=headers, content=body, extensions=extensions)
+                response = await stack.enter_async_context(sent)
+            await _drain(response)
+        return response
+
+
+def event(delivery: DeliveryParams) -> bytes:
+    """The body of a webhook, the same at every attempt."""
+    fields = {name.encode(): value.encode() for name, value in delivery.fields.items()}
+    record = StoredRecord(delivery.job_id, fields)
+    ended = datetime.fromtimestamp(int(fields[b"finished_at"]) / 1000, UTC)
+    data = orjson.Fragment(record.to_json())
+    return orjson.dumps(
+        {"type": f"job.{record.state}", "timestamp": ended, "data": data}, option=orjson.OPT_UTC_Z
+    )
+
+
+async def _drain(response: httpcore.Response) -> None:
+    """Read what follows the headers, if it is little and comes soon: the connection can be used again."""
+    read = 0
+    with suppress(*UNREACHABLE):
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in response.aiter_stream():
+                read += len(chunk)
+                if read > MOST_READ:
+                    return
+
+
+def _later(
+    delivery: DeliveryParams, job: JobContext, code: str, message: str, *, asked: float = 0.0
+) -> JobFailure:
+    """The failure of an attempt: another one follows, unless the time of the delivery is over by then."""
+    left = delivery.ended_at / 1000 + WINDOW - time.time()
+    pause = max(min(asked, left), DELIVERY.backoff.seconds(job.attempt))
+    if pause > left:
+        return FinalError(
+            f"{message} It was tried for 24 h.",
+            code="webhook_given_up",
+            hint=f"Mend the receiver, then POST /jobs/{delivery.job_id}/webhook/redeliver.",
+        )
+    return RetryableError(message, code=code, hint=PATIENCE, retry_after=pause)
+
+
+def _retry_after(response: httpcore.Response) -> float:
+    """The seconds that the receiver asks to wait, by a number or by a date; 0 if it asks for nothing."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+    given = headers.get(b"retry-after", "")
+    with suppress(ValueError, OverflowError):
+        return (
+            float(int(given)) if given.isdecimal() else parsedate_to_datetime(given).timestamp() - time.time()
+        )
+    return 0.0

@@ -1,0 +1,85 @@
+"""The guard: connections to public addresses only, whatever a webhook's host claims to be."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from socket import SOCK_STREAM
+from typing import Any
+
+from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, ConnectError, ConnectTimeout
+
+from shared.addresses import Address, Network, kind_of, may_be_reached
+from shared.errors import FinalError
+from shared.logging import get_log
+
+log = get_log(__name__)
+
+
+class Guard(AsyncNetworkBackend):
+    """Resolves a host, judges its addresses, and connects to one of those it has judged.
+
+    Nothing resolves the name again between the judgement and the connection, so it can't change its mind. TLS
+    and the header Host still go by the name. Sockets of the file system can't be connected to at all.
+
+    Args:
+        allowed: networks that may be reached although they are not public.
+    """
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
+        self._wire = AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> AsyncNetworkStream:
+        """Connect to the host.
+
+        Raises:
+            FinalError: none of its addresses may be reached.
+            ConnectError, ConnectTimeout: it has no address, or does not answer at any.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = self._judge(host, await _resolve(host, port))
+                return await self._connect(addresses, port, timeout)
+        except TimeoutError:
+            raise ConnectTimeout("no connection in time") from None
+
+    def _judge(self, host: str, found: Sequence[Address]) -> list[Address]:
+        """Those that may be reached, at most one of each family."""
+        reachable = [address for address in found if may_be_reached(address, self._allowed)]
+        if not reachable:
+            kind = kind_of(found[0])
+            log.warning("webhook blocked", host=host, addresses=[str(address) for address in found])
+            raise FinalError(
+                f"The webhook's host {host!r} is not public: its address is {kind}.",
+                code="webhook_blocked",
+                hint="Name a public host, or let the operator add its network to WEBHOOK_ALLOWED_NETWORKS.",
+            )
+        return list({address.version: address for address in reversed(reachable)}.values())[::-1]
+
+    async def _connect(
+        self, addresses: Sequence[Address], port: int, timeout: float | None
+    ) -> AsyncNetworkStream:
+        """The first connection that succeeds; each address has its share of the time."""
+        *others, last = addresses
+        for address in others:
+            try:
+                return await self._wire.connect_tcp(str(address), port, timeout and timeout / len(addresses))
+            except (ConnectError, ConnectTimeout):
+                continue
+        return await self._wire.connect_tcp(str(last), port, timeout)
+
+
+async def _resolve(host: str, port: int) -> list[Address]:
+    """All addresses of a host, the best first; of literal ones in any spelling that the system knows."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ConnectError("its name has no address") from None
+    return [ip_address(place[0]) for *_, place in found]
