@@ -1,4 +1,4 @@
-"""A place to run handlers in, like that of `worker.trial`; their functions run in this process, or patched."""
+"""A place to run handlers in, as `worker.trial` has it; their functions run in this process, or patched."""
 
 import asyncio
 import pickle
