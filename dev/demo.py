@@ -1,5 +1,6 @@
 """`make demo`: the whole service for a minute, with every change of state as it comes."""
 
+import hashlib
 import json
 import signal
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 from dev.stack import ROOT, Stack, running, wait_until
 
 LOOK_SECONDS = 0.02
+CSV = b"city,inhabitants\nUlm,129942\nBern,137995\nGraz,305314\nBern,137995\n"
 LONGEST_SECONDS = 60.0
 Record = dict[str, Any]
 
@@ -24,6 +26,8 @@ def main() -> int:
         print("\nResults")
         for name, record in ended.items():
             print(f"  {name}: {json.dumps(record['result'] or record['errors'])}")
+            for artifact in record["artifacts"]:
+                print(f"    {artifact['url']}: {describe_file(stack, artifact)}")
     print("\nEverything is stopped. Next: make dev, then the curl lines of the README.")
     return 0
 
@@ -35,6 +39,8 @@ def submit_all(stack: Stack) -> dict[str, Record]:
         "word_count (this README)": ("word_count", {"text": readme, "top": 5}),
         "echo": ("echo", {"message": "hello"}),
         "sleep": ("sleep", {"seconds": 2}),
+        "mandelbrot": ("mandelbrot", {"size": 768}),
+        "csv_profile (an upload)": ("csv_profile", {"file": upload(stack, CSV), "top": 1}),
         "flaky (two failures)": ("flaky", {"failures": 2}),
         "flaky (for good)": ("flaky", {"final": True}),
         "sleep (cancelled)": ("sleep", {"seconds": 600}),
@@ -81,6 +87,24 @@ def describe(record: Record) -> str:
     if record["errors"]:
         text += f"  {record['errors'][-1]['code']}: {record['errors'][-1]['message']}"
     return text
+
+
+def upload(stack: Stack, data: bytes) -> str:
+    """Upload a file; returns the reference for params."""
+    request = urllib.request.Request(
+        f"{stack.api_url}/files", data=data, headers={"Content-Type": "text/csv"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        file_id: str = json.load(answer)["file_id"]
+        return file_id
+
+
+def describe_file(stack: Stack, artifact: Record) -> str:
+    """What a job made, fetched and checked."""
+    with urllib.request.urlopen(stack.api_url + artifact["url"], timeout=10) as answer:
+        data = answer.read()
+    genuine = hashlib.sha256(data).hexdigest() == artifact["sha256"]
+    return f"{artifact['content_type']}, {len(data):,} bytes, {'as' if genuine else 'NOT as'} its sha256 says"
 
 
 def call(stack: Stack, method: str, path: str, body: Record | None = None) -> Record:
