@@ -14,6 +14,7 @@ from benchmarks.sections import (
     http,
     latency,
     memory,
+    processes,
     sleep,
     submit,
     throughput,
@@ -32,6 +33,7 @@ SECTIONS = {
     "memory": memory,
     "http": http,
     "waits": waits,
+    "processes": processes,
     "csv_profile": csv_profile,
 }
 
