@@ -17,7 +17,11 @@ from benchmarks.options import Options
 from benchmarks.report import Figures, ratio, table, tolerated
 from dev.stack import Stack, running, wait_until
 
-QUIET: dict[str, Any] = {"LOG_LEVEL": "WARNING", "UVICORN_LOG_LEVEL": "warning", "UVICORN_ACCESS_LOG": "false"}
+QUIET: dict[str, Any] = {
+    "LOG_LEVEL": "WARNING",
+    "UVICORN_LOG_LEVEL": "warning",
+    "UVICORN_ACCESS_LOG": "false",
+}
 ECHO = POST.replace(b"/jobs", b"/jobs?wait=10", 1)
 SECONDS = 4.0
 SIZE = 2048
