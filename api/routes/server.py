@@ -12,7 +12,9 @@ from api.openapi import errors
 from api.strict_json import DEEPEST, MOST_NODES
 from shared import VERSION
 from shared.errors import QueueUnavailable
+from shared.queue import JobQueue
 from shared.record import JobState
+from shared.store import keys
 
 NAME = "job-server"
 
@@ -36,6 +38,7 @@ class WorkerInfo(BaseModel):
 
 class Limits(BaseModel):
     max_body_bytes: int
+    max_file_bytes: int
     max_depth: int
     max_values: int
     queue_max_waiting: int
@@ -48,6 +51,7 @@ class ServerInfo(BaseModel):
     uptime_seconds: float
     job_types: list[str]
     queues: dict[str, QueueInfo]
+    webhooks: Annotated[QueueInfo, Field(description="Webhooks that are to be delivered.")]
     jobs: Annotated[
         dict[JobState, int], Field(description="Jobs by state, as far as their records are kept.")
     ]
@@ -64,7 +68,7 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
     state = request.state
     settings = state.settings
     names = sorted({contract.queue for contract in state.contracts.values()})
-    counts = {name: await queue.store.queue_counts(name) for name in names}
+    counts = {name: await _count(queue, name) for name in names}
     workers = [{**worker, "queues": worker["queues"].split(",")} for worker in await queue.store.workers()]
     return ServerInfo(
         name=NAME,
@@ -72,15 +76,20 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
         started_at=datetime.fromtimestamp(state.started_at, UTC),
         uptime_seconds=round(time.time() - state.started_at, 3),
         job_types=list(state.contracts),
-        queues={
-            name: QueueInfo(waiting=count.waiting, running=count.running) for name, count in counts.items()
-        },
+        queues=counts,
+        webhooks=await _count(queue, keys.WEBHOOKS),
         jobs=await queue.store.state_counts(),
         workers=[WorkerInfo.model_validate(worker) for worker in workers],
         limits=Limits(
             max_body_bytes=settings.api_max_body_bytes,
+            max_file_bytes=settings.api_max_file_bytes,
             max_depth=DEEPEST,
             max_values=MOST_NODES,
             queue_max_waiting=settings.queue_max_waiting,
         ),
     )
+
+
+async def _count(queue: JobQueue, name: str) -> QueueInfo:
+    count = await queue.store.queue_counts(name)
+    return QueueInfo(waiting=count.waiting, running=count.running)
