@@ -26,6 +26,7 @@ BASE: dict[str, Any] = {
     "max_attempts": 3,
     "cancel_requested": False,
     "labels": {},
+    "webhook": None,
     "retry_of": None,
     "version": 1,
     "created_at": "2026-01-01T12:00:00.000000Z",
@@ -156,7 +157,7 @@ class Awaited:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return method(*args, **kwargs)
 
-        return iterate if name in ("stream", "iter_jobs") else call
+        return iterate if name in ("stream", "follow", "iter_jobs") else call
 
 
 def connect(face: str, server: FakeServer, **options: Any) -> Any:

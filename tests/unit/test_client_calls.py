@@ -19,7 +19,7 @@ from client import (
     Retries,
     ServerUnreachable,
 )
-from client.calls import HEARTBEAT, LOOK_AGAIN
+from client.following import HEARTBEAT, LOOK_AGAIN
 from client.wire import AsyncWire, BlockingWire, Wire
 from tests.unit.fake_server import (
     FAILURE,
