@@ -81,4 +81,6 @@ class AwaitedBody(Body):
 def _name(source: Source) -> str | None:
     """What the file is called, if it is one on disk."""
     path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    return Path(path).name if isinstance(path, str | os.PathLike) else None
+    if not isinstance(path, str | os.PathLike) or str(path).startswith("<"):  # such as <stdin>
+        return None
+    return Path(path).name
