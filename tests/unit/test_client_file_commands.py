@@ -5,6 +5,7 @@ import json
 import os
 import pty
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -94,12 +95,14 @@ def test_watch_shows_the_log_between_the_changes(run: Run, capsys: Capture):
 
 def test_the_log_goes_by_above_the_live_line():
     here, terminal = pty.openpty()
-    with os.fdopen(here, "rb", buffering=0) as screen, os.fdopen(terminal, "w") as out:
-        with LiveLine(out) as live:
-            live.show(Job.from_record(record("running")))
-            live.show(LogLine.from_record(line(1, "opened")))
-            live.show(Job.from_record(record("completed")))
-        drawn = screen.read(10_000).decode()
+    with os.fdopen(terminal, "w") as out, LiveLine(out) as live:
+        live.show(Job.from_record(record("running")))
+        live.show(LogLine.from_record(line(1, "opened")))
+        live.show(Job.from_record(record("completed")))
+    drawn = ""
+    with os.fdopen(here, "rb", buffering=0) as screen, suppress(OSError):  # what tells that it is closed
+        while True:
+            drawn += screen.read(10_000).decode()
     assert f"{ERASE_LINE}2026-01-01 12:00:01Z  opened\r\n" in drawn
     assert "completed" in drawn.split(ERASE_LINE)[-1]
 
