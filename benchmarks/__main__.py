@@ -8,7 +8,18 @@ import time
 from benchmarks.catalog import machine
 from benchmarks.options import Options
 from benchmarks.report import log
-from benchmarks.sections import depth, http, latency, memory, sleep, submit, throughput, waits, workers
+from benchmarks.sections import (
+    csv_profile,
+    depth,
+    http,
+    latency,
+    memory,
+    sleep,
+    submit,
+    throughput,
+    waits,
+    workers,
+)
 from benchmarks.trial import Trial
 
 SECTIONS = {
@@ -21,6 +32,7 @@ SECTIONS = {
     "memory": memory,
     "http": http,
     "waits": waits,
+    "csv_profile": csv_profile,
 }
 
 

@@ -49,8 +49,8 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
 
 def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
     """Whether a failure is one."""
-    if isinstance(failure, RejectedPositiveData):  # which keys were used before is in no schema
-        return bool(response.json()["code"] != "idempotency_conflict")
+    if isinstance(failure, RejectedPositiveData):  # keys that were used, files that are there: in no schema
+        return response.json()["code"] not in ("idempotency_conflict", "unknown_file")
     if isinstance(failure, AllowHeaderMismatch | UnsupportedMethodResponse):
         return case.path != "/v1/jobs/batch"  # to methods other than POST, batch is an id that no job has
     return True

@@ -37,7 +37,7 @@ ARTIFACT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}( *;[ -~]{1,127})?", re.ASCII)
 
 PIECE = 1 << 20  # bytes that pass at once
-PART = 8 << 20  # bytes that a bucket gets in one request; it takes 10,000 of them for an object
+PART = 5 << 20  # bytes that a bucket gets in one request; it takes 10,000 of them for an object
 LARGEST = 10_000 * PART
 PARTS_AT_ONCE = 2
 WRITES_AT_ONCE = 16  # each holds its parts in memory

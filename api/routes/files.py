@@ -21,8 +21,7 @@ from shared.store.file_records import FileRecord, not_found
 
 EXAMPLE_ID = "file_019ab1c27d107c4e9a553f5b8f0e6d21"
 BINARY = {"type": "string", "format": "binary"}
-BODY = {
-    "required": True,
+BODY = {  # not required: no body is an empty file
     "content": {
         "application/octet-stream": {"schema": BINARY},
         FORM: {

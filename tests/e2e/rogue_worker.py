@@ -11,8 +11,9 @@ from typing import Any, NoReturn, TypeVar
 from shared.contract import Backoff, Contract, Params
 from shared.contracts import load_contracts
 from shared.settings import read_settings
+from tests.unit import in_child
 from worker.__main__ import work
-from worker.context import JobContext
+from worker.context import BlockingContext, JobContext
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
@@ -29,6 +30,10 @@ class Numbers(Params):
 
 class Kind(Params):
     kind: str
+
+
+class Place(Params):
+    started: str
 
 
 class Unprintable(Exception):
@@ -121,7 +126,7 @@ async def raise_on_the_loop(params: Kind, job: JobContext) -> NoReturn:
 
 
 @rogue(Kind)
-def raise_in_a_thread(params: Kind, job: JobContext) -> NoReturn:
+def raise_in_a_thread(params: Kind, job: BlockingContext) -> NoReturn:
     raise BAD_ENDS[params.kind]
 
 
@@ -146,7 +151,7 @@ async def time_out(params: Numbers, job: JobContext) -> None:
 
 
 @rogue(timeout=0.5)
-def outlive_the_timeout(params: Numbers, job: JobContext) -> None:
+def outlive_the_timeout(params: Numbers, job: BlockingContext) -> None:
     time.sleep(LONG)
 
 
@@ -158,6 +163,26 @@ async def leave_a_task_behind(params: Kind, job: JobContext) -> str:
 
     LEFT_BEHIND.add(asyncio.create_task(fail_later()))
     return "done"
+
+
+@rogue(Place)
+async def compute(params: Place, job: JobContext) -> None:
+    await job.in_process(in_child.compute, params.started)
+
+
+@rogue(Place)
+def compute_for_a_thread(params: Place, job: BlockingContext) -> None:
+    job.in_process(in_child.compute, params.started)
+
+
+@rogue(Place, timeout=1)
+async def compute_too_long(params: Place, job: JobContext) -> None:
+    await job.in_process(in_child.hold_the_lock, params.started)
+
+
+@rogue(Kind)
+async def crash_a_process(params: Kind, job: JobContext) -> None:
+    await job.in_process(in_child.crash, params.kind)
 
 
 if __name__ == "__main__":

@@ -1,71 +1,18 @@
 """Whatever a handler does: its record tells the truth, and its neighbours do not suffer."""
 
-import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-import orjson
 import pytest
 
-from dev.stack import wait_until
-from shared.queue import JobQueue, NewJob
-from shared.record import JobRecord
-from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Retention, Verdict
-from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, CONTRACTS
+from shared.store.model import Verdict
+from tests.e2e.direct import MODULE, Direct
+from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS
 from tests.e2e.service import Service, serving
-from worker.registry import load_handlers
 
-MODULE = "tests.e2e.rogue_worker"
 LEASE = 1.0
 ABANDONED_AFTER = 5.0
-T = TypeVar("T")
-KNOWN = {handler.contract.name: handler.contract for handler in load_handlers()} | CONTRACTS
-
-
-class Direct:
-    """Submits straight to Redis, because the API does not know the rogue job types."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    def submit(self, job_type: str, **params: object) -> str:
-        job = NewJob(KNOWN[job_type], orjson.dumps(params), "rogue-test")
-        return self._with_queue(lambda queue: queue.submit(job)).record.job_id
-
-    def cancel(self, job_id: str) -> Verdict:
-        return self._with_queue(lambda queue: queue.cancel(job_id))[0]
-
-    def job(self, job_id: str) -> JobRecord:
-        return self._with_queue(lambda queue: queue.get(job_id)).parse()
-
-    def wait_for(self, job_id: str, state: str, *, seconds: float = 20) -> JobRecord:
-        def reached() -> bool:
-            record = self.job(job_id)
-            assert record.state == state or not record.done, record
-            return record.state == state
-
-        wait_until(reached, f"the job is {state}", seconds=seconds)
-        return self.job(job_id)
-
-    def ends_with(self, job_id: str, code: str, *, seconds: float = 20) -> JobRecord:
-        """The record of a job that must fail, with this code in its last error."""
-        record = self.wait_for(job_id, "failed", seconds=seconds)
-        assert record.errors[-1].code == code
-        assert record.result is None
-        return record
-
-    def _with_queue(self, use: Callable[[JobQueue], Awaitable[T]]) -> T:
-        async def once() -> T:
-            redis = connect(self.service.stack.redis_url)
-            try:
-                return await use(JobQueue(JobStore(redis, Retention()), max_waiting=10_000))
-            finally:
-                await redis.aclose(close_connection_pool=True)
-
-        return asyncio.run(once())
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.errors import FinalError, RetryableError
-from shared.files import PIECE, FileStore, artifact_key, upload_key
+from shared.files import PIECE, FileStore, Stored, artifact_key, upload_key
 from worker.files import AttemptFiles
 
 FILE = "file_" + "0" * 32
@@ -42,9 +42,17 @@ async def test_what_is_saved_is_listed_and_stored_under_the_claim(attempt, files
         assert await content(files, artifact_key("a-job", 7, name)) == wanted
 
 
-async def test_the_last_one_of_a_name_counts(attempt, files):
-    versions = [b"x" * size for size in (PIECE, 1, 100)]
-    await asyncio.gather(*(attempt.save("a", data, "a/b") for data in versions))
+async def test_of_two_of_a_name_the_list_describes_that_which_is_kept(attempt, files, monkeypatch):
+    put, writing = files.put, []
+
+    async def alone(key: str, data: bytes) -> Stored:
+        writing.append(data)
+        stored = await put(key, data)
+        assert writing.pop() == data
+        return stored
+
+    monkeypatch.setattr(files, "put", alone)
+    await asyncio.gather(*(attempt.save("a", data, "a/b") for data in (b"1", b"2")))
     (listed,) = orjson.loads(attempt.artifacts_json())
     assert sha256(await content(files, artifact_key("a-job", 7, "a"))).hexdigest() == listed["sha256"]
 

@@ -282,7 +282,7 @@ async def test_once_the_attempt_has_ended_nothing_more_begins(method: str):
     job = a_job()
     job.release()
     with pytest.raises(asyncio.CancelledError, match="The attempt was stopped"):
-        await METHODS[method](job)
+        await asyncio.wait_for(METHODS[method](job), PATIENCE)
     with pytest.raises(asyncio.CancelledError, match="The attempt was stopped"):
         await run_in_thread(METHODS[method], BlockingContext(job, asyncio.get_running_loop()))
     assert job.files is None

@@ -6,17 +6,23 @@ import pytest
 
 from shared.contract import Contract, Params
 from shared.contracts import by_name, load_contracts
+from shared.contracts.csv_profile import CSV_PROFILE
 from shared.contracts.echo import ECHO
 from shared.contracts.flaky import FLAKY
+from shared.contracts.mandelbrot import MANDELBROT
 from shared.contracts.sleep import SLEEP
+from shared.contracts.thumbnail import THUMBNAIL
 from shared.contracts.word_count import WORD_COUNT
 
 
-def test_the_four_job_types_are_found_by_their_files():
+def test_the_job_types_are_found_by_their_files():
     assert dict(load_contracts()) == {
+        "csv_profile": CSV_PROFILE,
         "echo": ECHO,
         "flaky": FLAKY,
+        "mandelbrot": MANDELBROT,
         "sleep": SLEEP,
+        "thumbnail": THUMBNAIL,
         "word_count": WORD_COUNT,
     }
 
@@ -73,6 +79,24 @@ def test_params_do_not_change():
         (FLAKY, {"failures": -1}),
         (FLAKY, {"failures": 101}),
         (ECHO, {}),
+        (MANDELBROT, {}),
+        (MANDELBROT, {"size": 15}),
+        (MANDELBROT, {"size": 4097}),
+        (MANDELBROT, {"size": 64, "width": 0}),
+        (MANDELBROT, {"size": 64, "width": 8.1}),
+        (MANDELBROT, {"size": 64, "center_x": float("inf")}),
+        (MANDELBROT, {"size": 64, "max_iterations": 10_001}),
+        (THUMBNAIL, {}),
+        (THUMBNAIL, {"file": "../secret"}),
+        (THUMBNAIL, {**THUMBNAIL.example, "width": 0}),
+        (THUMBNAIL, {**THUMBNAIL.example, "height": 2049}),
+        (THUMBNAIL, {**THUMBNAIL.example, "format": "gif"}),
+        (THUMBNAIL, {**THUMBNAIL.example, "quality": 101}),
+        (CSV_PROFILE, {}),
+        (CSV_PROFILE, {**CSV_PROFILE.example, "delimiter": "ab"}),
+        (CSV_PROFILE, {**CSV_PROFILE.example, "top": 51}),
+        (CSV_PROFILE, {**CSV_PROFILE.example, "quantiles": [1.1]}),
+        (CSV_PROFILE, {**CSV_PROFILE.example, "quantiles": [0.5] * 21}),
     ],
 )
 def test_params_outside_their_bounds_are_refused(contract: Contract, params: dict):

@@ -18,7 +18,7 @@ from shared.errors import FinalError, JobFailure, RetryableError
 from shared.record import LONGEST_TEXT
 from shared.store.model import Claim, Outcome, OutcomeKind
 from worker import execute as module
-from worker.context import JobContext
+from worker.context import BlockingContext, JobContext
 from worker.execute import RELEASE_SECONDS, RunningJob, StopReason, execute, stopped
 from worker.registry import Handler
 
@@ -38,7 +38,7 @@ WORK = Contract(
     backoff=Backoff(first=2, factor=3, jitter=0),
 )
 
-Function = Callable[[Work, JobContext], Any]
+Function = Callable[[Work, Any], Any]
 
 
 def message_of(job_type: object, arguments: object, serializer: Any = orjson.dumps) -> bytes:
@@ -85,7 +85,7 @@ async def test_what_an_async_handler_returns_is_the_result():
 async def test_what_a_plain_handler_returns_is_the_result_and_it_runs_in_a_thread():
     threads: list[threading.Thread] = []
 
-    def work(params: Work, job: JobContext) -> int:
+    def work(params: Work, job: BlockingContext) -> int:
         threads.append(threading.current_thread())
         return params.size
 
@@ -231,7 +231,7 @@ async def test_what_is_meant_to_end_a_process_ends_the_attempt_alone(
     async def fail(params: Work, job: JobContext) -> int:
         raise kind("out")
 
-    def fail_in_thread(params: Work, job: JobContext) -> int:
+    def fail_in_thread(params: Work, job: BlockingContext) -> int:
         raise kind("out")
 
     outcome = await run(fail_in_thread if in_thread else fail)
@@ -245,7 +245,7 @@ async def test_stop_iteration_ends_the_attempt(in_thread: bool):
     async def fail(params: Work, job: JobContext) -> int:
         return next(iter([]))
 
-    def fail_in_thread(params: Work, job: JobContext) -> int:
+    def fail_in_thread(params: Work, job: BlockingContext) -> int:
         return next(iter([]))
 
     outcome = await run(fail_in_thread if in_thread else fail)
@@ -522,7 +522,7 @@ async def test_of_a_job_whose_lease_is_lost_nothing_is_said(handler: Callable[..
 async def test_a_plain_handler_that_runs_on_is_left_behind_when_its_job_is_cancelled():
     running, release = threading.Event(), threading.Event()
 
-    def work(params: Work, context: JobContext) -> int:
+    def work(params: Work, context: BlockingContext) -> int:
         running.set()
         release.wait(10)
         return 1

@@ -13,7 +13,7 @@ from shared.contracts.flaky import FlakyParams, FlakyResult
 from shared.contracts.sleep import SleepParams, SleepResult
 from shared.contracts.word_count import WordCountParams, WordCountResult
 from shared.errors import FinalError, RetryableError
-from worker.context import JobContext
+from worker.context import BlockingContext, JobContext
 from worker.handlers.echo import echo
 from worker.handlers.flaky import flaky
 from worker.handlers.sleep import sleep
@@ -97,19 +97,19 @@ def expected(text: str, top: int) -> dict:
 
 
 def test_word_count_counts_a_poem_by_hand():
-    result = word_count(WordCountParams(text=TEXT, top=3), attempt())
+    result = word_count(WordCountParams(text=TEXT, top=3), BlockingContext(attempt()))
     assert (result.lines, result.words, result.unique) == (5, 30, 27)
     assert [(word.word, word.count) for word in result.top] == [("aus", 2), ("猫", 2), ("naïve", 2)]
 
 
 def test_word_count_of_no_text_is_zero():
-    assert word_count(WordCountParams(text=""), attempt()) == WordCountResult(
+    assert word_count(WordCountParams(text=""), BlockingContext(attempt())) == WordCountResult(
         lines=0, words=0, unique=0, top=[]
     )
 
 
 def test_word_count_of_blank_text_has_lines_but_no_words():
-    assert word_count(WordCountParams(text=" \n\t\n"), attempt()).model_dump() == {
+    assert word_count(WordCountParams(text=" \n\t\n"), BlockingContext(attempt())).model_dump() == {
         "lines": 2,
         "words": 0,
         "unique": 0,
@@ -118,13 +118,15 @@ def test_word_count_of_blank_text_has_lines_but_no_words():
 
 
 def test_of_words_equally_frequent_the_first_seen_comes_first():
-    result = word_count(WordCountParams(text="b a b a c", top=2), attempt())
+    result = word_count(WordCountParams(text="b a b a c", top=2), BlockingContext(attempt()))
     assert [word.word for word in result.top] == ["b", "a"]
 
 
 @given(some.text(alphabet="abcé猫 \n\t\u00a0"), some.integers(1, 100))
 def test_word_count_agrees_with_a_plain_count(text: str, top: int):
-    assert word_count(WordCountParams(text=text, top=top), attempt()).model_dump() == expected(text, top)
+    assert word_count(
+        WordCountParams(text=text, top=top), BlockingContext(attempt())
+    ).model_dump() == expected(text, top)
 
 
 # -- flaky

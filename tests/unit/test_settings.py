@@ -126,7 +126,7 @@ WRONG = [
     (ApiSettings, "QUEUE_MAX_WAITING", "many"),
     (ApiSettings, "API_MAX_BODY_BYTES", "1023"),
     (ApiSettings, "API_MAX_BODY_BYTES", "1MB"),
-    *((ApiSettings, "API_MAX_FILE_BYTES", value) for value in ("1023", "83886080001", "1GB")),
+    *((ApiSettings, "API_MAX_FILE_BYTES", value) for value in ("1023", "52428800001", "1GB")),
     (ApiSettings, "API_TRUSTED_PROXIES", "proxy.example"),
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.0/33"),
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.1/8"),

@@ -28,6 +28,7 @@ WORK = Contract(
 )
 HELD: set[asyncio.Future[None]] = set()
 CLEANED: list[str] = []
+NEVER = asyncio.Event()
 
 
 async def obey(params: Place, job: JobContext) -> None:
@@ -48,6 +49,18 @@ async def try_again(params: Place, job: JobContext) -> None:
 async def shield(params: Place, job: JobContext) -> None:
     HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
     await asyncio.shield(*HELD)
+
+
+async def ignore(params: Place, job: JobContext) -> None:
+    HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
+    with suppress(asyncio.CancelledError):
+        await asyncio.shield(*HELD)
+    await NEVER.wait()
+
+
+async def leave_behind(params: Place, job: JobContext) -> None:
+    HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
+    await until(Path(params.started).exists)
 
 
 async def clean_up(params: Place, job: JobContext) -> None:
@@ -125,6 +138,23 @@ async def test_the_process_dies_and_the_job_ends(
     tell(slots)
     await until(lambda: not lives(process) and not slots.running, seconds=SOON)
     assert [finished.outcome.kind for finished in slots.finished] == ([kind] if kind else [])
+
+
+async def test_the_process_dies_even_if_the_handler_does_not_end(
+    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+):
+    slots = await running(ignore, tmp_path / "started")
+    slots.cancel({"a-job"})
+    await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
+    assert slots.running
+
+
+async def test_a_process_that_nobody_waits_for_dies_with_its_attempt(
+    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+):
+    slots = await running(leave_behind, tmp_path / "started")
+    await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
+    assert [finished.outcome.kind for finished in slots.finished] == [OutcomeKind.COMPLETED]
 
 
 async def test_a_handler_that_cleans_up_is_cancelled_but_once(

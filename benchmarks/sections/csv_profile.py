@@ -1,0 +1,69 @@
+"""The job type `csv_profile` on a file of 1 GB, in a process of its own, as a worker runs it.
+
+*Peak* is the most memory that the process occupied. *Equal* compares every figure with those that Python's
+csv, Counter and sorted find in the same file.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from subprocess import Popen
+from tempfile import TemporaryDirectory
+
+from benchmarks.csv_file import write_csv
+from benchmarks.csv_reference import profile_columns
+from benchmarks.options import Options
+from benchmarks.report import Figures, log, table
+from shared.contracts.csv_profile import CsvProfileResult
+
+SIZE = 1_000_000_000
+PROFILE = """
+import sys
+from pathlib import Path
+from shared.contracts.csv_profile import CsvProfileParams
+from worker.computing.csv_profile import profile
+folder = Path(sys.argv[1])
+result = profile(folder / "file.csv", CsvProfileParams(file=f"file_{0:032x}"), folder)
+(folder / "result.json").write_text(result.model_dump_json())
+"""
+
+
+def run(options: Options) -> str:
+    figures, size = Figures(), SIZE // 100 if options.quick else SIZE
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = write_csv(folder / "file.csv", size)
+        for _ in range(options.rounds):
+            measure(figures, folder)
+        result = CsvProfileResult.model_validate_json((folder / "result.json").read_bytes())
+        equal = result.rows == rows and is_equal(result, folder / "file.csv")
+    seconds = figures.median("file", "s") or 0.0
+    cells = [f"{size / 1e6:,.0f}", f"{rows:,}", str(len(result.columns)), figures.show("file", "s", 1)]
+    cells += [f"{size / 1e6 / seconds:,.0f}", figures.show("file", "peak"), "yes" if equal else "NO"]
+    return table(["file, MB", "rows", "columns", "s", "MB/s", "peak, MB", "equal"], [cells])
+
+
+def measure(figures: Figures, folder: Path) -> None:
+    begin = time.monotonic()
+    (folder / "profile.duckdb").unlink(missing_ok=True)
+    process = Popen([sys.executable, "-c", PROFILE, str(folder)])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"The profile ended with {process.returncode}.")
+    figures.add("file", "s", time.monotonic() - begin)
+    unit = 1 if sys.platform == "darwin" else 1024
+    figures.add("file", "peak", usage.ru_maxrss * unit / 1e6)
+
+
+def is_equal(result: CsvProfileResult, path: Path) -> bool:
+    """Whether the other engine finds the same; the log says where it does not."""
+    differ = [
+        f"{column.name}: {column.model_dump()} is {reference}"
+        for column, reference in zip(result.columns, profile_columns(path), strict=True)
+        if column.model_dump() != reference
+    ]
+    for line in differ:
+        log(f"  {line}")
+    return not differ

@@ -1,0 +1,64 @@
+"""Jobs for the rogue worker, whose types the API does not know."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import orjson
+
+from dev.stack import wait_until
+from shared.queue import JobQueue, NewJob
+from shared.record import JobRecord
+from shared.store.client import connect
+from shared.store.job_store import JobStore
+from shared.store.model import Retention, Verdict
+from tests.e2e.rogue_worker import CONTRACTS
+from tests.e2e.service import Service
+from worker.registry import load_handlers
+
+MODULE = "tests.e2e.rogue_worker"
+KNOWN = {handler.contract.name: handler.contract for handler in load_handlers()} | CONTRACTS
+T = TypeVar("T")
+
+
+class Direct:
+    """Submits straight to Redis, because the API does not know the rogue job types."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def submit(self, job_type: str, **params: object) -> str:
+        job = NewJob(KNOWN[job_type], orjson.dumps(params), "rogue-test")
+        return self._with_queue(lambda queue: queue.submit(job)).record.job_id
+
+    def cancel(self, job_id: str) -> Verdict:
+        return self._with_queue(lambda queue: queue.cancel(job_id))[0]
+
+    def job(self, job_id: str) -> JobRecord:
+        return self._with_queue(lambda queue: queue.get(job_id)).parse()
+
+    def wait_for(self, job_id: str, state: str, *, seconds: float = 20) -> JobRecord:
+        def reached() -> bool:
+            record = self.job(job_id)
+            assert record.state == state or not record.done, record
+            return record.state == state
+
+        wait_until(reached, f"the job is {state}", seconds=seconds)
+        return self.job(job_id)
+
+    def ends_with(self, job_id: str, code: str, *, seconds: float = 20) -> JobRecord:
+        """The record of a job that must fail, with this code in its last error."""
+        record = self.wait_for(job_id, "failed", seconds=seconds)
+        assert record.errors[-1].code == code
+        assert record.result is None
+        return record
+
+    def _with_queue(self, use: Callable[[JobQueue], Awaitable[T]]) -> T:
+        async def once() -> T:
+            redis = connect(self.service.stack.redis_url)
+            try:
+                return await use(JobQueue(JobStore(redis, Retention()), max_waiting=10_000))
+            finally:
+                await redis.aclose(close_connection_pool=True)
+
+        return asyncio.run(once())

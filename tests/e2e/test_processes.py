@@ -1,0 +1,89 @@
+"""What a job computes in a process ends with the job, and with the worker, however either ends."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.stack import wait_until
+from shared.store.model import Verdict
+from tests.e2e.direct import MODULE, Direct
+from tests.e2e.service import Service, serving
+from tests.unit.in_child import CRASHES
+from tests.unit.pools import SOON, children, lives, process_in
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Service]:
+    with serving(api=False, WORKER_LEASE_SECONDS="5", WORKER_PROCESSES="2") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def jobs(cluster: Service) -> Direct:
+    """One worker with two processes, for the jobs that it outlives."""
+    cluster.start_workers(1, module=MODULE)
+    return Direct(cluster)
+
+
+def begin(jobs: Direct, job_type: str, started: Path) -> tuple[str, int]:
+    """The id of a job that computes, and the process that it keeps busy."""
+    job_id = jobs.submit(job_type, started=str(started))
+    wait_until(started.exists, "the function runs")
+    return job_id, process_in(started)
+
+
+def dies(process: int) -> None:
+    wait_until(lambda: not lives(process), "the process ends", seconds=SOON)
+
+
+@pytest.mark.parametrize("job_type", ["compute", "compute_for_a_thread"])
+def test_a_cancelled_job_frees_its_cpu(jobs: Direct, job_type: str, tmp_path: Path) -> None:
+    job_id, process = begin(jobs, job_type, tmp_path / "started")
+
+    assert jobs.cancel(job_id) is Verdict.CANCELLING
+
+    dies(process)
+    jobs.wait_for(job_id, "cancelled", seconds=SOON)
+
+
+def test_a_timeout_kills(jobs: Direct, tmp_path: Path) -> None:
+    job_id, process = begin(jobs, "compute_too_long", tmp_path / "started")
+
+    jobs.ends_with(job_id, "job_timeout", seconds=1 + SOON)
+
+    dies(process)
+
+
+@pytest.mark.parametrize("kind", CRASHES)
+def test_a_crash_fails_its_job_alone(jobs: Direct, kind: str, tmp_path: Path) -> None:
+    neighbours = [jobs.submit("sleep", seconds=0.3), *begin(jobs, "compute", tmp_path / "started")[:1]]
+
+    record = jobs.ends_with(jobs.submit("crash_a_process", kind=kind), "process_crashed")
+
+    assert kind in record.errors[0].message
+    jobs.wait_for(neighbours[0], "completed")
+    assert jobs.job(neighbours[1]).attempt == 1
+    jobs.cancel(neighbours[1])
+    jobs.wait_for(neighbours[1], "cancelled")
+    assert jobs.service.workers[0].alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_takes_its_processes_along(cluster: Service, number: signal.Signals, tmp_path: Path) -> None:
+    cluster.reset()
+    jobs = Direct(cluster)
+    [worker] = cluster.start_workers(1, module=MODULE, WORKER_GRACE_SECONDS="0.1")
+    job_id, process = begin(jobs, "compute", tmp_path / "started")
+    wait_until(lambda: len(children(worker.process.pid)) == 2, "all processes run")
+    processes = children(worker.process.pid)
+    assert process in processes
+
+    worker.send(number)
+
+    wait_until(lambda: not any(map(lives, processes)), "the processes end", seconds=0.1 + SOON)
+    if number is signal.SIGTERM:
+        assert worker.exits(within=2) == 0
+        record = jobs.job(job_id)
+        assert (record.state, record.attempt, record.errors) == ("pending", 0, [])

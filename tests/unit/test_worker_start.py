@@ -1,0 +1,21 @@
+"""What a worker loads before its first job."""
+
+import subprocess
+import sys
+
+HEAVY = ("numpy", "PIL", "duckdb")
+START = f"""
+import sys
+from shared.contracts import load_contracts
+from worker import __main__
+from worker.registry import by_type, load_handlers
+by_type(load_handlers(), load_contracts(), ["default"])
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def test_a_worker_starts_without_the_libraries_of_its_processes():
+    done = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,50 @@
+"""A place to run handlers in, as `worker.trial` has it; their functions run in this process, or patched."""
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from worker.processes import Processes
+from worker.trial import Trial
+
+
+class InlinePool:
+    """Takes and gives what a pool of processes would, and runs it in threads.
+
+    Attributes:
+        calls: the names of the functions, in order.
+        most_at_once: how many of them ran at once.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.most_at_once = self._running = 0
+
+    async def run(self, function: Callable[..., Any], *arguments: object, on_message: object) -> Any:
+        self.calls.append(function.__name__)
+        self._running += 1
+        self.most_at_once = max(self.most_at_once, self._running)
+        try:
+            return pickle.loads(await asyncio.to_thread(perform, pickle.dumps((function, arguments))))
+        finally:
+            self._running -= 1
+
+
+def perform(request: bytes) -> bytes:
+    function, arguments = pickle.loads(request)
+    return pickle.dumps(function(*arguments))
+
+
+class Workbench(Trial):
+    """A trial with its pool at hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pool = InlinePool()
+        super().__init__(folder, cast(Processes, self.pool))
+
+    @property
+    def latest(self) -> bytes:
+        """The last progress reported, JSON."""
+        return self._context.latest
