@@ -40,8 +40,8 @@ class FileCalls(Sender):
             request = self._wire.request(
                 "POST",
                 "/files",
-                content=self._wire.body(file),
                 headers=headers(source, file, name, content_type),
+                content=self._wire.body(file),
                 hold=STORING,
             )
             answer = await self._send(request, again=file.seekable())

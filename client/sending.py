@@ -48,7 +48,7 @@ class Sender:
         """The server's answer of success, asked for again while that is safe and makes sense.
 
         Args:
-            request: its body may be a stream only if that can be read again, or `again` is false.
+            request: a stream as its body must be readable again, unless `again` is false.
             stream: whether the body of the answer is still to come.
             within: seconds after which it is asked for no more.
             again: whether it does no harm to send the request twice; unless given, the request shows it.

@@ -15,7 +15,7 @@ import pytest
 from client import Job, LogLine
 from client.arguments import parse
 from client.views import log_line
-from client.watching import ERASE_LINE, LiveLine
+from client.watching import ERASE_LINE, Lines, LiveLine
 from tests.unit.fake_server import JOB_ID, answer, event, events, line, log_event, record, refused
 
 FILE = {
@@ -78,19 +78,25 @@ def test_the_log_of_a_job_that_is_kept_no_longer(run: Run, capsys: Capture):
 
 
 def test_watch_shows_the_log_between_the_changes(run: Run, capsys: Capture):
-    told = events(
-        event("running", 2), log_event(1, "same"), log_event(2, "same"), event("completed", 3, result=7)
-    )
+    told = events(event("running", 2), log_event(1, "a"), log_event(2, "b"), event("completed", 3, result=7))
     assert run("submit echo --watch", answer(status=202), told) == 0
     out, err = capsys.readouterr()
     assert out == "7\n"
     assert err.splitlines() == [
         "pending",
         "running",
-        "2026-01-01 12:00:01Z  same",
-        "2026-01-01 12:00:02Z  same",
+        "2026-01-01 12:00:01Z  a",
+        "2026-01-01 12:00:02Z  b",
         "completed   100%",
     ]
+
+
+def test_lines_of_the_log_that_look_alike_are_all_shown():
+    out = io.StringIO()
+    shown = Lines(out)
+    for _ in range(2):
+        shown.show(LogLine.from_record(line(1, "again")))
+    assert out.getvalue() == "2026-01-01 12:00:01Z  again\n" * 2
 
 
 def test_the_log_goes_by_above_the_live_line():
