@@ -7,11 +7,24 @@
         print(client.result(job))
 
 It needs httpx and nothing else of this project. `python -m client` is the same on the command line.
+`client.webhooks.verify` is for programs that receive webhooks.
 """
 
-from client.errors import JobFailed, JobServerError, NotDoneInTime, ServerUnreachable
+from client import webhooks
+from client.deliveries import Delivery, Webhook
+from client.errors import (
+    DamagedDownload,
+    JobExpired,
+    JobFailed,
+    JobServerError,
+    NotDoneInTime,
+    NotFound,
+    NotGenuine,
+    ServerUnreachable,
+)
 from client.faces import AsyncClient, Client
 from client.job import Artifact, AttemptError, Job, NewJob, Progress
+from client.records import File, LogLine
 from client.retries import Retries
 
 __all__ = [
@@ -19,12 +32,21 @@ __all__ = [
     "AsyncClient",
     "AttemptError",
     "Client",
+    "DamagedDownload",
+    "Delivery",
+    "File",
     "Job",
+    "JobExpired",
     "JobFailed",
     "JobServerError",
+    "LogLine",
     "NewJob",
     "NotDoneInTime",
+    "NotFound",
+    "NotGenuine",
     "Progress",
     "Retries",
     "ServerUnreachable",
+    "Webhook",
+    "webhooks",
 ]

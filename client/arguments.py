@@ -19,7 +19,7 @@ EPILOG = """\
 exit codes:
   0    done as asked; with --watch or --wait: the job is completed
   1    the job failed or was cancelled
-  2    the arguments are not right
+  2    the arguments are not right, or a file can't be read or written
   3    the server refused, or did not answer in time
   130  interrupted; a submitted job goes on
 """
@@ -98,6 +98,13 @@ def count(value: str) -> int:
     """A whole number above zero."""
     if not value.isdecimal() or int(value) == 0:
         raise ArgumentTypeError(f"{value!r} is no whole number above zero")
+    return int(value)
+
+
+def number(value: str) -> int:
+    """A whole number: zero, or more."""
+    if not value.isdecimal():
+        raise ArgumentTypeError(f"{value!r} is no whole number")
     return int(value)
 
 
@@ -214,10 +221,37 @@ def _add_list(command: ArgumentParser) -> None:
     add("--json", action="store_true", help="their records, one a line")
 
 
+def _add_logs(command: ArgumentParser) -> None:
+    _add_id(command)
+    add = command.add_argument
+    add("--follow", action="store_true", help="go on until the job is done")
+    add("--after", type=number, default=0, metavar="N", help="only what comes after the line N")
+    add("--json", action="store_true", help="for programs: one object a line")
+
+
+def _add_upload(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("file", metavar="FILE", help="the file, or - for standard input")
+    add("--name", help="what to call it; as it is called here unless given")
+    add(
+        "--content-type", type=header, metavar="TYPE", help="its media type; what its name tells unless given"
+    )
+
+
+def _add_download(command: ArgumentParser) -> None:
+    _add_id(command)
+    add = command.add_argument
+    add("name", metavar="NAME", help="the name of the artifact")
+    add("--to", default=".", metavar="PATH", help="where to save it: a file, or a folder (this one)")
+
+
 COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None]]] = {
     "submit": ("submit a job", _add_submit),
     "get": ("print the record of a job", _add_id),
     "list": ("list jobs, newest first", _add_list),
     "cancel": ("cancel a job", _add_id),
     "retry": ("do a finished job again", _add_retry),
+    "logs": ("print what a job wrote down", _add_logs),
+    "upload": ("upload a file for jobs, and print its id", _add_upload),
+    "download": ("save a file that a job made", _add_download),
 }

@@ -4,14 +4,15 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from client.arguments import parse
 from client.errors import JobFailed, JobServerError
 from client.faces import Client
 from client.job import Job
-from client.views import printable, table
+from client.records import LogLine
+from client.views import log_line, printable, table
 from client.watching import display
 
 
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # whoever read the output has enough; Python must not try to flush the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"{printable(str(error))}. Check the file's name, and the rights to it.", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -60,6 +64,30 @@ def cancel(client: Client, options: Namespace) -> None:
     print(f"{job.job_id} is cancelled." if job.done else f"{job.job_id} is being cancelled.")
 
 
+def logs(client: Client, options: Namespace) -> None:
+    for line in log_lines(client, options):
+        print(json.dumps(line.raw, ensure_ascii=False) if options.json else log_line(line), flush=True)
+
+
+def log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
+    """The lines that are asked for; those to come too, if it is to be followed."""
+    if not options.follow:
+        yield from client.logs(options.job_id, options.after)
+        return
+    for news in client.follow(options.job_id):
+        if isinstance(news, LogLine) and news.seq > options.after:
+            yield news
+
+
+def upload(client: Client, options: Namespace) -> None:
+    source = sys.stdin.buffer if options.file == "-" else options.file
+    print(client.upload(source, options.name, options.content_type).file_id)
+
+
+def download(client: Client, options: Namespace) -> None:
+    print(client.download(options.job_id, options.name, options.to))
+
+
 def list_jobs(client: Client, options: Namespace) -> None:
     jobs = client.iter_jobs(
         state=options.state, type=options.type, label=dict(options.label), limit=options.limit
@@ -84,12 +112,12 @@ def follow(client: Client, job: Job, options: Namespace) -> None:
 
 
 def watch(client: Client, job: Job) -> Job:
-    """Show each change of the job on standard error; returns it as it ended."""
+    """Show each change of the job and what it logs on standard error; returns it as it ended."""
     with display(sys.stderr) as show:
         show(job)
-        for change in client.stream(job):
-            job = change
-            show(job)
+        for news in client.follow(job):
+            show(news)
+            job = news if isinstance(news, Job) else job
     return job
 
 
@@ -103,4 +131,7 @@ COMMANDS: dict[str, Callable[[Client, Namespace], None]] = {
     "list": list_jobs,
     "cancel": cancel,
     "retry": retry,
+    "logs": logs,
+    "upload": upload,
+    "download": download,
 }

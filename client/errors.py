@@ -3,7 +3,11 @@
 JobServerError            the server refused; or one of these:
 ├── ServerUnreachable     no connection, or it broke, or there was no answer in time (a ConnectionError)
 ├── NotDoneInTime         the job is not done after the time that was given (a TimeoutError)
-└── JobFailed             the job ended as failed or cancelled
+├── JobFailed             the job ended as failed or cancelled
+├── NotFound              there is no such job, file, artifact or webhook
+│   └── JobExpired        there was such a job, and it is kept no longer
+├── DamagedDownload       what came is not what the job made
+└── NotGenuine            a webhook that was received is not the server's, or is old
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,6 +58,14 @@ class JobServerError(Exception):
         return " ".join(filter(None, [self.message, *faults, self.hint, source]))
 
 
+class NotFound(JobServerError):
+    """There is no such thing; `code` says what: `job_not_found`, `file_not_found` and so on."""
+
+
+class JobExpired(NotFound):
+    """There was such a job; its time is over, and neither its record nor its files are there any more."""
+
+
 class ServerUnreachable(JobServerError, ConnectionError):
     """No answer: no connection, one that broke, or silence for longer than the timeout."""
 
@@ -89,3 +101,16 @@ class JobFailed(JobServerError):
         else:
             super().__init__(f"job_{job.state}", f"The job {job.job_id} is {job.state}.")
         self.job = job
+
+
+class DamagedDownload(JobServerError):
+    """What came has another size or SHA-256 than the job's record says."""
+
+    def __init__(self, name: str) -> None:
+        message = f"What came as the artifact {name!r} is not what the job made: its SHA-256 is another."
+        hint = "Download it again; if it stays so, look at the proxies on the way and at the server's files."
+        super().__init__("artifact_damaged", message, hint, retryable=True)
+
+
+class NotGenuine(JobServerError):
+    """A webhook that must not be believed: it is incomplete, old, or signed with no known secret."""

@@ -107,9 +107,18 @@ class Client:
     wait = blocking(Calls.wait)
     result = blocking(Calls.result)
     stream = iterating(Calls.stream)
+    follow = iterating(Calls.follow)
+    logs = blocking(Calls.logs)
     cancel = blocking(Calls.cancel)
     retry = blocking(Calls.retry)
     iter_jobs = iterating(Calls.iter_jobs)
+    upload = blocking(Calls.upload)
+    file = blocking(Calls.file)
+    delete_file = blocking(Calls.delete_file)
+    download = blocking(Calls.download)
+    read_artifact = blocking(Calls.read_artifact)
+    webhook = blocking(Calls.webhook)
+    redeliver = blocking(Calls.redeliver)
     close = blocking(Calls.close)
 
     def __enter__(self) -> Self:

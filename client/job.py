@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-Record = Mapping[str, Any]
+from client.records import File, Record, time_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class NewJob:
 
     Attributes:
         type: the job type; `GET /job-types` lists those there are.
-        params: what that type needs.
+        params: what that type needs; a `File` stands for its id.
         run_at: when to start it, with a time zone; at once without it.
         delay: seconds from now in which to start it, in place of `run_at`.
         start_within: seconds in which it must have started, or it fails.
@@ -46,7 +46,7 @@ class NewJob:
             "webhook": self.webhook and {"url": self.webhook},
         }
         asked = {name: value for name, value in given.items() if value is not None}
-        return {"type": self.type, "params": dict(self.params), **asked}
+        return {"type": self.type, "params": _plain(self.params), **asked}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Job:
         result: what the job returned; None until it is completed.
         errors: one entry per failed attempt, oldest first.
         attempt: the running attempt, or the last one; 0 before the first.
+        webhook: the address that is told of its end.
         retry_of: the id of the finished job that this one repeats.
         version: rises by one at every change.
         raw: the record itself, with whatever else a newer server tells.
@@ -122,6 +123,7 @@ class Job:
     max_attempts: int
     cancel_requested: bool
     labels: Mapping[str, str]
+    webhook: str | None
     retry_of: str | None
     version: int
     created_at: datetime
@@ -154,16 +156,25 @@ class Job:
             max_attempts=record["max_attempts"],
             cancel_requested=record["cancel_requested"],
             labels=record["labels"],
+            webhook=record["webhook"] and record["webhook"]["url"],
             retry_of=record["retry_of"],
             version=record["version"],
             created_at=datetime.fromisoformat(record["created_at"]),
-            run_at=_time(record["run_at"]),
-            started_at=_time(record["started_at"]),
-            finished_at=_time(record["finished_at"]),
-            expires_at=_time(record["expires_at"]),
+            run_at=time_or_none(record["run_at"]),
+            started_at=time_or_none(record["started_at"]),
+            finished_at=time_or_none(record["finished_at"]),
+            expires_at=time_or_none(record["expires_at"]),
             raw=record,
         )
 
 
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it, with each file as its id."""
+    match value:
+        case File():
+            return value.file_id
+        case Mapping():
+            return {name: _plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return value

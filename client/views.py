@@ -1,8 +1,10 @@
-"""Jobs as text for people: a progress bar, a line per change, a table."""
+"""Jobs as text for people: a progress bar, a line per change, a line of a log, a table."""
 
+import json
 from collections.abc import Iterable, Iterator
 
 from client.job import Job
+from client.records import LogLine
 
 HEAD = ("ID", "TYPE", "STATE", "ATTEMPT", "CREATED", "LABELS")
 
@@ -19,6 +21,12 @@ def bar_line(job: Job, elapsed: float, columns: int) -> str:
 def change_line(job: Job) -> str:
     """One line for a log: the state, how far the job is, what is said."""
     return "  ".join([f"{_state(job):10}", _percent(job), _note(job)]).rstrip()
+
+
+def log_line(line: LogLine) -> str:
+    """When it was written, the message, and what was given besides."""
+    fields = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in line.fields.items())
+    return printable("  ".join([f"{line.at:%Y-%m-%d %H:%M:%SZ}", line.message, *fields]))
 
 
 def clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A job before somebody's eyes: one live line on a terminal, a line per change elsewhere."""
+"""A job before somebody's eyes: its log, and one live line on a terminal, a line per change elsewhere."""
 
 import os
 import threading
@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import Self, TextIO
 
 from client.job import Job
-from client.views import bar_line, change_line
+from client.records import LogLine
+from client.views import bar_line, change_line, log_line
 
 REDRAW_SECONDS = 0.1
 ERASE_LINE = "\r\x1b[K"
 
 
 @contextmanager
-def display(out: TextIO) -> Iterator[Callable[[Job], None]]:
-    """What shows a job within the block, in the way that suits the stream."""
+def display(out: TextIO) -> Iterator[Callable[[Job | LogLine], None]]:
+    """What shows the news of a job within the block, in the way that suits the stream."""
     if out.isatty():
         with LiveLine(out) as line:
             yield line.show
@@ -25,27 +26,31 @@ def display(out: TextIO) -> Iterator[Callable[[Job], None]]:
 
 
 class Lines:
-    """A line per change that shows."""
+    """A line per change that shows, and per line of the log."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._last = ""
 
-    def show(self, job: Job) -> None:
-        line = change_line(job)
-        if line != self._last:
+    def show(self, news: Job | LogLine) -> None:
+        line = change_line(news) if isinstance(news, Job) else log_line(news)
+        if isinstance(news, LogLine) or line != self._last:
             self._last = line
             print(line, file=self._out, flush=True)
 
 
 class LiveLine:
-    """One line, drawn again and again by a thread of its own, so that the clock in it goes on."""
+    """One line, drawn again and again by a thread of its own, so that the clock in it goes on.
+
+    The lines of the log go by above it.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._start = time.monotonic()
         self._job: Job | None = None
         self._over = threading.Event()
+        self._drawing = threading.Lock()
         self._thread = threading.Thread(target=self._draw_on, daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,8 +63,12 @@ class LiveLine:
         self._draw()
         print(file=self._out, flush=True)
 
-    def show(self, job: Job) -> None:
-        self._job = job
+    def show(self, news: Job | LogLine) -> None:
+        if isinstance(news, Job):
+            self._job = news
+            return
+        with self._drawing:
+            print(ERASE_LINE + log_line(news), file=self._out, flush=True)
 
     def _draw_on(self) -> None:
         while not self._over.wait(REDRAW_SECONDS):
@@ -69,4 +78,5 @@ class LiveLine:
         if self._job is not None:
             columns = os.get_terminal_size(self._out.fileno()).columns or 80
             line = bar_line(self._job, time.monotonic() - self._start, columns - 1)
-            print(ERASE_LINE + line, end="", file=self._out, flush=True)
+            with self._drawing:
+                print(ERASE_LINE + line, end="", file=self._out, flush=True)

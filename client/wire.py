@@ -3,13 +3,17 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 import httpx
 
 from client.errors import ServerUnreachable
+from client.sources import AwaitedBody, BlockingBody
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Wire(ABC):
@@ -49,6 +53,14 @@ class Wire(ABC):
         """The body of a streamed answer, as it comes; the connection ends with the iteration."""
 
     @abstractmethod
+    def body(self, file: BinaryIO) -> Iterable[bytes] | AsyncIterable[bytes]:
+        """What a file holds from here on, as the body of a request."""
+
+    @abstractmethod
+    async def use_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that may have to wait for the disk."""
+
+    @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Let so many seconds pass."""
 
@@ -80,6 +92,12 @@ class BlockingWire(Wire):
         finally:
             answer.close()
 
+    def body(self, file: BinaryIO) -> Iterable[bytes]:
+        return BlockingBody(file)
+
+    async def use_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return function(*args, **kwargs)
+
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - to block is what this wire is for
 
@@ -109,6 +127,12 @@ class AsyncWire(Wire):
                     yield chunk
         finally:
             await answer.aclose()
+
+    def body(self, file: BinaryIO) -> AsyncIterable[bytes]:
+        return AwaitedBody(file)
+
+    async def use_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(function, *args, **kwargs)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

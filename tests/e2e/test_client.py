@@ -68,8 +68,10 @@ def environment(service: Service) -> dict[str, str]:
 
 
 def code_block(language: str) -> str:
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    return str(block)
+    """The first in this language."""
+    found = re.search(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
 
 
 # -- in Python

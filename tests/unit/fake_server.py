@@ -26,6 +26,7 @@ BASE: dict[str, Any] = {
     "max_attempts": 3,
     "cancel_requested": False,
     "labels": {},
+    "webhook": None,
     "retry_of": None,
     "version": 1,
     "created_at": "2026-01-01T12:00:00.000000Z",
@@ -102,6 +103,22 @@ def event(state: str, version: int, **fields: Any) -> bytes:
     return f"id: {version}\ndata: {data}\n\n".encode()
 
 
+def line(seq: int, message: str = "opened", **fields: Any) -> dict[str, Any]:
+    """A line of a log, as the server sends it."""
+    return {
+        "seq": seq,
+        "at": f"2026-01-01T12:00:0{seq}.500000Z",
+        "attempt": 1,
+        "message": message,
+        "fields": fields,
+    }
+
+
+def log_event(seq: int, message: str = "opened", **fields: Any) -> bytes:
+    """The event that tells of a line of the log."""
+    return f"event: log\ndata: {json.dumps(line(seq, message, **fields))}\n\n".encode()
+
+
 def events(*chunks: bytes, whole: bool = True) -> httpx.Response:
     """A stream of events, cut into these chunks."""
     headers = {"Content-Type": "text/event-stream; charset=utf-8"}
@@ -140,6 +157,34 @@ class FakeServer:
         return [json.loads(request.content) for request in self.requests]
 
 
+class Clock:
+    """The time of a client: it passes in pauses only.
+
+    Attributes:
+        pauses: the seconds of each of them.
+    """
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.pauses: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.time += seconds
+
+    def passes(self, seconds: float, given: httpx.Response) -> Callable[[httpx.Request], httpx.Response]:
+        """The answer, after the server has held it for so long."""
+
+        def hold(_: httpx.Request) -> httpx.Response:
+            self.time += seconds
+            return given
+
+        return hold
+
+
 class Awaited:
     """The blocking client, to be awaited like the other one: so each test is written once."""
 
@@ -156,12 +201,16 @@ class Awaited:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return method(*args, **kwargs)
 
-        return iterate if name in ("stream", "iter_jobs") else call
+        return iterate if name in ("stream", "follow", "iter_jobs") else call
 
 
-def connect(face: str, server: FakeServer, **options: Any) -> Any:
+def connect(face: str, server: FakeServer | httpx.MockTransport, **options: Any) -> Any:
     """A client of the server with this face, `Client` or `AsyncClient`."""
-    transport = httpx.MockTransport(server)
+    transport = server if isinstance(server, httpx.MockTransport) else httpx.MockTransport(server)
     if face == "Client":
         return Awaited(Client("http://jobs.test", transport=transport, **options))
     return AsyncClient("http://jobs.test", transport=transport, **options)
+
+
+async def all_of(iteration: Any) -> list[Any]:
+    return [item async for item in iteration]

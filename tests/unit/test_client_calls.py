@@ -19,16 +19,14 @@ from client import (
     Retries,
     ServerUnreachable,
 )
-from client.calls import HEARTBEAT, LOOK_AGAIN
-from client.wire import AsyncWire, BlockingWire, Wire
+from client.following import LOOK_AGAIN
 from tests.unit.fake_server import (
     FAILURE,
     JOB_ID,
+    Clock,
     FakeServer,
+    all_of,
     answer,
-    connect,
-    event,
-    events,
     page,
     record,
     refused,
@@ -36,53 +34,7 @@ from tests.unit.fake_server import (
 
 REFUSED = httpx.ConnectError("Connection refused")
 Open = Callable[..., Any]
-
-
-class Clock:
-    """The time of a client: it passes in pauses only.
-
-    Attributes:
-        pauses: the seconds of each of them.
-    """
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.pauses: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.time += seconds
-
-    def passes(self, seconds: float, given: httpx.Response) -> Callable[[httpx.Request], httpx.Response]:
-        """The answer, after the server has held it for so long."""
-
-        def hold(_: httpx.Request) -> httpx.Response:
-            self.time += seconds
-            return given
-
-        return hold
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(Wire, "now", lambda _: clock.now())
-    for wire in (BlockingWire, AsyncWire):
-        monkeypatch.setattr(wire, "sleep", lambda _, seconds: clock.sleep(seconds))
-    return clock
-
-
-@pytest.fixture(params=["Client", "AsyncClient"])
-def face(request: pytest.FixtureRequest) -> Open:
-    """Opens a client of this face before a server: `face(server, key=…)`."""
-    return lambda server, **options: connect(request.param, server, **options)
-
-
-async def all_of(iteration: Any) -> list[Any]:
-    return [item async for item in iteration]
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 # -- requests
@@ -344,69 +296,6 @@ async def test_a_cancelled_job_has_no_result(face: Open):
     with pytest.raises(JobFailed, match="is cancelled") as caught:
         await face(FakeServer(answer("cancelled"))).result(JOB_ID)
     assert caught.value.code == "job_cancelled"
-
-
-# -- streaming
-
-
-async def test_a_stream_yields_each_change_and_ends_with_the_job(face: Open):
-    server = FakeServer(events(event("pending", 1), event("running", 2) + event("completed", 3)))
-    changes = await all_of(face(server).stream(JOB_ID))
-    assert [(change.state, change.version) for change in changes] == [
-        ("pending", 1),
-        ("running", 2),
-        ("completed", 3),
-    ]
-    assert server.request.url.path == f"/v1/jobs/{JOB_ID}/events"
-    assert "Last-Event-ID" not in server.request.headers
-
-
-async def test_a_stream_that_breaks_is_taken_up_where_it_broke(face: Open, clock: Clock):
-    server = FakeServer(
-        events(event("pending", 1), event("running", 2)[:30], whole=False),
-        REFUSED,
-        events(event("running", 2), event("completed", 4)),
-    )
-    changes = await all_of(face(server).stream(JOB_ID))
-    assert [change.version for change in changes] == [1, 2, 4]
-    assert server.requests[2].headers["Last-Event-ID"] == "1"
-    assert clock.pauses[0] == LOOK_AGAIN
-
-
-async def test_a_stream_that_the_server_ends_early_is_taken_up(face: Open):
-    server = FakeServer(events(event("running", 2)), events(event("completed", 3)))
-    assert [change.version async for change in face(server).stream(JOB_ID)] == [2, 3]
-
-
-async def test_a_change_that_was_seen_is_not_shown_again(face: Open):
-    server = FakeServer(events(event("running", 2)), events(event("running", 2), event("completed", 3)))
-    assert [change.version async for change in face(server).stream(JOB_ID)] == [2, 3]
-
-
-async def test_a_server_with_nothing_more_to_tell_ends_the_stream(face: Open):
-    server = FakeServer(events(event("running", 2)), httpx.Response(204))
-    assert [change.version async for change in face(server).stream(JOB_ID)] == [2]
-
-
-async def test_a_heartbeat_is_no_change(face: Open):
-    server = FakeServer(events(b"retry: 1000\n\n", b": still here\n\n", event("completed", 3)))
-    assert len(await all_of(face(server).stream(JOB_ID))) == 1
-    assert server.request.extensions["timeout"]["read"] > HEARTBEAT
-
-
-async def test_a_stream_of_a_job_that_is_not_there(face: Open):
-    server = FakeServer(refused(404, "job_not_found"))
-    with pytest.raises(JobServerError, match="job_not_found"):
-        await all_of(face(server).stream(JOB_ID))
-
-
-async def test_whoever_leaves_a_stream_closes_the_connection():
-    stream = events(event("running", 2), event("completed", 3))
-    client = Client("http://jobs.test", transport=httpx.MockTransport(FakeServer(stream)))
-    changes = client.stream(JOB_ID)
-    assert next(changes).version == 2
-    changes.close()
-    assert stream.is_closed
 
 
 # -- listing

@@ -6,45 +6,24 @@ import os
 import pty
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from client import Client, Job, Retries
+from client import Job
 from client.arguments import parse
-from client.command_line import main
 from client.views import bar_line, change_line, clock, table
 from client.watching import ERASE_LINE, LiveLine
-from tests.unit.fake_server import FAILURE, JOB_ID, FakeServer, answer, event, events, page, record, refused
+from tests.unit.fake_server import FAILURE, JOB_ID, answer, event, events, page, record, refused
 
+pytestmark = pytest.mark.usefixtures("plain_environment")
 HALF = {"fraction": 0.5, "message": "counting"}
 
 
 def job(state: str = "pending", **fields: Any) -> Job:
     return Job.from_record(record(state, **fields))
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("JOB_SERVER_URL", "JOB_SERVER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run a command line before a server that gives these answers; returns the exit code."""
-
-    def run(line: str, *answers: Any) -> int:
-        server = FakeServer(*answers)
-        transport = httpx.MockTransport(server)
-        face = partial(Client, transport=transport, retries=Retries(most=0))
-        monkeypatch.setattr("client.command_line.Client", face)
-        return main(line.split())
-
-    return run
 
 
 # -- arguments

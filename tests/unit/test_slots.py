@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import pytest
@@ -29,6 +29,10 @@ WORK = Contract(
 HELD: set[asyncio.Future[None]] = set()
 CLEANED: list[str] = []
 NEVER = asyncio.Event()
+
+
+def no_files(claim: Claim) -> NoReturn:
+    raise AssertionError("no job here has files")
 
 
 async def obey(params: Place, job: JobContext) -> None:
@@ -108,7 +112,7 @@ async def running() -> AsyncIterator[Callable[..., Awaitable[Slots]]]:
                 1,
                 {"work": Handler(WORK, function)},
                 max_result_bytes=100,
-                tools=Tools(pool),
+                tools=Tools(pool, no_files),
                 on_end=lambda: None,
                 on_progress=lambda: None,
             )
