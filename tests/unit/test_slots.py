@@ -113,8 +113,7 @@ async def running() -> AsyncIterator[Callable[..., Awaitable[Slots]]]:
                 {"work": Handler(WORK, function)},
                 max_result_bytes=100,
                 tools=Tools(pool, no_files),
-                on_end=lambda: None,
-                on_progress=lambda: None,
+                on_report=lambda: None,
             )
             message = serialize_job("work", ["a-job"], {}, None, 0, serializer=orjson.dumps)
             params = orjson.dumps({"started": str(started)})
