@@ -25,7 +25,7 @@ check: .venv/ready ## format, lint, types, import contracts, locks, then the tes
 	$(PY) -m dev.locks --check
 	$(PY) -m pytest
 
-bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about half an hour)
+bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about three quarters of an hour)
 	.venv-bench/bin/python -m benchmarks
 
 chaos: .venv/ready ## the fault suite (about 10 minutes), with a verdict

@@ -15,18 +15,10 @@ from benchmarks.csv_file import write_csv
 from benchmarks.csv_reference import profile_columns
 from benchmarks.options import Options
 from benchmarks.report import Figures, log, table
-from shared.contracts.csv_profile import CsvProfileResult
+from shared.contracts.csv_profile import CSV_PROFILE, CsvProfileParams, CsvProfileResult
+from worker.computing.csv_profile import profile
 
 SIZE = 1_000_000_000
-PROFILE = """
-import sys
-from pathlib import Path
-from shared.contracts.csv_profile import CsvProfileParams
-from worker.computing.csv_profile import profile
-folder = Path(sys.argv[1])
-result = profile(folder / "file.csv", CsvProfileParams(file=f"file_{0:032x}"), folder)
-(folder / "result.json").write_text(result.model_dump_json())
-"""
 
 
 def run(options: Options) -> str:
@@ -47,7 +39,7 @@ def run(options: Options) -> str:
 def measure(figures: Figures, folder: Path) -> None:
     begin = time.monotonic()
     (folder / "profile.duckdb").unlink(missing_ok=True)
-    process = Popen([sys.executable, "-c", PROFILE, str(folder)])
+    process = Popen([sys.executable, "-m", __name__, str(folder)])
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -67,3 +59,14 @@ def is_equal(result: CsvProfileResult, path: Path) -> bool:
     for line in differ:
         log(f"  {line}")
     return not differ
+
+
+def profile_in(folder: Path) -> None:
+    """What the process does that is measured."""
+    params = CsvProfileParams(file=CSV_PROFILE.example["file"])
+    result = profile(folder / "file.csv", params, folder)
+    (folder / "result.json").write_text(result.model_dump_json())
+
+
+if __name__ == "__main__":
+    profile_in(Path(sys.argv[1]))
