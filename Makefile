@@ -1,6 +1,8 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+# In two processes, a file of tests in one of them: much of what the tests do is to wait.
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 SOURCES := api worker shared client dev tests benchmarks chaos fuzz
 
 .PHONY: help demo dev test check bench chaos fuzz format lock
@@ -15,7 +17,7 @@ dev: .venv/ready ## Redis, API on port 8000 and 2 workers in this terminal; relo
 	@$(PY) -m dev
 
 test: .venv/ready ## the whole test suite
-	$(PY) -m pytest
+	$(PYTEST)
 
 check: .venv/ready ## format, lint, types, import contracts, locks, then the tests
 	$(PY) -m ruff format --check $(SOURCES)
@@ -23,7 +25,7 @@ check: .venv/ready ## format, lint, types, import contracts, locks, then the tes
 	$(PY) -m mypy api worker shared client dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
-	$(PY) -m pytest
+	$(PYTEST)
 
 bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about three quarters of an hour)
 	.venv-bench/bin/python -m benchmarks
