@@ -22,6 +22,8 @@ SCENARIOS = (
     "rogues",
     "flush",
     "leaks",
+    "artifacts",
+    "webhooks",
     "releases",
 )
 

@@ -8,7 +8,7 @@ from shared.store import keys
 
 FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
 MORTAL = (keys.RECORD, keys.WORKER)
-ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list) ", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|set|list) ", re.MULTILINE)
 
 
 def find(redis: Any) -> tuple[int, list[str]]:

@@ -1,69 +1,19 @@
 """Webhooks from end to end: a receiver on loopback is told how jobs ended, whatever it does to that."""
 
-import base64
-import hashlib
-import hmac
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from dev.receiver import SECRET, Receiver
 from dev.stack import free_port, wait_until
 from tests.e2e.service import Record, Service, serving
 
-KEY = b"a key of at least twenty-four bytes"
-SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 
-
-class Delivery(NamedTuple):
-    """What a receiver has got."""
-
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def event(self) -> Record:
-        event: Record = json.loads(self.body)
-        return event
-
-    @property
-    def genuine(self) -> bool:
-        """Whether the signature is right, as the standard says to check it."""
-        signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
-        expected = base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
-        return f"v1,{expected}" in self.headers["webhook-signature"].split(" ")
-
-
-class Receiver:
-    """A server that is told of jobs, and answers with the next of some statuses, then with 204."""
-
-    def __init__(self, port: int = 0, *statuses: int) -> None:
-        self.got: list[Delivery] = []
-        answers = list(statuses)
-        got = self.got
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                got.append(Delivery({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(answers.pop(0) if answers else 204)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Tests are quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+def in_turn(*statuses: int) -> Callable[[], int]:
+    """Answers with one after the other, then with 204."""
+    left = list(statuses)
+    return lambda: left.pop(0) if left else 204
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +67,7 @@ def test_a_receiver_is_told_how_a_job_ended(service: Service, receiver: Receiver
     wait_until(lambda: receiver.got, "the webhook comes")
     (delivery,) = receiver.got
     assert delivery.genuine
-    assert delivery.headers["webhook-id"] == f"evt_{job_id}"
+    assert delivery.webhook_id == f"evt_{job_id}"
     record = service.job(job_id)
     assert delivery.event == {
         "type": f"job.{state}",
@@ -138,13 +88,13 @@ def test_a_receiver_that_was_down_is_told_later(service: Service, receivers: lis
     assert shown["next_attempt_at"]
     receivers.append(receiver := Receiver(port))
     wait_until(lambda: receiver.got, "the webhook comes by itself")
-    assert [delivery.headers["webhook-id"] for delivery in receiver.got] == [f"evt_{job_id}"]
+    assert [delivery.webhook_id for delivery in receiver.got] == [f"evt_{job_id}"]
 
 
 def test_a_receiver_that_fails_is_told_again_with_the_same_id(
     service: Service, receivers: list[Receiver]
 ) -> None:
-    receivers.append(receiver := Receiver(0, 500, 302))
+    receivers.append(receiver := Receiver(answer=in_turn(500, 302)))
     job_id = submit(service, receiver.url)
     for count in (1, 2):
         wait_until(
@@ -155,7 +105,7 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_id(
     wait_until(lambda: deliveries(service, job_id)[0]["done"], "the delivery ends")
     (shown,) = deliveries(service, job_id)
     assert (shown["state"], shown["attempt"], shown["status"]) == ("completed", 3, 204)
-    assert {delivery.headers["webhook-id"] for delivery in receiver.got} == {f"evt_{job_id}"}
+    assert {delivery.webhook_id for delivery in receiver.got} == {f"evt_{job_id}"}
     assert {delivery.body for delivery in receiver.got} == {receiver.got[0].body}
     assert all(delivery.genuine for delivery in receiver.got)
 
@@ -163,7 +113,7 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_id(
 def test_a_receiver_that_is_gone_is_told_no_more_unless_somebody_asks(
     service: Service, receivers: list[Receiver]
 ) -> None:
-    receivers.append(receiver := Receiver(0, 410))
+    receivers.append(receiver := Receiver(answer=in_turn(410)))
     job_id = submit(service, receiver.url)
     wait_until(lambda: [d for d in deliveries(service, job_id) if d["done"]], "the delivery ends")
     (shown,) = deliveries(service, job_id)

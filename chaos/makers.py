@@ -1,0 +1,46 @@
+"""A handler that makes files whose bytes anybody can foretell."""
+
+from hashlib import sha256
+from random import Random
+
+from shared.contract import Backoff, Contract, Params
+from worker.context import JobContext
+from worker.registry import Handler
+
+MEGABYTE = 1_000_000
+FILES = 3
+
+
+class Files(Params):
+    seed: int
+
+
+MAKE_FILES = Contract(
+    name="make_files",
+    summary="",
+    params=Files,
+    result=int,
+    example={"seed": 1},
+    timeout=60,
+    max_attempts=20,
+    backoff=Backoff(first=0.1),
+)
+
+
+async def make_files(params: Files, job: JobContext) -> int:
+    for number in range(FILES):
+        await job.save_artifact(f"{number}.bin", content(params.seed, number))
+    return FILES
+
+
+def content(seed: int, number: int) -> bytes:
+    """Some megabytes."""
+    chance = Random(f"{seed} {number}")
+    return chance.randbytes(1024) * (chance.randrange(2 * MEGABYTE, 6 * MEGABYTE) // 1024)
+
+
+def digest(seed: int, number: int) -> str:
+    return sha256(content(seed, number)).hexdigest()
+
+
+HANDLER = Handler(MAKE_FILES, make_files)

@@ -1,0 +1,95 @@
+"""Workers are killed while they write files: no half file is shown, and none is left that nobody needs."""
+
+import asyncio
+import time
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from chaos import records
+from chaos.makers import FILES, MAKE_FILES, digest
+from chaos.rows import Options, Row, exactly, report
+from chaos.site import Site, site
+from dev.stack import wait_until
+from shared.queue import JobQueue, NewJob
+from shared.store import keys
+from shared.store.client import connect
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
+
+WORKERS, SLOTS, LEASE, SWEEP = 2, 4, 2, 1
+JOBS, KILLS, EVERY = 120, 10, 0.7
+PATIENCE = 60.0
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("artifacts")
+    jobs, kills = options.times(JOBS), options.times(KILLS, least=2)
+    settings: dict[str, Any] = {
+        "WORKER_SLOTS": str(SLOTS),
+        "WORKER_LEASE_SECONDS": str(LEASE),
+        "WORKER_SWEEP_SECONDS": str(SWEEP),
+    }
+    with site(workers=WORKERS, **settings) as place:
+        alive = list(place.workers)
+        seeds = asyncio.run(submit(place, jobs))
+        for _ in range(kills):
+            time.sleep(EVERY * chance.uniform(0.5, 1.5))
+            alive.pop(chance.randrange(len(alive))).kill()
+            alive.append(place.start_worker())
+        found = records.settled(place.redis, list(seeds), seconds=PATIENCE)
+        again = sum(int(record.get("claims", 0)) > 1 for record in found.values())
+        served = sum(is_served_whole(place, job_id, seed) for job_id, seed in seeds.items())
+        needed = {f"{job_id}/{record['claims']}" for job_id, record in found.items()}
+        orphans = left(place, needed)
+        place.redis.delete(*(keys.RECORD + job_id for job_id in seeds))
+        rest = left(place, set())
+    name = f"kill -9 × {kills} while {jobs} jobs write files"
+    return [
+        *records.verdict(name, found),
+        exactly(f"{name}: files served whole", served, jobs * FILES, note=f" ({again} jobs ran again)"),
+        exactly(f"{name}: attempts left over after the sweep", len(orphans), 0),
+        exactly(f"{name}: left over once the records are gone", len(rest), 0),
+        report(f"{name}: workers", f"{WORKERS} with {SLOTS} slots each"),
+    ]
+
+
+async def submit(place: Site, jobs: int) -> dict[str, int]:
+    """Jobs that make files, straight to Redis because the API does not know them; their seeds by id."""
+    redis = connect(place.stack.redis_url)
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=jobs)
+    try:
+        new = [NewJob(MAKE_FILES, b'{"seed":%d}' % seed, "chaos") for seed in range(jobs)]
+        return {record.job_id: seed for seed, (record, _) in enumerate(await queue.submit_all(new))}
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+def is_served_whole(place: Site, job_id: str, seed: int) -> int:
+    """How many of a job's files are served as they were made."""
+    record = place.http.get(f"{place.stack.api_url}/jobs/{job_id}").json()
+    whole = 0
+    for artifact in record["artifacts"]:
+        answer = place.http.get(f"{place.stack.api_url}{artifact['url']}")
+        wanted = digest(seed, int(artifact["name"].removesuffix(".bin")))
+        whole += answer.status_code == 200 and sha256(answer.content).hexdigest() == wanted
+    return whole
+
+
+def left(place: Site, needed: set[str]) -> set[str]:
+    """What lies in the store, by job and claim, that nobody needs, once the sweep has had its time."""
+    folder = Path(place.stack.folder) / "artifacts" / "jobs"
+
+    def found() -> set[str]:
+        there = set()
+        for job in folder.iterdir():
+            with suppress(FileNotFoundError):  # the sweep is quicker
+                there |= {f"{job.name}/{claim.name}" for claim in job.iterdir()}
+        return there - needed
+
+    try:
+        wait_until(lambda: not found(), "the sweep", seconds=10 * SWEEP)
+    except TimeoutError:
+        return found()
+    return set()

@@ -1,0 +1,105 @@
+"""The receiver is down, slow and failing, workers are killed, Redis restarts: each job is told of."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from chaos import leftovers, records
+from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.site import Site, site
+from dev.receiver import SECRET, Receiver
+from dev.stack import free_port, wait_until
+from shared.store import keys
+
+WORKERS, LEASE = 2, 1
+JOBS, KILLS, EVERY = 240, 6, 1.5
+FAILING, SLOW = 0.3, 0.1  # shares of the answers
+PATIENCE = 60.0
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("echo", {"message": "hi"}),
+    ("flaky", {"final": True}),
+    ("sleep", {"seconds": 600}),
+]
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("webhooks")
+    jobs, kills = options.times(JOBS), options.times(KILLS, least=2)
+    settings: dict[str, Any] = {
+        "WEBHOOK_SECRETS": SECRET,
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32",
+        "WORKER_LEASE_SECONDS": str(LEASE),
+        "WORKER_SLOTS": "100",
+    }
+
+    def answer() -> int:
+        if chance.random() < SLOW:
+            time.sleep(0.5)
+        return 500 if chance.random() < FAILING else 204
+
+    port = free_port()
+    with site(workers=WORKERS, **settings) as place:
+        alive = list(place.workers)
+        job_ids = [submit(place, n, f"http://127.0.0.1:{port}/hook") for n in range(jobs)]
+        for job_id in job_ids[2::3]:
+            place.http.delete(f"{place.stack.api_url}/jobs/{job_id}")
+        found = records.settled(place.redis, job_ids, seconds=PATIENCE)  # the receiver is down all the while
+        receiver = Receiver(port, answer)
+        try:
+            for kill in range(kills):
+                time.sleep(EVERY)
+                alive.pop(chance.randrange(len(alive))).kill()
+                alive.append(place.start_worker())
+                if kill == kills // 2:
+                    place.restart_redis()
+                hasten(place, job_ids)
+            late = undelivered(place, job_ids)
+        finally:
+            receiver.close()
+        wait_until(lambda: place.redis.zcard(keys.LEASES + keys.WEBHOOKS) == 0, "no lease is left")
+        _, wrong = leftovers.find(place.redis)
+    told = defaultdict(list)
+    for delivery in receiver.got:
+        told[delivery.webhook_id].append(delivery)
+    bodies = [len({delivery.body for delivery in deliveries}) for deliveries in told.values()]
+    name = f"webhooks of {jobs} jobs, kill -9 × {kills}, Redis × 1"
+    return [
+        exactly(f"{name}: jobs that ended", sum(map(records.is_done, found.values())), jobs),
+        exactly(f"{name}: jobs told of", len(told.keys() & {f"evt_{job_id}" for job_id in job_ids}), jobs),
+        exactly(f"{name}: deliveries that did not end", late, 0),
+        exactly(f"{name}: webhooks with a wrong signature", sum(not d.genuine for d in receiver.got), 0),
+        at_most(f"{name}: bodies under one webhook-id", max(bodies, default=0), 1),
+        exactly(
+            f"{name}: keys that should not be there", len(wrong), 0, note=f" {wrong[:1]}" if wrong else ""
+        ),
+        report(f"{name}: webhooks in all", f"{len(receiver.got):,}"),
+    ]
+
+
+def submit(place: Site, number: int, url: str) -> str:
+    job_type, params = KINDS[number % len(KINDS)]
+    body = {"type": job_type, "params": params, "webhook": {"url": url}}
+    return str(place.http.post(f"{place.stack.api_url}/jobs", json=body).json()["job_id"])
+
+
+def hasten(place: Site, job_ids: list[str]) -> None:
+    """Let deliveries that wait for their next attempt go out now, as a receiver's operator would."""
+    for job_id in job_ids:
+        if not delivered(place, job_id):
+            place.http.post(f"{place.stack.api_url}/jobs/{job_id}/webhook/redeliver")
+
+
+def delivered(place: Site, job_id: str) -> bool:
+    state = place.redis.hget(f"{keys.RECORD}{keys.DELIVERY}1-{job_id}", "state")
+    return bool(state == b"completed")
+
+
+def undelivered(place: Site, job_ids: list[str]) -> int:
+    """How many deliveries have not succeeded when all have had their time."""
+    end = time.monotonic() + PATIENCE
+    while left := [job_id for job_id in job_ids if not delivered(place, job_id)]:
+        if time.monotonic() > end:
+            break
+        time.sleep(1)
+        hasten(place, left)
+    return len(left)
