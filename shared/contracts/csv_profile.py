@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from shared.contract import Contract, FileReference, Params
+from shared.contract import Backoff, Contract, FileReference, Params
 
 MOST_COLUMNS = 1000
 MOST_CHARACTERS = 200
@@ -89,5 +89,6 @@ CSV_PROFILE = Contract(
     result=CsvProfileResult,
     example={"file": "file_019ab1c27d107c4e9a553f5b8f0e6d21", "top": 3},
     timeout=3600,
-    max_attempts=2,
+    max_attempts=3,
+    backoff=Backoff(first=5),
 )
