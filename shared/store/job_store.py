@@ -91,7 +91,7 @@ class JobStore:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.READ, job_id, self._retention.failed)
+        place, *pairs = await self._calls.run(scripts.READ, public(job_id), self._retention.failed)
         if not pairs:
             raise expired(job_id) if place < 0 else not_found(job_id)
         return StoredRecord(job_id, as_dict(pairs), place)
@@ -105,7 +105,7 @@ class JobStore:
 
     async def version(self, job_id: str) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
-        version = await self._calls.command("HGET", keys.RECORD + job_id, "version")
+        version = await self._calls.command("HGET", keys.RECORD + public(job_id), "version")
         return None if version is None else int(version)
 
     async def ended_lately(self, now: float, seconds: float) -> int:
@@ -144,7 +144,7 @@ class JobStore:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, job_id, self._retention.cancelled)
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), self._retention.cancelled)
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":
@@ -283,6 +283,13 @@ class JobStore:
             oldest = milliseconds(time.time()) if state in TERMINAL_STATES else "-inf"
             counts[state] = await self._calls.command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
         return counts
+
+
+def public(job_id: str) -> str:
+    """The id, unless it is of a webhook's delivery, which is nobody's job. Raises JobNotFound."""
+    if job_id.startswith(keys.DELIVERY):
+        raise not_found(job_id)
+    return job_id
 
 
 def expired(job_id: str) -> JobExpired:

@@ -120,6 +120,9 @@ async def test_deliveries_are_in_no_list_and_no_count(
     claim, _ = await claim_delivery(deliverer)
     assert claim.attempt == 2
     assert await deliverer.finish(claim, OutcomeKind.COMPLETED, b'{"status":204}')
+    for call in (store.get, store.cancel, store.version):
+        with pytest.raises(JobNotFound):
+            await call(DELIVERY)
     page = await store.page(Filters(), limit=9, after=None)
     assert [record.job_id for record in page.records] == ["a"]
     assert sum((await store.state_counts()).values()) == 1
