@@ -136,6 +136,8 @@ _call: Call | None = None
 def main() -> None:
     global _call
     os.nice(NICENESS)
+    with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123  # pathlib is slow to load
+        group.write(str(NICENESS))  # Linux may weigh sessions against each other, and this is one of its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the worker, which lets running jobs finish
     faulthandler.enable()
     descriptor, lifeline = int(sys.argv[1]), hold_on_to(int(sys.argv[2]))

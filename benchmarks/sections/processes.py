@@ -1,10 +1,12 @@
 """A picture of 2048 × 2048 in processes, and the other jobs of the same worker.
 
+*Processes* is WORKER_PROCESSES: one for each CPU, as the default is, and one less.
 *Echo* is `POST /jobs?wait=10` on one connection: until its client has the result, on the idle service and
 beside the picture. *Freed* is from the cancellation until the processes that drew it are gone.
 """
 
 import json
+import os
 import time
 import urllib.request
 from pathlib import Path
@@ -24,23 +26,40 @@ QUIET: dict[str, Any] = {
 }
 ECHO = POST.replace(b"/jobs", b"/jobs?wait=10", 1)
 SECONDS = 4.0
+CPUS = os.cpu_count() or 1
 SIZE = 2048
 ITERATIONS = {"short": 256, "long": 10_000}  # of the picture that is drawn, and of the one that is cancelled
 
 
 def run(options: Options) -> str:
     figures = Figures()
+    counts = [str(count) for count in (CPUS, CPUS - 1) if count]
     for _ in range(options.rounds):
-        with tolerated(), running(workers=1, **QUIET) as stack:
-            for name, value in measure(stack, 1.0 if options.quick else SECONDS).items():
-                figures.add("picture", name, value)
-    columns = ["idle p50", "beside p50", "idle p99", "beside p99"]
-    head = ["picture, s", "echo p50, ms", "beside", "÷", "echo p99, ms", "beside", "÷", "freed, s"]
-    idle_p50, beside_p50, idle_p99, beside_p99 = (figures.median("picture", name) for name in columns)
-    cells = [figures.show("picture", "drawn", 1)]
-    cells += [figures.show("picture", name, 1) for name in columns[:2]] + [ratio(beside_p50, idle_p50)]
-    cells += [figures.show("picture", name, 1) for name in columns[2:]] + [ratio(beside_p99, idle_p99)]
-    return table(head, [[*cells, figures.show("picture", "freed", 2)]])
+        for count in counts:
+            with tolerated(), running(workers=1, WORKER_PROCESSES=count, **QUIET) as stack:
+                for name, value in measure(stack, 1.0 if options.quick else SECONDS).items():
+                    figures.add(count, name, value)
+    head = [
+        "processes",
+        "picture, s",
+        "echo p50, ms",
+        "beside",
+        "÷",
+        "echo p99, ms",
+        "beside",
+        "÷",
+        "freed, s",
+    ]
+    return table(head, [row(figures, count) for count in counts])
+
+
+def row(figures: Figures, count: str) -> list[str]:
+    cells = [count, figures.show(count, "drawn", 1)]
+    for quantile in ("p50", "p99"):
+        idle, beside = f"idle {quantile}", f"beside {quantile}"
+        cells += [figures.show(count, idle, 1), figures.show(count, beside, 1)]
+        cells.append(ratio(figures.median(count, beside), figures.median(count, idle)))
+    return [*cells, figures.show(count, "freed", 2)]
 
 
 def measure(stack: Stack, seconds: float) -> dict[str, float]:
