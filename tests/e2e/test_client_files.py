@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from base64 import b64encode
@@ -200,7 +201,7 @@ def test_the_example_with_files_does_what_it_says(service: Service, photo: Path,
 
 
 def test_the_commands_with_files_work(service: Service, photo: Path, tmp_path: Path) -> None:
-    commands = code_block("sh", "client upload").replace("python -m", f"{sys.executable} -m")
+    commands = code_block("sh", "client upload").replace("python -m", f"{shlex.quote(sys.executable)} -m")
     done = subprocess.run(
         ["sh", "-euc", commands],
         cwd=tmp_path,
