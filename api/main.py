@@ -42,6 +42,7 @@ from shared.files import FileStore
 from shared.logging import configure_logging
 from shared.queue import JobQueue
 from shared.settings import read_settings, refuse
+from shared.store import keys
 from shared.store.changes import Changes
 from shared.store.client import connect, obstacle
 from shared.store.file_records import FileRecords
@@ -49,6 +50,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 from shared.store.rate_limits import RateLimits
+from shared.upkeep import keep_up
 
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
@@ -85,7 +87,10 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         changes = Changes(client)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention)
-        exposure = None if settings.api_keys else asyncio.create_task(warn_if_exposed())
+        queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
+        services = [asyncio.create_task(keep_up(store, queues))]
+        if not settings.api_keys:
+            services.append(asyncio.create_task(warn_if_exposed()))
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
         with before_shutdown(changes.end_all):
@@ -103,8 +108,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
             )
         await changes.aclose()
         file_store.close()
-        if exposure is not None:
-            exposure.cancel()
+        for service in services:
+            service.cancel()
         if isinstance(runner, Multiplexer):
             await runner.aclose()
 

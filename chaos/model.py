@@ -66,14 +66,14 @@ class StoreMachine(RuleBasedStateMachine):
         if job_id in self.plain.jobs:
             queue, max_attempts = self.plain.jobs[job_id].queue, self.plain.jobs[job_id].max_attempts
         room = self.plain.submit(job_id, queue, max_attempts)
-        due = int(self.plain.jobs[job_id].due) if room and self.plain.jobs[job_id].due != LATER else 1
         fields: dict[str, Any] = {"type": "t", "params": PARAMS, "request_id": "r-" + job_id}
         fields["max_attempts"] = max_attempts
-        entry = Entry(job_id, queue, MESSAGE + job_id.encode(), fields, due=due)
+        entry = Entry(job_id, queue, MESSAGE + job_id.encode(), fields)
         try:
             ((record, _),) = self.wait(self.store.submit(entry, max_waiting=MAX_WAITING))
             assert record.job_id == job_id
             assert room
+            self.place_in_queues()
         except QueueFull:
             assert not room
         self.compare()
@@ -153,15 +153,19 @@ class StoreMachine(RuleBasedStateMachine):
         (finished, slots), number = self.last[name], self.numbers[name]
         call = self.store.step(name, number, WORKERS[name], finished, slots=slots, lease=LEASE)
         step = self.wait(call)
-        accepted, recovered, claims = self.plain.step(name, number, finished, slots)
-        assert (step.accepted, set(step.recovered), step.claims) == (accepted, recovered, claims)
+        accepted, rescued, claims = self.plain.step(name, number, finished, slots)
+        assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
         assert (step.wait is None) == (not self.expects(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]
-        for job in self.pending():
-            if job.due != LATER:  # put back just now: give it the place in the queue that the model knows
-                self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
+        self.place_in_queues()
         self.compare()
         return step
+
+    def place_in_queues(self) -> None:
+        """Give the jobs that became pending just now the place in the queue that the model knows."""
+        for job in self.pending():
+            if job.due != LATER:
+                self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     def expects(self, name: str, *, full: bool) -> bool:
         """Whether something of a worker's queues will want it; when it is full, only what is due later."""

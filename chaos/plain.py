@@ -86,7 +86,10 @@ class PlainStore:
         elif job.state == "running":
             job.version += not job.cancel_requested
             job.cancel_requested = True
-            return "cancelling"
+            if job.expired:
+                self._take_from_its_worker(job)
+            else:
+                return "cancelling"
         return "cancelled" if job.state == "cancelled" else "finished"
 
     def step(
@@ -96,7 +99,7 @@ class PlainStore:
         worker = self.workers[name]
         held = {done.claim.lease for done in finished if self._holds(done.claim)}
         accepted = [self._finish(done, done.claim.lease in held) for done in finished]
-        recovered = {job.job_id for queue in worker.queues for job in self._recover(queue)}
+        rescued = {job.job_id for queue in worker.queues for job in self._rescue(queue)}
         if number == worker.step:
             claimed = [(job, claim) for job, claim in worker.claimed if job.lease == claim]
         else:
@@ -104,7 +107,7 @@ class PlainStore:
         for job in sorted(self.jobs.values(), key=lambda job: job.job_id):
             if job.state == "pending" and job.due == FRESH:
                 job.due = self.tick()
-        return accepted, recovered, [as_claim(job, claim) for job, claim in claimed]
+        return accepted, rescued, [as_claim(job, claim) for job, claim in claimed]
 
     def beat(self, claims: Iterable[Claim]) -> tuple[set[str], set[str]]:
         lost, cancelled = set(), set()
@@ -146,16 +149,19 @@ class PlainStore:
         job.attempt -= kind is OutcomeKind.RELEASED
         return True
 
-    def _recover(self, queue: str) -> list[Job]:
+    def _rescue(self, queue: str) -> list[Job]:
         lost = [job for job in self.jobs.values() if job.queue == queue and job.lease and job.expired]
         for job in lost:
-            job.lost = job.lease
-            job.errors.append(("worker_lost", job.attempt))
-            if job.attempt < job.max_attempts or job.cancel_requested:
-                job.put_back(delayed=False)
-            else:
-                job.settle("failed")
+            self._take_from_its_worker(job)
         return lost
+
+    def _take_from_its_worker(self, job: Job) -> None:
+        job.lost = job.lease
+        job.errors.append(("worker_lost", job.attempt))
+        if job.attempt < job.max_attempts or job.cancel_requested:
+            job.put_back(delayed=False)
+        else:
+            job.settle("failed")
 
     def _claim(self, name: str, number: int, slots: int) -> list[tuple[Job, int]]:
         """Due jobs, the worker's queues in strict order, each by due time and then by id."""

@@ -80,6 +80,7 @@ class JobQueue:
             QueueFull: too many jobs wait.
             UnknownFile: the job names a file that is not there.
             IdempotencyConflict: the key was used before, for something else.
+            JobExpired: the key was used before, for a job whose record has expired.
             QueueUnavailable: Redis can't take it now.
         """
         return (await self.submit_all([job]))[0]
@@ -129,7 +130,7 @@ class JobQueue:
         """How many jobs end in a second, lately; looked up once a second at most."""
         if time.monotonic() > self._rate_until:
             self._rate_until = time.monotonic() + RATE_KEPT_SECONDS
-            self._rate = await self.store.ended_lately(time.time(), RATE_SECONDS) / RATE_SECONDS
+            self._rate = await self.store.ended_lately(RATE_SECONDS) / RATE_SECONDS
         return self._rate
 
 
@@ -159,19 +160,13 @@ def _entry(job: NewJob) -> Entry:
         contract.queue,
         message,
         fields,
-        due=_due(job),
+        due=milliseconds(job.run_at.timestamp()) if job.run_at else 0,
         delay=milliseconds(job.delay_seconds or 0),
         start_within=milliseconds(job.start_within_seconds or 0),
         idempotency_key=f"{job.caller or '-'}:{job.idempotency_key}" if job.idempotency_key else "",
         digest=_digest(job) if job.idempotency_key else "",
         files=job.files,
     )
-
-
-def _due(job: NewJob) -> int:
-    """In milliseconds since the epoch; 0 for a time that has passed, which gives no place before others."""
-    at = job.run_at.timestamp() if job.run_at else 0.0
-    return milliseconds(at) if at > time.time() else 0
 
 
 def _digest(job: NewJob) -> str:

@@ -24,6 +24,7 @@ from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Presence, Report, Retention
 from shared.store.multiplexer import Multiplexer
+from shared.upkeep import keep_up
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
@@ -50,12 +51,13 @@ class JobWorker(Worker):
     """Claims jobs, performs them, and tells Redis how they ended.
 
     There is a lane for jobs, and one for the webhooks that tell of their ends, so that neither waits for
-    the slots of the other. Four tasks and a thread serve both:
+    the slots of the other. Five tasks and a thread serve both:
 
     - the listener hears which jobs are to be cancelled;
     - the reporter writes progress and logs;
     - the deadlines end attempts that take too long;
     - the sweeper removes files that nothing needs any more;
+    - the upkeep rescues, expires, prunes and repairs jobs that no step comes to;
     - the heartbeat's thread renews the leases.
 
     Args:
@@ -163,6 +165,7 @@ class JobWorker(Worker):
                 self._reporter,
                 self._deadlines,
                 self._sweeper,
+                self._upkeep,
             )
         ]
         stop = self.loop.create_task(self._stopping.wait())
@@ -281,6 +284,11 @@ class JobWorker(Worker):
         """Remove files that nothing needs any more."""
         await asyncio.to_thread(sweep_scratch)
         await keep_swept(FileRecords(self._runners[0]), self._files, self._settings.worker_sweep_seconds)
+
+    async def _upkeep(self) -> None:
+        """Do what no step may come to do: see `shared.upkeep`."""
+        queues = [queue for lane in self._lanes for queue in lane.queues]
+        await keep_up(self._store, queues, lease=self._settings.worker_lease_seconds)
 
     async def _deadlines(self) -> None:
         while True:

@@ -156,5 +156,5 @@ def _log_step(finished: list[Finished], step: Step) -> None:
         if not accepted:
             claim = done.claim
             log.warning("outcome refused: the lease was lost", job_id=claim.job_id, attempt=claim.attempt)
-    for job_id in step.recovered:
-        log.warning("recovered a job whose worker was lost", job_id=job_id)
+    for job_id in step.rescued:
+        log.warning("rescued a job whose worker was lost", job_id=job_id)

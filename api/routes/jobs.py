@@ -20,6 +20,7 @@ from shared.errors import (
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
+    JobExpired,
     JobNotFinished,
     MalformedJson,
     QueueFull,
@@ -44,6 +45,10 @@ FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
+SPENT = JobExpired(
+    f"The job {JOB_ID}, which this Idempotency-Key made, has ended, and its record is kept no longer.",
+    hint="Use a new Idempotency-Key to have the work done again.",
+)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
 UNKNOWN_FILE = UnknownFile("There is no file 'file_019ab1c27d107c4e9a553f5b8f0e6d21'.")
 FAULT = {
@@ -68,7 +73,7 @@ WAITS = [
 ONCE = parameter(
     "Idempotency-Key",
     "header",
-    "Requests of one caller with the same key, within 24 h, make one job.",
+    "Requests of one caller with the same key, within 24 h, make one job; 410 once its record has expired.",
     type="string",
     pattern=f"^{KEY.pattern}$",
     maxLength=255,
@@ -103,7 +108,7 @@ class JobBatch(BaseModel):
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
-        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
 )
@@ -127,7 +132,7 @@ async def submit_job(request: Request) -> Response:
             sometimes=("Idempotent-Replayed",),
             links=job_links("/items/0/job_id"),
         ),
-        **errors(*BODY_ERRORS[:-1], CONFLICT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL),
     },
     openapi_extra={"parameters": [ONCE]},
 )
@@ -219,6 +224,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             NO_WEBHOOKS,
             UNKNOWN_FILE,
             CONFLICT,
+            SPENT,
             UNAVAILABLE,
             FULL,
         ),

@@ -1,7 +1,6 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from shared.store.model import (
     Retention,
     Step,
     Submitted,
+    Upkeep,
     Verdict,
 )
 
@@ -53,6 +53,7 @@ class JobStore:
     def __init__(self, runner: Runner, retention: Retention) -> None:
         self._calls = Calls(runner)
         self._retention = retention
+        self._kept = (retention.completed, retention.failed, retention.cancelled)
 
     async def submit(self, *entries: Entry, max_waiting: int) -> list[Submitted]:
         """Accept jobs, all of them or none.
@@ -64,6 +65,7 @@ class JobStore:
             QueueFull: a queue has no room for all of them.
             UnknownFile: a job names a file that is not there.
             IdempotencyConflict: an idempotency key was used before, for something else.
+            JobExpired: an idempotency key was used before, for a job whose record has expired.
         """
         words: list[Argument] = []
         for entry in entries:
@@ -82,6 +84,12 @@ class JobStore:
             raise IdempotencyConflict(
                 f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
             )
+        if verdict == b"expired":
+            raise JobExpired(
+                f"The job {answer[0].decode()}, which this Idempotency-Key made, has ended, "
+                "and its record is kept no longer.",
+                hint="Use a new Idempotency-Key to have the work done again.",
+            )
         return [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
 
     async def get(self, job_id: str) -> StoredRecord:
@@ -91,7 +99,7 @@ class JobStore:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.READ, public(job_id), self._retention.failed)
+        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept)
         if not pairs:
             raise expired(job_id) if place < 0 else not_found(job_id)
         return StoredRecord(job_id, as_dict(pairs), place)
@@ -108,11 +116,11 @@ class JobStore:
         version = await self._calls.command("HGET", keys.RECORD + public(job_id), "version")
         return None if version is None else int(version)
 
-    async def ended_lately(self, now: float, seconds: float) -> int:
-        """How many jobs have ended in the last `seconds` before `now` (since the epoch)."""
-        keep, after = self._retention, now - seconds
+    async def ended_lately(self, seconds: float) -> int:
+        """How many jobs have ended in the last `seconds`."""
+        keep, after = self._retention, await self._now() - milliseconds(seconds)
         counts = [
-            self._calls.command("ZCOUNT", keys.INDEX_OF + state, milliseconds(after + kept), "+inf")
+            self._calls.command("ZCOUNT", keys.INDEX_OF + state, after + milliseconds(kept), "+inf")
             for state, kept in (
                 (JobState.COMPLETED, keep.completed),
                 (JobState.FAILED, keep.failed),
@@ -144,7 +152,7 @@ class JobStore:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), self._retention.cancelled)
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept)
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":
@@ -186,7 +194,7 @@ class JobStore:
         slots: int,
         lease: float,
     ) -> Step:
-        """Finish attempts, recover leases that ran out, and claim up to `slots` due jobs.
+        """Finish attempts, rescue jobs whose leases ran out, and claim up to `slots` due jobs.
 
         Args:
             worker_id: who asks.
@@ -196,9 +204,8 @@ class JobStore:
             slots: how many jobs the worker can start now.
             lease: seconds for which a claim holds without a heartbeat.
         """
-        keep = self._retention
         words: list[Argument] = [worker_id, number, slots, milliseconds(lease)]
-        words += [keep.completed, keep.failed, keep.cancelled, len(queues), *queues]
+        words += [*self._kept, len(queues), *queues]
         for done in finished:
             claim, outcome = done.claim, done.outcome
             words += (claim.queue, claim.job_id, claim.lease)
@@ -210,11 +217,11 @@ class JobStore:
                 done.lines,
                 done.artifacts,
             )
-        wait, accepted, recovered, claims = await self._calls.run(scripts.STEP, *words)
+        wait, accepted, rescued, claims = await self._calls.run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,
             accepted=[verdict == 1 for verdict in accepted],
-            recovered=[job_id.decode() for job_id in recovered],
+            rescued=[job_id.decode() for job_id in rescued],
             claims=[_claim(claims[i : i + 8]) for i in range(0, len(claims), 8)],
         )
 
@@ -228,11 +235,27 @@ class JobStore:
         """
         words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
         words += [",".join(presence.queues), presence.slots, running, presence.started_at]
-        words += [self._retention.completed, self._retention.failed, self._retention.cancelled]
         for claim in claims:
             words += (claim.queue, claim.lease)
         lost, cancelled = await self._calls.run(scripts.BEAT, *words)
         return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
+
+    async def upkeep(self, queues: Iterable[str], *, lease: float = 0) -> Upkeep:
+        """Do what no request and no step may come to do: rescue, expire, prune and repair jobs.
+
+        Args:
+            queues: where leases may have run out.
+            lease: the caller's own, in seconds; 0 for that of the workers.
+        """
+        lease_ms, rescued, repaired = await self._calls.run(
+            scripts.UPKEEP, *self._kept, milliseconds(lease), *queues
+        )
+        words = [word.decode() for word in repaired]
+        return Upkeep(
+            lease_ms / 1000,
+            [job_id.decode() for job_id in rescued],
+            dict(zip(words[::2], words[1::2], strict=True)),
+        )
 
     async def report(self, reports: Iterable[Report]) -> set[str]:
         """Write the news of running attempts; returns ids that were asked to stop."""
@@ -278,11 +301,16 @@ class JobStore:
 
     async def state_counts(self) -> dict[JobState, int]:
         """How many jobs are in each state, as far as their records are kept."""
-        counts = {}
+        counts, now = {}, await self._now()
         for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
-            oldest = milliseconds(time.time()) if state in TERMINAL_STATES else "-inf"
+            oldest = now if state in TERMINAL_STATES else "-inf"
             counts[state] = await self._calls.command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
         return counts
+
+    async def _now(self) -> int:
+        """Milliseconds since the epoch by Redis' clock, by which all times in the store are."""
+        seconds, microseconds = await self._calls.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def public(job_id: str) -> str:

@@ -14,8 +14,12 @@
 | jobs:index:start_by             | zset    | ids that must start by a time (ms) | submit       | with their start or end |
 | jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
 |                                 |         | heartbeat (ms)                     |              | heartbeat               |
-| jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a lease after the last  |
-|                                 |         | started_at; the last claim         | leave        | heartbeat               |
+| jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a day after the last    |
+|                                 |         | started_at; the last claims        | leave        | heartbeat               |
+| jobs:upkeep                     | hash    | seen_at: the last sign of life of  | beat, upkeep | -                       |
+|                                 |         | anybody (ms); rescue_from (ms);    |              |                         |
+|                                 |         | lease (ms); repaired_at (ms), and  |              |                         |
+|                                 |         | where the repair goes on           |              |                         |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
 |                                 |         | made: `digest:id`                  |              |                         |
 | jobs:file:<id>                  | hash    | an uploaded file: name,            | file_add     | with the file           |
@@ -46,6 +50,7 @@ INDEX_OF = "jobs:index:"
 DEADLINES = "jobs:index:start_by"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"
+UPKEEP = "jobs:upkeep"
 IDEMPOTENCY = "jobs:idempotency:"
 FILE = "jobs:file:"
 FILES = "jobs:index:files"

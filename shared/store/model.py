@@ -113,14 +113,28 @@ class Step(NamedTuple):
     Attributes:
         wait: seconds until something of the worker's queues wants attention; None if nothing is known.
         accepted: per finished attempt, whether its outcome counts; False if the lease was lost.
-        recovered: ids of jobs whose lease ran out.
+        rescued: ids of jobs whose lease ran out.
         claims: the jobs to run now.
     """
 
     wait: float | None
     accepted: list[bool]
-    recovered: list[str]
+    rescued: list[str]
     claims: list[Claim]
+
+
+class Upkeep(NamedTuple):
+    """What one upkeep came to.
+
+    Attributes:
+        lease: seconds that the workers' leases hold.
+        rescued: ids of jobs whose lease ran out.
+        repaired: ids of jobs that were lost, each with what was wrong.
+    """
+
+    lease: float
+    rescued: list[str]
+    repaired: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

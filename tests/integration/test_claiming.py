@@ -10,11 +10,10 @@ def ids(claims):
     return [claim.job_id for claim in claims]
 
 
-async def test_jobs_are_claimed_in_due_order(submit, worker):
-    now = int(time.time() * 1000)
-    await submit("late", due=now - 1000)
-    await submit("early", due=now - 3000)
-    await submit("middle", due=now - 2000)
+async def test_jobs_are_claimed_in_due_order(submit, worker, server):
+    for name, due in (("late", 3), ("early", 1), ("middle", 2)):
+        await submit(name)
+        await server.zadd(keys.QUEUE + "default", {name: due})
     assert ids(await worker.claim(slots=3)) == ["early", "middle", "late"]
 
 
@@ -160,8 +159,8 @@ async def test_a_job_without_a_message_is_claimed_with_an_empty_one(submit, work
 
 async def test_hundreds_of_jobs_fit_in_one_step(submit, worker, indexes_agree):
     for n in range(300):
-        await submit(f"job-{n}", due=n + 1)
+        await submit(f"job-{n:03}")
     claims = await worker.claim(slots=1000)
-    assert ids(claims) == [f"job-{n}" for n in range(300)]
+    assert ids(claims) == [f"job-{n:03}" for n in range(300)]
     assert all(claim.message == f"message of {claim.job_id}".encode() for claim in claims)
     await indexes_agree()

@@ -217,7 +217,7 @@ async def test_indexes_forget_retired_jobs(kind, body, state, _, submit, worker,
         await submit(name)
         await worker.finish(await worker.claim_one(), kind, body)
     await server.zadd(keys.INDEX_OF + state, {"old": 1}, xx=True)
-    await store.beat(worker.presence, [], running=0, lease=60)
+    await store.upkeep(["default"])
     assert await server.zrange(keys.INDEX_OF + state, 0, -1) == [b"young"]
     assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]
 
@@ -231,7 +231,7 @@ async def test_for_as_long_again_it_is_known_that_a_job_has_expired(
     await server.delete(keys.RECORD + "old")
     for age in (1, kept - 5):
         await server.zadd(keys.INDEX_OF + state, {"old": (time.time() - age) * 1000})
-        await store.beat(worker.presence, [], running=0, lease=60)
+        await store.upkeep(["default"])
         for call in (store.get, store.cancel):
             with pytest.raises(JobExpired, match="'old' has ended"):
                 await call("old")
@@ -239,12 +239,12 @@ async def test_for_as_long_again_it_is_known_that_a_job_has_expired(
     assert (await store.page(Filters(state=state), limit=9, after=None)).records == []
     assert (await store.page(Filters(), limit=9, after=None)).records == []
     await server.zadd(keys.INDEX_OF + state, {"old": (time.time() - kept - 5) * 1000})
-    await store.beat(worker.presence, [], running=0, lease=60)
+    await store.upkeep(["default"])
     with pytest.raises(JobNotFound, match="No job has the id 'old'"):
         await store.get("old")
 
 
-async def test_every_tenth_step_trims_the_indexes_too(submit, worker, server):
+async def test_every_tenth_step_prunes_the_indexes_too(submit, worker, server):
     for name in ("old", "young"):
         await submit(name)
         await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")

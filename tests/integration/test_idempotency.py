@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from dev.stack import Stack
-from shared.errors import IdempotencyConflict, QueueFull
+from shared.errors import IdempotencyConflict, JobExpired, QueueFull
 from shared.store import keys
 from shared.store.client import connect
 from shared.store.job_store import JobStore
@@ -57,12 +57,18 @@ async def test_callers_do_not_share_keys(store: JobStore):
     assert await submit(store, entry("b", key="you:k")) == [("b", False)]
 
 
-async def test_a_key_ends_after_a_day_and_with_its_record(store: JobStore, server: Redis):
+async def test_a_key_lives_for_a_day_however_short_its_record(store: JobStore, server: Redis):
     await submit(store, entry("a"))
     assert 86_390 < await server.ttl(keys.IDEMPOTENCY + "me:k") <= 86_400
     await server.delete(keys.RECORD + "a")
+    for _ in range(2):
+        with pytest.raises(JobExpired, match="The job a, which this Idempotency-Key made, has ended"):
+            await submit(store, entry("b"))
+    with pytest.raises(IdempotencyConflict):
+        await submit(store, entry("b", digest="cc"))
+    assert not await server.exists(keys.RECORD + "b")
+    await server.delete(keys.IDEMPOTENCY + "me:k")
     assert await submit(store, entry("b")) == [("b", False)]
-    assert await submit(store, entry("c")) == [("b", True)]
 
 
 async def test_a_full_queue_still_answers_a_replay(store: JobStore):

@@ -54,7 +54,7 @@ async def test_without_a_key_nothing_is_done(closed, prefix, fake_redis):
     answer = await closed.post(f"{prefix}/jobs", json=ECHO)
     refused(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == CHALLENGE
-    assert await fake_redis.dbsize() == 0
+    assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
 
 
 @pytest.mark.parametrize("name", ["ann", "last"])
@@ -283,7 +283,7 @@ async def test_a_caller_above_its_limit_is_told_when_to_come_back(serve, fake_re
     assert "1 requests a minute" in envelope.message
     assert answer.headers.get_list("retry-after") == [str(limits(answer)[1])]
     assert 58 <= limits(answer)[1] <= 60
-    assert await fake_redis.keys() == [b"jobs:rate:ann"]
+    assert await fake_redis.keys("jobs:rate:*") == [b"jobs:rate:ann"]
 
 
 async def test_callers_have_limits_of_their_own(serve, fake_redis):
@@ -296,7 +296,7 @@ async def test_callers_have_limits_of_their_own(serve, fake_redis):
     assert await statuses("slow") == [200, 429, 429, 429]
     assert await statuses("plain") == [200, 200, 429, 429]
     assert await statuses("fast") == [200] * 4
-    assert sorted(await fake_redis.keys()) == [b"jobs:rate:plain", b"jobs:rate:slow"]
+    assert sorted(await fake_redis.keys("jobs:rate:*")) == [b"jobs:rate:plain", b"jobs:rate:slow"]
 
 
 async def test_what_is_refused_otherwise_and_what_is_open_is_not_counted(serve, fake_redis):

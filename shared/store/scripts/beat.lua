@@ -1,12 +1,12 @@
--- A worker's heartbeat: renews its leases, says that it lives, sweeps the indexes.
+-- A worker's heartbeat: renews its leases, says that it lives.
 -- ARGV: worker id, lease (ms), host, pid, queues, slots, running, started_at (s since the epoch),
---       retention of completed, failed, cancelled jobs (s), then two values per running job: queue, `claim:id`
+--       then two values per running job: queue, `claim:id`
 -- Returns {members whose lease is lost, members that were asked to stop}.
 
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local lost, cancelled = {}, {}
-redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
-for i = 12, #ARGV, 2 do
+rescue_from(lease, true)
+for i = 9, #ARGV, 2 do
   local leases, member = LEASES .. ARGV[i], ARGV[i + 1]
   if redis.call('ZSCORE', leases, member) then
     redis.call('ZADD', leases, now + lease, member)
@@ -21,11 +21,9 @@ end
 
 redis.call('HSET', WORKER .. worker, 'host', ARGV[3], 'pid', ARGV[4], 'queues', ARGV[5], 'slots', ARGV[6],
   'running', ARGV[7], 'started_at', ARGV[8])
-redis.call('PEXPIRE', WORKER .. worker, lease)
+redis.call('PEXPIRE', WORKER .. worker, MEMORY)
+redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
 redis.call('ZADD', WORKERS, now + lease, worker)
 local longest = redis.call('ZRANGE', WORKERS, -1, -1, 'WITHSCORES')
 redis.call('PEXPIREAT', WORKERS, longest[2])
-local retain = {completed = tonumber(ARGV[9]), failed = tonumber(ARGV[10]), cancelled = tonumber(ARGV[11])}
-expire_late(retain.failed, 1000)
-trim(1000, retain)
 return {lost, cancelled}

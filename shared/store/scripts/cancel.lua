@@ -1,34 +1,35 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
--- ARGV: id, retention of cancelled jobs (s)
+-- ARGV: id, retention of completed, failed, cancelled jobs (s)
 -- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
 
 local id = ARGV[1]
 local record = RECORD .. id
-local job = redis.call('HMGET', record, 'state', 'queue', 'cancel_requested', 'start_by')
-local state, queue, requested, start_by = unpack(job)
-if not state then
+local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
+local job = look(id)
+if not job.state then
   return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
 end
+local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))
 
 local verdict = 'finished'
-if state == 'pending' then
+if job.state == 'pending' then
+  settle(id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
   redis.call('ZREM', QUEUE .. queue, id)
-  if start_by then
-    redis.call('ZREM', DEADLINES, id)
-  end
-  redis.call('HSET', record, 'cancel_requested', 1)
-  settle(id, 'pending', 'cancelled', tonumber(ARGV[2]))
+  redis.call('ZREM', DEADLINES, id)
   flush()
   verdict = 'cancelled'
-elseif state == 'running' then
+elseif job.state == 'running' then
   if not requested then
-    redis.call('HSET', record, 'cancel_requested', 1)
-    changed(id)
+    begin_writing()
+    redis.call('HSET', record, 'cancel_requested', 1, 'version', job.version + 1)
+    publish(CHANGES .. id, job.version + 1)
   end
-  redis.call('PUBLISH', CANCEL, id)
-  verdict = 'cancelling'
-elseif state == 'cancelled' then
+  publish(CANCEL, id)
+  rescue_one(queue, id, job.claims, retain)  -- its worker may have died: then nobody else ends it
+  verdict = redis.call('HGET', record, 'state') == 'cancelled' and 'cancelled' or 'cancelling'
+elseif job.state == 'cancelled' then
   verdict = 'cancelled'
 end
+announce()
 return {verdict, unpack(redis.call('HGETALL', record))}

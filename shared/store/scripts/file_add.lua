@@ -3,6 +3,6 @@
 -- Returns {created_at, expires_at}, in ms. A repeat keeps it for as long again, and changes nothing else.
 
 local file, expires = FILE .. ARGV[1], now + ARGV[2] * 1000
+redis.call('ZADD', FILES, expires, ARGV[1])  -- first: a file that is half noted is retired
 redis.call('HSET', file, 'created_at', now, 'expires_at', expires, unpack(ARGV, 3))
-redis.call('ZADD', FILES, expires, ARGV[1])
 return {now, expires}

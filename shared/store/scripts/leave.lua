@@ -8,4 +8,5 @@ for i = 2, #ARGV do
     wake(ARGV[i])
   end
 end
+announce()
 return 1

@@ -1,21 +1,25 @@
--- A record as it is now, and the place of a job that waits for a worker.
--- ARGV: id, retention of failed jobs (s)
+-- A record as it is now, and the place of a job that waits for a worker. What a worker would do to a job that was not
+-- started in time, or whose worker has died, is done first: no reader sees it wait or run any more.
+-- ARGV: id, retention of completed, failed, cancelled jobs (s)
 -- Returns {place in the queue, from 1, or 0, then the record's fields and values as pairs};
 --         of a record that is missing {-1} if it has expired lately, else {0}
 
-local record = RECORD .. ARGV[1]
-local job = redis.call('HMGET', record, 'state', 'queue', 'start_by', 'run_at')
-local state, queue, start_by, run_at = unpack(job)
-local place = 0
+local id, place = ARGV[1], 0
+local record = RECORD .. id
+local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
+local job = redis.call('HMGET', record, 'state', 'queue', 'start_by', 'run_at', 'claims')
+local state, queue, start_by, run_at, claims = unpack(job)
 if not state then
-  return {redis.call('ZSCORE', INDEX, ARGV[1]) and -1 or 0}
+  return {redis.call('ZSCORE', INDEX, id) and -1 or 0}
 elseif state == 'pending' then
-  if start_by and tonumber(start_by) <= now then
-    expire(ARGV[1], tonumber(ARGV[2]))  -- before any worker does: no reader sees it wait any more
+  if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
+    expire(id, retain.failed)
     flush()
+  elseif not run_at or tonumber(run_at) <= now then
+    place = (redis.call('ZRANK', QUEUE .. queue, id) or -1) + 1
   end
-  if not run_at or tonumber(run_at) <= now then
-    place = (redis.call('ZRANK', QUEUE .. queue, ARGV[1]) or -1) + 1
-  end
+elseif state == 'running' then
+  rescue_one(queue, id, claims, retain)
 end
+announce()
 return {place, unpack(redis.call('HGETALL', record))}

@@ -13,14 +13,15 @@ elseif not url then
 elseif state == 'pending' or state == 'running' then
   return -1
 end
-local delivery = DELIVERY .. number .. '-' .. ARGV[1]
+local delivery = DELIVERY .. (number or 0) .. '-' .. ARGV[1]
 local last = redis.call('HGET', RECORD .. delivery, 'state')
 if last == 'pending' then
   redis.call('HDEL', RECORD .. delivery, 'run_at')
   redis.call('ZADD', QUEUE .. WEBHOOKS, now, delivery)
   wake(WEBHOOKS)
 elseif last ~= 'running' then
-  announce(ARGV[1])
-  number = number + 1
+  add_delivery(ARGV[1])
+  number = (number or 0) + 1
 end
+announce()
 return tonumber(number)

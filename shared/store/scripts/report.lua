@@ -7,7 +7,7 @@ local cancelled = {}
 for i = 1, #ARGV, 5 do
   local queue, id, claim, progress, lines = unpack(ARGV, i, i + 4)
   if redis.call('ZSCORE', LEASES .. queue, claim .. ':' .. id) then
-    changed(id)
+    publish(CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1))
     if progress ~= '' then
       redis.call('HSET', RECORD .. id, 'progress', progress)
     end
@@ -19,4 +19,5 @@ for i = 1, #ARGV, 5 do
     end
   end
 end
+announce()
 return cancelled

@@ -1,6 +1,6 @@
 -- Accepts jobs: for each its record, its message, its place in the queue and in the indexes; all of them
 -- or none.
--- ARGV: per job: id, queue, due (ms since the epoch; 0 for now), delay (ms), start_within (ms; 0 for any
+-- ARGV: per job: id, queue, due (ms since the epoch; now if that has passed), delay (ms), start_within (ms; 0 for any
 --       time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
 --       kept, ids of the files that it names, separated by spaces, message, number of words, then as many
 --       words: the record's fields and values as pairs
@@ -8,11 +8,12 @@
 --   {'full', queue, jobs waiting}: it has no room for all
 --   {'missing', file id}: no such file
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
+--   {'expired', id}: the idempotency key was used for that job, whose record has expired
 --   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
 local FIXED = 12
-local answers, waiting = {}, {}
+local answers, waiting, new = {}, {}, {}
 
 local function accepted(record)
   local times = redis.call('HMGET', record, 'created_at', 'run_at', 'start_by')
@@ -28,37 +29,57 @@ local function known(id, key, digest)
   local before, first = string.match(stored or '', '^(%x+):(.*)$')
   if first == id then
     return accepted(RECORD .. id)
-  elseif first and redis.call('EXISTS', RECORD .. first) == 1 then
-    return before == digest and {'replayed', first, redis.call('HGETALL', RECORD .. first)} or {'conflict', first}
+  elseif first and before ~= digest then
+    return {'conflict', first}
+  elseif first then
+    local fields = redis.call('HGETALL', RECORD .. first)
+    return #fields > 0 and {'replayed', first, fields} or {'expired', first}
   end
 end
 
+-- The record's state comes last: without it none of the rest counts.
 local function accept(id, queue, due, delay, start_within, key, digest, ttl, files, message, first, words)
+  due = math.max(due, now) + delay
   local record = RECORD .. id
-  due = (due > 0 and due or now) + delay
   local run_at, start_by = due > now and due or '', start_within > 0 and due + start_within or ''
-  redis.call('HSET', record, 'state', 'pending', 'queue', queue, 'version', 1, 'created_at', now,
-    unpack(ARGV, first, first + words - 1))
-  if run_at ~= '' then
-    redis.call('HSET', record, 'run_at', run_at)
-  end
-  if start_by ~= '' then
-    redis.call('HSET', record, 'start_by', start_by)
-    redis.call('ZADD', DEADLINES, start_by, id)
-  end
+  redis.call('SET', MESSAGE .. id, message)
   if key ~= '' then
     redis.call('SET', key, digest .. ':' .. id, 'EX', ttl)
   end
   for file in string.gmatch(files, '%S+') do
     redis.call('SADD', FILE .. file .. ':jobs', id)
   end
-  redis.call('SET', MESSAGE .. id, message)
   redis.call('ZADD', INDEX, now, id)
   redis.call('ZADD', INDEX_OF .. 'pending', now, id)
   redis.call('ZADD', QUEUE .. queue, due, id)
-  redis.call('PUBLISH', CHANGES .. id, 1)
+  if run_at ~= '' then
+    redis.call('HSET', record, 'run_at', run_at)
+  end
+  if start_by ~= '' then
+    redis.call('ZADD', DEADLINES, start_by, id)
+    redis.call('HSET', record, 'start_by', start_by)
+  end
+  redis.call('HSET', record, 'state', 'pending', 'queue', queue, 'version', 1, 'created_at', now,
+    unpack(ARGV, first, first + words - 1))
+  publish(CHANGES .. id, 1)
   wake(queue)
   return {'accepted', now, run_at, start_by}
+end
+
+-- Takes back what `accept` has written of a job, the record first.
+local function refuse(id, queue, key, files)
+  redis.pcall('DEL', RECORD .. id)
+  redis.pcall('DEL', MESSAGE .. id)
+  redis.pcall('ZREM', QUEUE .. queue, id)
+  redis.pcall('ZREM', INDEX_OF .. 'pending', id)
+  redis.pcall('ZREM', INDEX, id)
+  redis.pcall('ZREM', DEADLINES, id)
+  if key ~= '' then
+    redis.pcall('DEL', key)
+  end
+  for file in string.gmatch(files, '%S+') do
+    redis.pcall('SREM', FILE .. file .. ':jobs', id)
+  end
 end
 
 -- First a look at all of them, so that nothing is written unless everything can be.
@@ -66,7 +87,7 @@ local n, i = 0, 1
 while i <= #ARGV do
   n = n + 1
   local queue, answer = ARGV[i + 1], known(ARGV[i], ARGV[i + 6], ARGV[i + 7])
-  if answer and answer[1] == 'conflict' then
+  if answer and (answer[1] == 'conflict' or answer[1] == 'expired') then
     return answer
   elseif not answer then
     waiting[queue] = (waiting[queue] or redis.call('ZCARD', QUEUE .. queue)) + 1
@@ -78,18 +99,29 @@ while i <= #ARGV do
         return {'missing', file}
       end
     end
+    new[#new + 1] = {number = n, at = i}
   end
   answers[n] = answer or false
   i = i + FIXED + ARGV[i + 11]
 end
 
-n, i = 0, 1
-while i <= #ARGV do
-  n = n + 1
-  local id, queue, due, delay, start_within = unpack(ARGV, i, i + 4)
-  local key, digest, ttl, files, message, words = unpack(ARGV, i + 6, i + 11)
-  answers[n] = answers[n] or accept(id, queue, tonumber(due), tonumber(delay), tonumber(start_within), key, digest,
-    ttl, files, message, i + FIXED, tonumber(words))
-  i = i + FIXED + words
+local accepted_all, failure = pcall(function()
+  for _, job in ipairs(new) do
+    local at = job.at
+    local id, queue, due, delay, start_within = unpack(ARGV, at, at + 4)
+    local key, digest, ttl, files, message, words = unpack(ARGV, at + 6, at + 11)
+    job.begun = true
+    answers[job.number] = accept(id, queue, tonumber(due), tonumber(delay), tonumber(start_within), key, digest, ttl,
+      files, message, at + FIXED, tonumber(words))
+  end
+end)
+if not accepted_all then
+  for _, job in ipairs(new) do
+    if job.begun then
+      refuse(ARGV[job.at], ARGV[job.at + 1], ARGV[job.at + 6], ARGV[job.at + 9])
+    end
+  end
+  return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
 end
+announce()
 return {'done', answers}

@@ -1,0 +1,55 @@
+-- What nobody asks for, called now and then by every process: rescue jobs whose leases ran out, fail those that were not
+-- started in time, prune the indexes, repair jobs that are lost.
+-- ARGV: retention of completed, failed, cancelled jobs (s), lease (ms; 0 for that of the last worker), then queues
+-- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, what was wrong}}.
+
+local retain = {completed = tonumber(ARGV[1]), failed = tonumber(ARGV[2]), cancelled = tonumber(ARGV[3])}
+local given = tonumber(ARGV[4])
+local PAUSE, LIMIT = 5000, 500  -- ms between two looks for lost jobs, jobs of each index at a look
+
+-- Whether a job of an index is where its record says.
+local function is_in_place(id, index)
+  local job = redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims')
+  if job[1] ~= index then
+    return false
+  elseif index == 'pending' then
+    return redis.call('ZSCORE', QUEUE .. job[2], id)
+  end
+  return redis.call('ZSCORE', LEASES .. job[2], job[3] .. ':' .. id)
+end
+
+-- Looks at the next jobs of an index, the oldest first; returns where to go on.
+local function look_through(index, from, repaired)
+  local ids = redis.call('ZRANGE', INDEX_OF .. index, from, from + LIMIT - 1)
+  for _, id in ipairs(ids) do
+    local wrong = not is_in_place(id, index) and mend(id, retain)
+    if wrong then
+      repaired[#repaired + 1] = id
+      repaired[#repaired + 1] = wrong
+    end
+  end
+  return #ids < LIMIT and 0 or from + LIMIT
+end
+
+-- Finds jobs that no queue and no lease leads to, whatever has lost them; all processes together look once in a PAUSE.
+local function repair()
+  local last, repaired = redis.call('HMGET', UPKEEP, 'repaired_at', 'pending', 'running'), {}
+  local elapsed = now - (last[1] or 0)
+  if elapsed < 0 or elapsed >= PAUSE then
+    local pending = look_through('pending', tonumber(last[2] or 0), repaired)
+    local running = look_through('running', tonumber(last[3] or 0), repaired)
+    redis.call('HSET', UPKEEP, 'repaired_at', now, 'pending', pending, 'running', running)
+  end
+  return repaired
+end
+
+local rescued = {}
+local _, lease = rescue_from(given > 0 and given or nil, true)
+for i = 5, #ARGV do
+  rescue_all(ARGV[i], lease, rescued, retain)
+end
+expire_late(retain.failed, 1000)
+prune(1000, retain)
+local repaired = repair()
+announce()
+return {lease, rescued, repaired}

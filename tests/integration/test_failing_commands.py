@@ -1,0 +1,341 @@
+"""Each command of each script fails in turn: no job is lost, half accepted or charged.
+
+Redis rolls nothing back, so what a script has written before the command that fails stays. A script is run
+with a `redis.call` of its own, whose n-th call fails as Redis' would, once; then its caller goes on.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
+
+from shared.errors import JobServerError, QueueUnavailable
+from shared.files import Stored
+from shared.record import JobState
+from shared.store import keys, scripts
+from shared.store.file_records import FileRecords
+from shared.store.job_store import JobStore
+from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Report, Retention, Step
+from shared.store.scripts import Script
+
+RETENTION = Retention(completed=100, failed=200, cancelled=300)
+PRESENCE = Presence("w", "host", 1, ("default",), slots=10, started_at=1.5)
+ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
+COUNT = "test:failed"
+FAILING = """
+local real, calls = redis, 0
+local redis = {error_reply = real.error_reply}
+local function fails()
+  calls = calls + 1
+  if calls == %d then
+    real.call('SET', 'test:failed', calls)
+    return {err = '%s'}
+  end
+end
+function redis.call(...)
+  local failure = fails()
+  if failure then
+    error(failure)
+  end
+  return real.call(...)
+end
+function redis.pcall(...)
+  return fails() or real.pcall(...)
+end
+"""
+REASONS = (
+    "WRONGTYPE Operation against a key",
+    "NOPERM this user has no permissions",
+    "OOM command not allowed",
+)
+
+
+@dataclass
+class FailingRunner:
+    """Runs commands; the n-th call of one script fails once.
+
+    Attributes:
+        failing: the script and the number of its call, until it has failed.
+    """
+
+    redis: Redis
+    failing: tuple[Script, int] | None = None
+
+    async def execute_command(self, name: str, *words: Any) -> Any:
+        if self.failing and name in ("EVALSHA", "EVAL"):
+            script, number = self.failing
+            if words[0] in (script.sha, script.source):
+                self.failing = None
+                reason = REASONS[number % len(REASONS)]
+                return await self.redis.execute_command(
+                    "EVAL", FAILING % (number, reason) + script.source, *words[1:]
+                )
+        return await self.redis.execute_command(name, *words)
+
+
+@dataclass
+class World:
+    """A store whose scripts can be made to fail, a worker, and the jobs that were accepted."""
+
+    redis: Redis
+    runner: FailingRunner
+    store: JobStore
+    steps: int = 0
+    job_ids: list[str] = field(default_factory=list)
+
+    async def submit(self, *job_ids: str, **options: Any) -> None:
+        fields = {
+            "type": "echo",
+            "params": b"{}",
+            "max_attempts": 3,
+            "request_id": "r",
+            "webhook": "http://x",
+        }
+        entries = [Entry(job_id, "default", b"m", fields, **options) for job_id in job_ids]
+        await self.store.submit(*entries, max_waiting=1000)
+        self.job_ids += job_ids
+
+    async def step(self, *finished: Finished, slots: int = 0) -> Step:
+        """A step, repeated with its number until it succeeds, as a worker does."""
+        self.steps += 1
+        while True:
+            try:
+                return await self.store.step("w", self.steps, ["default"], finished, slots=slots, lease=60)
+            except QueueUnavailable:
+                assert self.runner.failing is None
+
+    async def claim(self, slots: int = 10) -> list[Claim]:
+        return (await self.step(slots=slots)).claims
+
+    async def record(self, job_id: str) -> dict[bytes, bytes]:
+        fields: dict[bytes, bytes] = await self.redis.hgetall(keys.RECORD + job_id)
+        return fields
+
+    async def look_again(self) -> None:
+        """Let the repair look at once."""
+        await self.redis.hdel(keys.UPKEEP, "repaired_at")
+        await self.store.upkeep(["default", keys.WEBHOOKS])
+
+
+@pytest.fixture
+async def world(redis: Redis) -> World:
+    runner = FailingRunner(redis)
+    return World(redis, runner, JobStore(runner, RETENTION))
+
+
+Act = Callable[[World], Awaitable[None]]
+
+
+async def prepare_file(world: World) -> None:
+    await world.redis.hset(keys.FILE + "f", "size", 1)
+
+
+async def submit_again(world: World) -> None:
+    """The client repeats a request that was answered 503, as another job."""
+    options: dict[str, Any] = {"start_within": 60_000, "delay": 1, "files": ["f"]}
+    try:
+        await world.submit("a", "b", **options)
+        await world.submit("c", idempotency_key="me:k", digest="aa", **options)
+    except QueueUnavailable:
+        for job_id in {"a", "b", "c"} - set(world.job_ids):
+            left = [key.decode() async for key in world.redis.scan_iter(match=f"*:{job_id}")]
+            assert left == []
+            assert not await world.redis.sismember(keys.FILE + "f:jobs", job_id)
+            for index in (keys.INDEX, keys.INDEX_OF + "pending", keys.DEADLINES, keys.QUEUE + "default"):
+                assert await world.redis.zscore(index, job_id) is None
+        assert not await world.redis.exists(keys.IDEMPOTENCY + "me:k")
+        await world.submit("d", **options)
+    for job_id in world.job_ids:
+        await world.redis.zadd(keys.QUEUE + "default", {job_id: 1}, xx=True)
+
+
+async def prepare_waiting(world: World) -> None:
+    await world.submit("a", "b", start_within=60_000)
+
+
+async def claim_all(world: World) -> None:
+    claims = await world.claim() or await world.claim()  # a repeat may find that nothing was claimed
+    assert sorted(claim.job_id for claim in claims) == ["a", "b"]
+    assert [claim.attempt for claim in claims] == [1, 1]
+
+
+async def prepare_running(world: World) -> None:
+    await world.submit("a", "b")
+    await world.claim()
+
+
+def finishing(kind: OutcomeKind) -> Act:
+    async def act(world: World) -> None:
+        claims = [Claim("default", name, 1, 1, 3, b"m", b"{}", "r", f"1:{name}") for name in "ab"]
+        body = b"1" if kind is OutcomeKind.COMPLETED else ERROR
+        lines = b'1 0 {"attempt":1,"message":"m","fields":{}}'
+        step = await world.step(*(Finished(c, Outcome(kind, body), b'{"p":1}', lines) for c in claims))
+        assert step.accepted == [True, True]
+
+    return act
+
+
+async def prepare_lost(world: World) -> None:
+    await prepare_running(world)
+    for lease in ("1:a", "1:b"):
+        await world.redis.zadd(keys.LEASES + "default", {lease: 1}, xx=True)
+
+
+async def prepare_vanished(world: World) -> None:
+    """Jobs that nothing leads to: one pending in no queue, one running without a lease."""
+    await world.submit("a")
+    await world.claim()
+    await world.submit("b")
+    await world.redis.delete(keys.LEASES + "default", keys.QUEUE + "default", keys.MESSAGE + "b")
+
+
+async def prepare_late(world: World) -> None:
+    await prepare_waiting(world)
+    for name in "ab":
+        await world.redis.hset(keys.RECORD + name, "start_by", 1)
+        await world.redis.zadd(keys.DEADLINES, {name: 1})
+
+
+async def prepare_ended(world: World) -> None:
+    await prepare_running(world)
+    await finishing(OutcomeKind.COMPLETED)(world)
+
+
+def trying(*calls: Callable[[World], Awaitable[object]]) -> Act:
+    """Calls whose failure is the caller's to repeat, or not."""
+
+    async def act(world: World) -> None:
+        for call in calls:
+            try:
+                await call(world)
+            except QueueUnavailable:
+                assert world.runner.failing is None
+
+    return act
+
+
+CLAIM = Claim("default", "a", 1, 1, 3, b"m", b"{}", "r", "1:a")
+CASES: dict[str, tuple[Script, Act, Act, int]] = {
+    # script, preparation, act, attempts that the jobs may be charged
+    "submit": (scripts.SUBMIT, prepare_file, submit_again, 0),
+    "claim": (scripts.STEP, prepare_waiting, claim_all, 0),
+    **{
+        f"finish {kind}": (scripts.STEP, prepare_running, finishing(kind), int(kind is OutcomeKind.RETRY))
+        for kind in OutcomeKind
+    },
+    "step rescues": (scripts.STEP, prepare_lost, trying(lambda w: w.step()), 1),
+    "step expires": (scripts.STEP, prepare_late, trying(lambda w: w.step()), 0),
+    "upkeep rescues": (scripts.UPKEEP, prepare_lost, trying(lambda w: w.store.upkeep(["default"])), 1),
+    "upkeep expires": (scripts.UPKEEP, prepare_late, trying(lambda w: w.store.upkeep(["default"])), 0),
+    "upkeep repairs": (scripts.UPKEEP, prepare_vanished, trying(World.look_again), 0),
+    "read rescues": (scripts.READ, prepare_lost, trying(lambda w: w.store.get("a")), 1),
+    "read repairs": (scripts.READ, prepare_vanished, trying(lambda w: w.store.get("a")), 0),
+    "read expires": (scripts.READ, prepare_late, trying(lambda w: w.store.get("a")), 0),
+    "cancel waiting": (scripts.CANCEL, prepare_waiting, trying(lambda w: w.store.cancel("a")), 0),
+    "cancel running": (scripts.CANCEL, prepare_running, trying(lambda w: w.store.cancel("a")), 0),
+    "cancel lost": (scripts.CANCEL, prepare_lost, trying(lambda w: w.store.cancel("a")), 1),
+    "beat": (scripts.BEAT, prepare_running, trying(
+        lambda w: w.store.beat(PRESENCE, [CLAIM], running=1, lease=9)
+    ), 0),
+    "report": (scripts.REPORT, prepare_running, trying(
+        lambda w: w.store.report([Report(CLAIM, b"{}", b"")])
+    ), 0),
+    "leave": (scripts.LEAVE, prepare_waiting, trying(lambda w: w.store.leave("w", ["default"])), 0),
+    "redeliver": (scripts.REDELIVER, prepare_ended, trying(lambda w: w.store.redeliver("a")), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_command_that_fails_loses_and_charges_no_job(case: str, world: World) -> None:
+    script, prepare, act, charge = CASES[case]
+    number, failed = 0, True
+    while failed:
+        number += 1
+        await world.redis.flushall()
+        world.steps, world.job_ids = 0, []
+        await prepare(world)
+        world.runner.failing = script, number
+        await act(world)
+        assert world.runner.failing is None
+        failed = await world.redis.delete(COUNT) == 1
+        await all_jobs_end(world, f"{case}, command {number}", charge)
+    assert number > 3
+
+
+async def all_jobs_end(world: World, where: str, charge: int) -> None:
+    """Once the repair has looked and a worker has gone on, every accepted job ends, and its webhook is sent."""
+    await world.look_again()
+    for name in world.job_ids:
+        await in_place(world, name, where)
+    running = [name for name in world.job_ids if (await world.record(name))[b"state"] == b"running"]
+    held = [await world.record(name) for name in running]
+    claims = [
+        Claim("default", name, int(r[b"claims"]), 1, 3, b"m", b"{}", "r", f"{int(r[b'claims'])}:{name}")
+        for name, r in zip(running, held, strict=True)
+    ] + await world.claim()
+    await world.step(*(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")) for claim in claims))
+    for name in world.job_ids:
+        record = await world.record(name)
+        assert JobState(record[b"state"].decode()) not in (JobState.PENDING, JobState.RUNNING), (where, name)
+        assert int(record.get(b"attempt", 0)) <= 1 + charge, (where, name, record)
+        assert await world.redis.ttl(keys.RECORD + name) > 0, (where, name)
+        assert record[b"deliveries"] == b"1" or "redeliver" in where, (where, name)
+        assert not await world.redis.exists(keys.MESSAGE + name), (where, name)
+    assert not await world.redis.exists(keys.LEASES + "default", keys.QUEUE + "default"), where
+    for state in ("pending", "running"):
+        assert not await world.redis.exists(keys.INDEX_OF + state), (where, state)
+
+
+async def in_place(world: World, name: str, where: str) -> None:
+    """A job is in a queue while it is pending, holds a lease while it runs, and expires once it has ended."""
+    record = await world.record(name)
+    state = record[b"state"]
+    queued = await world.redis.zscore(keys.QUEUE + "default", name) is not None
+    lease = f"{record.get(b'claims', b'0').decode()}:{name}"
+    leased = await world.redis.zscore(keys.LEASES + "default", lease) is not None
+    lives = state in (b"pending", b"running")
+    assert (state == b"pending") <= queued, (where, name, record)
+    assert (state == b"running") <= leased, (where, name, record)
+    assert (await world.redis.ttl(keys.RECORD + name) == -1) == lives, (where, name, record)
+    index = keys.INDEX_OF + state.decode()
+    assert await world.redis.zscore(index, name) is not None, (where, name, record)
+
+
+FILE_ID = "file_" + "0" * 32
+
+
+@pytest.mark.parametrize("script", [scripts.FILE_ADD, scripts.FILE_DROP, scripts.FILE_RETIRE])
+async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, world: World) -> None:
+    records = FileRecords(world.runner)
+    number, failed = 0, True
+    while failed:
+        number += 1
+        await world.redis.flushall()
+        await records.add(FILE_ID, None, "text/plain", Stored(1, "00"), retention=1)
+        await world.redis.zadd(keys.FILES, {FILE_ID: 1})
+        world.runner.failing = script, number
+        for call in (
+            lambda: records.add("file_" + "1" * 32, None, "text/plain", Stored(1, "00"), retention=1),
+            lambda: records.drop(FILE_ID),
+            records.retire,
+        ):
+            with suppress(QueueUnavailable):
+                await call()
+        failed = await world.redis.delete(COUNT) == 1
+        await world.redis.zadd(keys.FILES, {"file_" + "1" * 32: 1}, xx=True)
+        await records.retire()
+        assert [key async for key in world.redis.scan_iter()] == [], number
+    assert number > 2
+
+
+async def test_the_failure_is_what_redis_says(world: World) -> None:
+    world.runner.failing = scripts.SUBMIT, 2
+    with pytest.raises(JobServerError, match="Redis refuses the call"):
+        await world.submit("a")
+    world.runner.failing = scripts.SUBMIT, 5
+    with pytest.raises(OutOfMemoryError):
+        await scripts.SUBMIT.run(world.runner, "id", "default", 0, 0, 0, 9, "", "", 1, "", "m", 0)
