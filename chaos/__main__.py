@@ -14,6 +14,7 @@ SCENARIOS = (
     "kills",
     "api_kills",
     "redis_restarts",
+    "outages",
     "cuts",
     "freezes",
     "rolling",

@@ -267,7 +267,7 @@ async def test_a_command_that_fails_loses_and_charges_no_job(case: str, world: W
 
 
 async def all_jobs_end(world: World, where: str, charge: int) -> None:
-    """Once the repair has looked and a worker has gone on, every accepted job ends, and its webhook is sent."""
+    """Once the repair has looked and a worker has gone on, every job ends, and its webhook is sent."""
     await world.look_again()
     for name in world.job_ids:
         await in_place(world, name, where)

@@ -1,0 +1,112 @@
+"""Redis is stopped, killed, or its clock jumps, for less and for much more than a lease: no attempt is charged."""
+
+import signal
+import time
+from typing import Any
+
+from chaos import records
+from chaos.rows import Options, Row, at_most, exactly
+from chaos.site import Site, assert_there, site
+from dev.stack import wait_until
+from shared.store import keys
+
+WORKERS, SLOTS, LEASE = 2, 8, 3
+LEASES = (0.2, 1.0, 3.0)
+KINDS = ("stopped", "killed", "its clock stepped")
+SETTLE_SECONDS = 1.0  # for the first beats, so that the leases are as old as they may be
+AGE = """
+local by = tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    redis.call('ZINCRBY', key, -by, member)
+  end
+end
+for _, field in ipairs({'seen_at', 'rescue_from'}) do
+  if redis.call('HEXISTS', ARGV[2], field) == 1 then
+    redis.call('HINCRBY', ARGV[2], field, -by)
+  end
+end
+"""
+
+
+def run(options: Options) -> list[Row]:
+    kinds = KINDS if options.scale >= 1 else KINDS[:2]
+    shares = LEASES if options.scale >= 1 else LEASES[1:2]
+    rows: list[Row] = []
+    with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)) as place:
+        for kind in kinds:
+            for share in shares:
+                rows += outage(place, kind, share * LEASE, f"Redis {kind} for {share:g} leases")
+        rows += death(place)
+        dead = sum(not worker.alive for worker in place.workers)
+    return [*rows, exactly("outages: workers that exited, but for the one that was killed", dead - 1, 0)]
+
+
+def outage(place: Site, kind: str, seconds: float, name: str) -> list[Row]:
+    """Jobs run on every slot; half of them end while Redis is away, half of them after it."""
+    jobs = start_jobs(place, short=SETTLE_SECONDS + seconds / 2, long=SETTLE_SECONDS + seconds + 2)
+    time.sleep(SETTLE_SECONDS)
+    take_away(place, kind, seconds)
+    found = records.settled(place.redis, jobs, seconds=30)
+    charged = [r for r in found.values() if r.get("attempt") != "1" or "errors" in r]
+    return [*records.verdict(name, found), exactly(f"{name}: jobs charged an attempt", len(charged), 0)]
+
+
+def death(place: Site) -> list[Row]:
+    """A worker dies in an outage: its jobs, and no others, are rescued a lease after Redis' return."""
+    jobs = start_jobs(place, short=15, long=20)
+    victim = place.workers[0]
+    name = victim.worker_id
+    lost = {job_id for job_id in jobs if place.redis.hget(keys.RECORD + job_id, "worker") == name.encode()}
+    redis = assert_there(place.stack.redis)
+    redis.send_signal(signal.SIGSTOP)
+    victim.kill()
+    time.sleep(2 * LEASE)
+    redis.send_signal(signal.SIGCONT)
+    back = time.monotonic()
+    wait_until(lambda: all(is_rescued(place, job_id) for job_id in lost), "the jobs are rescued")
+    seconds = time.monotonic() - back
+    found = records.settled(place.redis, jobs, seconds=60)
+    charged = {job_id for job_id, record in found.items() if "errors" in record}
+    title = "a worker dies while Redis is stopped for 2 leases"
+    return [
+        *records.verdict(title, found),
+        exactly(f"{title}: other jobs charged an attempt", len(charged - lost), 0),
+        at_most(f"{title}: from Redis' return to the rescue", seconds, LEASE + 1.0, "s"),
+    ]
+
+
+def is_rescued(place: Site, job_id: str) -> bool:
+    return bool(place.redis.hexists(keys.RECORD + job_id, "lost"))
+
+
+def start_jobs(place: Site, *, short: float, long: float) -> list[str]:
+    """A running job for every slot."""
+    seconds = [short, long] * (WORKERS * SLOTS // 2)
+    jobs = [place.submit(seconds=duration) for duration in seconds]
+    wait_until(lambda: place.redis.zcard(keys.LEASES + "default") == len(jobs), "every slot is taken")
+    return jobs
+
+
+def take_away(place: Site, kind: str, seconds: float) -> None:
+    """Let Redis be away for so long; or let its clock jump by as much."""
+    redis = assert_there(place.stack.redis)
+    if kind == "stopped":
+        redis.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        redis.send_signal(signal.SIGCONT)
+    elif kind == "killed":
+        wait_until(lambda: on_disk(place.redis), "Redis has synced")
+        redis.kill()
+        redis.wait()
+        time.sleep(seconds)
+        place.redis.close()
+        place.stack.start_redis()
+    else:
+        queues = (keys.LEASES + "default", keys.WORKERS)  # whose scores Redis compares with its clock
+        place.redis.eval(AGE, len(queues), *queues, round(seconds * 1000), keys.UPKEEP)
+
+
+def on_disk(redis: Any) -> bool:
+    synced, _ = redis.execute_command("WAITAOF", 1, 0, 1000)
+    return bool(synced == 1)
