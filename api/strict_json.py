@@ -15,7 +15,7 @@ LARGEST_NUMBER = 2**63
 
 
 def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
-    """The value of a JSON text; a number that is whole is an int, however it is written.
+    """The value of a JSON text; a number that is whole is an int, however it is written, but for -0.0.
 
     Raises:
         MalformedJson: it is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
@@ -54,9 +54,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
 
 
 def _number(text: str) -> int | float:
-    """As JSON Schema has it, 2.0 is an integer."""
+    """As JSON Schema has it, 2.0 is an integer; no integer has the sign of -0.0."""
     value = float(text)
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and (value or text[0] != "-") else value
 
 
 def _path_to(wanted: _Ambiguous, root: Any) -> str:

@@ -24,6 +24,7 @@ JobServerError
 `shared` knows no HTTP: `api/errors.py` gives each class its status.
 """
 
+from math import isnan
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -169,6 +170,9 @@ class JobFailure(JobServerError):
         hint: what that person may do next.
         retryable: whether another attempt may succeed; the class's own unless given.
         retry_after: seconds until the next attempt, in place of the job type's backoff.
+
+    Raises:
+        TypeError: an argument is of another type; a record could not show it.
     """
 
     code = "handler_error"
@@ -188,6 +192,22 @@ class JobFailure(JobServerError):
         self.code = code or type(self).code
         self.retryable = type(self).retryable if retryable is None else retryable
         self.retry_after = retry_after
+        _require_text(self, "message", "code", "hint")
+        if not isinstance(self.retryable, bool):
+            raise TypeError(f"retryable must be true or false, not {self.retryable!r:.50}.")
+        if retry_after is not None and (
+            isinstance(retry_after, bool) or not isinstance(retry_after, int | float) or isnan(retry_after)
+        ):
+            raise TypeError(f"retry_after must be a number of seconds, not {retry_after!r:.50}.")
+
+
+def _require_text(failure: JobFailure, *names: str) -> None:
+    for name in names:
+        value = getattr(failure, name)
+        if not isinstance(value, str):
+            raise TypeError(
+                f"{name} must be text, not {type(value).__name__}: write {name}={str(value)[:50]!r}."
+            )
 
 
 class RetryableError(JobFailure):

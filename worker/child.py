@@ -4,6 +4,8 @@ A function that runs here reports by `progress` and `log`. Until the first call 
 the standard library, so that a process which waits costs little.
 """
 
+import _signal  # type: ignore[import-not-found]  # what `signal` asks, without its enumerations
+import _thread
 import faulthandler
 import fcntl
 import os
@@ -14,6 +16,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from contextvars import copy_context
 from itertools import pairwise
 from queue import SimpleQueue
 from struct import Struct
@@ -23,11 +26,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from worker.lines import Line, Lines
 
-HEADER = Struct("!BQ")
-"""Before each message: its kind and its length in bytes. To the child all are CALL."""
+HEADER = Struct("!BBQQQ")
+"""Before each message: its kind, what the call left behind, its number, the sender's pid, its length.
+
+All messages to the child are of the kind CALL.
+"""
 CALL, READY, REPORT, RESULT, ERROR = range(5)
+NOTHING, THREADS, PROCESSES = range(3)  # what a call may leave behind; the process is replaced then
 
 REPORT_SECONDS = 0.05
+END_SECONDS = 0.2  # for threads and processes of a call that are about to end
+LOOK_SECONDS = 0.005
+TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+LARGEST_ERROR = 1 << 20  # bytes of a pickled error; a larger one is replaced by what it says
+LONGEST_TEXT = 20_000  # characters of an error's message or traceback; a record shows 1,000
+FORK_EXIT = 70
 MOST_DESCRIPTORS = 1 << 16
 NICENESS = 10  # the worker's event loop and its heartbeat go first
 UNPICKLABLE_HINT = (
@@ -40,14 +53,14 @@ Report = tuple[tuple[float, str] | None, "list[Line]"]
 
 
 def progress(fraction: float, message: str = "") -> None:
-    """Report how far the job is, as `JobContext.progress` does; outside of a child this does nothing."""
-    if _call is not None:
+    """Report how far the job is, as `JobContext.progress` does; outside of a call this does nothing."""
+    if _call is not None and _call.pid == os.getpid():
         _call.progress(float(fraction), str(message))
 
 
 def log(message: str, **fields: object) -> None:
-    """Write a line into the job's log, as `JobContext.log` does; outside of a child this does nothing."""
-    if _call is not None:
+    """Write a line into the job's log, as `JobContext.log` does; outside of a call this does nothing."""
+    if _call is not None and _call.pid == os.getpid():
         _call.log(message, fields)
 
 
@@ -58,26 +71,34 @@ class Connection:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.set_inheritable(False)
         self._sending = Lock()
-        self.requests: SimpleQueue[bytes] = SimpleQueue()
+        self._pid = os.getpid()
+        self.requests: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
 
-    def send(self, kind: int, body: bytes) -> None:
+    def send(self, kind: int, number: int, body: bytes, *, left: int = NOTHING) -> None:
         with self._sending:
-            self._socket.sendall(HEADER.pack(kind, len(body)))
+            self._socket.sendall(HEADER.pack(kind, left, number, self._pid, len(body)))
             self._socket.sendall(body)
 
     def listen(self) -> None:
         """Take in requests until the worker is gone; then end, with whatever the function has started."""
         stream = self._socket.makefile("rb")
         while header := stream.read(HEADER.size):
-            self.requests.put(stream.read(HEADER.unpack(header)[1]))
+            _, _, number, _, length = HEADER.unpack(header)
+            self.requests.put((number, stream.read(length)))
         os.kill(0, signal.SIGKILL)  # the whole process group, which is this process's own
 
 
 class Call:
-    """A call that runs, and what it reports: at once, or together with what comes soon after."""
+    """A call that runs, and what it reports: at once, or together with what comes soon after.
 
-    def __init__(self, connection: Connection) -> None:
+    Attributes:
+        pid: the process that it runs in; a fork of it has no say.
+    """
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.pid = os.getpid()
         self._connection = connection
+        self._number = number
         self._lock = Lock()
         self._progress: tuple[float, str] | None = None
         self._lines: Lines | None = None
@@ -102,8 +123,11 @@ class Call:
     def end(self) -> None:
         """Send what is not sent yet; what a thread that was left behind reports from now on goes nowhere."""
         with self._lock:
-            self._over = True
+            timer, self._over = self._timer, True
             self._send()
+        if timer is not None:
+            timer.cancel()
+            timer.join()
 
     def _send_soon(self) -> None:
         if self._over or self._timer is not None:
@@ -124,9 +148,52 @@ class Call:
     def _send(self) -> None:
         lines = self._lines.take() if self._lines else []
         if self._progress or lines:
-            self._connection.send(REPORT, pickle.dumps((self._progress, lines)))
+            self._connection.send(REPORT, self._number, pickle.dumps((self._progress, lines)))
             self._sent_at = time.monotonic()
         self._progress = self._timer = None
+
+
+class Surroundings:
+    """What a function may change of its process, apart from memory: put back after each call."""
+
+    def __init__(self) -> None:
+        self._folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to load
+        self._environment = dict(os.environ)
+        self._raw_environment = dict(
+            vars(os.environ)["_data"]
+        )  # to compare with: reading it decodes each value
+        os.umask(umask := os.umask(0))
+        self._umask = umask
+        self._handlers = {int(number): _signal.getsignal(number) for number in signal.valid_signals()}
+        self._threads = _thread._count()
+
+    def restore(self) -> None:
+        os.chdir(self._folder)
+        os.umask(self._umask)
+        for timer in TIMERS:
+            signal.setitimer(timer, 0)
+        if vars(os.environ)["_data"] != self._raw_environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        for number, handler in self._handlers.items():
+            if handler is not None and _signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
+    def left_behind(self) -> int:
+        """What the call has left that goes on by itself, once what is about to end has ended."""
+        end = time.monotonic() + END_SECONDS
+        while (left := self._look()) and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+        return left
+
+    def _look(self) -> int:
+        if _thread._count() > self._threads:  # Python's; those of C libraries report nothing
+            return THREADS
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            return PROCESSES
+        return NOTHING
 
 
 _call: Call | None = None
@@ -145,14 +212,18 @@ def main() -> None:
         os.closerange(lower + 1, upper)  # what a process inherits, it would keep open for others
     connection = Connection(descriptor)
     Thread(target=connection.listen, daemon=True).start()
-    connection.send(READY, b"")
+    surroundings = Surroundings()
+    connection.send(READY, 0, b"")
     while True:
-        request = connection.requests.get()
-        _call = call = Call(connection)
-        kind, body = answer(request)
+        number, request = connection.requests.get()
+        _call = call = Call(connection, number)
+        kind, body = copy_context().run(answer, request)
+        if os.getpid() != call.pid:
+            os._exit(FORK_EXIT)  # a fork that came back from the function: the answer is not its to give
         _call = None
         call.end()
-        connection.send(kind, body)
+        surroundings.restore()
+        connection.send(kind, number, body, left=surroundings.left_behind())
         del request, body  # they may be large, and the next call may be long in coming
 
 
@@ -185,6 +256,12 @@ def answer(request: bytes) -> tuple[int, bytes]:
         return ERROR, unpicklable("The function's result can't be sent to another process", error)
 
 
+def cut(text: str) -> str:
+    """The text, or its ends if it is long."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
+
+
 def unpicklable(what: str, error: Exception) -> bytes:
     from shared.errors import FinalError
 
@@ -195,10 +272,11 @@ def pickled_error(error: BaseException) -> bytes:
     """The error, with its traceback as a note."""
     if isinstance(error, Exception):  # what ends a process must not be raised in the worker
         with suppress(Exception):
-            error.add_note("".join(traceback.format_exception(error)))
+            error.add_note(cut("".join(traceback.format_exception(error))))
             body = pickle.dumps(error)
             pickle.loads(body)
-            return body
+            if len(body) <= LARGEST_ERROR:
+                return body
     return pickle.dumps(substitute(error))
 
 
@@ -208,13 +286,13 @@ def substitute(error: BaseException) -> Exception:
 
     if isinstance(error, JobFailure):
         code, hint, retryable = str(error.code), str(error.hint), bool(error.retryable)
-        return JobFailure(str(error), code=code, hint=hint, retryable=retryable)
+        return JobFailure(cut(str(error)), code=code, hint=cut(hint), retryable=retryable)
     return RetryableError(describe(error))
 
 
 def describe(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return cut(f"{type(error).__name__}: {error}")
     except BaseException:  # the error's own class may raise whatever it likes
         return type(error).__name__
 

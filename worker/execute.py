@@ -150,6 +150,7 @@ def stopped(job: RunningJob) -> Outcome | None:
 
 def judge(job: RunningJob, error: BaseException) -> Outcome:
     """What an error that ended an attempt means for the job."""
+    error = decisive(error)
     if isinstance(error, NoHandler):
         log.warning("no handler for this job type", type=str(error), job_id=job.claim.job_id)
         return Outcome(OutcomeKind.RELEASED, delay=milliseconds(RELEASE_SECONDS))
@@ -161,6 +162,19 @@ def judge(job: RunningJob, error: BaseException) -> Outcome:
             return failed(job, RetryableError(type(error).__name__))
     log.error("the handler raised an unexpected error", exc_info=error)
     return failed(job, RetryableError(describe(error)))
+
+
+def decisive(error: BaseException) -> BaseException:
+    """The error itself; of a group, as a TaskGroup raises it, the one that decides: final ones go first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return min((decisive(inner) for inner in error.exceptions), key=_rank)
+
+
+def _rank(error: BaseException) -> int:
+    if isinstance(error, JobFailure):
+        return 1 if error.retryable else 0
+    return 2 if isinstance(error, Exception) else 3
 
 
 def failed(job: RunningJob, failure: JobFailure) -> Outcome:

@@ -17,7 +17,20 @@ from typing import Any, TypeVar
 
 from shared.errors import FinalError, RetryableError
 from shared.logging import get_log
-from worker.child import CALL, HEADER, REPORT, RESULT, UNPICKLABLE_HINT, Report, describe
+from worker.child import (
+    CALL,
+    ERROR,
+    HEADER,
+    NOTHING,
+    PROCESSES,
+    READY,
+    REPORT,
+    RESULT,
+    THREADS,
+    UNPICKLABLE_HINT,
+    Report,
+    describe,
+)
 
 START_SECONDS = 30.0
 FIRST_PAUSE = 0.1
@@ -29,6 +42,8 @@ STDERR = 2
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MEMORY_HINT = "It was probably short of memory: submit less work per job, or give the worker more memory."
 CRASH_HINT = "Look for a fault in what the function calls; the worker's standard error may hold a traceback."
+
+LEFT_BEHIND = {THREADS: "threads", PROCESSES: "processes"}
 
 T = TypeVar("T")
 
@@ -85,7 +100,7 @@ class Processes:
             result: T = await child.call(request, on_message)
             return result
         finally:
-            if child.calls >= self._max_calls or child.resident() > self._max_rss:
+            if child.spoiled or child.calls >= self._max_calls or child.resident() > self._max_rss:
                 child.kill()
             elif child.alive:
                 self._give(child)
@@ -103,8 +118,9 @@ class Processes:
         while True:
             await self._available.acquire()
             child = self._free.pop()
-            if child.alive:
+            if child.alive and not child.speaks:
                 return child
+            child.kill()
 
     def _give(self, child: "Child") -> None:
         self._free.append(child)
@@ -139,6 +155,24 @@ class Processes:
             await child.process.wait()
 
 
+class Answers(asyncio.StreamReader):
+    """The stream of a child's messages.
+
+    Attributes:
+        waiting: whether something has come that nobody has read.
+    """
+
+    _buffer: bytearray
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._buffer)
+
+
+class Unasked(Exception):
+    """A message that is not of the call that runs, or of no process of this pool."""
+
+
 class Child:
     """A child process and the connection to it.
 
@@ -146,14 +180,16 @@ class Child:
         process: the process; it leads a process group of its own.
         calls: how often it was called.
         killed: whether it was killed from here.
+        spoiled: whether a call has left something behind that another call must not meet.
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, process: asyncio.subprocess.Process, reader: Answers, writer: asyncio.StreamWriter
     ) -> None:
         self.process = process
         self.calls = 0
         self.killed = False
+        self.spoiled = False
         self._reader = reader
         self._writer = writer
 
@@ -162,7 +198,7 @@ class Child:
         """A process that is ready. Raises OSError, EOFError or TimeoutError if it does not get there."""
         ours, theirs = socket.socketpair()
         with theirs:
-            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=BUFFER_BYTES)
+            reader, writer = await _connect(ours)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-u", "-m", "worker.child", str(theirs.fileno()), str(lifeline)),
@@ -177,7 +213,7 @@ class Child:
         child = cls(process, reader, writer)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await child._receive()  # READY
+                await child._receive(READY)
         except BaseException:
             child.kill()
             await process.wait()
@@ -187,6 +223,11 @@ class Child:
     @property
     def alive(self) -> bool:
         return not self.killed and self.process.returncode is None and not self._reader.at_eof()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it has said something since its last call."""
+        return self._reader.waiting
 
     def resident(self) -> int:
         """The process's resident memory in bytes; 0 where the system does not tell."""
@@ -216,14 +257,20 @@ class Child:
         answered = False
         try:
             await self._send(request)
-            kind, body = await self._receive()
+            kind, body = await self._receive(REPORT, RESULT, ERROR)
             while kind == REPORT:
                 if on_message is not None:
                     on_message(pickle.loads(body))
-                kind, body = await self._receive()
+                kind, body = await self._receive(REPORT, RESULT, ERROR)
             answered = True
         except (EOFError, ConnectionError):
             raise await self._crash() from None
+        except Unasked as error:
+            raise RetryableError(
+                f"The process that ran the job's function was ended: {error}",
+                code="process_crashed",
+                hint="Let the function write to no file descriptor that it has not opened.",
+            ) from None
         finally:
             if not answered:
                 self.kill()
@@ -233,12 +280,21 @@ class Child:
         raise value
 
     async def _send(self, request: bytes) -> None:
-        self._writer.write(HEADER.pack(CALL, len(request)))
+        self._writer.write(HEADER.pack(CALL, NOTHING, self.calls, os.getpid(), len(request)))
         self._writer.write(request)
         await self._writer.drain()
 
-    async def _receive(self) -> tuple[int, bytes]:
-        kind, length = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+    async def _receive(self, *kinds: int) -> tuple[int, bytes]:
+        """The next message of the call that runs. Raises Unasked, EOFError."""
+        header = await self._reader.readexactly(HEADER.size)
+        kind, left, number, pid, length = HEADER.unpack(header)
+        if kind not in kinds or (number, pid) != (self.calls, self.process.pid):
+            raise Unasked("it sent what is no answer to this call.")
+        if left != NOTHING:
+            self.spoiled = True
+            log.warning(
+                "a function left something behind; its process is replaced", left=LEFT_BEHIND.get(left)
+            )
         return kind, await self._reader.readexactly(length)
 
     async def _crash(self) -> RetryableError:
@@ -254,6 +310,14 @@ class Child:
             code="process_crashed",
             hint=MEMORY_HINT if out_of_memory else CRASH_HINT,
         )
+
+
+async def _connect(connection: socket.socket) -> tuple[Answers, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = Answers(limit=BUFFER_BYTES, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, sock=connection)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> bytes:

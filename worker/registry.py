@@ -1,7 +1,10 @@
 """Which function performs which job type."""
 
+import json
+import math
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from inspect import iscoroutinefunction
 from pkgutil import iter_modules
@@ -13,6 +16,8 @@ from shared.contract import Contract, Params
 from worker import handlers
 from worker.context import BlockingContext, JobContext
 from worker.threads import run_in_thread
+
+SEQUENCES = (list, tuple, set, frozenset, deque)
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
@@ -41,8 +46,41 @@ class Handler:
         return await run_in_thread(self.function, params, BlockingContext(context, get_running_loop()))
 
     def encode(self, result: Any) -> bytes:
-        """The result as JSON. Raises pydantic's errors if it is not what the contract says."""
-        return self._result.dump_json(self._result.validate_python(result))
+        """The result as JSON.
+
+        Raises:
+            ValueError: it is not what the contract says, or holds a number that JSON lacks: NaN or infinity.
+        """
+        value = self._result.validate_python(result)
+        body = self._result.dump_json(value)
+        if b"null" in body:  # what pydantic writes for them
+            require_finite(self._result.dump_python(value, by_alias=True))
+        return body
+
+
+def require_finite(result: Any) -> None:
+    """Raise ValueError with the place of the first number that is NaN or infinite."""
+    try:
+        json.dumps(result, allow_nan=False, skipkeys=True, default=_plain)
+    except ValueError:
+        for place, number in _numbers(result, "result"):
+            if not math.isfinite(number):
+                raise ValueError(f"{place} is {number}, which JSON lacks.") from None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, SEQUENCES) else repr(value)
+
+
+def _numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{place}.{name}")
+    elif isinstance(value, SEQUENCES):
+        for number, inner in enumerate(value):
+            yield from _numbers(inner, f"{place}.{number}")
 
 
 class Mark(Protocol[P, R]):

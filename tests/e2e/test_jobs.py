@@ -218,3 +218,10 @@ def jobs_done(service: Service) -> int:
 
 def api_lines(service: Service) -> list[Record]:
     return json_lines(service.stack.output("api"))
+
+
+def test_a_negative_zero_stays_negative(service: Service) -> None:
+    record = service.run("echo", message=[-0.0])
+
+    assert str(record["params"]["message"]) == "[-0.0]"
+    assert str(record["result"]["message"]) == "[-0.0]"

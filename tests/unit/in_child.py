@@ -1,14 +1,19 @@
 """Functions for a child process: it imports them, so they stand apart from the tests and their imports."""
 
+import _thread
 import asyncio
+import contextlib
 import ctypes
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -156,3 +161,102 @@ def report_for_ever() -> None:
             progress(0.5, "left behind")
 
     threading.Thread(target=talk, daemon=True).start()
+
+
+def fork_and_return(value: Any) -> Any:
+    """A fork that comes back from the function as its parent does, after having reported."""
+    if os.fork() == 0:
+        report(3)
+        return "the fork's"
+    os.wait()
+    return value
+
+
+def fork_and_fail(value: Any) -> Any:
+    """A fork whose program can't be started, as in a careless use of exec."""
+    if os.fork() == 0:
+        os.execvp("/no/such/program", ["program"])  # noqa: S606
+    os.wait()
+    return value
+
+
+def answer_twice(value: Any) -> Any:
+    """A second answer on the connection, made by the function itself."""
+    from worker import child
+
+    call = child._call
+    assert call is not None
+    call._connection.send(child.RESULT, 1, pickle.dumps("of another call"))
+    return value
+
+
+def write_to_every_descriptor(value: Any) -> Any:
+    for descriptor in range(3, 200):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b"\x07" * 100)
+    return value
+
+
+def leave_a_raw_thread() -> None:
+    """A thread that the module `threading` does not know."""
+    runs = threading.Event()
+
+    def sleep() -> None:
+        runs.set()
+        time.sleep(LONG)
+
+    _thread.start_new_thread(sleep, ())
+    runs.wait()
+
+
+def leave_a_process() -> None:
+    subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({LONG})"])
+
+
+def use_threads_and_processes() -> int:
+    """Threads and processes that end with the call."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(str, range(10)))
+    threading.Thread(target=time.sleep, args=(0.02,)).start()
+    subprocess.run(["true"], check=True)
+    return os.getpid()
+
+
+VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
+
+
+def surroundings() -> dict[str, Any]:
+    """What a call may have changed for the next one."""
+    os.umask(umask := os.umask(0))
+    return {
+        "pid": os.getpid(),
+        "context": VARIABLE.get(),
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "umask": umask,
+        "handler": str(signal.getsignal(signal.SIGUSR1)),
+        "timer": signal.getitimer(signal.ITIMER_REAL),
+    }
+
+
+def change_surroundings() -> dict[str, Any]:
+    VARIABLE.set("changed")
+    os.chdir("/")
+    os.environ["LEFT_BEHIND"] = "1"
+    os.environ.pop("PATH", None)
+    os.umask(0o777)
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(9))
+    signal.alarm(1000)
+    return surroundings()
+
+
+def fail_at_length(size: int) -> NoReturn:
+    raise ValueError("x" * size)
+
+
+def fail_in_a_group() -> NoReturn:
+    from shared.errors import FinalError
+
+    decisive = ExceptionGroup("more", [FinalError("no", code="decided")])
+    raise ExceptionGroup("several", [ValueError("a"), decisive])

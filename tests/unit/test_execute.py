@@ -175,9 +175,9 @@ async def test_the_error_names_the_field_that_does_not_fit():
 # -- the handler raises
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyError, MemoryError, RecursionError, ExceptionGroup])
+@pytest.mark.parametrize("kind", [ValueError, KeyError, MemoryError, RecursionError])
 async def test_an_exception_is_tried_again_after_the_backoff(kind: type[Exception]):
-    error = kind("no", [OSError()]) if kind is ExceptionGroup else kind("no")
+    error = kind("no")
     outcome = await run_raising(error)
     assert outcome is not None
     assert (outcome.kind, outcome.delay) == (OutcomeKind.RETRY, 2000)
@@ -345,30 +345,93 @@ async def test_a_long_message_is_cut(kind: type[Exception]):
     assert message.endswith("é")
 
 
+@pytest.mark.parametrize("kind", [JobFailure, RetryableError, FinalError])
 @pytest.mark.parametrize(
-    "failure",
+    ("parts", "refusal"),
     [
-        RetryableError(ValueError("the cause")),  # type: ignore[arg-type]
-        RetryableError("no", hint=5),  # type: ignore[arg-type]
-        RetryableError("no", code=object()),  # type: ignore[arg-type]
-        RetryableError("no", code="\ud800"),
-        RetryableError("no", retry_after="1 s"),  # type: ignore[arg-type]
-        RetryableError("no", retry_after=float("nan")),
-    ],
-    ids=[
-        "an exception for a message",
-        "a number for a hint",
-        "an object for a code",
-        "a code beyond UTF-8",
-        "a text for a pause",
-        "no number for a pause",
+        (
+            {"message": ValueError("the cause")},
+            "message must be text, not ValueError: write message='the cause'",
+        ),
+        ({"code": 404}, "code must be text, not int: write code='404'"),
+        ({"hint": 5}, "hint must be text, not int"),
+        ({"retryable": "yes"}, "retryable must be true or false, not 'yes'"),
+        ({"retry_after": "1 s"}, "retry_after must be a number of seconds, not '1 s'"),
+        ({"retry_after": float("nan")}, "retry_after must be a number of seconds, not nan"),
+        ({"retry_after": True}, "retry_after must be a number of seconds, not True"),
     ],
 )
-async def test_a_failure_with_parts_of_the_wrong_type_still_ends_the_attempt(failure: JobFailure):
+def test_a_failure_is_made_of_what_a_record_can_show(
+    kind: type[JobFailure], parts: dict[str, Any], refusal: str
+):
+    with pytest.raises(TypeError, match=refusal):
+        kind(**{"message": "no", **parts})
+
+
+async def test_a_failure_with_a_class_attribute_of_the_wrong_type_is_refused_too():
+    class Numbered(FinalError):
+        code = 404  # type: ignore[assignment]
+
+    with pytest.raises(TypeError, match="code must be text"):
+        Numbered("no")
+
+
+@pytest.mark.parametrize(("part", "value"), [("code", object()), ("hint", 5), ("code", "\ud800")])
+async def test_a_failure_that_was_spoilt_later_still_ends_the_attempt(part: str, value: object):
+    failure = RetryableError("no")
+    setattr(failure, part, value)
     outcome = await run_raising(failure)
     assert outcome is not None
     assert outcome.kind is OutcomeKind.RETRY
     assert all(isinstance(error_in(outcome)[part], str) for part in ("code", "message", "hint"))
+
+
+FINAL, AGAIN, OTHER = FinalError("final", code="decided"), RetryableError("again"), ValueError("other")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code", "message"),
+    [
+        (ExceptionGroup("g", [OTHER, AGAIN, FINAL]), OutcomeKind.FAILED, "decided", "final"),
+        (
+            ExceptionGroup("g", [OTHER, ExceptionGroup("deeper", [AGAIN, ExceptionGroup("yet", [FINAL])])]),
+            OutcomeKind.FAILED,
+            "decided",
+            "final",
+        ),
+        (ExceptionGroup("g", [OTHER, AGAIN]), OutcomeKind.RETRY, "handler_error", "again"),
+        (ExceptionGroup("g", [OTHER]), OutcomeKind.RETRY, "handler_error", "ValueError: other"),
+        (
+            BaseExceptionGroup("g", [asyncio.CancelledError(), OTHER]),
+            OutcomeKind.RETRY,
+            "handler_error",
+            "ValueError: other",
+        ),
+    ],
+)
+async def test_of_a_group_of_errors_the_decisive_one_is_shown(
+    error: BaseException, kind: OutcomeKind, code: str, message: str
+):
+    outcome = await run_raising(error)
+    assert outcome is not None
+    shown = error_in(outcome)
+    assert (outcome.kind, shown["code"], shown["message"]) == (kind, code, message)
+
+
+async def test_a_final_error_in_a_task_group_ends_the_job():
+    async def fail() -> None:
+        raise FinalError("no", code="broken", hint="Mend it.")
+
+    async def handler(params: Work, job: JobContext) -> int:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+            tasks.create_task(asyncio.sleep(60))
+        return 0
+
+    outcome = await run(handler)
+    assert outcome is not None
+    assert outcome.kind is OutcomeKind.FAILED
+    assert [error_in(outcome)[part] for part in ("code", "message", "hint")] == ["broken", "no", "Mend it."]
 
 
 async def test_a_failure_that_forgot_to_call_its_base_still_ends_the_attempt():

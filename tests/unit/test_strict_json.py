@@ -104,7 +104,12 @@ def test_a_field_that_occurs_twice_among_many_is_found_at_once():
     assert time.process_time() - started < 0.5
 
 
-@pytest.mark.parametrize(("body", "value"), [(b"2.0", 2), (b"-0.0", 0), (b"1e3", 1000), (b"2.5", 2.5)])
+@pytest.mark.parametrize(("body", "value"), [(b"2.0", 2), (b"0.0", 0), (b"1e3", 1000), (b"2.5", 2.5)])
 def test_a_whole_number_is_an_integer_however_it_is_written(body, value):
     parsed = parse(body)
     assert (parsed, type(parsed)) == (value, type(value))
+
+
+@pytest.mark.parametrize("body", [b"-0.0", b"-0e0", b"-1e-400"])
+def test_a_negative_zero_keeps_its_sign(body):
+    assert str(parse(body)) == "-0.0"
