@@ -21,6 +21,7 @@ SCENARIOS = (
     "interleavings",
     "model",
     "rogues",
+    "crossed_calls",
     "flush",
     "leaks",
     "artifacts",

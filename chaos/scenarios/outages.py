@@ -1,4 +1,4 @@
-"""Redis is stopped, killed, or its clock jumps, for less and for much more than a lease: no attempt is charged."""
+"""Redis is stopped, killed, or its clock jumps, for less than a lease and for more: no attempt is charged."""
 
 import signal
 import time

@@ -1,0 +1,69 @@
+"""Functions in child processes fork and return, leave threads behind, write where they must not: no job gets
+anything of another one."""
+
+import asyncio
+import json
+from typing import get_args
+
+import orjson
+
+from chaos import records
+from chaos.crossers import CROSS, Fault
+from chaos.records import Record
+from chaos.rows import Options, Row, exactly, report
+from chaos.site import Site, site
+from shared.queue import JobQueue, NewJob
+from shared.store import keys
+from shared.store.client import connect
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
+
+CALLS, CHILDREN = 200, 2
+FAULTS = get_args(Fault)
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("crossed calls")
+    calls = options.times(CALLS, least=20)
+    faults = [chance.choice(FAULTS) for _ in range(calls)]
+    with site(workers=1, WORKER_PROCESSES=str(CHILDREN)) as place:
+        jobs = asyncio.run(submit(place, faults))
+        found = records.settled(place.redis, list(jobs), seconds=120)
+        logs = {job_id: place.redis.lrange(keys.LOGS + job_id, 0, -1) for job_id in jobs}
+    # A late thread of the job itself may still be heard until the call has ended.
+    own = {job_id: {str(number), f"late {number}"} for job_id, number in jobs.items()}
+    results = [
+        job_id for job_id, number in jobs.items() if found[job_id].get("result", str(number)) != str(number)
+    ]
+    lines = [
+        job_id for job_id in jobs if {json.loads(line)["message"] for line in logs[job_id]} - own[job_id]
+    ]
+    shown = [job_id for job_id in jobs if _message(found[job_id]) not in own[job_id] | {""}]
+    failed = [r for r in found.values() if r.get("state") != "completed"]
+    name = f"{calls} calls in {CHILDREN} processes"
+    return [
+        exactly(f"{name}: results of another job", len(results), 0),
+        exactly(f"{name}: jobs with lines of another job, or of a fork", len(lines), 0),
+        exactly(f"{name}: jobs with progress of another job", len(shown), 0),
+        exactly(f"{name}: acknowledged jobs lost", sum(not records.is_done(r) for r in found.values()), 0),
+        report(
+            f"{name}: jobs that failed, their own function having broken the connection", str(len(failed))
+        ),
+    ]
+
+
+def _message(record: Record) -> str:
+    return str(json.loads(record["progress"])["message"]) if "progress" in record else ""
+
+
+async def submit(place: Site, faults: list[Fault]) -> dict[str, int]:
+    """A job for each fault, which the API does not know; returns their numbers by id."""
+    redis = connect(place.stack.redis_url)
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=10_000)
+    jobs = {}
+    for number, fault in enumerate(faults):
+        params = orjson.dumps({"number": number, "fault": fault})
+        submitted = await queue.submit(NewJob(CROSS, params, "chaos"))
+        jobs[submitted.record.job_id] = number
+    await redis.aclose(close_connection_pool=True)
+    return jobs
