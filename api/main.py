@@ -44,11 +44,12 @@ from shared.queue import JobQueue
 from shared.settings import read_settings, refuse
 from shared.store import keys
 from shared.store.changes import Changes
-from shared.store.client import connect, obstacle
+from shared.store.client import connect
 from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
+from shared.store.preflight import obstacle
 from shared.store.rate_limits import RateLimits
 from shared.upkeep import keep_up
 

@@ -32,11 +32,11 @@ class Trial:
         self._temporary = TemporaryDirectory(prefix="job-server-bench-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name)
         self.stack = Stack(self.folder)
-        self.redis = Redis.from_url(self.stack.redis_url)
+        self.redis = Redis.from_url(self.stack.admin_url)
         self._peer = peer
         self._environment = {
             **os.environ,
-            "REDIS_URL": self.stack.redis_url,
+            "REDIS_URL": self.stack.admin_url,
             tally.FOLDER: str(self.folder),
             **environment,
         }

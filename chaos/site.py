@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from chaos.worker import STARTS
-from dev.redis import server_command
+from dev.redis import restricted, server_command
 from dev.stack import Process, Stack, wait_until
 from shared.store import keys
 
@@ -27,7 +27,8 @@ class ChaosStack(Stack):
         self._fsync = fsync
 
     def start_redis(self) -> None:
-        command = [*server_command(self.redis_port, self.folder), "--appendfsync", self._fsync]
+        command = [*server_command(self.redis_port, self.folder), *restricted(self.folder)]
+        command += ["--appendfsync", self._fsync]
         self.redis = self._spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 
@@ -80,7 +81,7 @@ class Site:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.redis: Any = Redis.from_url(stack.redis_url, socket_timeout=10)
+        self.redis: Any = Redis.from_url(stack.admin_url, socket_timeout=10)
         self.http = httpx.Client(timeout=10)
         self.workers: list[Worker] = []
 

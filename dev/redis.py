@@ -9,6 +9,9 @@ import stat
 import sys
 from pathlib import Path
 
+USERS = Path(__file__).resolve().parent.parent / "redis-users.acl"
+USER, PASSWORD = "job-server", "development-only"
+
 
 def server_binary() -> str:
     """The path of a Redis server to run.
@@ -40,6 +43,18 @@ def server_command(port: int, folder: Path) -> list[str]:
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
         *("--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning"),
     ]
+
+
+def restricted(folder: Path) -> list[str]:
+    """Options for a Redis that knows the user USER, with the rights that are shipped and the password PASSWORD.
+
+    The default user may do everything.
+    """
+    rules = [line for line in USERS.read_text().splitlines() if line.startswith("user job-server on ")]
+    [rule] = [line.replace(" on ", f" on >{PASSWORD} ", 1) for line in rules]
+    file = folder / "users.acl"
+    file.write_text(f"user default on nopass ~* &* +@all\n{rule}\n")
+    return ["--aclfile", str(file)]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from dev.redis import server_command
+from dev.redis import PASSWORD, USER, restricted, server_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0  # seconds for a process to come up or go down
@@ -49,7 +49,9 @@ class Stack:
         folder: where Redis keeps its data and jobs their files, and where each process's output goes, as
             `<name>.log`.
         root: where the code is.
-        redis_url: the database that all of them use; that of another stack if REDIS_URL is given.
+        redis_url: the database that all of them use, as a user with just the rights that they need; that of
+            another stack if REDIS_URL is given.
+        admin_url: the same database, as a user who may do everything.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
     """
@@ -58,7 +60,9 @@ class Stack:
         self.folder = folder
         self.root = ROOT
         self.redis_port = free_port()
-        self.redis_url = environment.get("REDIS_URL", f"redis://127.0.0.1:{self.redis_port}/0")
+        self.admin_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        own_url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{self.redis_port}/0"
+        self.redis_url = environment.get("REDIS_URL", own_url)
         self.api_port = 0
         self.api_url = ""
         self.redis: Process | None = None
@@ -76,7 +80,8 @@ class Stack:
 
     def start_redis(self) -> None:
         """Start Redis, on the same port and data as before if it ran already."""
-        self.redis = self._spawn("redis", server_command(self.redis_port, self.folder))
+        command = [*server_command(self.redis_port, self.folder), *restricted(self.folder)]
+        self.redis = self._spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 
     def start_api(self, **environment: str) -> str:

@@ -56,7 +56,7 @@ def fuzz(stack: Stack, plan: Plan) -> Tally:
             if time.monotonic() > end:
                 stream.stop()
         tally.jobs.update(httpx.get(f"{stack.api_url}/server/info").json()["jobs"])
-        with Redis.from_url(stack.redis_url) as redis:
+        with Redis.from_url(stack.admin_url) as redis:
             redis.flushall()
         run += 1
     return tally

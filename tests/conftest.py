@@ -49,7 +49,7 @@ def redis_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 async def redis(redis_stack: Stack) -> AsyncIterator[Redis]:
     """A client of the real Redis, which is empty."""
-    client = connect(redis_stack.redis_url)
+    client = connect(redis_stack.admin_url)
     await client.flushall()
     yield client
     await client.aclose(close_connection_pool=True)

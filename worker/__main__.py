@@ -15,9 +15,10 @@ from shared.errors import QueueUnavailable
 from shared.files import FileStore
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
-from shared.store.client import connect, obstacle
+from shared.store.client import connect
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
+from shared.store.preflight import obstacle
 from worker.engine import JobWorker
 from worker.registry import Handler, by_type, load_handlers
 from worker.settings import WorkerSettings

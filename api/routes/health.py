@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.dependencies import Queue
 from shared.errors import QueueUnavailable
+from shared.store.preflight import lacking
 
 NO_REDIS = {"status": "fail", "checks": {"redis": "fail: Redis does not answer.", "workers": "unknown"}}
 
@@ -41,22 +42,28 @@ async def healthz() -> Response:
     responses={
         503: {
             "model": Readiness,
-            "description": "Redis does not answer.",
+            "description": "Redis does not answer, or takes no writes.",
             "content": {"application/json": {"examples": {"fail": {"value": NO_REDIS}}}},
         }
     },
 )
 async def readyz(queue: Queue) -> Response:
-    """Whether jobs can be accepted now, and whether a worker lives to perform them."""
+    """Whether jobs can be accepted now, which is tried, and whether a worker lives to perform them."""
     try:
+        if missing := await queue.store.probe():
+            return _fail(lacking(missing[0]))
         workers = len(await queue.store.workers())
     except QueueUnavailable as error:
-        checks = {"redis": f"fail: {error.message}", "workers": "unknown"}
-        return _answer(Readiness(status="fail", checks=checks), 503)
+        return _fail(error.message)
     if not workers:
         checks = {"redis": "pass", "workers": "warn: no worker is alive; start one with python -m worker"}
         return _answer(Readiness(status="warn", checks=checks))
     return _answer(Readiness(status="pass", checks={"redis": "pass", "workers": f"pass: {workers} alive"}))
+
+
+def _fail(reason: str) -> Response:
+    checks = {"redis": f"fail: {reason}", "workers": "unknown"}
+    return _answer(Readiness(status="fail", checks=checks), 503)
 
 
 def _answer(readiness: Readiness, status: int = 200) -> Response:

@@ -73,7 +73,7 @@ def measure(figures: Figures, name: str, app: str, method: str, seconds: float) 
 
 def _serve(stack: Stack, app: str, port: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
-    environment = {**os.environ, **QUIET, "REDIS_URL": stack.redis_url}
+    environment = {**os.environ, **QUIET, "REDIS_URL": stack.admin_url}
     with (stack.folder / "server.log").open("ab") as log:
         server = subprocess.Popen(
             [*command, "--log-level", "warning"], cwd=ROOT, env=environment, stdout=log, stderr=log

@@ -77,7 +77,7 @@ def measure_echo(figures: Figures, seconds: float) -> None:
 
 
 def measure(figures: Figures, crowd: Crowd, seconds: float) -> None:
-    with tolerated(), running(**QUIET) as stack, Redis.from_url(stack.redis_url) as redis:
+    with tolerated(), running(**QUIET) as stack, Redis.from_url(stack.admin_url) as redis:
         for column, value in uvloop.run(_measure(stack, redis, crowd, seconds)).items():
             figures.add(crowd.name, column, value)
 

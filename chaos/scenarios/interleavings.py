@@ -84,7 +84,7 @@ class Interleaving:
 
 def run(options: Options) -> list[Row]:
     with site(api=False) as place:
-        games = asyncio.run(play_all(place.stack.redis_url, options))
+        games = asyncio.run(play_all(place.stack.admin_url, options))
     changed = [game for game in games if any(end != game.ends[0] for end in game.ends)]
     states = Counter(game.ends[0][b"state"].decode() for game in games)
     example = f" ({' → '.join(changed[0].moves)})" if changed else ""

@@ -29,7 +29,7 @@ def run(options: Options) -> list[Row]:
 
 
 def start(place: Site, kind: str, options: Options) -> Process:
-    server = place.stack.redis_url if kind == "real" else "fake"
+    server = place.stack.admin_url if kind == "real" else "fake"
     words = (server, options.times(SEQUENCES[kind], least=20), options.seed, SECONDS)
     return place.stack._spawn(kind, [sys.executable, "-m", "chaos.sequences", *map(str, words)])
 

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import orjson
 from arq.connections import ArqRedis
-from redis import Redis as BlockingRedis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
@@ -47,18 +46,3 @@ async def messages(redis: Redis, channel: str) -> AsyncIterator[bytes]:
             message = await subscription.get_message(timeout=SUBSCRIPTION_LOOKS)
             if message:
                 yield message["data"]
-
-
-def obstacle(url: str) -> str | None:
-    """Why the Redis behind `url` can't serve this project; None if it can, or is away for now.
-
-    For the start of a process: it blocks for two seconds at most.
-    """
-    with BlockingRedis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as redis:
-        try:
-            info = redis.info("cluster")
-        except REDIS_GONE:
-            return None
-    if info.get("cluster_enabled"):
-        return "this is a Redis Cluster; name a single primary, or one behind Sentinel"
-    return None

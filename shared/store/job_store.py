@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import Any
 
 from shared.errors import (
@@ -282,6 +283,10 @@ class JobStore:
 
     async def ping(self) -> None:
         await self._calls.command("PING")
+
+    async def probe(self) -> list[str]:
+        """Try to write; returns what this user of Redis is not allowed to do, in Redis' words."""
+        return [right.decode() for right in await self._calls.run(scripts.PROBE, f"probe:{token_hex(6)}")]
 
     async def workers(self) -> list[dict[str, str]]:
         """The live workers, each with its id and what `Presence` shows, and how many jobs it runs."""

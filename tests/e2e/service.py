@@ -63,7 +63,7 @@ class Service:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.http = httpx.Client(timeout=10)
-        self.redis: Any = Redis.from_url(stack.redis_url)
+        self.redis: Any = Redis.from_url(stack.admin_url)
         self.workers: list[Worker] = []
 
     def close(self) -> None:
@@ -202,6 +202,7 @@ def serving(*, workers: int = 0, api: bool = True, **environment: Any) -> Iterat
 def another_api(service: Service, folder: Path) -> Iterator[Service]:
     """One more API process on the Redis of a service, within the block."""
     stack = Stack(folder, REDIS_URL=service.stack.redis_url)
+    stack.admin_url = service.stack.admin_url
     other = Service(stack)
     try:
         stack.start_api()

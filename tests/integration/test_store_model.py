@@ -5,7 +5,7 @@ from dev.stack import Stack
 
 
 def test_the_store_on_a_real_redis_does_what_the_model_does(redis_stack: Stack) -> None:
-    sequences, _ = play(redis_stack.redis_url, 25, 1, steps=30)
+    sequences, _ = play(redis_stack.admin_url, 25, 1, steps=30)
 
     assert sequences >= 25
 

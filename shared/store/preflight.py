@@ -1,0 +1,51 @@
+"""Preflight: whether the Redis behind a URL can serve this project, tried before a process starts."""
+
+from secrets import token_hex
+
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from shared.store import keys
+from shared.store.client import REDIS_GONE
+from shared.store.scripts import PROBE
+
+RIGHTS = "give it the rights of the user job-server in redis-users.acl"
+
+
+def obstacle(url: str) -> str | None:
+    """Why the Redis behind `url` can't serve this project; None if it can, or is away for now.
+
+    It blocks for a few seconds at most.
+    """
+    with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as redis:
+        try:
+            if redis.info("cluster").get("cluster_enabled"):
+                return "this is a Redis Cluster; name a single primary, or one behind Sentinel"
+            missing = _missing_rights(redis)
+        except AuthenticationError as error:
+            return f"Redis refuses its user or password ({error}); correct them"
+        except NoPermissionError as error:
+            missing = str(error)
+        except ResponseError as error:  # of a script: it has no class of its own
+            missing = str(error) if "ACL failure" in str(error) else None
+        except REDIS_GONE:
+            return None
+    return missing and lacking(missing)
+
+
+def lacking(right: str) -> str:
+    """What to say of a right that the user of Redis lacks, in Redis' words."""
+    return f"its user may not do what this server needs ({right.strip()}); {RIGHTS}"
+
+
+def _missing_rights(redis: Redis) -> str | None:
+    """The first right that is missing. A Redis that can't write now raises one of REDIS_GONE."""
+    name = f"probe:{token_hex(6)}"
+    missing: list[bytes] = redis.eval(PROBE.source, 0, name)  # type: ignore[assignment]
+    if missing:
+        return missing[0].decode()
+    redis.blpop([keys.WAKE + name], 0.01)  # type: ignore[arg-type]
+    with redis.pubsub() as subscription:  # type: ignore[no-untyped-call]
+        subscription.subscribe(keys.CHANGES + name, keys.CANCEL)
+        subscription.get_message(timeout=1.0)
+    return None

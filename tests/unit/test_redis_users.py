@@ -1,0 +1,65 @@
+"""The rights that are shipped for Redis' user are those that the code needs, and no more."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dev.stack import ROOT
+from shared.store import keys
+from shared.store.scripts import FOLDER
+
+USERS = (ROOT / "redis-users.acl").read_text()
+CONNECTING = {"auth", "hello", "select", "ping", "client|setinfo", "info"}
+SENT = re.compile(r"""(?:command|execute_command|_ask|tell)\(\s*"([A-Z]+)\"""")
+CALLED = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
+TRIED = re.compile(r"try\('([A-Z]+)'")
+
+
+def rules() -> list[str]:
+    [line] = [line for line in USERS.splitlines() if line.startswith("user job-server ")]
+    return line.split()[2:]
+
+
+def called(*scripts: Path) -> set[str]:
+    return {name.lower() for script in scripts for name in CALLED.findall(script.read_text())}
+
+
+def scripts() -> list[Path]:
+    return [path for path in FOLDER.glob("*.lua") if path.name != "probe.lua"]
+
+
+def sent() -> set[str]:
+    """The commands that the processes send themselves."""
+    sources = [path for room in ("shared", "api", "worker") for path in (ROOT / room).rglob("*.py")]
+    return {name.lower() for path in sources for name in SENT.findall(path.read_text())}
+
+
+def test_the_user_may_call_what_is_called_and_nothing_else():
+    given = {rule[1:] for rule in rules() if rule.startswith("+")}
+    needed = called(*scripts()) | sent() | CONNECTING
+    assert given == needed, f"redis-users.acl lacks {needed - given}, and need not give {given - needed}"
+    assert "-@all" in rules()
+
+
+def test_the_probe_tries_every_command_of_the_scripts():
+    tried = {name.lower() for name in TRIED.findall((FOLDER / "probe.lua").read_text())}
+    assert called(*scripts()) - tried == {"time"}  # every script begins with it
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        value
+        for value in keys.FOR_SCRIPTS.values()
+        if ":" in value and value not in (keys.CHANGES, keys.CANCEL)
+    ],
+)
+def test_every_key_is_within_the_users_keys(key: str):
+    patterns = [rule[1:].rstrip("*") for rule in rules() if rule.startswith("~")]
+    assert any(key.startswith(pattern) for pattern in patterns)
+
+
+def test_the_user_hears_and_tells_on_two_channels_alone():
+    assert [rule for rule in rules() if rule.startswith("&")] == [f"&{keys.CHANGES}*", f"&{keys.CANCEL}"]
+    assert USERS.splitlines().count("user default off") == 1
