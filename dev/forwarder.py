@@ -15,7 +15,7 @@ class Forwarder:
 
     Attributes:
         port: where it listens.
-        target: the server's port, for connections that come from now on; those that are open stay where they are.
+        target: the port of the server for new connections; those that are open stay where they are.
         rate: bytes a second, all connections together, in each direction; 0: no limit.
     """
 

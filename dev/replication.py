@@ -40,7 +40,7 @@ class Pair:
         return self._servers[1]
 
     def fail_over(self) -> None:
-        """Swap the roles without loss. Connections to the former primary stay open; new ones reach the new one."""
+        """Swap the roles without loss. Open connections stay where they are; new ones reach the primary."""
         wait_until(self._in_sync, "the replica is in sync")
         self.primary.execute_command("FAILOVER", "TO", "127.0.0.1", self._ports[1], "TIMEOUT", 5000)
         wait_until(lambda: self.replica.role()[0] == b"master", "the replica is the primary")

@@ -9,6 +9,7 @@ from arq.connections import ArqRedis
 from hiredis import ProtocolError, Reader, pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from shared.store.client import REDIS_GONE, Argument
 from shared.store.refusals import Remedy, remedy_for
@@ -133,6 +134,7 @@ class Multiplexer:
         self._opened_at = now()
         connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
+        await _refuse_replica(connection)
         self._wire = _Wire(connection, self._timeout, self._on_message, self._on_loss)
         if self._outdated:
             self._outdated = False
@@ -144,6 +146,19 @@ class Multiplexer:
         self._opening = None
         if not opening.cancelled():
             opening.exception()  # whoever still waits for it has it as well
+
+
+async def _refuse_replica(connection: AbstractConnection) -> None:
+    """Close a new connection if it leads to a replica, whose records may be old. Raises ReadOnlyError."""
+    try:
+        await connection.send_command("ROLE")
+        role = await connection.read_response()
+        if role[0] != b"slave":
+            return
+    except ResponseError:
+        return  # this user may not ask
+    connection._close()  # type: ignore[no-untyped-call]
+    raise ReadOnlyError("This server is a replica; name the primary in REDIS_URL, or wait for the fail-over.")
 
 
 class _Wire(asyncio.Protocol):
