@@ -1,4 +1,4 @@
-"""A worker whose `echo` returns the largest result that there may be: `python -m tests.e2e.generous_worker`."""
+"""A worker whose `echo` returns a result as large as may be: `python -m tests.e2e.generous_worker`."""
 
 import sys
 
@@ -13,8 +13,8 @@ from worker.settings import WorkerSettings
 LARGE = "x" * 4_000_000
 
 
-async def give(params: EchoParams, job: JobContext) -> str:
-    return LARGE
+async def give(params: EchoParams, job: JobContext) -> EchoParams:
+    return EchoParams(message=LARGE)
 
 
 if __name__ == "__main__":
