@@ -25,6 +25,7 @@ class Forwarder:
         self._listening = socket.socket()
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         self._listening.bind(("127.0.0.1", 0))
+        self._listening.listen()
         self.port: int = self._listening.getsockname()[1]
         self._free_at = {"up": 0.0, "down": 0.0}
         self._links: set[asyncio.Task[None]] = set()
