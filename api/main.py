@@ -84,8 +84,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         client = redis or connect(url)
-        runner = redis or Multiplexer(client)
         changes = Changes(client)
+        runner = redis or Multiplexer(client, on_failover=changes.renew)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})

@@ -1,4 +1,4 @@
-"""A handler that makes files whose bytes anybody can foretell."""
+"""Handlers that make files whose bytes anybody can foretell, and results as large as may be."""
 
 from hashlib import sha256
 from random import Random
@@ -43,4 +43,18 @@ def digest(seed: int, number: int) -> str:
     return sha256(content(seed, number)).hexdigest()
 
 
-HANDLER = Handler(MAKE_FILES, make_files)
+class Size(Params):
+    size: int
+
+
+MAKE_RESULT = Contract(
+    name="make_result", summary="", params=Size, result=str, example={"size": 1}, timeout=60, max_attempts=5
+)
+
+
+async def make_result(params: Size, job: JobContext) -> str:
+    return "x" * params.size
+
+
+CONTRACTS = {contract.name: contract for contract in (MAKE_FILES, MAKE_RESULT)}
+HANDLERS = (Handler(MAKE_FILES, make_files), Handler(MAKE_RESULT, make_result))

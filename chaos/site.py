@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from chaos.worker import STARTS
+from dev.forwarder import Forwarder
 from dev.redis import restricted, server_command
 from dev.stack import Process, Stack, wait_until
 from shared.store import keys
@@ -77,11 +78,11 @@ class Worker:
 
 
 class Site:
-    """A stack, with a client's calls and a look into Redis."""
+    """A stack, with a client's calls and a look into Redis, past any link."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, redis_port: int) -> None:
         self.stack = stack
-        self.redis: Any = Redis.from_url(stack.admin_url, socket_timeout=10)
+        self.redis: Any = Redis(port=redis_port, socket_timeout=10)
         self.http = httpx.Client(timeout=10)
         self.workers: list[Worker] = []
 
@@ -148,15 +149,30 @@ def assert_there(process: Process | None) -> Process:
 
 @contextlib.contextmanager
 def site(
-    *, workers: int = 0, api: bool = True, fsync: str = "everysec", **environment: Any
+    *,
+    workers: int = 0,
+    api: bool = True,
+    fsync: str = "everysec",
+    link: Forwarder | None = None,
+    **environment: Any,
 ) -> Iterator[Site]:
-    """A service within the block, its workers ready; every process of it ends with the block."""
+    """A service within the block, its workers ready; every process of it ends with the block.
+
+    Args:
+        link: the way to Redis for API and workers; without a target it leads to the Redis of this service.
+    """
     with TemporaryDirectory(prefix="job-server-chaos-") as folder:
         environment = {STARTS: str(Path(folder) / "starts"), **environment}
+        if link is not None:
+            environment["REDIS_URL"] = link.url
         stack = ChaosStack(Path(folder), fsync=fsync, **environment)
-        place = Site(stack)
+        elsewhere = link is not None and link.target != 0
+        if link is not None and not elsewhere:
+            link.target = stack.redis_port
+        place = Site(stack, link.target if link is not None else stack.redis_port)
         try:
-            stack.start_redis()
+            if not elsewhere:
+                stack.start_redis()
             started = [place.start_worker() for _ in range(workers)]
             if api:
                 stack.start_api()

@@ -8,10 +8,8 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from chaos import crossers, makers, rogues
-from shared.contract import Contract
 from shared.contracts import load_contracts
 from shared.contracts.sleep import SLEEP, SleepParams, SleepResult
 from shared.settings import read_settings
@@ -21,11 +19,7 @@ from worker.handlers.sleep import sleep
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
-CONTRACTS: dict[str, Contract[Any, Any]] = {
-    crossers.CROSS.name: crossers.CROSS,
-    makers.MAKE_FILES.name: makers.MAKE_FILES,
-    **rogues.CONTRACTS,
-}
+CONTRACTS = {crossers.CROSS.name: crossers.CROSS, **makers.CONTRACTS, **rogues.CONTRACTS}
 STARTS = "CHAOS_STARTS"  # the file that starts are appended to, by every worker
 PROGRESS = "CHAOS_PROGRESS"  # set: handlers report progress, as the real one does
 
@@ -59,7 +53,7 @@ def silent(job: JobContext) -> JobContext:
 def main() -> int:
     starts = Starts(Path(os.environ[STARTS]))
     others = [handler for handler in load_handlers() if handler.contract is not SLEEP]
-    handlers = [counted(starts), *others, crossers.HANDLER, makers.HANDLER, *rogues.HANDLERS]
+    handlers = [counted(starts), *others, crossers.HANDLER, *makers.HANDLERS, *rogues.HANDLERS]
     return work(read_settings(WorkerSettings), load_contracts() | CONTRACTS, handlers)
 
 

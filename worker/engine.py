@@ -19,7 +19,7 @@ from shared.errors import QueueUnavailable
 from shared.files import FileStore
 from shared.logging import get_log
 from shared.store import keys
-from shared.store.client import REDIS_GONE, connect, messages
+from shared.store.client import REDIS_GONE, connect
 from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Presence, Report, Retention
@@ -42,6 +42,7 @@ REPORT_SECONDS = 0.1
 HAND_BACK_SECONDS = 0.3  # for a handler to end after it was told to
 FLUSH_SECONDS = 0.3
 LEAVE_SECONDS = 0.2
+PING_SECONDS = 10.0  # the longest time for which the listener's connection may be dead unnoticed
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
 
 log = get_log(__name__)
@@ -111,12 +112,28 @@ class JobWorker(Worker):
             ),
         ]
         slots = [lane.slots for lane in self._lanes]
-        self._heartbeat = Heartbeat(url, self.presence, slots, lease=settings.worker_lease_seconds)
+        self._deaf = asyncio.Event()  # the listener's connection is lost
+        self._ear = Multiplexer(
+            self.pool, timeout=5.0, patience=0.0, on_message=self._hear_cancel, on_loss=self._deaf.set
+        )
+        self._heartbeat = Heartbeat(
+            url,
+            self.presence,
+            slots,
+            lease=settings.worker_lease_seconds,
+            on_failover=self._hear_failover,
+        )
 
     def _open_store(self, *, timeout: float) -> JobStore:
         """A store with a connection of its own."""
-        self._runners.append(Multiplexer(self.pool, timeout=timeout, patience=0.0))
-        return JobStore(self._runners[-1], self._retention)
+        runner: Multiplexer = Multiplexer(
+            self.pool,
+            timeout=timeout,
+            patience=0.0,
+            on_failover=lambda: self._renew_connections(besides=runner),
+        )
+        self._runners.append(runner)
+        return JobStore(runner, self._retention)
 
     def _open_lane(
         self, worker_id: str, queues: Sequence[str], size: int, handlers: Mapping[str, Handler]
@@ -195,7 +212,7 @@ class JobWorker(Worker):
         self._files.close()
         self._scratch.close()
         await self._deliverer.aclose()
-        for runner in self._runners:
+        for runner in (*self._runners, self._ear):
             await runner.aclose()
         await self.pool.aclose(close_connection_pool=True)
 
@@ -258,10 +275,29 @@ class JobWorker(Worker):
     async def _listener(self) -> None:
         """Hear which jobs are to be cancelled. What is missed while Redis is away, the heartbeat brings."""
         while True:
+            self._deaf.clear()
             with suppress(*REDIS_GONE):
-                async for job_id in messages(self.pool, keys.CANCEL):
-                    self._cancel({job_id.decode()})
+                await self._ear.execute_command("SUBSCRIBE", keys.CANCEL)
+                while not self._deaf.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(PING_SECONDS):
+                            await self._deaf.wait()
+                            break
+                    await self._ear.execute_command("PING")
             await asyncio.sleep(random.uniform(0.2, 0.5))
+
+    def _hear_cancel(self, channel: bytes, job_id: bytes) -> None:
+        self._cancel({job_id.decode()})
+
+    def _hear_failover(self) -> None:
+        """The heartbeat has met a fail-over; called in its thread."""
+        self.loop.call_soon_threadsafe(self._renew_connections)
+
+    def _renew_connections(self, besides: Multiplexer | None = None) -> None:
+        """Leave a former primary, which not every connection hears of: a subscription never does."""
+        for runner in (*self._runners, self._ear):
+            if runner is not besides:
+                runner.renew()
 
     async def _reporter(self) -> None:
         """Write the progress and logs of all jobs together, ten times a second at most."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Thread
 
 from shared.errors import QueueUnavailable
@@ -20,13 +20,28 @@ log = get_log(__name__)
 
 
 class Heartbeat:
-    """Beats every third of the lease until it is stopped, and watches the worker's event loop."""
+    """Beats every third of the lease until it is stopped, and watches the worker's event loop.
 
-    def __init__(self, url: str, presence: Presence, slots: Sequence[Slots], *, lease: float) -> None:
+    A beat always writes, so the heartbeat notices a fail-over even while the worker is idle.
+
+    Args:
+        on_failover: called in the heartbeat's thread, as the `Multiplexer` calls it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        presence: Presence,
+        slots: Sequence[Slots],
+        *,
+        lease: float,
+        on_failover: Callable[[], None],
+    ) -> None:
         self._url = url
         self._presence = presence
         self._slots = slots
         self._lease = lease
+        self._on_failover = on_failover
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
@@ -44,7 +59,12 @@ class Heartbeat:
             runner.run(self._beat_until_stopped())
 
     async def _beat_until_stopped(self) -> None:
-        runner = Multiplexer(connect(self._url), timeout=max(1.0, self._lease / 3), patience=0.0)
+        runner = Multiplexer(
+            connect(self._url),
+            timeout=max(1.0, self._lease / 3),
+            patience=0.0,
+            on_failover=self._on_failover,
+        )
         store = JobStore(runner, Retention())
         try:
             while not self._stop.is_set():

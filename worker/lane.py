@@ -13,6 +13,7 @@ from worker.slots import Slots
 
 TOKEN_SECONDS = 5.0
 LARGEST_BATCH = 500
+LARGEST_STEP_BYTES = 1 << 20  # of outcomes: on a slow link a larger step would hold up the claims
 
 log = get_log(__name__)
 
@@ -84,7 +85,7 @@ class Lane:
             if not self.slots.finished and not (more_due and self.free > 0):
                 await self._rest(wait)
             self._work.clear()  # before the step: what comes after it asks for another one
-            finished = self.slots.finished[:LARGEST_BATCH]
+            finished = _batch(self.slots.finished)
             wanted = min(self.free, self._share)
             self._stepping = True
             step = await self._step(finished, wanted)
@@ -149,6 +150,16 @@ class Lane:
         """A job has ended: the pump has something to send, and a shutdown something to look at."""
         self._work.set()
         self._on_move()
+
+
+def _batch(finished: list[Finished]) -> list[Finished]:
+    """As many outcomes as one step may carry, and at least one if there is any."""
+    room = LARGEST_STEP_BYTES
+    for number, done in enumerate(finished[:LARGEST_BATCH]):
+        room -= len(done.outcome.body) + len(done.lines) + len(done.progress) + len(done.artifacts)
+        if room < 0:
+            return finished[: max(number, 1)]
+    return finished[:LARGEST_BATCH]
 
 
 def _log_step(finished: list[Finished], step: Step) -> None:

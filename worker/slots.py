@@ -97,9 +97,13 @@ class Slots:
     # -- called from the heartbeat's thread
 
     def leases(self) -> list[Claim]:
-        """The claims to renew: not those whose handler should have ended long ago."""
+        """The claims to renew: not those whose handler should have ended long ago.
+
+        A lease is held until the outcome is in Redis: on a slow link that may be long after the job's end.
+        """
         oldest = time.monotonic() - ABANDON_SECONDS - 1
-        return [job.claim for job in self.running.copy().values() if job.deadline > oldest]
+        running = [job.claim for job in self.running.copy().values() if job.deadline > oldest]
+        return running + [done.claim for done in self.finished.copy()]
 
     def heard(self, lost: set[str], cancelled: set[str]) -> None:
         """Leases that are lost, and those whose jobs were asked to stop."""

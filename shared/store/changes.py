@@ -103,6 +103,10 @@ class Changes:
             for watch in watches:
                 watch.end()
 
+    def renew(self) -> None:
+        """Listen on a new connection: the old one leads to a former primary, which may publish nothing."""
+        self._runner.renew()
+
     async def aclose(self) -> None:
         self.end_all()
         if self._guard is not None:

@@ -1,17 +1,15 @@
-"""Clients of Redis: how to reach it, and whether it can serve this project."""
+"""Clients of Redis: how to reach it."""
 
-from collections.abc import AsyncIterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
 from arq.connections import ArqRedis
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
 Argument = str | bytes | int | float
 REDIS_GONE = (RedisError, OSError, TimeoutError)
-SUBSCRIPTION_LOOKS = 10.0
 
 
 class Runner(Protocol):
@@ -36,13 +34,3 @@ def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> Arq
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
     pool = BlockingConnectionPool.from_url(url, max_connections=connections, timeout=read_timeout, **options)
     return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
-
-
-async def messages(redis: Redis, channel: str) -> AsyncIterator[bytes]:
-    """The messages of a channel; ends with one of REDIS_GONE when the connection does."""
-    async with redis.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.subscribe(channel)
-        while True:
-            message = await subscription.get_message(timeout=SUBSCRIPTION_LOOKS)
-            if message:
-                yield message["data"]

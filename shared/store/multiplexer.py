@@ -9,11 +9,14 @@ from arq.connections import ArqRedis
 from hiredis import ProtocolError, Reader, pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from shared.store.client import REDIS_GONE, Argument
+from shared.store.refusals import Remedy, remedy_for
+from shared.store.tcp import acknowledged
 
 PAUSE_BEFORE_REPEAT = 0.05  # seconds
+LATE_SECONDS = 0.1  # a timer that is so late says that this process was paused, not that Redis was silent
 UNFINISHED = object()
 
 
@@ -25,12 +28,17 @@ class Multiplexer:
     opens the connection, and so knows of names, passwords and TLS; what is said on it goes past that client,
     which takes longer for a command than Redis does.
 
+    The timeout is one of silence: as long as bytes arrive, or those of a command leave, a slow link is waited
+    for. An error reply that a fail-over or a start of Redis brings is repeated as well (`refusals`).
+
     Args:
         redis: the client that knows how to connect.
-        timeout: seconds after which a reply that has not come is given up, and the connection with it.
+        timeout: seconds of silence, while replies are awaited, after which the connection is given up.
         patience: seconds for which a command is repeated whose connection breaks; every script allows it.
         on_message: called with the channel and the data of each message, after a SUBSCRIBE.
         on_loss: called when the connection is lost.
+        on_failover: called when a connection is open again after Redis said on the last one that it is not
+            the primary any more: the process's other connections, which may not hear that, are to be renewed.
     """
 
     def __init__(
@@ -41,14 +49,18 @@ class Multiplexer:
         patience: float = 1.5,
         on_message: Callable[[bytes, bytes], None] | None = None,
         on_loss: Callable[[], None] | None = None,
+        on_failover: Callable[[], None] | None = None,
     ) -> None:
         self._redis = redis
         self._timeout = timeout
         self._patience = patience
         self._on_message = on_message
         self._on_loss = on_loss
+        self._on_failover = on_failover
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[_Wire] | None = None
+        self._opened_at = float("-inf")
+        self._outdated = False  # the last connection led to a server that is not the primary
 
     async def execute_command(self, name: str, *words: Argument) -> Any:
         """The reply to one command.
@@ -59,22 +71,42 @@ class Multiplexer:
         command = pack_command((name, *words))  # type: ignore[arg-type]  # its stub knows no tuple of any length
         now = asyncio.get_running_loop().time
         begun = now()
+        end = begun + max(self._timeout, self._patience)
+        repeated = False
         while True:
             wire = self._wire
             try:
-                end = min(now() + self._timeout, begun + max(self._timeout, self._patience))
-                async with asyncio.timeout_at(end):
-                    if wire is None or wire.lost:
+                if wire is None or wire.lost:
+                    async with asyncio.timeout_at(min(now() + self._timeout, end)):
                         wire = await self._open()
-                    return await wire.ask(command)
-            except ResponseError:
-                raise  # Redis has answered
-            except REDIS_GONE:
-                if wire is not None:
-                    wire.lose("It did not answer in time.")
-                if now() + PAUSE_BEFORE_REPEAT > begun + self._patience:
+                if repeated:
+                    return await wire.ask_until(end, command)
+                return await wire.ask(command)
+            except REDIS_GONE as error:
+                last = now() + PAUSE_BEFORE_REPEAT > begun + self._patience
+                if not self._repeats_after(error, wire, begun=begun, last=last):
                     raise
+            repeated = True
             await asyncio.sleep(PAUSE_BEFORE_REPEAT)
+
+    def _repeats_after(self, error: Exception, wire: "_Wire | None", *, begun: float, last: bool) -> bool:
+        """Whether to repeat a call that failed, once its connection is given up if that is the remedy."""
+        remedy = remedy_for(error)
+        if remedy is Remedy.NONE:
+            return False
+        if wire is not None and not wire.lost:
+            if remedy is Remedy.RECONNECT:
+                self._outdated = True
+                wire.lose(f"Redis said {str(error)[:100]!r}.")
+            elif remedy is Remedy.WAIT and last and wire.opened_at < begun:
+                # It was not able to serve all the time: another server may be, behind the same address.
+                wire.lose(f"Redis said {str(error)[:100]!r}.")
+        return not last
+
+    def renew(self) -> None:
+        """Give up the connection, which may lead to a former primary; the next command opens another one."""
+        if self._wire is not None:
+            self._wire.lose("The primary has changed.")
 
     def tell(self, name: str, *words: Argument) -> None:
         """Send a command whose reply nobody needs; it is dropped while there is no connection."""
@@ -97,9 +129,17 @@ class Multiplexer:
         return await asyncio.shield(self._opening)
 
     async def _connect(self) -> "_Wire":
+        now = asyncio.get_running_loop().time
+        await asyncio.sleep(self._opened_at + PAUSE_BEFORE_REPEAT - now())  # each may be refused at once
+        self._opened_at = now()
         connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
-        self._wire = _Wire(connection, self._on_message, self._on_loss)
+        await _refuse_replica(connection)
+        self._wire = _Wire(connection, self._timeout, self._on_message, self._on_loss)
+        if self._outdated:
+            self._outdated = False
+            if self._on_failover:
+                self._on_failover()
         return self._wire
 
     def _opened(self, opening: "asyncio.Task[_Wire]") -> None:
@@ -108,16 +148,34 @@ class Multiplexer:
             opening.exception()  # whoever still waits for it has it as well
 
 
+async def _refuse_replica(connection: AbstractConnection) -> None:
+    """Close a new connection if it leads to a replica, whose records may be old. Raises ReadOnlyError."""
+    try:
+        await connection.send_command("ROLE")
+        role = await connection.read_response()
+        if role[0] != b"slave":
+            return
+    except ResponseError:
+        return  # this user may not ask
+    connection._close()  # type: ignore[no-untyped-call]
+    raise ReadOnlyError("This server is a replica; name the primary in REDIS_URL, or wait for the fail-over.")
+
+
 class _Wire(asyncio.Protocol):
-    """An open connection: replies come in the order of the commands."""
+    """An open connection: replies come in the order of the commands.
+
+    Silence is judged by a timer that runs only while replies are awaited, never for each call.
+    """
 
     def __init__(
         self,
         connection: AbstractConnection,
+        timeout: float,
         on_message: Callable[[bytes, bytes], None] | None,
         on_loss: Callable[[], None] | None,
     ) -> None:
         self.lost = False
+        self._timeout = timeout
         self._on_message = on_message
         self._on_loss = on_loss
         self._connection = connection
@@ -128,11 +186,24 @@ class _Wire(asyncio.Protocol):
         assert connection._writer is not None  # noqa: S101  # it is connected
         self._transport = connection._writer.transport
         self._transport.set_protocol(self)
+        self._socket = self._transport.get_extra_info("socket")
+        self._acknowledged_before = acknowledged(self._socket)
+        self.opened_at = self._moved_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = 0  # bytes of commands in all
+        self._awaited = 0  # those of them that must have left before the next reply can come
+        self._left = -1  # those that had left at the last look, if the connection was silent by then
+        self._paused_at = -1.0  # the value of `_moved_at` at which a timer was late
 
     def ask(self, command: bytes) -> "asyncio.Future[Any]":
         reply = self._loop.create_future()
+        self._written += len(command)
         if not self._replies:
             self._transport.write(command)  # now, so that Redis works while this process goes on
+            self._moved_at = self._loop.time()
+            self._awaited = self._written
+            if self._timer is None:
+                self._look_at(self._moved_at + self._timeout)
         else:
             if not self._commands:
                 self._loop.call_soon(self._send)
@@ -140,16 +211,30 @@ class _Wire(asyncio.Protocol):
         self._replies.append(reply)
         return reply
 
-    def lose(self, reason: str) -> None:
+    async def ask_until(self, end: float, command: bytes) -> Any:
+        """The reply, waited for until `end`, or longer while it is on its way. Raises TimeoutError."""
+        reply = self.ask(command)
+        asked_at = self._loop.time()
+        try:
+            await asyncio.wait((reply,), timeout=end - asked_at)
+            if not reply.done() and self._moved_at <= asked_at:
+                raise TimeoutError("Redis does not answer.")
+            return await reply
+        finally:
+            reply.cancel()  # without effect on one that has come
+
+    def lose(self, reason: str, kind: type[Exception] = RedisConnectionError) -> None:
         """Close the connection; whoever waits for a reply gets an error."""
         if self.lost:
             return
         self.lost = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._connection._close()  # type: ignore[no-untyped-call]
         replies, self._replies = self._replies, deque()
         for reply in replies:
             if not reply.done():
-                reply.set_exception(RedisConnectionError(f"The connection to Redis is lost. {reason}"))
+                reply.set_exception(kind(f"The connection to Redis is lost. {reason}"))
         if self._on_loss:
             self._on_loss()
 
@@ -158,7 +243,51 @@ class _Wire(asyncio.Protocol):
         if not self.lost:
             self._transport.write(b"".join(commands))
 
+    def _look_at(self, when: float) -> None:
+        self._timer = self._loop.call_at(when, self._look, when)
+
+    def _look(self, planned: float) -> None:
+        """Give the connection up if it owes a reply and nothing has moved for the timeout."""
+        self._timer = None
+        if not self._replies:
+            return
+        now = self._loop.time()
+        if now < self._moved_at + self._timeout:
+            self._left = -1
+            self._look_at(self._moved_at + self._timeout)
+        elif now > planned + LATE_SECONDS and self._paused_at != self._moved_at:
+            self._paused_at = self._moved_at
+            self._look_at(now + LATE_SECONDS / 2)  # the replies may be here, and only unread
+        elif self._still_leaving(now):
+            self._look_at(self._moved_at + self._timeout)
+        else:
+            self.lose("Redis is silent.", TimeoutError)
+
+    def _still_leaving(self, now: float) -> bool:
+        """Whether bytes have left since the last look that the next reply needs.
+
+        Later ones do not count: a frozen Redis leaves its kernel to take them. The first look of a silence
+        has nothing to compare with, so another one follows soon.
+        """
+        before, self._left = self._left, min(self._count_left(), self._awaited)
+        if before < 0 and self._left < self._awaited:
+            self._moved_at = now - 0.75 * self._timeout
+            return True
+        if 0 <= before < self._left:
+            self._moved_at = now
+            return True
+        return False
+
+    def _count_left(self) -> int:
+        """Bytes that the other side has, with TLS a few more; where the kernel does not say, that it took."""
+        count = acknowledged(self._socket)
+        if count is None or self._acknowledged_before is None:
+            return self._written - self._transport.get_write_buffer_size()
+        return count - self._acknowledged_before
+
     def data_received(self, data: bytes) -> None:
+        self._moved_at = self._loop.time()
+        self._awaited = self._written
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not UNFINISHED:

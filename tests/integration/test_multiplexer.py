@@ -3,14 +3,16 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 from hiredis import Reader, pack_command
 from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
 
+from dev.forwarder import Forwarder, forwarding
 from dev.stack import Stack, free_port
 from shared.errors import QueueUnavailable
 from shared.store.client import REDIS_GONE, connect
@@ -27,6 +29,7 @@ class Server:
         self.connections = 0
         self.open = 0
         self.breaks = 0  # connections to cut at their next commands
+        self.errors: list[bytes] = []  # in place of the next replies
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
@@ -48,7 +51,7 @@ class Server:
             writer.close()
 
     async def answer(self, commands: list[list[bytes]], writer: asyncio.StreamWriter) -> None:
-        greetings = {b"PING": b"+PONG\r\n", b"CLIENT": b"+OK\r\n"}
+        greetings = {b"PING": b"+PONG\r\n", b"CLIENT": b"+OK\r\n", b"ROLE": b"-ERR no\r\n"}
         mine = [command for command in commands if command[0] not in greetings]
         if mine:
             self.reads.append(mine)
@@ -57,8 +60,12 @@ class Server:
                 raise ConnectionError
             await self.may_answer.wait()
         for command in commands:
-            echo = b"-ERR no\r\n" if command[0] == b"BAD" else pack_command(tuple(command))
-            writer.write(greetings.get(command[0], echo))
+            if command[0] in greetings:
+                writer.write(greetings[command[0]])
+            elif self.errors:
+                writer.write(b"-%s\r\n" % self.errors.pop(0))
+            else:
+                writer.write(b"-ERR no\r\n" if command[0] == b"BAD" else pack_command(tuple(command)))
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ Open = Callable[..., Multiplexer]
 async def open_to() -> AsyncIterator[Open]:
     opened: list[Multiplexer] = []
 
-    def open_to(port: int, **options: float) -> Multiplexer:
+    def open_to(port: int, **options: Any) -> Multiplexer:
         opened.append(Multiplexer(connect(f"redis://127.0.0.1:{port}/0"), **options))
         return opened[-1]
 
@@ -256,4 +263,192 @@ async def test_a_caller_who_leaves_while_the_connection_opens_disturbs_nobody(se
     await asyncio.sleep(0)
     leaving.cancel()
     assert await staying == [b"B"]
+    assert server.connections == 1
+
+
+# -- error replies that pass
+
+
+WITHIN_SCRIPT = "ERR Error running script (call to f_ab): @user_script:12: @user_script: 12: -"
+MOVED = ["READONLY You can't write.", "UNBLOCKED force unblock.", "MASTERDOWN Link is down.", "MOVED 7 a:1"]
+MOVED += ["ASK 7 a:1", "CLUSTERDOWN no", "NOAUTH no", WITHIN_SCRIPT + "READONLY You can't write."]
+BUSY = [
+    "LOADING Redis is loading.",
+    "NOREPLICAS no",
+    "TRYAGAIN no",
+    "BUSY a script",
+    WITHIN_SCRIPT + "NOREPLICAS no",
+]
+FINAL = ["WRONGTYPE no", "NOPERM no", "OOM no", "ERR no", "MISCONF no", WITHIN_SCRIPT + "OOM no"]
+
+
+@pytest.mark.parametrize("text", MOVED)
+async def test_a_server_that_is_not_the_primary_is_left(server: Server, open_to: Open, text: str):
+    multiplexer = open_to(server.port)
+    server.errors = [text.encode()]
+    assert await multiplexer.execute_command("A") == [b"A"]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("text", BUSY)
+async def test_a_server_that_can_answer_soon_is_waited_for(server: Server, open_to: Open, text: str):
+    multiplexer = open_to(server.port)
+    server.errors = [text.encode()] * 2
+    assert await multiplexer.execute_command("A") == [b"A"]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("text", FINAL)
+async def test_a_final_error_is_raised_at_once(server: Server, open_to: Open, text: str):
+    multiplexer = open_to(server.port)
+    server.errors = [text.encode()]
+    with pytest.raises(REDIS_GONE):
+        await multiplexer.execute_command("A")
+    assert await multiplexer.execute_command("B") == [b"B"]
+    assert server.connections == 1
+
+
+async def test_without_patience_the_next_command_goes_to_another_server(server: Server, open_to: Open):
+    multiplexer = open_to(server.port, patience=0.0)
+    server.errors = [b"READONLY You can't write."]
+    with pytest.raises(ReadOnlyError):
+        await multiplexer.execute_command("A")
+    assert await multiplexer.execute_command("B") == [b"B"]
+    assert server.connections == 2
+
+
+async def test_a_server_that_is_never_ready_is_left_in_the_end(server: Server, open_to: Open):
+    multiplexer = open_to(server.port, patience=0.1)
+    assert await multiplexer.execute_command("A") == [b"A"]
+    server.errors = [b"LOADING Redis is loading."] * 10
+    with pytest.raises(BusyLoadingError):
+        await multiplexer.execute_command("B")
+    server.errors.clear()
+    assert await multiplexer.execute_command("C") == [b"C"]
+    assert server.connections == 2
+
+
+async def test_a_fail_over_is_told_once_the_new_connection_is_open(server: Server, open_to: Open):
+    connections: list[int] = []
+    multiplexer = open_to(server.port, on_failover=lambda: connections.append(server.connections))
+    server.errors = [b"ERR no"]
+    server.breaks = 1
+    with pytest.raises(ResponseError):
+        await multiplexer.execute_command("A")
+    assert connections == []  # a cut is none
+    server.errors = [b"READONLY You can't write."]
+    assert await multiplexer.execute_command("A") == [b"A"]
+    assert connections == [3]
+
+
+async def test_a_renewed_connection_is_opened_again_for_those_who_wait(server: Server, open_to: Open):
+    multiplexer = open_to(server.port)
+    server.may_answer.clear()
+    waiting = asyncio.create_task(multiplexer.execute_command("A"))
+    await until(lambda: server.reads)
+    multiplexer.renew()
+    server.may_answer.set()
+    assert await waiting == [b"A"]
+    assert server.connections == 2
+
+
+# -- slow links
+
+
+SILENCE = 0.3  # seconds
+SLOW = 4 << 20  # bytes a second
+LARGE = b"x" * (4 << 20)
+
+
+@pytest.fixture
+def slow_link(redis_stack: Stack) -> Iterator[Forwarder]:
+    with forwarding(redis_stack.redis_port, rate=SLOW) as forwarder:
+        yield forwarder
+
+
+async def test_a_reply_that_arrives_is_waited_for_and_so_are_those_behind_it(
+    redis: Redis, slow_link: Forwarder, open_to: Open
+):
+    await redis.set("jobs:record:x", LARGE)
+    multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
+    connection = await multiplexer.execute_command("CLIENT", "ID")
+    large, small = await asyncio.gather(
+        multiplexer.execute_command("GET", "jobs:record:x"), multiplexer.execute_command("ECHO", "a")
+    )
+    assert (large == LARGE, small) == (True, b"a")
+    assert await multiplexer.execute_command("CLIENT", "ID") == connection
+
+
+async def test_a_command_that_leaves_is_waited_for(redis: Redis, slow_link: Forwarder, open_to: Open):
+    multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
+    connection = await multiplexer.execute_command("CLIENT", "ID")
+    assert await multiplexer.execute_command("SET", "jobs:record:x", LARGE) == b"OK"
+    assert await multiplexer.execute_command("CLIENT", "ID") == connection
+
+
+async def test_a_caller_who_leaves_a_slow_reply_disturbs_nobody(
+    redis: Redis, slow_link: Forwarder, open_to: Open
+):
+    await redis.set("jobs:record:x", LARGE)
+    multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
+    connection = await multiplexer.execute_command("CLIENT", "ID")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await multiplexer.execute_command("GET", "jobs:record:x")
+    assert await multiplexer.execute_command("ECHO", "a") == b"a"
+    assert await multiplexer.execute_command("CLIENT", "ID") == connection
+
+
+async def test_a_link_that_stops_within_a_reply_is_given_up(
+    redis: Redis, slow_link: Forwarder, open_to: Open
+):
+    await redis.set("jobs:record:x", LARGE)
+    multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
+    reply = asyncio.create_task(multiplexer.execute_command("GET", "jobs:record:x"))
+    await asyncio.sleep(2 * SILENCE)  # it is on its way
+    assert not reply.done()
+    slow_link.rate = 1
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await reply
+    assert time.monotonic() - begun < 2 * SILENCE
+
+
+async def test_a_link_that_stops_within_a_command_is_given_up(
+    redis: Redis, slow_link: Forwarder, open_to: Open
+):
+    multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
+    slow_link.rate = 1 << 16
+    begun = time.monotonic()
+    await multiplexer.execute_command("ECHO", "a")
+    slow_link.rate = 1
+    with pytest.raises(TimeoutError):
+        await multiplexer.execute_command("SET", "jobs:record:x", LARGE)
+    assert time.monotonic() - begun < 4 * SILENCE
+
+
+async def test_a_frozen_redis_is_noticed_although_its_kernel_takes_more_and_more(
+    server: Server, open_to: Open
+):
+    multiplexer = open_to(server.port, timeout=SILENCE, patience=0.0)
+    await multiplexer.execute_command("A")
+    server.may_answer.clear()
+    calls: list[asyncio.Task[object]] = []
+    begun = time.monotonic()
+    while not (calls and calls[0].done()):
+        calls.append(asyncio.create_task(multiplexer.execute_command("B", b"x" * 1000)))
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - begun < 2 * SILENCE
+    server.may_answer.set()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(calls[0].exception(), TimeoutError)
+
+
+async def test_a_pause_of_this_process_is_not_taken_for_silence(server: Server, open_to: Open):
+    multiplexer = open_to(server.port, timeout=SILENCE, patience=0.0)
+    await multiplexer.execute_command("A")
+    reply = asyncio.create_task(multiplexer.execute_command("B"))
+    await asyncio.sleep(0)
+    time.sleep(2 * SILENCE)  # noqa: ASYNC251
+    assert await reply == [b"B"]
     assert server.connections == 1

@@ -11,7 +11,7 @@ from shared.store.scripts import FOLDER
 
 USERS = (ROOT / "redis-users.acl").read_text()
 CONNECTING = {"auth", "hello", "select", "ping", "client|setinfo", "info"}
-SENT = re.compile(r"""(?:command|execute_command|_ask|tell)\(\s*"([A-Z]+)\"""")
+SENT = re.compile(r"""(?:command|execute_command|send_command|_ask|tell)\(\s*"([A-Z]+)\"""")
 CALLED = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
 TRIED = re.compile(r"try\('([A-Z]+)'")
 

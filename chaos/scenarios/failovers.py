@@ -1,0 +1,76 @@
+"""Redis fails over to its replica and back under load; connections to the former primary stay open."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from chaos import records
+from chaos.load import Load
+from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.scenarios.flush import exits
+from chaos.site import Site, site
+from dev.replication import Pair, replicated
+
+TIMES, EVERY, RATE, LEASE = 10, 2.0, 100, 6
+BACK_SECONDS = 3.0
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("failovers")
+    times = options.times(TIMES, least=2)
+    settings: dict[str, Any] = {"WORKER_LEASE_SECONDS": str(LEASE)}
+    with replicated() as pair, site(workers=2, link=pair.forwarder, **settings) as place:
+        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.5), chance=chance) as load:
+            outages = []
+            for _ in range(times):
+                time.sleep(EVERY * chance.uniform(0.5, 1.5))
+                outages.append(outage(pair, load))
+            time.sleep(1)
+        found = records.settled(pair.primary, load.accepted, seconds=30)
+        exited = exits(place)
+        charged = sum(record.get("attempt") != "1" for record in found.values())
+        late = cancel_after(place, pair)
+    name = f"fail-over × {times}, connections stay open"
+    return [
+        *records.verdict(name, found),
+        exactly(f"{name}: jobs charged an attempt", charged, 0),
+        exactly(f"{name}: processes that exited", exited, 0),
+        at_most(f"{name}: to the next accepted job, longest", max(outages), BACK_SECONDS, "s"),
+        at_most(f"{name}: a running job's cancellation after one", late, BACK_SECONDS, "s"),
+        report(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
+    ]
+
+
+def outage(pair: Pair, load: Load) -> float:
+    """Seconds from the begin of a fail-over until a job is accepted that was sent after it."""
+    begin = time.time()
+    pair.fail_over()
+    done = time.time()
+    while (success := load.first_success(done)) is None:
+        if time.time() > begin + 3 * BACK_SECONDS:
+            return time.time() - begin
+        time.sleep(0.02)
+    return success - begin
+
+
+def cancel_after(place: Site, pair: Pair) -> float:
+    """Seconds from a request to cancel until the job is cancelled, if a fail-over came before it."""
+    job_id = place.submit(seconds=60)
+    wait_for(pair, job_id, "running")
+    pair.fail_over()
+    begin = time.monotonic()
+    place.http.delete(f"{place.stack.api_url}/jobs/{job_id}")
+    wait_for(pair, job_id, "cancelled")
+    return time.monotonic() - begin
+
+
+def wait_for(pair: Pair, job_id: str, state: str) -> None:
+    """Return once the job is in this state, or after a while."""
+    end = time.monotonic() + 4 * BACK_SECONDS
+    while time.monotonic() < end:
+        with suppress(RedisError):
+            if records.read(pair.primary, [job_id])[job_id].get("state") == state:
+                return
+        time.sleep(0.01)

@@ -1,0 +1,76 @@
+"""The link to Redis is slow: large results are written and read at their first try, others go on."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from chaos import records
+from chaos.makers import MAKE_RESULT
+from chaos.rows import Options, Row, at_most, exactly, quantile, report
+from chaos.scenarios.flush import exits, get
+from chaos.site import Site, site
+from dev.forwarder import Forwarder, forwarding
+from shared.queue import JobQueue, NewJob
+from shared.store.client import connect
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
+
+RATE, SIZE, JOBS, LEASE = 5_000_000, 4_000_000, 10, 3
+PATIENCE = 60.0
+GONE_SECONDS = 2.0
+
+
+def run(options: Options) -> list[Row]:
+    jobs = options.times(JOBS, least=3)
+    settings: dict[str, Any] = {"WORKER_SLOTS": str(jobs), "WORKER_LEASE_SECONDS": str(LEASE)}
+    with forwarding(rate=RATE) as link, site(workers=1, link=link, **settings) as place:
+        begin = time.monotonic()
+        job_ids = asyncio.run(submit(place, jobs))
+        found = records.settled(place.redis, job_ids, seconds=PATIENCE)
+        written = time.monotonic() - begin
+        answers, others = read_all(place, job_ids)
+        gone = seconds_to_503(place, link)
+        exited = exits(place)
+    name = f"{jobs} results of 4 MB at 5 MB/s"
+    again = sum(record.get("claims") != "1" for record in found.values())
+    return [
+        *records.verdict(name, found),
+        exactly(f"{name}: jobs that needed a second attempt", again, 0),
+        exactly(f"{name}: read whole over the API", sum(status == 200 for _, status in answers), jobs),
+        exactly(f"{name}: other requests refused meanwhile", sum(status != 200 for _, status in others), 0),
+        at_most(f"{name}: 503 once the link is dead", gone, GONE_SECONDS, "s"),
+        exactly(f"{name}: processes that exited", exited, 0),
+        report(f"{name}: all written", f"{written:.1f} s"),
+        report(f"{name}: other requests, p99", f"{quantile([s for s, _ in others], 0.99):.2f} s"),
+    ]
+
+
+async def submit(place: Site, jobs: int) -> list[str]:
+    """Jobs with large results, straight to Redis because the API does not know them."""
+    redis = connect(f"redis://127.0.0.1:{place.stack.redis_port}/0")
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=jobs)
+    try:
+        new = [NewJob(MAKE_RESULT, b'{"size":%d}' % SIZE, "chaos") for _ in range(jobs)]
+        return [record.job_id for record, _ in await queue.submit_all(new)]
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+def read_all(place: Site, job_ids: list[str]) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+    """The seconds and the status of each read, one after the other, and of small requests meanwhile."""
+    small = place.submit(seconds=0)
+    others = []
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: [get(place, job_id) for job_id in job_ids])
+        while not reading.done():
+            others.append(get(place, small))
+        return reading.result(), others
+
+
+def seconds_to_503(place: Site, link: Forwarder) -> float:
+    """How long a read takes to be refused once the link moves nothing."""
+    link.rate = 1
+    seconds, status = get(place, "some-id")
+    link.rate = RATE
+    return seconds if status == 503 else float("inf")

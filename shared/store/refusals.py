@@ -1,0 +1,58 @@
+"""Error replies that pass: the table of their codes, and the remedy for each."""
+
+import re
+from enum import Enum, auto
+
+from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, ResponseError
+
+# Redis before version 7 wraps an error within a script: "Error running script (…): @…: 1: -READONLY …"
+WITHIN_SCRIPT = re.compile(r": -([A-Z]+)\b")
+
+
+class Remedy(Enum):
+    """The way to an answer after a call has failed.
+
+    Attributes:
+        NONE: the error is final.
+        REPEAT: there was no reply, and the connection is closed already.
+        WAIT: the same server can answer soon.
+        RECONNECT: this server is not the primary any more; a new connection may reach the one that is.
+    """
+
+    NONE = auto()
+    REPEAT = auto()
+    WAIT = auto()
+    RECONNECT = auto()
+
+
+REMEDIES = {
+    "READONLY": Remedy.RECONNECT,  # the primary has become a replica
+    "UNBLOCKED": Remedy.RECONNECT,  # the same, in the middle of a blocking command
+    "MASTERDOWN": Remedy.RECONNECT,  # a replica that has lost its primary
+    "MOVED": Remedy.RECONNECT,
+    "ASK": Remedy.RECONNECT,
+    "CLUSTERDOWN": Remedy.RECONNECT,
+    "NOAUTH": Remedy.RECONNECT,  # the password has changed: a new connection sends it
+    "LOADING": Remedy.WAIT,
+    "NOREPLICAS": Remedy.WAIT,
+    "TRYAGAIN": Remedy.WAIT,
+    "BUSY": Remedy.WAIT,  # a script or function takes long
+}
+BY_CLASS: dict[type[Exception], str] = {  # redis-py cuts the code off the text of these
+    ReadOnlyError: "READONLY",
+    BusyLoadingError: "LOADING",
+    AuthenticationError: "NOAUTH",
+}
+
+
+def remedy_for(error: Exception) -> Remedy:
+    """The remedy for one of REDIS_GONE."""
+    code = BY_CLASS.get(type(error))
+    if code is None and not isinstance(error, ResponseError):
+        return Remedy.REPEAT
+    return REMEDIES.get(code or _code(str(error)), Remedy.NONE)
+
+
+def _code(text: str) -> str:
+    wrapped = WITHIN_SCRIPT.search(text)
+    return wrapped[1] if wrapped else text.partition(" ")[0]

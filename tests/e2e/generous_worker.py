@@ -1,0 +1,22 @@
+"""A worker whose `echo` returns a result as large as may be: `python -m tests.e2e.generous_worker`."""
+
+import sys
+
+from shared.contracts import load_contracts
+from shared.contracts.echo import ECHO, EchoParams
+from shared.settings import read_settings
+from worker.__main__ import work
+from worker.context import JobContext
+from worker.registry import Handler, load_handlers
+from worker.settings import WorkerSettings
+
+LARGE = "x" * 4_000_000
+
+
+async def give(params: EchoParams, job: JobContext) -> EchoParams:
+    return EchoParams(message=LARGE)
+
+
+if __name__ == "__main__":
+    others = [handler for handler in load_handlers() if handler.contract is not ECHO]
+    sys.exit(work(read_settings(WorkerSettings), load_contracts(), [*others, Handler(ECHO, give)]))

@@ -1,0 +1,117 @@
+"""A fail-over that leaves the connections open: they lead to the former primary, which takes no writes."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dev.replication import Pair, replicated
+from dev.stack import Stack, wait_until
+from shared.store import keys
+from tests.e2e.service import Service
+
+SOON = 5.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with replicated() as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def service(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An API and two workers; the heartbeat alone, once in 20 s, would be late with everything."""
+    folder: Path = tmp_path_factory.mktemp("failover")
+    stack = Stack(folder, REDIS_URL=pair.forwarder.url, WORKER_LEASE_SECONDS="60", WORKER_GRACE_SECONDS="0")
+    service = Service(stack)
+    try:
+        stack.start_api()
+        service.start_workers(2)
+        yield service
+    finally:
+        stack.close()
+        service.close()
+
+
+def fail_over(pair: Pair) -> None:
+    pair.fail_over()
+    pair.part()
+
+
+def rejoin(pair: Pair) -> None:
+    """Let the former primary follow the new one, so that there can be another fail-over."""
+    pair.replica.replicaof("127.0.0.1", pair.primary.connection_pool.connection_kwargs["port"])
+
+
+@pytest.fixture
+def failed_over(service: Service, pair: Pair) -> Iterator[Service]:
+    """The service after a fail-over, with connections that led to the former primary, but for their jobs."""
+    assert service.run("echo", message="before")["attempt"] == 1
+    fail_over(pair)
+    yield service
+    rejoin(pair)
+
+
+def test_jobs_are_accepted_and_performed_after_it(failed_over: Service) -> None:
+    begun = time.monotonic()
+    job_ids = [failed_over.submit("echo", message=n) for n in range(20)]  # the first of them must be accepted
+    records = [failed_over.wait_for(job_id, "completed", seconds=SOON) for job_id in job_ids]
+
+    assert time.monotonic() - begun < SOON
+    assert {(record["attempt"], len(record["errors"])) for record in records} == {(1, 0)}
+    assert all(worker.alive for worker in failed_over.workers)
+
+
+def test_a_running_job_goes_on_and_is_charged_nothing(service: Service, pair: Pair) -> None:
+    job_id = service.submit_running("sleep", seconds=1.5)
+    fail_over(pair)
+    try:
+        assert service.run("echo", message="wakes the connections")["attempt"] == 1
+        record = service.wait_for(job_id, "completed", seconds=SOON)
+        assert (record["attempt"], record["errors"]) == (1, [])
+    finally:
+        rejoin(pair)
+
+
+def test_a_running_job_can_be_cancelled_after_it(service: Service, pair: Pair) -> None:
+    job_id = service.submit_running("sleep", seconds=60)
+    fail_over(pair)
+    try:
+        wait_until(lambda: listeners(pair) == 2, "both workers listen", seconds=SOON)
+        assert service.call("DELETE", f"/jobs/{job_id}").status_code == 202
+        assert service.wait_for(job_id, "cancelled", seconds=SOON)["done"]
+    finally:
+        rejoin(pair)
+
+
+def test_who_waits_or_streams_hears_of_the_end(
+    service: Service, pair: Pair, pool: ThreadPoolExecutor
+) -> None:
+    job_id = service.submit_running("sleep", seconds=2)
+    waiting = pool.submit(service.call, "GET", f"/jobs/{job_id}?wait=20")
+    streaming = pool.submit(stream, service, job_id)
+    wait_until(lambda: pair.primary.pubsub_channels(keys.CHANGES + job_id), "the API listens")
+    fail_over(pair)
+    try:
+        assert service.run("echo", message="wakes the connections")["attempt"] == 1
+        begun = time.monotonic()
+        assert waiting.result().json()["state"] == "completed"
+        assert streaming.result()[-1]["state"] == "completed"
+        assert time.monotonic() - begun < SOON
+    finally:
+        rejoin(pair)
+
+
+def listeners(pair: Pair) -> int:
+    [(_, count)] = pair.primary.pubsub_numsub(keys.CANCEL)
+    return int(count)
+
+
+def stream(service: Service, job_id: str) -> list[dict[str, object]]:
+    """The records that a stream sends until it ends."""
+    lines = service.call("GET", f"/jobs/{job_id}/events").text.splitlines()
+    return [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
