@@ -56,7 +56,7 @@ class JobWorker(Worker):
     - the reporter writes progress and logs;
     - the deadlines end attempts that take too long;
     - the sweeper removes files that nothing needs any more;
-    - the heartbeat's thread renews the leases.
+    - the heartbeat's process renews the leases, and its thread keeps that process.
 
     Args:
         settings: the worker's settings.
@@ -108,8 +108,14 @@ class JobWorker(Worker):
                 {webhook.contract.name: webhook},
             ),
         ]
-        slots = [lane.slots for lane in self._lanes]
-        self._heartbeat = Heartbeat(url, self.presence, slots, lease=settings.worker_lease_seconds)
+        self._heartbeat = Heartbeat(
+            url,
+            self.presence,
+            self._lanes,
+            lease=settings.worker_lease_seconds,
+            longest=max(handler.contract.timeout for handler in (*handlers.values(), webhook)),
+            retention=self._retention,
+        )
 
     def _open_store(self, *, timeout: float) -> JobStore:
         """A store with a connection of its own."""
@@ -133,6 +139,7 @@ class JobWorker(Worker):
             lease=self._settings.worker_lease_seconds,
             store=self._store,
             idle_store=self._open_store(timeout=TOKEN_SECONDS * 2),  # BLPOP blocks its connection
+            on_step=lambda: self._heartbeat.publish(),  # it is made after the lanes
             on_move=self._moved.set,
             on_redis=self._hear_redis,
         )
@@ -287,6 +294,7 @@ class JobWorker(Worker):
             await asyncio.sleep(TICK_SECONDS)
             for lane in self._lanes:
                 lane.slots.tick()
+            self._heartbeat.publish()
 
     def _cancel(self, job_ids: set[str]) -> None:
         for lane in self._lanes:

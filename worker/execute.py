@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from shared.store.model import Claim, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext
 from worker.registry import Handler
+from worker.snapshot import lease_line
 
 LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds
 RELEASE_SECONDS = 5.0  # how long a job waits that this worker has no handler for
@@ -44,14 +46,24 @@ class RunningJob:
     started_at: float
     handler: Handler | None = None
     task: asyncio.Task[None] | None = None
-    deadline: float = float("inf")
+    deadline: float = inf
     stop: StopReason | None = None
-    stopped_at: float = float("inf")
+    stopped_at: float = inf
     log_fields: dict[str, Any] = field(init=False)
+    _lease_line: str = ""
 
     def __post_init__(self) -> None:
         claim = self.claim
         self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
+
+    def lease_line(self) -> str:
+        """The job's lease as a snapshot has it; made once the deadline is known."""
+        if self._lease_line:
+            return self._lease_line
+        line = lease_line(self.claim.queue, self.claim.lease, self.deadline)
+        if self.deadline < inf:
+            self._lease_line = line
+        return line
 
 
 class NoHandler(Exception):

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 
 from shared.logging import get_log, log_context
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from worker.context import JobContext, News, Tools
 from worker.execute import RunningJob, StopReason, execute, judge, stopped
 from worker.registry import Handler
+from worker.snapshot import lease_line
 
 ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
@@ -94,12 +96,13 @@ class Slots:
         """What Redis does not know of the running jobs."""
         return [(job, job.context.news()) for job in self.running.values() if job.context.unsent]
 
-    # -- called from the heartbeat's thread
+    def lease_lines(self) -> list[str]:
+        """The leases held, as a snapshot has them: of running jobs, and of outcomes on their way to Redis."""
+        lines = [job.lease_line() for job in self.running.values()]
+        lines += [lease_line(claim.queue, claim.lease, inf) for claim, *_ in self.finished]
+        return lines
 
-    def leases(self) -> list[Claim]:
-        """The claims to renew: not those whose handler should have ended long ago."""
-        oldest = time.monotonic() - ABANDON_SECONDS - 1
-        return [job.claim for job in self.running.copy().values() if job.deadline > oldest]
+    # -- called from the heartbeat's thread
 
     def heard(self, lost: set[str], cancelled: set[str]) -> None:
         """Leases that are lost, and those whose jobs were asked to stop."""

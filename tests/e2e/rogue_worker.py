@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable
+from math import ceil, log2
 from typing import Any, NoReturn, TypeVar
 
 from shared.contract import Backoff, Contract, Params
@@ -89,6 +91,46 @@ def rogue(
 async def block_the_loop(params: Numbers, job: JobContext) -> str:
     time.sleep(params.seconds)  # noqa: ASYNC251  # the fault on trial
     return "done"
+
+
+def hold_by_a_sum(seconds: float) -> None:
+    n = 1 << 20
+    while (taken := _duration(lambda: sum(range(n)))) < 0.05:
+        n *= 2
+    sum(range(int(n * seconds / taken)))
+
+
+def hold_by_a_pattern(seconds: float) -> None:
+    """By a pattern that backtracks twice as long with each letter more."""
+    letters = 16
+    while (taken := _duration(lambda: re.match("(a+)+$", "a" * letters + "b"))) < 0.05:
+        letters += 1
+    re.match("(a+)+$", "a" * (letters + max(0, ceil(log2(seconds / taken)))) + "b")
+
+
+def _duration(function: Callable[[], object]) -> float:
+    start = time.monotonic()
+    function()
+    return time.monotonic() - start
+
+
+HOLDS: dict[str, Callable[[float], None]] = {"sum": hold_by_a_sum, "pattern": hold_by_a_pattern}
+
+
+class Hold(Kind):
+    seconds: float
+
+
+@rogue(Hold, max_attempts=3)
+def hold_the_lock(params: Hold, job: BlockingContext) -> float:
+    """Let no other thread of the interpreter run; the result says for how long."""
+    return _duration(lambda: HOLDS[params.kind](params.seconds))
+
+
+@rogue(Hold, max_attempts=3)
+async def hold_the_lock_at_once(params: Hold, job: JobContext) -> float:
+    """As above, on the event loop, before the jobs of the same claim have begun."""
+    return _duration(lambda: HOLDS[params.kind](params.seconds))
 
 
 @rogue()

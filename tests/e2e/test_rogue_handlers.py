@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from dev.stack import wait_until
 from shared.store.model import Verdict
 from tests.e2e.direct import MODULE, Direct
-from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS
+from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, HOLDS
 from tests.e2e.service import Service, serving
 
 LEASE = 1.0
@@ -130,6 +131,39 @@ def test_a_handler_that_blocks_the_loop_is_not_run_twice(jobs: Direct) -> None:
     mine = [line["event"] for line in lines if line.get("job_id") == blocker]
     assert mine.count("job started") == 1
     assert "the event loop is blocked" in mine
+
+
+@pytest.mark.parametrize("kind", HOLDS)
+def test_a_handler_that_holds_the_interpreter_loses_no_lease(jobs: Direct, kind: str) -> None:
+    [worker] = jobs.service.start_workers(1, module=MODULE)
+    neighbours = [jobs.submit("sleep", seconds=LEASE * 2) for _ in range(3)]
+    for neighbour in neighbours:
+        jobs.wait_for(neighbour, "running")
+    holder = jobs.submit("hold_the_lock", kind=kind, seconds=LEASE * 3)
+    jobs.wait_for(holder, "running")
+    other = jobs.service.start_worker()  # rescues what it can
+    other.started()
+
+    for job_id in (holder, *neighbours):
+        record = jobs.wait_for(job_id, "completed")
+        assert (record.attempt, record.errors) == (1, [])
+    held = jobs.job(holder).result
+    assert isinstance(held, float)
+    assert held > LEASE * 1.5
+    assert worker.alive
+
+
+def test_claims_that_a_frozen_interpreter_has_not_read_are_renewed(jobs: Direct) -> None:
+    """More holders than a step brings: while the first one holds, claims of the next step wait in its reply."""
+    holders = [jobs.submit("hold_the_lock_at_once", kind="sum", seconds=LEASE * 2) for _ in range(4)]
+    jobs.service.start_workers(1, module=MODULE, WORKER_SLOTS="4")
+    wait_until(lambda: any(jobs.job(job_id).state == "running" for job_id in holders), "a job runs")
+    other = jobs.service.start_worker()
+    other.started()
+
+    for job_id in holders:
+        record = jobs.wait_for(job_id, "completed")
+        assert (record.attempt, record.errors) == (1, [])
 
 
 def test_a_job_that_kills_its_process_fails_after_its_attempts(jobs: Direct) -> None:

@@ -1,12 +1,16 @@
 -- A worker's heartbeat: renews its leases, says that it lives, sweeps the indexes.
 -- ARGV: worker id, lease (ms), host, pid, queues, slots, running, started_at (s since the epoch),
---       retention of completed, failed, cancelled jobs (s), then two values per running job: queue, `claim:id`
+--       retention of completed, failed, cancelled jobs (s), number of steps under way,
+--       then two values per step: worker id of the lane, step number,
+--       then two values per lease: queue, `claim:id`
+-- Claims of a step under way are renewed too: a worker that freezes may have them in a reply that it has not read.
 -- Returns {members whose lease is lost, members that were asked to stop}.
 
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local lost, cancelled = {}, {}
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
-for i = 12, #ARGV, 2 do
+local first = 13 + 2 * ARGV[12]
+for i = first, #ARGV, 2 do
   local leases, member = LEASES .. ARGV[i], ARGV[i + 1]
   if redis.call('ZSCORE', leases, member) then
     redis.call('ZADD', leases, now + lease, member)
@@ -16,6 +20,18 @@ for i = 12, #ARGV, 2 do
     end
   else
     lost[#lost + 1] = member
+  end
+end
+
+for i = 13, first - 1, 2 do
+  local memory = redis.call('HMGET', WORKER .. ARGV[i], 'step', 'claimed')
+  if memory[1] == ARGV[i + 1] then
+    redis.call('PEXPIRE', WORKER .. ARGV[i], lease)
+    for queue, member in string.gmatch(memory[2], '(%S+) (%S+)') do
+      if redis.call('ZSCORE', LEASES .. queue, member) then
+        redis.call('ZADD', LEASES .. queue, now + lease, member)
+      end
+    end
   end
 end
 
