@@ -49,6 +49,8 @@ class RunningJob:
     deadline: float = inf
     stop: StopReason | None = None
     stopped_at: float = inf
+    ended: bool = False
+    warned: bool = False
     log_fields: dict[str, Any] = field(init=False)
     _lease_line: str = ""
 
@@ -86,7 +88,7 @@ async def execute(
         result = await handler.perform(params, job.context)
         body = encode(handler, result, max_result_bytes)
     except BaseException as error:
-        return judge(job, error) if job.stop is None else stopped(job)
+        return judge_safely(job, error) if job.stop is None else stopped(job)
     return Outcome(OutcomeKind.COMPLETED, body) if job.stop is None else stopped(job)
 
 
@@ -158,6 +160,14 @@ def stopped(job: RunningJob) -> Outcome | None:
             )
         case _:
             return None
+
+
+def judge_safely(job: RunningJob, error: BaseException) -> Outcome:
+    """As `judge`; an attempt whose error can't be judged, because the log fails, say, is tried again."""
+    try:
+        return judge(job, error)
+    except BaseException:  # GeneratorExit too: the job must not stay claimed
+        return failed(job, RetryableError(f"The attempt ended with {type(error).__name__}."))
 
 
 def judge(job: RunningJob, error: BaseException) -> Outcome:

@@ -94,7 +94,8 @@ class Lane:
             self._work.clear()  # before the step: what comes after it asks for another one
             finished = self.slots.finished[:LARGEST_BATCH]
             wanted = min(self.free, self._share)
-            self._steps += 1
+            if not self._stepping:  # else the pump was cancelled within a step, which is to be repeated
+                self._steps += 1
             self._stepping = True
             self._on_step()
             step = await self._step(finished, wanted)

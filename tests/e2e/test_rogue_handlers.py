@@ -9,7 +9,7 @@ import pytest
 from dev.stack import wait_until
 from shared.store.model import Verdict
 from tests.e2e.direct import MODULE, Direct
-from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, HOLDS
+from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, HOLDS, MEDDLING
 from tests.e2e.service import Service, serving
 
 LEASE = 1.0
@@ -89,6 +89,21 @@ def test_a_task_that_is_left_behind_harms_nobody(hardened: Direct, kind: str) ->
     assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
 
 
+@pytest.mark.parametrize("kind", MEDDLING)
+def test_a_handler_that_meddles_with_the_loop_ends_its_own_job_alone(hardened: Direct, kind: str) -> None:
+    neighbours = [hardened.submit("sleep", seconds=0.4), hardened.submit("wait_for_a_task", seconds=0.4)]
+    for neighbour in neighbours:
+        hardened.wait_for(neighbour, "running")
+
+    record = hardened.ends_with(hardened.submit("meddle", kind=kind), "handler_error", seconds=3)
+
+    assert [error.attempt for error in record.errors] == [1, 2]
+    for neighbour in neighbours:
+        assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
+    hardened.ends_with(hardened.submit("crash_a_process", kind="exit code 3"), "process_crashed", seconds=10)
+    still_works(hardened)
+
+
 def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(hardened: Direct) -> None:
     record = hardened.ends_with(hardened.submit("time_out"), "job_timeout", seconds=3)
 
@@ -154,7 +169,7 @@ def test_a_handler_that_holds_the_interpreter_loses_no_lease(jobs: Direct, kind:
 
 
 def test_claims_that_a_frozen_interpreter_has_not_read_are_renewed(jobs: Direct) -> None:
-    """More holders than a step brings: while the first one holds, claims of the next step wait in its reply."""
+    """A step brings two holders; while they hold, the claims of the next step wait in its reply."""
     holders = [jobs.submit("hold_the_lock_at_once", kind="sum", seconds=LEASE * 2) for _ in range(4)]
     jobs.service.start_workers(1, module=MODULE, WORKER_SLOTS="4")
     wait_until(lambda: any(jobs.job(job_id).state == "running" for job_id in holders), "a job runs")
