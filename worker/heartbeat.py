@@ -27,6 +27,9 @@ class Heartbeat:
 
     Its thread starts the process, starts it again should it die, and hands what it hears to the slots.
 
+    Attributes:
+        pid: of the process that was started last; 0 before the first.
+
     Args:
         url: of Redis; it goes to the process over a socket, because others can read a command line.
         presence: the worker as others see it.
@@ -46,6 +49,7 @@ class Heartbeat:
         longest: float,
         retention: Retention,
     ) -> None:
+        self.pid = 0
         self._lanes = lanes
         self._folder = Path.cwd()  # a handler may change it
         room = sum(2 * lane.slots.size + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
@@ -96,6 +100,7 @@ class Heartbeat:
         with ours:
             with theirs:
                 process = self._start(theirs.fileno())
+            self.pid = process.pid
             try:
                 ours.sendall(self._terms)
                 self._listen(ours)
