@@ -52,20 +52,12 @@ class RunningJob:
     ended: bool = False
     warned: bool = False
     log_fields: dict[str, Any] = field(init=False)
-    _lease_line: str = ""
+    lease_line: str = field(init=False)
 
     def __post_init__(self) -> None:
         claim = self.claim
+        self.lease_line = lease_line(claim.queue, claim.lease, self.deadline)
         self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
-
-    def lease_line(self) -> str:
-        """The job's lease as a snapshot has it; made once the deadline is known."""
-        if self._lease_line:
-            return self._lease_line
-        line = lease_line(self.claim.queue, self.claim.lease, self.deadline)
-        if self.deadline < inf:
-            self._lease_line = line
-        return line
 
 
 class NoHandler(Exception):
@@ -80,8 +72,7 @@ async def execute(
     Whatever the handler raises, returns or swallows, this returns and does not raise.
     """
     try:
-        job.handler = handler = resolve(job.claim, handlers)
-        job.deadline = job.started_at + handler.contract.timeout
+        handler = prepare(job, handlers)
         job.log_fields["type"] = handler.contract.name
         log.info("job started")
         params = validate(handler, job.claim)
@@ -90,6 +81,15 @@ async def execute(
     except BaseException as error:
         return judge_safely(job, error) if job.stop is None else stopped(job)
     return Outcome(OutcomeKind.COMPLETED, body) if job.stop is None else stopped(job)
+
+
+def prepare(job: RunningJob, handlers: Mapping[str, Handler]) -> Handler:
+    """Find the job's handler, and with it the deadline. Raises what `resolve` does."""
+    if job.handler is None:
+        job.handler = resolve(job.claim, handlers)
+        job.deadline = job.started_at + job.handler.contract.timeout
+        job.lease_line = lease_line(job.claim.queue, job.claim.lease, job.deadline)
+    return job.handler
 
 
 def resolve(claim: Claim, handlers: Mapping[str, Handler]) -> Handler:

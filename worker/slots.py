@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import inf
 
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
@@ -12,9 +11,8 @@ from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext, News, Tools
 from worker.event_loop import create_task
-from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, stopped
+from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped
 from worker.registry import Handler
-from worker.snapshot import lease_line
 
 ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
@@ -68,6 +66,10 @@ class Slots:
     def start(self, claim: Claim) -> None:
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
+        try:  # noqa: SIM105  # without a cost for each job
+            prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
+        except Exception:  # noqa: S110  # the attempt will say it
+            pass
         self.running[claim.lease] = job
         job.task = create_task(self._loop, self._run(job), job)
 
@@ -107,8 +109,8 @@ class Slots:
 
     def lease_lines(self) -> list[str]:
         """The leases held, as a snapshot has them: of running jobs, and of outcomes on their way to Redis."""
-        lines = [job.lease_line() for job in self.running.values()]
-        lines += [lease_line(claim.queue, claim.lease, inf) for claim, *_ in self.finished]
+        lines = [job.lease_line for job in self.running.values()]
+        lines += [f"{done.claim.queue} {done.claim.lease}" for done in self.finished]
         return lines
 
     # -- called from the heartbeat's thread
@@ -140,10 +142,11 @@ class Slots:
         if outcome is not None:
             self.finished.append(_finished(job, outcome))
         self.on_end()
-        with suppress(Exception):  # a log that can't be written ends neither a job nor the worker
-            _log_end(job, outcome)
-        with suppress(Exception):
+        try:
             job.context.release()
+            _log_end(job, outcome)
+        except Exception:  # noqa: S110  # a log that can't be written ends neither a job nor the worker
+            pass
         if job.context.files:
             self._see_through(create_task(self._loop, job.context.files.close(), None))
 
@@ -184,8 +187,10 @@ def _finished(job: RunningJob, outcome: Outcome) -> Finished:
     A job whose artifacts can't be listed has not completed.
     """
     progress, lines, artifacts = b"", b"", b""
-    with suppress(Exception):
+    try:  # noqa: SIM105  # as above
         progress, lines, _ = job.context.news()
+    except Exception:  # noqa: S110  # the outcome is worth more than its news
+        pass
     try:
         artifacts = job.context.files.artifacts_json() if job.context.files else b""
     except Exception as error:

@@ -1,7 +1,8 @@
 """Snapshots of a worker's leases, in memory that the worker shares with its heartbeat process.
 
 A snapshot is text. Its first line holds the number of running jobs and, per lane, the number of the step
-that is under way, or 0. Each further line is one lease: queue, `claim:id`, deadline by the monotonic clock.
+that is under way, or 0. Each further line is one lease: queue, `claim:id`, and the deadline by the monotonic
+clock in milliseconds if there is one.
 """
 
 import os
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from math import inf
 from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
@@ -31,7 +33,7 @@ class Snapshot(NamedTuple):
         written_at: by the monotonic clock, which all processes share.
         running: jobs that run, without webhooks.
         steps: per lane, the number of the step that was under way; 0: none was.
-        leases: each with its deadline; infinite, if that was not known yet.
+        leases: each with its deadline in seconds; infinite, if it has none.
     """
 
     written_at: float
@@ -67,8 +69,7 @@ class SnapshotMemory:
         return cls(descriptor, leases)
 
     def write(self, running: int, steps: Sequence[int], leases: Iterable[str]) -> None:
-        first = " ".join(map(str, (running, *steps)))
-        text = "\n".join((first, *leases)).encode()
+        text = "\n".join((f"{running} {' '.join(map(str, steps))}", *leases)).encode()
         if len(text) > self._size - FRONT.size:
             text = text[: text.rfind(b"\n", 0, self._size - FRONT.size)]  # whole lines only
         number = self._latest + 1
@@ -100,14 +101,15 @@ class SnapshotMemory:
 
 
 def lease_line(queue: str, lease: str, deadline: float) -> str:
-    """The line of one lease."""
-    return f"{queue} {lease} {deadline!r}"
+    """The line of one lease; the deadline in seconds."""
+    return f"{queue} {lease}" if deadline == inf else f"{queue} {lease} {int(deadline * 1000)}"
 
 
 def _parse(written_at: float, text: str) -> Snapshot:
     first, *lines = text.split("\n")
     running, *steps = map(int, first.split())
-    leases = [
-        (Lease(queue, lease), float(deadline)) for queue, lease, deadline in (line.split() for line in lines)
-    ]
+    leases = []
+    for line in lines:
+        queue, lease, *deadline = line.split()
+        leases.append((Lease(queue, lease), int(deadline[0]) / 1000 if deadline else inf))
     return Snapshot(written_at, running, steps, leases)
