@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -23,16 +23,17 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+    server = dict(before)
+    if before[signal.SIGHUP] is signal.SIG_DFL:  # which ends the process at once; nohup has it ignored
+        server[signal.SIGHUP] = lambda number, frame: server[signal.SIGTERM](signal.SIGTERM, frame)
 
     def handle(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(act)
-        if callable(before[number]):
-            before[number](number, frame)
+        server[number](number, frame)
 
-    for number in SIGNALS:
-        if callable(before[number]):
-            signal.signal(number, handle)
+    handled = [number for number in SIGNALS if callable(server[number]) and callable(server[signal.SIGTERM])]
+    for number in handled:
+        signal.signal(number, handle)
     yield
-    for number in SIGNALS:
-        if callable(before[number]):
-            signal.signal(number, before[number])
+    for number in handled:
+        signal.signal(number, before[number])

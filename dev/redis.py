@@ -46,7 +46,7 @@ def server_command(port: int, folder: Path) -> list[str]:
 
 
 def restricted(folder: Path) -> list[str]:
-    """Options for a Redis that knows the user USER, with the rights that are shipped and the password PASSWORD.
+    """Options for a Redis that knows the user USER, with the rights that are shipped and PASSWORD.
 
     The default user may do everything.
     """

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import uvloop
-
 from shared.contract import Contract
 from shared.contracts import load_contracts
 from shared.errors import QueueUnavailable
@@ -20,6 +18,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.preflight import obstacle
 from worker.engine import JobWorker
+from worker.event_loop import WorkerLoop
 from worker.registry import Handler, by_type, load_handlers
 from worker.settings import WorkerSettings
 
@@ -51,7 +50,7 @@ def work(
     """
     handlers = by_type(found, contracts, settings.worker_queues)
     configure_logging(level=settings.log_level, form=settings.log_format)
-    loop = uvloop.new_event_loop()
+    loop = WorkerLoop()
     asyncio.set_event_loop(loop)
     if reason := obstacle(settings.redis_url.get_secret_value()):
         refuse(f"REDIS_URL: {reason}")

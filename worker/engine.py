@@ -6,10 +6,10 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
-from signal import Signals
+from signal import Handlers, Signals, getsignal
 from typing import Any, cast
 
 from arq.typing import WorkerCoroutine
@@ -45,6 +45,8 @@ LEAVE_SECONDS = 0.2
 PING_SECONDS = 10.0  # the longest time for which the listener's connection may be dead unnoticed
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
 
+Service = Callable[[], Coroutine[Any, Any, None]]
+
 log = get_log(__name__)
 
 
@@ -59,7 +61,7 @@ class JobWorker(Worker):
     - the deadlines end attempts that take too long;
     - the sweeper removes files that nothing needs any more;
     - the upkeep rescues, expires, prunes and repairs jobs that no step comes to;
-    - the heartbeat's thread renews the leases.
+    - the heartbeat's process renews the leases, and its thread keeps that process.
 
     Args:
         settings: the worker's settings.
@@ -72,6 +74,8 @@ class JobWorker(Worker):
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
         pool = connect(url, connections=2)
         super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_slots, keep_result=0)
+        if getsignal(Signals.SIGHUP) is not Handlers.SIG_IGN:  # as under nohup
+            self._add_signal_handler(Signals.SIGHUP, self.handle_sig)
         self.presence = Presence(
             worker_id=token_hex(6),
             host=socket.gethostname(),
@@ -111,7 +115,6 @@ class JobWorker(Worker):
                 {webhook.contract.name: webhook},
             ),
         ]
-        slots = [lane.slots for lane in self._lanes]
         self._deaf = asyncio.Event()  # the listener's connection is lost
         self._ear = Multiplexer(
             self.pool, timeout=5.0, patience=0.0, on_message=self._hear_cancel, on_loss=self._deaf.set
@@ -119,8 +122,9 @@ class JobWorker(Worker):
         self._heartbeat = Heartbeat(
             url,
             self.presence,
-            slots,
+            self._lanes,
             lease=settings.worker_lease_seconds,
+            longest=max(handler.contract.timeout for handler in (*handlers.values(), webhook)),
             on_failover=self._hear_failover,
         )
 
@@ -152,6 +156,7 @@ class JobWorker(Worker):
             lease=self._settings.worker_lease_seconds,
             store=self._store,
             idle_store=self._open_store(timeout=TOKEN_SECONDS * 2),  # BLPOP blocks its connection
+            on_step=lambda: self._heartbeat.publish(),  # it is made after the lanes
             on_move=self._moved.set,
             on_redis=self._hear_redis,
         )
@@ -169,13 +174,17 @@ class JobWorker(Worker):
                 self.loop.run_until_complete(self.main_task)
             except (SystemExit, KeyboardInterrupt) as error:
                 log.error("a handler's task tried to end the process", error=repr(error))
+            except RuntimeError as error:
+                if self.main_task.done():
+                    raise
+                log.error("a handler stopped the event loop; it goes on", error=repr(error))
         self.loop.run_until_complete(self.close())
 
     async def main(self) -> None:
         """Work until a signal comes, then leave without losing anything."""
         log.info("worker started", worker_id=self.presence.worker_id, queues=self.presence.queues)
-        services = [
-            self.loop.create_task(service())
+        services = {
+            self.loop.create_task(service()): service
             for service in (
                 *(service for lane in self._lanes for service in (lane.pump, lane.waker)),
                 self._listener,
@@ -184,7 +193,7 @@ class JobWorker(Worker):
                 self._sweeper,
                 self._upkeep,
             )
-        ]
+        }
         stop = self.loop.create_task(self._stopping.wait())
         self._heartbeat.start()
         self._processes.start()
@@ -192,12 +201,23 @@ class JobWorker(Worker):
         gc.freeze()  # what lives for ever need not be walked again
         gc.set_threshold(GARBAGE_THRESHOLD)
         try:
-            await asyncio.wait([*services, stop], return_when=asyncio.FIRST_COMPLETED)
+            await self._serve(services, stop)
             await self._drain()
         finally:
             self._heartbeat.stop()
             await self._end([*services, stop])
         await self._leave()
+
+    async def _serve(self, services: dict[asyncio.Task[None], Service], stop: asyncio.Task[Any]) -> None:
+        """Wait for a signal, or for a service that fails; one that was cancelled is started again."""
+        while True:
+            done, _ = await asyncio.wait([*services, stop], return_when=asyncio.FIRST_COMPLETED)
+            if any(task is stop or not task.cancelled() for task in done):
+                return
+            for task in done:
+                service = services.pop(task)
+                log.error("a part of the worker was cancelled; it is started again", part=service.__name__)
+                services[self.loop.create_task(service())] = service
 
     def handle_sig(self, signum: Signals) -> None:
         """The first signal begins the shutdown; the second hands running jobs back at once."""
@@ -331,6 +351,7 @@ class JobWorker(Worker):
             await asyncio.sleep(TICK_SECONDS)
             for lane in self._lanes:
                 lane.slots.tick()
+            self._heartbeat.publish()
 
     def _cancel(self, job_ids: set[str]) -> None:
         for lane in self._lanes:

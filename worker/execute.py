@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from shared.store.model import Claim, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext
 from worker.registry import Handler
+from worker.snapshot import lease_line
 
 LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds
 RELEASE_SECONDS = 5.0  # how long a job waits that this worker has no handler for
@@ -44,13 +46,17 @@ class RunningJob:
     started_at: float
     handler: Handler | None = None
     task: asyncio.Task[None] | None = None
-    deadline: float = float("inf")
+    deadline: float = inf
     stop: StopReason | None = None
-    stopped_at: float = float("inf")
+    stopped_at: float = inf
+    ended: bool = False
+    warned: bool = False
     log_fields: dict[str, Any] = field(init=False)
+    lease_line: str = field(init=False)
 
     def __post_init__(self) -> None:
         claim = self.claim
+        self.lease_line = lease_line(claim.queue, claim.lease, self.deadline)
         self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
 
 
@@ -66,16 +72,24 @@ async def execute(
     Whatever the handler raises, returns or swallows, this returns and does not raise.
     """
     try:
-        job.handler = handler = resolve(job.claim, handlers)
-        job.deadline = job.started_at + handler.contract.timeout
+        handler = prepare(job, handlers)
         job.log_fields["type"] = handler.contract.name
         log.info("job started")
         params = validate(handler, job.claim)
         result = await handler.perform(params, job.context)
         body = encode(handler, result, max_result_bytes)
     except BaseException as error:
-        return judge(job, error) if job.stop is None else stopped(job)
+        return judge_safely(job, error) if job.stop is None else stopped(job)
     return Outcome(OutcomeKind.COMPLETED, body) if job.stop is None else stopped(job)
+
+
+def prepare(job: RunningJob, handlers: Mapping[str, Handler]) -> Handler:
+    """Find the job's handler, and with it the deadline. Raises what `resolve` does."""
+    if job.handler is None:
+        job.handler = resolve(job.claim, handlers)
+        job.deadline = job.started_at + job.handler.contract.timeout
+        job.lease_line = lease_line(job.claim.queue, job.claim.lease, job.deadline)
+    return job.handler
 
 
 def resolve(claim: Claim, handlers: Mapping[str, Handler]) -> Handler:
@@ -146,6 +160,14 @@ def stopped(job: RunningJob) -> Outcome | None:
             )
         case _:
             return None
+
+
+def judge_safely(job: RunningJob, error: BaseException) -> Outcome:
+    """As `judge`; an attempt whose error can't be judged, because the log fails, say, is tried again."""
+    try:
+        return judge(job, error)
+    except BaseException:  # GeneratorExit too: the job must not stay claimed
+        return failed(job, RetryableError(f"The attempt ended with {type(error).__name__}."))
 
 
 def judge(job: RunningJob, error: BaseException) -> Outcome:

@@ -1,107 +1,150 @@
-"""The heartbeat: a thread that renews leases, so that a handler which blocks the event loop loses none."""
+"""The heartbeat: a process that renews leases, and the thread of the worker that keeps it running."""
 
-import asyncio
-import time
+import json
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from threading import Thread
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event, Thread
 
-from shared.errors import QueueUnavailable
 from shared.logging import get_log
-from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Presence, Retention
-from shared.store.multiplexer import Multiplexer
-from worker.slots import Slots
+from shared.store.model import Presence
+from worker.lane import LARGEST_BATCH, Lane
+from worker.loop_watch import WATCH_SECONDS, LoopWatch
+from worker.snapshot import SnapshotMemory
 
-WATCH_SECONDS = 0.5
-BLOCKED_SECONDS = 1.0
+END_SECONDS = 0.3
+RESTART_SECONDS = 0.1
 
 log = get_log(__name__)
 
 
 class Heartbeat:
-    """Beats every third of the lease until it is stopped, and watches the worker's event loop.
+    """Keeps a heartbeat process, and writes the snapshots that it reads.
 
-    A beat always writes, so the heartbeat notices a fail-over even while the worker is idle.
+    Its thread starts the process, starts it again should it die, and hands what it hears to the slots.
+
+    Attributes:
+        pid: of the process that was started last; 0 before the first.
 
     Args:
-        on_failover: called in the heartbeat's thread, as the `Multiplexer` calls it.
+        url: of Redis; it goes to the process over a socket, because others can read a command line.
+        presence: the worker as others see it.
+        lanes: whose leases are renewed; the first one is of jobs.
+        lease: seconds for which a renewal holds.
+        longest: the longest timeout of the handlers, in seconds.
+        on_failover: called in the heartbeat's thread, when a beat has met a fail-over; a beat always writes,
+            so the heartbeat notices one even while the worker is idle.
     """
 
     def __init__(
         self,
         url: str,
         presence: Presence,
-        slots: Sequence[Slots],
+        lanes: Sequence[Lane],
         *,
         lease: float,
+        longest: float,
         on_failover: Callable[[], None],
     ) -> None:
-        self._url = url
-        self._presence = presence
-        self._slots = slots
-        self._lease = lease
+        self.pid = 0
         self._on_failover = on_failover
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
+        self._lanes = lanes
+        self._folder = Path.cwd()  # a handler may change it
+        room = sum(2 * lane.slots.size + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
+        self._memory = SnapshotMemory.create(room)
+        terms = {
+            "url": url,
+            "presence": asdict(presence),
+            "lanes": [lane.worker_id for lane in lanes],
+            "lease": lease,
+            "longest": longest,
+            "leases": room,
+        }
+        self._terms = json.dumps(terms).encode() + b"\n"
+        self._watch = LoopWatch([lane.slots for lane in lanes])
+        self._stopping = Event()
+        self._connection: socket.socket | None = None
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
+        self.publish()
         self._thread.start()
 
+    def publish(self) -> None:
+        """Write a snapshot; on the event loop."""
+        lanes = self._lanes
+        leases = [line for lane in lanes for line in lane.slots.lease_lines()]
+        self._memory.write(len(lanes[0].slots.running), [lane.open_step for lane in lanes], leases)
+
     def stop(self) -> None:
-        """End the beat; returns when the thread has ended, or soon after if Redis does not answer."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=0.2)
+        """End the process; returns when it has ended, or soon after."""
+        self._stopping.set()
+        self._hang_up()
+        self._thread.join(timeout=END_SECONDS)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._beat_until_stopped())
+        while not self._stopping.is_set():
+            try:
+                self._keep()
+            except OSError as error:
+                log.error("the heartbeat process does not start", reason=str(error))
+            self._stopping.wait(RESTART_SECONDS)
 
-    async def _beat_until_stopped(self) -> None:
-        runner = Multiplexer(
-            connect(self._url),
-            timeout=max(1.0, self._lease / 3),
-            patience=0.0,
-            on_failover=self._on_failover,
-        )
-        store = JobStore(runner, Retention())
-        try:
-            while not self._stop.is_set():
-                heard = await self._beat(store)
-                await self._watch(self._lease / 3 if heard else WATCH_SECONDS)
-        finally:
-            await runner.aclose()
+    def _keep(self) -> None:
+        """Start the process, and listen to it until it ends."""
+        ours, theirs = socket.socketpair()
+        self._connection = ours
+        with ours:
+            with theirs:
+                process = self._start(theirs.fileno())
+            self.pid = process.pid
+            try:
+                ours.sendall(self._terms)
+                self._listen(ours)
+            except OSError:
+                pass  # it has died
+            finally:
+                code = _end(process)
+        if not self._stopping.is_set():
+            log.error("the heartbeat process ended; it is started again", code=code)
 
-    async def _beat(self, store: JobStore) -> bool:
-        claims = [claim for slots in self._slots for claim in slots.leases()]
-        try:
-            lost, cancelled = await store.beat(
-                self._presence, claims, running=len(self._slots[0].running), lease=self._lease
-            )
-        except QueueUnavailable:
-            return False  # the pump logs it
-        if lost or cancelled:
-            for slots in self._slots:
-                slots.heard(lost, cancelled)
-        return True
+    def _start(self, descriptor: int) -> "subprocess.Popen[bytes]":
+        numbers = (descriptor, self._memory.descriptor)
+        command = [sys.executable, "-m", "worker.heartbeat_process", *map(str, numbers)]
+        return subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL, cwd=self._folder)  # noqa: S603
 
-    async def _watch(self, seconds: float) -> None:
-        """Look at the worker's event loop for some seconds, or until the beat is stopped."""
-        end = time.monotonic() + seconds
-        blocked = False
-        while not self._stop.is_set() and time.monotonic() < end:
-            late = time.monotonic() - self._slots[0].ticked_at
-            if late > BLOCKED_SECONDS and not blocked:
-                jobs = [claim.job_id for slots in self._slots if (claim := slots.blocking_job())]
-                job_id = jobs[0] if jobs else None
-                log.warning("the event loop is blocked", seconds=round(late, 1), job_id=job_id)
-            blocked = late > BLOCKED_SECONDS
-            await self._pause(min(WATCH_SECONDS, seconds))
+    def _listen(self, connection: socket.socket) -> None:
+        connection.settimeout(WATCH_SECONDS)
+        unread = b""
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                if not (data := connection.recv(1 << 16)):
+                    return
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    self._hear(**json.loads(line))
+            self._watch.look()
 
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            pass
+    def _hear(self, lost: Sequence[str] = (), cancelled: Sequence[str] = (), failover: bool = False) -> None:
+        if failover:
+            self._on_failover()
+        for lane in self._lanes:
+            lane.slots.heard(set(lost), set(cancelled))
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a process whose connection is closed."""
+    try:
+        return process.wait(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -33,6 +33,7 @@ class Lane:
         lease: seconds for which a claim holds without a heartbeat.
         store: for the steps.
         idle_store: for the waker, which blocks its connection.
+        on_step: called just before a step goes out.
         on_move: called when a job has ended or a step is done.
         on_redis: called with each failure to reach Redis, and with None once a step was answered.
     """
@@ -46,6 +47,7 @@ class Lane:
         lease: float,
         store: JobStore,
         idle_store: JobStore,
+        on_step: Callable[[], None],
         on_move: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
     ) -> None:
@@ -55,6 +57,7 @@ class Lane:
         self._lease = lease
         self._store = store
         self._idle_store = idle_store
+        self._on_step = on_step
         self._on_move = on_move
         self._on_redis = on_redis
         self._share = -(-slots.size // 2)  # jobs to claim at once: Redis gets the next while these run
@@ -75,6 +78,11 @@ class Lane:
         """Whether a step is on its way."""
         return self._stepping
 
+    @property
+    def open_step(self) -> int:
+        """The number of the step that is on its way; 0 if none is."""
+        return self._steps if self._stepping else 0
+
     def stop_claiming(self) -> None:
         self._claiming = False
 
@@ -87,14 +95,17 @@ class Lane:
             self._work.clear()  # before the step: what comes after it asks for another one
             finished = _batch(self.slots.finished)
             wanted = min(self.free, self._share)
+            if not self._stepping:  # else the pump was cancelled within a step, which is to be repeated
+                self._steps += 1
             self._stepping = True
+            self._on_step()
             step = await self._step(finished, wanted)
             self._stepping = False
             del self.slots.finished[: len(finished)]
             self._on_move()
-            _log_step(finished, step)
             for claim in step.claims:
                 self.slots.start(claim)
+            _log_step(finished, step)
             more_due = len(step.claims) == wanted
             beat = self._lease / 3
             wait = beat if step.wait is None else min(step.wait, beat)
@@ -126,7 +137,6 @@ class Lane:
 
     async def _step(self, finished: list[Finished], wanted: int) -> Step:
         """One step, repeated until Redis has answered; a repeat claims nothing new once the worker drains."""
-        self._steps += 1
         pause = 0.05
         while True:
             try:

@@ -3,11 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from worker.child import describe
 from worker.context import JobContext, News, Tools
-from worker.execute import RunningJob, StopReason, execute, judge, stopped
+from worker.event_loop import create_task
+from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped
 from worker.registry import Handler
 
 ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
@@ -62,8 +66,12 @@ class Slots:
     def start(self, claim: Claim) -> None:
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
+        try:  # noqa: SIM105  # without a cost for each job
+            prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
+        except Exception:  # noqa: S110  # the attempt will say it
+            pass
         self.running[claim.lease] = job
-        job.task = self._loop.create_task(self._run(job))
+        job.task = create_task(self._loop, self._run(job), job)
 
     def cancel(self, job_ids: set[str]) -> None:
         """Stop those of these jobs that run here."""
@@ -92,18 +100,20 @@ class Slots:
 
     def news(self) -> list[tuple[RunningJob, News]]:
         """What Redis does not know of the running jobs."""
-        return [(job, job.context.news()) for job in self.running.values() if job.context.unsent]
+        told = []
+        for job in self.running.values():
+            if job.context.unsent:
+                with suppress(Exception):  # of one job; the others have news as well
+                    told.append((job, job.context.news()))
+        return told
+
+    def lease_lines(self) -> list[str]:
+        """The leases held, as a snapshot has them: of running jobs, and of outcomes on their way to Redis."""
+        lines = [job.lease_line for job in self.running.values()]
+        lines += [f"{done.claim.queue} {done.claim.lease}" for done in self.finished]
+        return lines
 
     # -- called from the heartbeat's thread
-
-    def leases(self) -> list[Claim]:
-        """The claims to renew: not those whose handler should have ended long ago.
-
-        A lease is held until the outcome is in Redis: on a slow link that may be long after the job's end.
-        """
-        oldest = time.monotonic() - ABANDON_SECONDS - 1
-        running = [job.claim for job in self.running.copy().values() if job.deadline > oldest]
-        return running + [done.claim for done in self.finished.copy()]
 
     def heard(self, lost: set[str], cancelled: set[str]) -> None:
         """Leases that are lost, and those whose jobs were asked to stop."""
@@ -120,27 +130,25 @@ class Slots:
         log_context.set(job.log_fields)
         try:
             outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)
-        except GeneratorExit as error:  # the one exception that passes by what it is thrown through
-            outcome = judge(job, error)
+        except BaseException as error:  # GeneratorExit passes by what it is thrown through
+            outcome = judge_safely(job, error)
         self._settle(job, outcome)
 
     def _settle(self, job: RunningJob, outcome: Outcome | None) -> None:
-        """Free the job's slot and put its outcome on the way to Redis."""
+        """Free the job's slot and put its outcome on the way to Redis, whatever else fails."""
         if self.running.pop(job.claim.lease, None) is None:
             return  # it was abandoned, and has its outcome
-        job.context.release()
-        if job.context.files:
-            self._see_through(self._loop.create_task(job.context.files.close()))
-        duration = round(time.monotonic() - job.started_at, 4)
-        if outcome is None:
-            log.warning("lease lost; the attempt is discarded", duration=duration)
-        else:
-            log.info(ENDED[outcome.kind], duration=duration)
-            progress, lines, _ = job.context.news()
-            files = job.context.files
-            artifacts = files.artifacts_json() if files else b""
-            self.finished.append(Finished(job.claim, outcome, progress, lines, artifacts))
+        job.ended = True
+        if outcome is not None:
+            self.finished.append(_finished(job, outcome))
         self.on_end()
+        try:
+            job.context.release()
+            _log_end(job, outcome)
+        except Exception:  # noqa: S110  # a log that can't be written ends neither a job nor the worker
+            pass
+        if job.context.files:
+            self._see_through(create_task(self._loop, job.context.files.close(), None))
 
     def _stop(self, job: RunningJob, reason: StopReason) -> None:
         """Tell the handler to end; the first reason counts."""
@@ -156,7 +164,8 @@ class Slots:
         if job.task is not None:
             self._see_through(job.task)
         token = log_context.set(job.log_fields)
-        log.warning("the handler does not end; it is abandoned")
+        with suppress(Exception):
+            log.warning("the handler does not end; it is abandoned")
         self._settle(job, stopped(job))
         log_context.reset(token)
 
@@ -170,3 +179,34 @@ class Slots:
             self._stop(self.running[lease], StopReason.LEASE_LOST)
         for lease in cancelled & self.running.keys():
             self._stop(self.running[lease], StopReason.CANCELLED)
+
+
+def _finished(job: RunningJob, outcome: Outcome) -> Finished:
+    """The end of an attempt with its last progress and lines, and its artifacts.
+
+    A job whose artifacts can't be listed has not completed.
+    """
+    progress, lines, artifacts = b"", b"", b""
+    try:  # noqa: SIM105  # as above
+        progress, lines, _ = job.context.news()
+    except Exception:  # noqa: S110  # the outcome is worth more than its news
+        pass
+    try:
+        artifacts = job.context.files.artifacts_json() if job.context.files else b""
+    except Exception as error:
+        if outcome.kind is OutcomeKind.COMPLETED:
+            outcome = failed(
+                job,
+                RetryableError(
+                    f"The artifacts could not be listed: {describe(error)}.", code="artifacts_lost"
+                ),
+            )
+    return Finished(job.claim, outcome, progress, lines, artifacts)
+
+
+def _log_end(job: RunningJob, outcome: Outcome | None) -> None:
+    duration = round(time.monotonic() - job.started_at, 4)
+    if outcome is None:
+        log.warning("lease lost; the attempt is discarded", duration=duration)
+    else:
+        log.info(ENDED[outcome.kind], duration=duration)

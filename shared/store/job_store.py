@@ -22,6 +22,7 @@ from shared.store.model import (
     Entry,
     Filters,
     Finished,
+    Lease,
     Log,
     Page,
     Place,
@@ -227,17 +228,30 @@ class JobStore:
         )
 
     async def beat(
-        self, presence: Presence, claims: Iterable[Claim], *, running: int, lease: float
+        self,
+        presence: Presence,
+        leases: Iterable[Claim | Lease],
+        *,
+        running: int,
+        lease: float,
+        steps: Sequence[tuple[str, int]] = (),
     ) -> tuple[set[str], set[str]]:
         """Renew leases and show that the worker lives.
+
+        Args:
+            leases: the leases that the worker knows of.
+            running: how many jobs it runs.
+            lease: seconds for which a renewal holds.
+            steps: worker id and number of the steps under way, whose claims the worker may not know yet.
 
         Returns:
             The leases that are lost, and those whose jobs were asked to stop.
         """
         words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
         words += [",".join(presence.queues), presence.slots, running, presence.started_at]
-        for claim in claims:
-            words += (claim.queue, claim.lease)
+        words += [len(steps), *(word for step in steps for word in step)]
+        for held in leases:
+            words += (held.queue, held.lease)
         lost, cancelled = await self._calls.run(scripts.BEAT, *words)
         return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
 

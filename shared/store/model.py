@@ -72,6 +72,13 @@ class Claim(NamedTuple):
     lease: str
 
 
+class Lease(NamedTuple):
+    """A lease to renew: where it is held, and `token:job_id`."""
+
+    queue: str
+    lease: str
+
+
 class Finished(NamedTuple):
     """An attempt's end on its way to Redis.
 

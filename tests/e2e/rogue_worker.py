@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from math import ceil, log2
+from typing import Any, NoReturn, TypeVar, cast
 
 from shared.contract import Backoff, Contract, Params
 from shared.contracts import load_contracts
@@ -88,6 +90,79 @@ def rogue(
 @rogue(max_attempts=3)
 async def block_the_loop(params: Numbers, job: JobContext) -> str:
     time.sleep(params.seconds)  # noqa: ASYNC251  # the fault on trial
+    return "done"
+
+
+def hold_by_a_sum(seconds: float) -> None:
+    n = 1 << 20
+    while (taken := _duration(sum, range(n))) < 0.05:
+        n *= 2
+    sum(range(int(n * seconds / taken)))
+
+
+def hold_by_a_pattern(seconds: float) -> None:
+    """By a pattern that backtracks twice as long with each letter more."""
+    letters = 16
+    while (taken := _duration(re.match, "(a+)+$", "a" * letters + "b")) < 0.05:
+        letters += 1
+    re.match("(a+)+$", "a" * (letters + max(0, ceil(log2(seconds / taken)))) + "b")
+
+
+def _duration(function: Callable[..., object], *arguments: object) -> float:
+    start = time.monotonic()
+    function(*arguments)
+    return time.monotonic() - start
+
+
+HOLDS: dict[str, Callable[[float], None]] = {"sum": hold_by_a_sum, "pattern": hold_by_a_pattern}
+
+
+class Hold(Kind):
+    seconds: float
+
+
+@rogue(Hold, max_attempts=3)
+def hold_the_lock(params: Hold, job: BlockingContext) -> float:
+    """Let no other thread of the interpreter run; the result says for how long."""
+    return _duration(HOLDS[params.kind], params.seconds)
+
+
+@rogue(Hold, max_attempts=3)
+async def hold_the_lock_at_once(params: Hold, job: JobContext) -> float:
+    """As above, on the event loop, before the jobs of the same claim have begun."""
+    return _duration(HOLDS[params.kind], params.seconds)
+
+
+def _cancel_all() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+
+
+MEDDLING: dict[str, Callable[[], object]] = {
+    "cancel all tasks": _cancel_all,
+    "stop the loop": lambda: asyncio.get_running_loop().stop(),
+    "close the loop": lambda: asyncio.get_running_loop().close(),
+    "run the loop": lambda: asyncio.get_running_loop().run_forever(),
+    "replace the tasks": lambda: asyncio.get_running_loop().set_task_factory(None),
+    "handle all exceptions": lambda: asyncio.get_running_loop().set_exception_handler(None),
+    "shut down the threads": lambda: asyncio.ensure_future(
+        asyncio.get_running_loop().shutdown_default_executor()
+    ),
+}
+
+
+@rogue(Kind, max_attempts=2)
+async def meddle(params: Kind, job: JobContext) -> None:
+    if (meddled := MEDDLING[params.kind]()) is not None:
+        await cast("asyncio.Task[None]", meddled)
+    await asyncio.sleep(0)
+
+
+@rogue()
+async def wait_for_a_task(params: Numbers, job: JobContext) -> str:
+    await asyncio.gather(
+        asyncio.sleep(params.seconds / 2), asyncio.create_task(asyncio.sleep(params.seconds))
+    )
     return "done"
 
 

@@ -153,10 +153,10 @@ class Service:
         self.stack.redis.wait()
         self.redis.close()
 
-    def stop_api(self, *, within: float) -> int:
+    def stop_api(self, *, within: float, number: signal.Signals = signal.SIGTERM) -> int:
         """Tell the API to end; its exit code. One that lives longer fails the test."""
         assert self.stack.api is not None
-        self.stack.api.terminate()
+        self.stack.api.send_signal(number)
         return self.stack.api.wait(timeout=within)
 
     def info(self) -> Record:

@@ -1,6 +1,7 @@
 """Workers are killed, stopped and told to leave; no job is lost, and none lies about its state."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from dev.stack import wait_until
 from tests.e2e.service import Record, Service, Worker, seconds_since, serving
+from tests.unit.pools import lives
 
 LEASE = 2.0
 
@@ -80,7 +82,7 @@ def test_a_long_job_is_handed_back_uncharged_when_the_grace_is_over(service: Ser
     assert (record["attempt"], record["errors"]) == (1, [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_second_signal_hands_back_at_once(service: Service, number: signal.Signals) -> None:
     [worker] = service.start_workers(1, WORKER_GRACE_SECONDS="600")
     job_id = service.submit_running("sleep", seconds=600)
@@ -124,6 +126,16 @@ def test_the_late_outcome_of_a_frozen_worker_is_refused(service: Service) -> Non
     assert frozen.alive
 
 
+def test_a_heartbeat_ends_with_its_worker(service: Service) -> None:
+    [worker] = service.start_workers(1)
+    wait_until(lambda: len(service.info()["workers"]) == 1, "the worker beats")
+    [heartbeat] = children(worker, "worker.heartbeat_process")
+
+    worker.kill()
+
+    wait_until(lambda: not lives(heartbeat), "the heartbeat process ends", seconds=1)
+
+
 def test_a_thawed_worker_goes_on_working(service: Service) -> None:
     [worker] = service.start_workers(1, WORKER_LEASE_SECONDS="1")
     worker.send(signal.SIGSTOP)
@@ -134,6 +146,13 @@ def test_a_thawed_worker_goes_on_working(service: Service) -> None:
 
     assert completed_first(service.wait_for(job_id, "completed"))
     wait_until(lambda: len(service.info()["workers"]) == 1, "its heartbeat is back")
+
+
+def children(worker: Worker, module: str) -> list[int]:
+    """The pids of the worker's child processes that run this module."""
+    found = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
+    return [int(pid) for pid, parent, args in rows if int(parent) == worker.process.pid and module in args]
 
 
 def refused(worker: Worker) -> list[Record]:

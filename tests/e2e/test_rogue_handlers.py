@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from dev.stack import wait_until
 from shared.store.model import Verdict
 from tests.e2e.direct import MODULE, Direct
-from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS
+from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, HOLDS, MEDDLING
 from tests.e2e.service import Service, serving
 
 LEASE = 1.0
@@ -88,6 +89,21 @@ def test_a_task_that_is_left_behind_harms_nobody(hardened: Direct, kind: str) ->
     assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
 
 
+@pytest.mark.parametrize("kind", MEDDLING)
+def test_a_handler_that_meddles_with_the_loop_ends_its_own_job_alone(hardened: Direct, kind: str) -> None:
+    neighbours = [hardened.submit("sleep", seconds=0.4), hardened.submit("wait_for_a_task", seconds=0.4)]
+    for neighbour in neighbours:
+        hardened.wait_for(neighbour, "running")
+
+    record = hardened.ends_with(hardened.submit("meddle", kind=kind), "handler_error", seconds=3)
+
+    assert [error.attempt for error in record.errors] == [1, 2]
+    for neighbour in neighbours:
+        assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
+    hardened.ends_with(hardened.submit("crash_a_process", kind="exit code 3"), "process_crashed", seconds=10)
+    still_works(hardened)
+
+
 def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(hardened: Direct) -> None:
     record = hardened.ends_with(hardened.submit("time_out"), "job_timeout", seconds=3)
 
@@ -130,6 +146,39 @@ def test_a_handler_that_blocks_the_loop_is_not_run_twice(jobs: Direct) -> None:
     mine = [line["event"] for line in lines if line.get("job_id") == blocker]
     assert mine.count("job started") == 1
     assert "the event loop is blocked" in mine
+
+
+@pytest.mark.parametrize("kind", HOLDS)
+def test_a_handler_that_holds_the_interpreter_loses_no_lease(jobs: Direct, kind: str) -> None:
+    [worker] = jobs.service.start_workers(1, module=MODULE)
+    neighbours = [jobs.submit("sleep", seconds=LEASE * 2) for _ in range(3)]
+    for neighbour in neighbours:
+        jobs.wait_for(neighbour, "running")
+    holder = jobs.submit("hold_the_lock", kind=kind, seconds=LEASE * 3)
+    jobs.wait_for(holder, "running")
+    other = jobs.service.start_worker()  # rescues what it can
+    other.started()
+
+    for job_id in (holder, *neighbours):
+        record = jobs.wait_for(job_id, "completed")
+        assert (record.attempt, record.errors) == (1, [])
+    held = jobs.job(holder).result
+    assert isinstance(held, float)
+    assert held > LEASE * 1.5
+    assert worker.alive
+
+
+def test_claims_that_a_frozen_interpreter_has_not_read_are_renewed(jobs: Direct) -> None:
+    """A step brings two holders; while they hold, the claims of the next step wait in its reply."""
+    holders = [jobs.submit("hold_the_lock_at_once", kind="sum", seconds=LEASE * 2) for _ in range(4)]
+    jobs.service.start_workers(1, module=MODULE, WORKER_SLOTS="4")
+    wait_until(lambda: any(jobs.job(job_id).state == "running" for job_id in holders), "a job runs")
+    other = jobs.service.start_worker()
+    other.started()
+
+    for job_id in holders:
+        record = jobs.wait_for(job_id, "completed")
+        assert (record.attempt, record.errors) == (1, [])
 
 
 def test_a_job_that_kills_its_process_fails_after_its_attempts(jobs: Direct) -> None:

@@ -1,5 +1,6 @@
 """Clients that wait for their jobs: until they end, until the time is over, and through faults."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -182,12 +183,13 @@ def test_a_client_that_leaves_is_not_waited_with(service: Service) -> None:
     wait_until(lambda: not service.watched(job_id), "the API lets go of the job", seconds=2)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_process_that_is_told_to_end_answers_who_waits_and_ends(
-    service: Service, other: Service, pool: ThreadPoolExecutor
+    service: Service, other: Service, pool: ThreadPoolExecutor, number: signal.Signals
 ) -> None:
     answers = [wait_for(other, service.submit_for_later("echo", message="not yet"), pool) for _ in range(3)]
 
-    code = other.stop_api(within=3)
+    code = other.stop_api(within=3, number=number)
 
     assert code in GENTLE
     assert [state(answer) for answer in answers] == ["pending"] * 3

@@ -96,6 +96,27 @@ async def test_a_beat_brings_no_lease_back(submit, worker, other, store, server)
     assert await server.zscore(keys.LEASES + "default", lost.lease) is None
 
 
+async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, store, server):
+    for name in "ab":
+        await submit(name)
+    before, now = await worker.claim_one(), await worker.claim_one()
+    for claim in (before, now):
+        await server.zadd(keys.LEASES + "default", {claim.lease: 1})
+    steps = [(worker.name, worker.steps), ("nobody", 1)]
+    assert await store.beat(worker.presence, [], running=0, lease=60, steps=steps) == (set(), set())
+    assert await server.zscore(keys.LEASES + "default", before.lease) == 1
+    assert await server.zscore(keys.LEASES + "default", now.lease) > 1
+
+
+async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, store, server):
+    await submit("a")
+    lost = await worker.claim_one()
+    await worker.lose(lost)
+    await other.step()
+    await store.beat(worker.presence, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
+    assert await server.zscore(keys.LEASES + "default", lost.lease) is None
+
+
 async def test_a_beat_tells_which_jobs_to_stop(submit, worker, store):
     await submit("a")
     await submit("b")

@@ -11,7 +11,7 @@ import pytest
 from arq.jobs import serialize_job
 
 from shared.contract import Contract, Params
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from shared.store.model import Claim, OutcomeKind
 from tests.unit import in_child
 from tests.unit.pools import PATIENCE, SOON, a_pool, lives, process_in, until
 from worker.context import BlockingContext, JobContext, Tools
@@ -167,12 +167,3 @@ async def test_a_handler_that_cleans_up_is_cancelled_but_once(
     slots.cancel({"a-job"})
     await until(lambda: not slots.running, seconds=PATIENCE)
     assert CLEANED == ["a-job"]
-
-
-async def test_the_lease_of_an_ended_job_is_held_until_its_outcome_is_written():
-    slots = Slots(1, {}, max_result_bytes=1, on_report=lambda: None)
-    claim = Claim("default", "a", 1, 1, 3, b"", b"", "r", "1:a")
-    slots.finished.append(Finished(claim, Outcome(OutcomeKind.COMPLETED)))
-    assert slots.leases() == [claim]
-    slots.finished.clear()
-    assert slots.leases() == []

@@ -1,21 +1,40 @@
 -- A worker's heartbeat: renews its leases, says that it lives.
--- ARGV: worker id, lease (ms), host, pid, queues, slots, running, started_at (s since the epoch),
---       then two values per running job: queue, `claim:id`
+-- ARGV: worker id, lease (ms), host, pid, queues, slots, running, started_at (s since the epoch), number of steps under
+--       way, then two values per step: worker id of the lane, step number,
+--       then two values per lease: queue, `claim:id`
+-- Claims of a step under way are renewed too: a worker that freezes may have them in a reply that it has not read.
 -- Returns {members whose lease is lost, members that were asked to stop}.
 
 local worker, lease = ARGV[1], tonumber(ARGV[2])
+local first_lease = 10 + 2 * ARGV[9]
 local lost, cancelled = {}, {}
+
+local function renew(queue, member)
+  if not redis.call('ZSCORE', LEASES .. queue, member) then
+    return false
+  end
+  redis.call('ZADD', LEASES .. queue, now + lease, member)
+  return true
+end
+
 rescue_from(lease, true)
-for i = 9, #ARGV, 2 do
-  local leases, member = LEASES .. ARGV[i], ARGV[i + 1]
-  if redis.call('ZSCORE', leases, member) then
-    redis.call('ZADD', leases, now + lease, member)
+for i = first_lease, #ARGV, 2 do
+  local member = ARGV[i + 1]
+  if not renew(ARGV[i], member) then
+    lost[#lost + 1] = member
+  else
     local id = string.sub(member, string.find(member, ':', 1, true) + 1)
     if redis.call('HEXISTS', RECORD .. id, 'cancel_requested') == 1 then
       cancelled[#cancelled + 1] = member
     end
-  else
-    lost[#lost + 1] = member
+  end
+end
+for i = 10, first_lease - 1, 2 do
+  local memory = redis.call('HMGET', WORKER .. ARGV[i], 'step', 'claimed')
+  if memory[1] == ARGV[i + 1] then
+    for queue, member in string.gmatch(memory[2], '(%S+) (%S+)') do
+      renew(queue, member)
+    end
   end
 end
 

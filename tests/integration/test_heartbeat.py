@@ -1,0 +1,167 @@
+"""A heartbeat process renews what the snapshot of its worker says, and ends when it should."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from dev.stack import Stack
+from shared.store import keys
+from shared.store.job_store import JobStore
+from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from tests.conftest import LogTape
+from tests.integration.conftest import HandWorker, Submit
+from tests.unit.pools import PATIENCE, lives, until
+from worker.context import JobContext
+from worker.execute import RunningJob
+from worker.heartbeat import Heartbeat
+from worker.slots import Slots
+
+LEASE = 1.0
+LONGEST = 3600.0
+
+
+class HandLane(SimpleNamespace):
+    """What the heartbeat needs of a lane."""
+
+    slots: Slots
+
+    def run(self, claim: Claim, *, deadline: float = float("inf")) -> None:
+        job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic(), deadline=deadline)
+        self.slots.running[claim.lease] = job
+
+
+@pytest.fixture
+def server(redis: Redis) -> Redis:
+    """These processes know the real Redis only."""
+    return redis
+
+
+@pytest.fixture
+async def lane(worker: HandWorker) -> HandLane:
+    slots = Slots(10, {}, max_result_bytes=1, on_report=lambda: None)
+    return HandLane(worker_id=worker.name, slots=slots, open_step=0)
+
+
+@pytest.fixture
+async def beating(
+    redis_stack: Stack, worker: HandWorker, lane: HandLane
+) -> AsyncIterator[Callable[..., Heartbeat]]:
+    started = []
+
+    def start(*, longest: float = LONGEST) -> Heartbeat:
+        lanes: Any = [lane]
+        presence = replace(worker.presence, pid=os.getpid())
+        started.append(
+            Heartbeat(
+                redis_stack.redis_url,
+                presence,
+                lanes,
+                lease=LEASE,
+                longest=longest,
+                on_failover=lambda: None,
+            )
+        )
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for heartbeat in started:
+        heartbeat.stop()
+
+
+async def ends(server: Redis, claim: Claim) -> float:
+    """When the lease ends, in seconds since the epoch; 0 if it is not held."""
+    return float(await server.zscore(keys.LEASES + claim.queue, claim.lease) or 0) / 1000
+
+
+async def is_renewed(server: Redis, claim: Claim) -> bool:
+    """Whether the heartbeat has shortened the lease of a claim, which `HandWorker` takes for 60 s."""
+    return await ends(server, claim) < time.time() + 2 * LEASE
+
+
+async def shows(store: JobStore, worker: HandWorker) -> bool:
+    return any(shown["worker_id"] == worker.name for shown in await store.workers())
+
+
+async def until_beaten(store: JobStore, worker: HandWorker) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await shows(store, worker):
+            pass
+
+
+async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Callable[..., Heartbeat], store: JobStore
+) -> None:
+    for name in "abcd":
+        await submit(name)
+    runs, ended, overdue, unknown = await worker.claim(slots=4)
+    lane.run(runs, deadline=time.monotonic() - 5)
+    lane.slots.finished.append(Finished(ended, Outcome(OutcomeKind.COMPLETED, b"1")))
+    lane.run(overdue, deadline=time.monotonic() - 7)
+    lane.run(unknown)
+    beating()
+    await until_beaten(store, worker)
+    renewed = [await is_renewed(worker.redis, claim) for claim in (runs, ended, overdue, unknown)]
+    assert renewed == [True, True, False, True]
+
+
+async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Callable[..., Heartbeat], store: JobStore
+) -> None:
+    await submit("a")
+    claim = await worker.claim_one()
+    lane.open_step = worker.steps
+    beating()
+    await until_beaten(store, worker)
+    assert await is_renewed(worker.redis, claim)
+
+
+async def test_a_deadline_that_is_not_known_is_bounded(
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Callable[..., Heartbeat], store: JobStore
+) -> None:
+    """By the longest timeout, after the last snapshot of a worker that writes no more of them."""
+    for name in "ab":
+        await submit(name)
+    unknown = await worker.claim_one()
+    unread = await worker.claim_one()
+    lane.run(unknown)
+    lane.open_step = worker.steps
+    beating(longest=-7)  # as if the snapshot were 7 s older than the longest timeout
+    await until_beaten(store, worker)
+    assert [await is_renewed(worker.redis, claim) for claim in (unknown, unread)] == [False, False]
+
+
+async def test_a_heartbeat_process_that_dies_is_started_again(
+    worker: HandWorker, beating: Callable[..., Heartbeat], store: JobStore, log_tape: LogTape
+) -> None:
+    heartbeat = beating()
+    await until_beaten(store, worker)
+    first = heartbeat.pid
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(first, number)
+    await worker.redis.delete(keys.WORKER + worker.name)
+    await until_beaten(store, worker)
+    assert (heartbeat.pid, log_tape.lines()) == (first, [])
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: heartbeat.pid != first)
+    await worker.redis.delete(keys.WORKER + worker.name)
+    await until_beaten(store, worker)
+    assert log_tape.lines("the heartbeat process ended; it is started again")
+
+
+async def test_a_heartbeat_that_is_stopped_beats_no_more(
+    worker: HandWorker, beating: Callable[..., Heartbeat], store: JobStore
+) -> None:
+    heartbeat = beating()
+    await until_beaten(store, worker)
+    heartbeat.stop()
+    assert not lives(heartbeat.pid)

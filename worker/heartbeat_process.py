@@ -1,0 +1,142 @@
+"""The heartbeat process: `python -m worker.heartbeat_process`, started by the worker, renews its leases.
+
+It shares no interpreter with the handlers, so a handler that keeps the worker's interpreter busy loses no
+lease before its own deadline. It ends when the worker ends.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from shared.errors import QueueUnavailable
+from shared.store.client import connect
+from shared.store.job_store import JobStore
+from shared.store.model import Lease, Presence, Retention
+from shared.store.multiplexer import Multiplexer
+from worker.snapshot import Snapshot, SnapshotMemory
+
+OVERDUE_SECONDS = 6.0  # after its deadline: a handler is told to end, and abandoned 5 s later
+LAST_BEAT_SECONDS = 0.15
+LONGEST_PAUSE = 0.5  # before a beat is repeated
+IGNORED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+)  # they are for the worker, which drains and ends this
+
+
+class Beats:
+    """Beats every third of the lease, and tells the worker about lost leases, jobs to stop and fail-overs.
+
+    Args:
+        terms: what `worker.heartbeat.Heartbeat` sends.
+        memory: where the worker writes its snapshots.
+        writer: the connection to the worker.
+    """
+
+    def __init__(self, terms: dict[str, Any], memory: SnapshotMemory, writer: asyncio.StreamWriter) -> None:
+        self.ending = asyncio.Event()
+        self._memory = memory
+        self._writer = writer
+        self._presence = Presence(**terms["presence"])
+        self._lanes: list[str] = terms["lanes"]
+        self._lease: float = terms["lease"]
+        self._longest: float = terms["longest"]
+        runner = Multiplexer(
+            connect(terms["url"]),
+            timeout=max(1.0, self._lease / 3),
+            patience=0.0,
+            on_failover=lambda: self._tell(failover=True),
+        )
+        self._store = JobStore(runner, Retention())  # a beat ends no job
+
+    async def run(self) -> None:
+        """Beat until the worker has ended; a beat that fails is repeated soon."""
+        while not self.ending.is_set() and os.getppid() == self._presence.pid:
+            beaten = await self._beat()
+            pause = self._lease / 3 if beaten else min(LONGEST_PAUSE, self._lease / 20)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.ending.wait()
+
+    async def _beat(self) -> bool:
+        snapshot = self._memory.read()
+        if snapshot is None or is_stopped(self._presence.pid):
+            return False  # a worker that is stopped from outside must lose its leases
+        leases, steps = self.to_renew(snapshot)
+        try:
+            lost, cancelled = await self._store.beat(
+                self._presence, leases, running=snapshot.running, lease=self._lease, steps=steps
+            )
+        except QueueUnavailable:
+            return False  # the worker's pumps log it
+        if (lost or cancelled) and not self._writer.transport.get_write_buffer_size():
+            self._tell(lost=sorted(lost), cancelled=sorted(cancelled))  # else the next beat tells it again
+        return True
+
+    def to_renew(self, snapshot: Snapshot) -> tuple[list[Lease], list[tuple[str, int]]]:
+        """The leases and the steps under way whose time is not over.
+
+        A deadline that is not known yet is the longest timeout of the handlers after the snapshot: a
+        worker that lives writes one every 0.1 s.
+        """
+        now = time.monotonic() - OVERDUE_SECONDS
+        latest = snapshot.written_at + self._longest
+        leases = [lease for lease, deadline in snapshot.leases if min(deadline, latest) > now]
+        steps = [
+            (lane, step)
+            for lane, step in zip(self._lanes, snapshot.steps, strict=True)
+            if step and latest > now
+        ]
+        return leases, steps
+
+    def _tell(self, **news: object) -> None:
+        self._writer.write(json.dumps(news).encode() + b"\n")
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by SIGSTOP or a debugger, or is gone."""
+    try:
+        if sys.platform == "linux":
+            state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+        else:
+            command = ["/bin/ps", "-o", "stat=", "-p", str(pid)]
+            state = subprocess.run(command, capture_output=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return True
+    return state[:1] in (b"T", b"t", b"Z", b"X", b"")
+
+
+async def serve(connection: socket.socket, descriptor: int) -> None:
+    """Beat until the worker closes the connection, as the system does when it ends."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    terms = json.loads(await reader.readline() or "null")
+    if terms is None:
+        return
+    beats = Beats(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
+    beating, end = asyncio.create_task(beats.run()), asyncio.create_task(reader.read())
+    await asyncio.wait({beating, end}, return_when=asyncio.FIRST_COMPLETED)
+    beats.ending.set()
+    await asyncio.wait({beating}, timeout=LAST_BEAT_SECONDS)  # one that overtakes `leave` shows a dead worker
+    if beating.done():
+        beating.result()
+
+
+def main() -> None:
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)
+    asyncio.run(serve(connection, int(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()
