@@ -30,6 +30,7 @@ local function announce(id)
   for i = 1, #words, 2 do
     fields[words[i]] = words[i + 1]
   end
+  fields.params, fields.params_shown = fields.params_shown or fields.params, nil  -- no secret in a delivery
   local delivery = DELIVERY .. number .. '-' .. id
   redis.call('HSET', RECORD .. delivery, 'type', 'webhook', 'queue', WEBHOOKS, 'state', 'pending', 'version', 1,
     'created_at', now, 'max_attempts', 1000, 'request_id', fields.request_id or '',
