@@ -72,7 +72,10 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     url = settings.redis_url.get_secret_value()
     if redis is None and (reason := obstacle(url)):
         refuse(f"REDIS_URL: {reason}")
-    contracts = load_contracts()
+    try:
+        contracts = load_contracts()
+    except ValueError as error:
+        refuse(str(error))
     submissions = Submissions(
         contracts, webhooks=bool(settings.webhook_secrets), allowed=settings.webhook_allowed_networks
     )

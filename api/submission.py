@@ -24,6 +24,7 @@ from pydantic import (
 from shared.addresses import Network, kind_of, may_be_reached
 from shared.contract import Contract, Params
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
+from shared.params_codec import EncodedParams, ParamsNotKept
 from shared.webhooks import WebhookUrl, read_target
 
 YEAR = 365 * 86400
@@ -92,11 +93,17 @@ class Submission(BaseModel):
     webhook: Annotated[Webhook | None, Field(description="Who is to be told that the job has ended.")] = None
 
     _files: frozenset[str] = frozenset()
+    _encoded: EncodedParams = EncodedParams(b"", b"")
 
     @property
     def files(self) -> list[str]:
         """Ids of the uploaded files that the params name."""
         return sorted(self._files)
+
+    @property
+    def encoded(self) -> EncodedParams:
+        """The params as they are stored, and as clients see them."""
+        return self._encoded
 
     @model_validator(mode="after")
     def _one_time_only(self) -> "Submission":
@@ -121,7 +128,7 @@ class Submissions:
         webhooks: bool = False,
         allowed: Sequence[Network] = (),
     ) -> None:
-        self._types = list(contracts)
+        self._contracts = contracts
         self._webhooks = webhooks
         self._allowed = allowed
         models = [_model(contract) for contract in contracts.values()]
@@ -147,14 +154,25 @@ class Submissions:
             if submission.webhook:
                 self.admit(submission.webhook.url)
             submission._files = frozenset(files)
+            submission._encoded = self._encode(submission)
             return submission
         if faults[0]["type"] == "union_tag_invalid":
             raise UnknownJobType(
                 f"There is no job type {str(value['type'])[:64]!r}.",
-                hint=f"The job types are {', '.join(self._types)}; GET /job-types describes them.",
+                hint=f"The job types are {', '.join(self._contracts)}; GET /job-types describes them.",
             )
         details = [_detail(fault, value) for fault in faults[:MOST_FAULTS]]
         raise InvalidRequest("The request does not fit the job type.", details=details)
+
+    def _encode(self, submission: Submission) -> EncodedParams:
+        try:
+            return self._contracts[submission.type].codec.encode(submission.params)
+        except ParamsNotKept as error:
+            path = f"params.{error.field}".rstrip(".")
+            message = (
+                "The worker would not get this value unchanged; send another one, or correct the job type."
+            )
+            raise _fault(path, message, "params_not_kept") from None
 
     def validate_batch(self, value: Any) -> list[Submission]:
         """A parsed body with many submissions, each under `jobs`.

@@ -2,9 +2,13 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+
+from shared.params_codec import ParamsCodec, ParamsNotKept
 
 FILE_ID = r"^file_[0-9a-f]{32}$"
 
@@ -34,7 +38,7 @@ must be there, and kept, for a job.
 class Params(BaseModel):
     """Base of every job type's params: unknown fields are an error, values don't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 P = TypeVar("P", bound=Params)
@@ -89,3 +93,30 @@ class Contract(Generic[P, R]):
     timeout: float = 300.0
     max_attempts: int = 3
     backoff: Backoff = field(default_factory=Backoff)
+
+    @cached_property
+    def codec(self) -> ParamsCodec:
+        """The codec of the params, made when it is first needed."""
+        return ParamsCodec(self.params)
+
+    def check_example(self) -> None:
+        """Refuse a contract whose example is not valid or does not reach the handler unchanged.
+
+        Raises:
+            ValueError: the message names the job type and the field.
+        """
+        try:
+            params = self.params.model_validate_json(orjson.dumps(self.example), strict=True)
+            self.codec.encode(params)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(map(str, fault["loc"]))
+            raise ValueError(
+                f"The example of the job type {self.name!r} is not valid: {field}: {fault['msg']}; correct "
+                "the contract's example."
+            ) from None
+        except ParamsNotKept as error:
+            raise ValueError(
+                f"The job type {self.name!r} can't get its params: {error}; give that field a type and "
+                "a serializer whose JSON is validated to the same value."
+            ) from None

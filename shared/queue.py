@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import orjson
 from arq.jobs import serialize_job
-from uuid_utils import uuid7
 
 from shared.contract import Contract
 from shared.errors import JobNotFinished, QueueFull
+from shared.ids import new_job_id
 from shared.record import Outlook, StoredRecord
 from shared.store.calls import milliseconds
 from shared.store.client import Argument
@@ -32,7 +32,8 @@ class NewJob(NamedTuple):
 
     Attributes:
         contract: its type.
-        params: validated params, JSON.
+        params: validated params as the handler gets them, JSON.
+        params_shown: the params as clients see them, if that form differs.
         request_id: the request that brought it; it follows the job into the worker's logs.
         caller: the name of the API key that was shown, if any.
         idempotency_key: two submissions of a caller with the same key make one job.
@@ -57,6 +58,7 @@ class NewJob(NamedTuple):
     retry_of: str | None = None
     webhook: str | None = None
     files: Sequence[str] = ()
+    params_shown: bytes = b""
 
 
 class JobQueue:
@@ -135,7 +137,7 @@ class JobQueue:
 
 
 def _entry(job: NewJob) -> Entry:
-    job_id, contract = str(uuid7()), job.contract
+    job_id, contract = new_job_id(), job.contract
     message = serialize_job(
         contract.name, (job_id,), {}, None, time.time_ns() // 1_000_000, serializer=orjson.dumps
     )
@@ -145,6 +147,8 @@ def _entry(job: NewJob) -> Entry:
         "max_attempts": contract.max_attempts,
         "request_id": job.request_id,
     }
+    if job.params_shown:
+        fields["params_shown"] = job.params_shown
     if job.labels:
         fields["labels"] = orjson.dumps(job.labels)
     if job.caller:
@@ -162,11 +166,16 @@ def _entry(job: NewJob) -> Entry:
         fields,
         due=milliseconds(job.run_at.timestamp()) if job.run_at else 0,
         delay=milliseconds(job.delay_seconds or 0),
-        start_within=milliseconds(job.start_within_seconds or 0),
+        start_within=_start_within(job),
         idempotency_key=f"{job.caller or '-'}:{job.idempotency_key}" if job.idempotency_key else "",
         digest=_digest(job) if job.idempotency_key else "",
         files=job.files,
     )
+
+
+def _start_within(job: NewJob) -> int:
+    """The time to start in milliseconds; 0 for any time, so that the shortest one is 1."""
+    return max(milliseconds(job.start_within_seconds), 1) if job.start_within_seconds else 0
 
 
 def _digest(job: NewJob) -> str:

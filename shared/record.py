@@ -157,7 +157,8 @@ class StoredRecord:
     Attributes:
         job_id: the job's id.
         fields: the hash `jobs:record:<id>`; absent fields mean null, false or zero, times are
-            milliseconds since the epoch, and params, result, progress, artifacts, errors and labels are JSON.
+            milliseconds since the epoch, and params, params_shown, result, progress, artifacts, errors and
+            labels are JSON.
         place: of a job that waits for a worker: its place in the queue, from 1, as far as it was asked for.
     """
 
@@ -228,7 +229,7 @@ class StoredRecord:
                 "queue": fields[b"queue"].decode(),
                 "state": state,
                 "done": state in TERMINAL_STATES,
-                "params": orjson.Fragment(fields[b"params"]),
+                "params": orjson.Fragment(get(b"params_shown") or fields[b"params"]),
                 "result": orjson.Fragment(get(b"result", b"null")),
                 "progress": orjson.Fragment(get(b"progress", b"null")),
                 "artifacts": [

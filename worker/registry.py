@@ -31,12 +31,13 @@ class Handler:
     def __init__(self, contract: Contract[Any, Any], function: Callable[[Any, Any], Any]) -> None:
         self.contract = contract
         self.function = function
+        self._decode: Callable[[bytes], Any] = contract.codec.decode
         self._result = TypeAdapter(contract.result)
         self._asynchronous = iscoroutinefunction(function)
 
     def validate(self, params: bytes) -> Params:
-        """The params as the contract's model. Raises pydantic.ValidationError."""
-        model: Params = self.contract.params.model_validate_json(params)
+        """Stored params as the contract's model. Raises pydantic.ValidationError."""
+        model: Params = self._decode(params)
         return model
 
     async def perform(self, params: Params, context: JobContext) -> Any:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from uuid_utils import uuid7
 
 from shared.files import FileStore, artifact_key, upload_key
+from shared.ids import new_file_id
 from shared.store.model import Claim
 from worker.context import JobContext, Tools
 from worker.files import AttemptFiles
@@ -36,7 +36,7 @@ class Trial:
 
     async def upload(self, data: bytes | Path) -> str:
         """Take in a file; returns the reference for params."""
-        file_id = f"file_{uuid7().hex}"
+        file_id = new_file_id()
         await self._files.put(upload_key(file_id), data)
         return file_id
 
@@ -48,13 +48,16 @@ class Trial:
             params: as a client sends them.
 
         Raises:
+            ParamsNotKept: a field of the params would not reach the handler as it was validated.
             pydantic.ValidationError: the params, or the result, are not what the contract says.
             Exception: whatever the handler raises.
         """
         handler = Handler(function.__handles__, function)  # type: ignore[attr-defined]
         self._context = JobContext.of(self._claim, self._look, self._tools)
         try:
-            result = await handler.perform(handler.validate(orjson.dumps(params)), self._context)
+            given = handler.contract.params.model_validate_json(orjson.dumps(params), strict=True)
+            stored = handler.contract.codec.encode(given).stored
+            result = await handler.perform(handler.validate(stored), self._context)
             return orjson.loads(handler.encode(result))
         finally:
             self._context.release()

@@ -8,7 +8,6 @@ import orjson
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
-from uuid_utils import uuid7
 
 from api.errors import PayloadTooLarge
 from api.links import prefix
@@ -17,6 +16,7 @@ from api.upload import FORM, Upload
 from shared.contract import FILE_ID
 from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import upload_key
+from shared.ids import new_file_id
 from shared.store.file_records import FileRecord, not_found
 
 EXAMPLE_ID = "file_019ab1c27d107c4e9a553f5b8f0e6d21"
@@ -96,7 +96,7 @@ async def upload_file(request: Request) -> Response:
     """The body is the file, of the type that `Content-Type` says; or a form with it as the only part."""
     state, upload = request.state, Upload(request)
     await state.queue.store.ping()  # a client should not hear that Redis is away after it has sent everything
-    file_id = f"file_{uuid7().hex}"
+    file_id = new_file_id()
     stored = await state.files.put(upload_key(file_id), upload.chunks())
     record = await state.file_records.add(
         file_id, upload.name, upload.content_type, stored, retention=state.settings.retain_files

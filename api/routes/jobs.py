@@ -251,15 +251,17 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         retry_of=job_id,
         webhook=old.webhook,
         files=old.fields.get(b"files", b"").decode().split(),
+        params_shown=old.fields.get(b"params_shown", b""),
     )
     submitted = await state.queue.submit(job)
     return await _answer_submitted(request, submitted, None)
 
 
 def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
+    contract = request.state.contracts[submission.type]
     return NewJob(
-        request.state.contracts[submission.type],
-        submission.params.model_dump_json().encode(),
+        contract,
+        submission.encoded.stored,
         request_id.get(),
         request.scope.get("caller"),
         key,
@@ -269,6 +271,7 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
         submission.start_within_seconds,
         webhook=submission.webhook.url if submission.webhook else None,
         files=submission.files,
+        params_shown=submission.encoded.shown,
     )
 
 

@@ -19,7 +19,7 @@ def load_contracts() -> Contracts:
     """Every job type of this folder by its name.
 
     Raises:
-        ValueError: two contracts share a name.
+        ValueError: two contracts share a name, or the example of one does not reach its handler.
     """
     modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Contract)]
@@ -27,9 +27,14 @@ def load_contracts() -> Contracts:
 
 
 def by_name(contracts: list[Contract[Any, Any]]) -> Contracts:
-    """Index contracts by name; a name that two of them claim is a ValueError."""
+    """Index contracts by name.
+
+    Raises:
+        ValueError: two contracts share a name, or the example of one does not reach its handler.
+    """
     index: dict[str, Contract[Any, Any]] = {}
     for contract in contracts:
         if index.setdefault(contract.name, contract) is not contract:
             raise ValueError(f"Two contracts in shared/contracts/ are named {contract.name!r}; rename one.")
+        contract.check_example()
     return MappingProxyType(dict(sorted(index.items())))

@@ -69,6 +69,7 @@ local function add_delivery(id)
   for i = 1, #words, 2 do
     fields[words[i]] = words[i + 1]
   end
+  fields.params, fields.params_shown = fields.params_shown or fields.params, nil  -- no secret in a delivery
   local number = (fields.deliveries or 0) + 1
   fields.deliveries = string.format('%d', number)
   local delivery = DELIVERY .. fields.deliveries .. '-' .. id
