@@ -46,5 +46,5 @@ def milliseconds(seconds: float) -> int:
 def _unavailable(error: Exception) -> QueueUnavailable:
     """Redis can't be reached, or refuses: out of memory, read-only, loading, wrong password."""
     if isinstance(error, ResponseError):
-        return QueueUnavailable(f"Redis refuses the call: {str(error).partition('. ')[0][:200]}.")
+        return QueueUnavailable(f"Redis refuses the call: {str(error).partition('. ')[0][:200].rstrip('.')}.")
     return QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")

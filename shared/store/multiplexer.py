@@ -72,7 +72,7 @@ class Multiplexer:
         now = asyncio.get_running_loop().time
         begun = now()
         end = begun + max(self._timeout, self._patience)
-        repeated = False
+        repeated, refusal = False, None
         while True:
             wire = self._wire
             try:
@@ -84,8 +84,9 @@ class Multiplexer:
                 return await wire.ask(command)
             except REDIS_GONE as error:
                 last = now() + PAUSE_BEFORE_REPEAT > begun + self._patience
+                refusal = error if isinstance(error, ResponseError) else refusal
                 if not self._repeats_after(error, wire, begun=begun, last=last):
-                    raise
+                    raise refusal or error from None  # that Redis refuses says more than that time is over
             repeated = True
             await asyncio.sleep(PAUSE_BEFORE_REPEAT)
 

@@ -13,7 +13,7 @@ from dev.stack import Stack, wait_until
 from shared.store import keys
 from tests.e2e.service import Service
 
-SOON = 5.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
+SOON = 10.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
 
 
 @pytest.fixture(scope="module")

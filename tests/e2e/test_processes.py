@@ -76,7 +76,7 @@ def test_a_worker_takes_its_processes_along(cluster: Service, number: signal.Sig
     jobs = Direct(cluster)
     [worker] = cluster.start_workers(1, module=MODULE, WORKER_GRACE_SECONDS="0.1")
     job_id, process = begin(jobs, "compute", tmp_path / "started")
-    wait_until(lambda: len(children(worker.process.pid)) == 2, "all processes run")
+    wait_until(lambda: len(children(worker.process.pid)) == 3, "all processes run, and the heartbeat")
     processes = children(worker.process.pid)
     assert process in processes
 
