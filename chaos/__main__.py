@@ -20,6 +20,7 @@ SCENARIOS = (
     "interleavings",
     "model",
     "rogues",
+    "gil",
     "flush",
     "leaks",
     "artifacts",

@@ -23,6 +23,7 @@ from worker.context import JobContext
 from worker.execute import RunningJob
 from worker.heartbeat import Heartbeat
 from worker.slots import Slots
+from worker.snapshot import lease_line
 
 LEASE = 1.0
 LONGEST = 3600.0
@@ -35,7 +36,8 @@ class HandLane(SimpleNamespace):
     slots: Slots
 
     def run(self, claim: Claim, *, deadline: float = float("inf")) -> None:
-        job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic(), deadline=deadline)
+        job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic())
+        job.lease_line = lease_line(claim.queue, claim.lease, deadline)
         self.slots.running[claim.lease] = job
 
 
