@@ -2,12 +2,12 @@
 
 import re
 import time
+from collections.abc import Callable
+from math import log2
 
 from shared.contract import Contract, Params
 from worker.context import BlockingContext
 from worker.registry import Handler
-
-FIRST_COUNT, FIRST_LETTERS = 1 << 20, 16
 
 
 class HoldParams(Params):
@@ -16,37 +16,28 @@ class HoldParams(Params):
 
 
 def hold(params: HoldParams, job: BlockingContext) -> float:
-    """Hold the interpreter in one call for about as long as asked; returns for how long it was."""
-    start = time.monotonic()
-    HOLDS[params.by](params.seconds)
-    return time.monotonic() - start
+    """Hold the interpreter in one call for so many seconds at least; returns for how many it was."""
+    return HOLDS[params.by](params.seconds)
 
 
-def sum_numbers(seconds: float) -> None:
-    count = FIRST_COUNT
-    while (taken := _duration_of_sum(count)) < 0.05:
-        count *= 2
-    _duration_of_sum(int(count * seconds / taken))
+def sum_numbers(seconds: float) -> float:
+    count = 1 << 20
+    while (taken := _duration(sum, range(count))) < seconds:
+        count = int(count * min(max(1.2 * seconds / taken, 1.5), 16))
+    return taken
 
 
-def backtrack(seconds: float) -> None:
+def backtrack(seconds: float) -> float:
     """Match a pattern that takes twice as long with each letter more."""
-    letters = FIRST_LETTERS
-    while (taken := _duration_of_match(letters)) < seconds / 4:
-        letters += 1
-    for _ in range(round(seconds / taken)):
-        _duration_of_match(letters)
+    letters = 16
+    while (taken := _duration(re.match, "(a+)+$", "a" * letters + "b")) < seconds:
+        letters += max(1, min(int(log2(seconds / taken)), 4))
+    return taken
 
 
-def _duration_of_sum(count: int) -> float:
+def _duration(function: Callable[..., object], *arguments: object) -> float:
     start = time.monotonic()
-    sum(range(count))
-    return time.monotonic() - start
-
-
-def _duration_of_match(letters: int) -> float:
-    start = time.monotonic()
-    re.match("(a+)+$", "a" * letters + "b")
+    function(*arguments)
     return time.monotonic() - start
 
 

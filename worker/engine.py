@@ -169,6 +169,7 @@ class JobWorker(Worker):
 
     async def main(self) -> None:
         """Work until a signal comes, then leave without losing anything."""
+        await self._heartbeat.start()  # before the first claim: its handler may hold the interpreter at once
         log.info("worker started", worker_id=self.presence.worker_id, queues=self.presence.queues)
         services = {
             self.loop.create_task(service()): service
@@ -181,7 +182,6 @@ class JobWorker(Worker):
             )
         }
         stop = self.loop.create_task(self._stopping.wait())
-        self._heartbeat.start()
         self._processes.start()
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again
