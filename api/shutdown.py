@@ -16,7 +16,8 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     """Within the block, call `act` on the event loop when a signal tells the process to end.
 
     The server hears the signal as well; but it ends the application's lifespan only when all requests
-    are done, and those that wait for a job should not hold it up.
+    are done, and those that wait for a job should not hold it up. It knows no SIGHUP, which the end of a
+    terminal sends: that counts as SIGTERM, unless it is ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -24,6 +24,7 @@ SCENARIOS = (
     "model",
     "rogues",
     "crossed_calls",
+    "gil",
     "flush",
     "leaks",
     "artifacts",

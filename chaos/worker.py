@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from chaos import crossers, makers, rogues
+from chaos import crossers, holders, makers, rogues
 from shared.contracts import load_contracts
 from shared.contracts.sleep import SLEEP, SleepParams, SleepResult
 from shared.settings import read_settings
@@ -19,7 +19,7 @@ from worker.handlers.sleep import sleep
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
-CONTRACTS = {crossers.CROSS.name: crossers.CROSS, **makers.CONTRACTS, **rogues.CONTRACTS}
+CONTRACTS = {c.name: c for c in (crossers.CROSS, holders.HOLD)} | makers.CONTRACTS | rogues.CONTRACTS
 STARTS = "CHAOS_STARTS"  # the file that starts are appended to, by every worker
 PROGRESS = "CHAOS_PROGRESS"  # set: handlers report progress, as the real one does
 
@@ -53,7 +53,8 @@ def silent(job: JobContext) -> JobContext:
 def main() -> int:
     starts = Starts(Path(os.environ[STARTS]))
     others = [handler for handler in load_handlers() if handler.contract is not SLEEP]
-    handlers = [counted(starts), *others, crossers.HANDLER, *makers.HANDLERS, *rogues.HANDLERS]
+    own = [crossers.HANDLER, holders.HANDLER, *makers.HANDLERS, *rogues.HANDLERS]
+    handlers = [counted(starts), *others, *own]
     return work(read_settings(WorkerSettings), load_contracts() | CONTRACTS, handlers)
 
 

@@ -25,7 +25,7 @@ from worker.settings import WorkerSettings
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m worker", description="Performs jobs until SIGTERM or SIGINT."
+        prog="python -m worker", description="Performs jobs until SIGTERM, SIGINT or SIGHUP."
     )
     parser.add_argument(
         "--check", action="store_true", help="exit 0 if a worker of this host is alive, else 1"

@@ -182,6 +182,7 @@ class JobWorker(Worker):
 
     async def main(self) -> None:
         """Work until a signal comes, then leave without losing anything."""
+        await self._heartbeat.start()  # before the first claim: its handler may hold the interpreter at once
         log.info("worker started", worker_id=self.presence.worker_id, queues=self.presence.queues)
         services = {
             self.loop.create_task(service()): service
@@ -195,8 +196,6 @@ class JobWorker(Worker):
             )
         }
         stop = self.loop.create_task(self._stopping.wait())
-        first_beat = self.loop.create_task(self._first_beat())
-        self._heartbeat.start()
         self._processes.start()
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again
@@ -206,13 +205,8 @@ class JobWorker(Worker):
             await self._drain()
         finally:
             self._heartbeat.stop()
-            await self._end([*services, stop, first_beat])
+            await self._end([*services, stop])
         await self._leave()
-
-    async def _first_beat(self) -> None:
-        """Show the worker at once: its heartbeat process takes half a second to start."""
-        with suppress(QueueUnavailable):
-            await self._store.beat(self.presence, [], running=0, lease=self._settings.worker_lease_seconds)
 
     async def _serve(self, services: dict[asyncio.Task[None], Service], stop: asyncio.Task[Any]) -> None:
         """Wait for a signal, or for a service that fails; one that was cancelled is started again."""

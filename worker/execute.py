@@ -52,11 +52,10 @@ class RunningJob:
     ended: bool = False
     warned: bool = False
     log_fields: dict[str, Any] = field(init=False)
-    lease_line: str = field(init=False)
+    lease_line: str = ""
 
     def __post_init__(self) -> None:
         claim = self.claim
-        self.lease_line = lease_line(claim.queue, claim.lease, self.deadline)
         self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
 
 

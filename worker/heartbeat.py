@@ -1,5 +1,6 @@
 """The heartbeat: a process that renews leases, and the thread of the worker that keeps it running."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from worker.lane import LARGEST_BATCH, Lane
 from worker.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.snapshot import SnapshotMemory
 
+START_SECONDS = 5.0
 END_SECONDS = 0.3
 RESTART_SECONDS = 0.1
 
@@ -66,13 +68,19 @@ class Heartbeat:
         }
         self._terms = json.dumps(terms).encode() + b"\n"
         self._watch = LoopWatch([lane.slots for lane in lanes])
+        self._loop = asyncio.get_event_loop()
+        self._ready = asyncio.Event()
         self._stopping = Event()
         self._connection: socket.socket | None = None
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Start the process; returns when it is ready to beat, or soon after."""
         self.publish()
         self._thread.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready.wait()
 
     def publish(self) -> None:
         """Write a snapshot; on the event loop."""
@@ -130,6 +138,7 @@ class Heartbeat:
             self._watch.look()
 
     def _hear(self, lost: Sequence[str] = (), cancelled: Sequence[str] = (), failover: bool = False) -> None:
+        self._loop.call_soon_threadsafe(self._ready.set)
         if failover:
             self._on_failover()
         for lane in self._lanes:

@@ -60,6 +60,7 @@ class Beats:
 
     async def run(self) -> None:
         """Beat until the worker has ended; a beat that fails is repeated soon."""
+        self._tell(lost=[], cancelled=[])  # that it is ready
         while not self.ending.is_set() and os.getppid() == self._presence.pid:
             beaten = await self._beat()
             pause = self._lease / 3 if beaten else min(LONGEST_PAUSE, self._lease / 20)

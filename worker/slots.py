@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
@@ -13,6 +14,7 @@ from worker.context import JobContext, News, Tools
 from worker.event_loop import create_task
 from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped
 from worker.registry import Handler
+from worker.snapshot import lease_line
 
 ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
@@ -66,10 +68,10 @@ class Slots:
     def start(self, claim: Claim) -> None:
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
-        try:  # noqa: SIM105  # without a cost for each job
+        try:
             prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
-        except Exception:  # noqa: S110  # the attempt will say it
-            pass
+        except Exception:  # the attempt will say it
+            job.lease_line = lease_line(claim.queue, claim.lease, inf)
         self.running[claim.lease] = job
         job.task = create_task(self._loop, self._run(job), job)
 
@@ -139,6 +141,7 @@ class Slots:
         if self.running.pop(job.claim.lease, None) is None:
             return  # it was abandoned, and has its outcome
         job.ended = True
+        job.task = None  # it knows the job: a circle, which only the garbage collector would end
         if outcome is not None:
             self.finished.append(_finished(job, outcome))
         self.on_end()
@@ -187,7 +190,7 @@ def _finished(job: RunningJob, outcome: Outcome) -> Finished:
     A job whose artifacts can't be listed has not completed.
     """
     progress, lines, artifacts = b"", b"", b""
-    try:  # noqa: SIM105  # as above
+    try:  # noqa: SIM105  # without a cost for each job
         progress, lines, _ = job.context.news()
     except Exception:  # noqa: S110  # the outcome is worth more than its news
         pass

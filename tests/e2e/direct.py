@@ -53,6 +53,18 @@ class Direct:
         assert record.result is None
         return record
 
+    def rescue(self) -> None:
+        """Put jobs back whose leases ran out, as any other worker does."""
+
+        async def once() -> None:
+            redis = connect(self.service.stack.redis_url)
+            try:
+                await JobStore(redis, Retention()).step("rescuer", 1, ["default"], [], slots=0, lease=1)
+            finally:
+                await redis.aclose(close_connection_pool=True)
+
+        asyncio.run(once())
+
     def _with_queue(self, use: Callable[[JobQueue], Awaitable[T]]) -> T:
         async def once() -> T:
             redis = connect(self.service.stack.redis_url)

@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import re
 import signal
 import sys
 import time
 from collections.abc import Callable
-from math import ceil, log2
 from typing import Any, NoReturn, TypeVar, cast
 
+from chaos.holders import HOLDS
 from shared.contract import Backoff, Contract, Params
 from shared.contracts import load_contracts
 from shared.settings import read_settings
@@ -93,44 +92,20 @@ async def block_the_loop(params: Numbers, job: JobContext) -> str:
     return "done"
 
 
-def hold_by_a_sum(seconds: float) -> None:
-    n = 1 << 20
-    while (taken := _duration(sum, range(n))) < 0.05:
-        n *= 2
-    sum(range(int(n * seconds / taken)))
-
-
-def hold_by_a_pattern(seconds: float) -> None:
-    """By a pattern that backtracks twice as long with each letter more."""
-    letters = 16
-    while (taken := _duration(re.match, "(a+)+$", "a" * letters + "b")) < 0.05:
-        letters += 1
-    re.match("(a+)+$", "a" * (letters + max(0, ceil(log2(seconds / taken)))) + "b")
-
-
-def _duration(function: Callable[..., object], *arguments: object) -> float:
-    start = time.monotonic()
-    function(*arguments)
-    return time.monotonic() - start
-
-
-HOLDS: dict[str, Callable[[float], None]] = {"sum": hold_by_a_sum, "pattern": hold_by_a_pattern}
-
-
 class Hold(Kind):
     seconds: float
 
 
 @rogue(Hold, max_attempts=3)
 def hold_the_lock(params: Hold, job: BlockingContext) -> float:
-    """Let no other thread of the interpreter run; the result says for how long."""
-    return _duration(HOLDS[params.kind], params.seconds)
+    """Let no other thread of the interpreter run; the result says for how many seconds."""
+    return HOLDS[params.kind](params.seconds)
 
 
 @rogue(Hold, max_attempts=3)
 async def hold_the_lock_at_once(params: Hold, job: JobContext) -> float:
     """As above, on the event loop, before the jobs of the same claim have begun."""
-    return _duration(HOLDS[params.kind], params.seconds)
+    return HOLDS[params.kind](params.seconds)
 
 
 def _cancel_all() -> None:

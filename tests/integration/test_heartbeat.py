@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +23,11 @@ from worker.context import JobContext
 from worker.execute import RunningJob
 from worker.heartbeat import Heartbeat
 from worker.slots import Slots
+from worker.snapshot import lease_line
 
 LEASE = 1.0
 LONGEST = 3600.0
+Beating = Callable[..., Awaitable[Heartbeat]]
 
 
 class HandLane(SimpleNamespace):
@@ -34,7 +36,8 @@ class HandLane(SimpleNamespace):
     slots: Slots
 
     def run(self, claim: Claim, *, deadline: float = float("inf")) -> None:
-        job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic(), deadline=deadline)
+        job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic())
+        job.lease_line = lease_line(claim.queue, claim.lease, deadline)
         self.slots.running[claim.lease] = job
 
 
@@ -51,12 +54,10 @@ async def lane(worker: HandWorker) -> HandLane:
 
 
 @pytest.fixture
-async def beating(
-    redis_stack: Stack, worker: HandWorker, lane: HandLane
-) -> AsyncIterator[Callable[..., Heartbeat]]:
+async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> AsyncIterator[Beating]:
     started = []
 
-    def start(*, longest: float = LONGEST) -> Heartbeat:
+    async def start(*, longest: float = LONGEST) -> Heartbeat:
         lanes: Any = [lane]
         presence = replace(worker.presence, pid=os.getpid())
         started.append(
@@ -69,7 +70,7 @@ async def beating(
                 on_failover=lambda: None,
             )
         )
-        started[-1].start()
+        await started[-1].start()
         return started[-1]
 
     yield start
@@ -98,34 +99,34 @@ async def until_beaten(store: JobStore, worker: HandWorker) -> None:
 
 
 async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Callable[..., Heartbeat], store: JobStore
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, store: JobStore
 ) -> None:
     for name in "abcd":
         await submit(name)
     runs, ended, overdue, unknown = await worker.claim(slots=4)
-    lane.run(runs, deadline=time.monotonic() - 5)
+    lane.run(runs, deadline=time.monotonic() - 1)
     lane.slots.finished.append(Finished(ended, Outcome(OutcomeKind.COMPLETED, b"1")))
     lane.run(overdue, deadline=time.monotonic() - 7)
     lane.run(unknown)
-    beating()
+    await beating()
     await until_beaten(store, worker)
     renewed = [await is_renewed(worker.redis, claim) for claim in (runs, ended, overdue, unknown)]
     assert renewed == [True, True, False, True]
 
 
 async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Callable[..., Heartbeat], store: JobStore
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, store: JobStore
 ) -> None:
     await submit("a")
     claim = await worker.claim_one()
     lane.open_step = worker.steps
-    beating()
+    await beating()
     await until_beaten(store, worker)
     assert await is_renewed(worker.redis, claim)
 
 
 async def test_a_deadline_that_is_not_known_is_bounded(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Callable[..., Heartbeat], store: JobStore
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, store: JobStore
 ) -> None:
     """By the longest timeout, after the last snapshot of a worker that writes no more of them."""
     for name in "ab":
@@ -134,15 +135,15 @@ async def test_a_deadline_that_is_not_known_is_bounded(
     unread = await worker.claim_one()
     lane.run(unknown)
     lane.open_step = worker.steps
-    beating(longest=-7)  # as if the snapshot were 7 s older than the longest timeout
+    await beating(longest=-7)  # as if the snapshot were 7 s older than the longest timeout
     await until_beaten(store, worker)
     assert [await is_renewed(worker.redis, claim) for claim in (unknown, unread)] == [False, False]
 
 
 async def test_a_heartbeat_process_that_dies_is_started_again(
-    worker: HandWorker, beating: Callable[..., Heartbeat], store: JobStore, log_tape: LogTape
+    worker: HandWorker, beating: Beating, store: JobStore, log_tape: LogTape
 ) -> None:
-    heartbeat = beating()
+    heartbeat = await beating()
     await until_beaten(store, worker)
     first = heartbeat.pid
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -159,9 +160,9 @@ async def test_a_heartbeat_process_that_dies_is_started_again(
 
 
 async def test_a_heartbeat_that_is_stopped_beats_no_more(
-    worker: HandWorker, beating: Callable[..., Heartbeat], store: JobStore
+    worker: HandWorker, beating: Beating, store: JobStore
 ) -> None:
-    heartbeat = beating()
+    heartbeat = await beating()
     await until_beaten(store, worker)
     heartbeat.stop()
     assert not lives(heartbeat.pid)

@@ -1,0 +1,55 @@
+"""Handlers hold their workers' interpreters for several leases: nobody's attempt is charged."""
+
+import asyncio
+import json
+
+from chaos import records
+from chaos.holders import HOLD, HOLDS
+from chaos.load import Load
+from chaos.records import Record
+from chaos.rows import Options, Row, exactly, quantile, report
+from chaos.site import Site, site
+from shared.queue import JobQueue, NewJob
+from shared.store.client import connect
+from shared.store.job_store import JobStore
+from shared.store.model import Retention
+
+WORKERS, LEASE, RATE, ROUNDS = 2, 1, 20, 6
+HOLD_SECONDS = 3.0 * LEASE
+
+
+def run(options: Options) -> list[Row]:
+    chance = options.chance("gil")
+    rounds = options.times(ROUNDS)
+    holders: dict[str, Record] = {}
+    with site(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE), WORKER_SLOTS="20") as place:
+        with Load(place.stack.api_url, rate=RATE, seconds=(0, 2.0 * LEASE), chance=chance) as load:
+            for _ in range(rounds):
+                ids = asyncio.run(submit(place, chance.choice(sorted(HOLDS))))
+                holders |= records.settled(place.redis, ids, seconds=60)
+        found = records.settled(place.redis, load.accepted, seconds=60)
+        dead = sum(not worker.alive for worker in place.workers)
+    held = [float(json.loads(record.get("result", "0"))) for record in holders.values()]
+    name = f"{len(holders)} handlers that hold the interpreter for 3 leases"
+    return [
+        exactly(f"{name}: their attempts that were charged", _charged(holders), 0),
+        exactly(f"{name}: neighbours that were charged", _charged(found), 0, note=f" of {len(found)}"),
+        *records.verdict(f"{name}: neighbours", found),
+        exactly(f"{name}: workers that exited", dead, 0),
+        report(f"{name}: seconds held, p50", f"{quantile(held, 0.5):.1f}"),
+    ]
+
+
+def _charged(found: dict[str, Record]) -> int:
+    return sum(record.get("attempt") != "1" or "errors" in record for record in found.values())
+
+
+async def submit(place: Site, by: str) -> list[str]:
+    """One holder per worker, straight to Redis because the API does not know them; their ids."""
+    redis = connect(place.stack.redis_url)
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
+    params = json.dumps({"by": by, "seconds": HOLD_SECONDS}).encode()
+    try:
+        return [(await queue.submit(NewJob(HOLD, params, "chaos")))[0].job_id for _ in range(WORKERS)]
+    finally:
+        await redis.aclose(close_connection_pool=True)
