@@ -150,7 +150,7 @@ def test_readyz_tells_of_a_redis_that_takes_no_writes(service: Service) -> None:
         ),
     ):
         service.redis.execute_command(*begin)
-        wait_until(lambda: reason in readiness(service)[1], "it is not ready")
+        wait_until(lambda: reason in readiness(service)[1], "it is not ready")  # noqa: B023
         assert readiness(service)[0] == 503
         service.redis.execute_command(*end)
         wait_until(lambda: is_ready(service), "it is ready again")
