@@ -1,4 +1,4 @@
-"""Long outages, workers that die alone, and jobs that were lost: none stays lost, none is charged unfairly."""
+"""Long outages, workers that die alone, jobs that were lost: none stays lost, none is charged unfairly."""
 
 import signal
 import time

@@ -41,6 +41,13 @@ async def test_a_delay_counts_from_now_by_the_clock_of_redis(schedule, worker, d
     assert len(await worker.claim()) == 1
 
 
+async def test_a_time_that_has_passed_by_the_clock_of_redis_gives_no_place_before_others(schedule, worker):
+    await schedule("first")
+    record = await schedule("later", due=1)
+    assert b"run_at" not in record.fields
+    assert [claim.job_id for claim in await worker.claim(slots=2)] == ["first", "later"]
+
+
 async def test_what_is_due_at_once_has_no_run_at(schedule, store):
     await schedule("a")
     assert b"run_at" not in (await store.get("a")).fields
