@@ -1,14 +1,18 @@
 """Jobs of later, and jobs that must start soon or not at all."""
 
 import json
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
 
+from shared.contracts.echo import ECHO
+from shared.queue import JobQueue, NewJob
 from shared.record import JobState
 from shared.store import keys
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, OutcomeKind, Verdict
+from shared.store.model import Entry, OutcomeKind, Retention, Verdict
 
 FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}
 
@@ -46,6 +50,17 @@ async def test_a_time_that_has_passed_by_the_clock_of_redis_gives_no_place_befor
     record = await schedule("later", due=1)
     assert b"run_at" not in record.fields
     assert [claim.job_id for claim in await worker.claim(slots=2)] == ["first", "later"]
+
+
+async def test_an_api_whose_clock_is_ahead_starts_no_job_early(redis: Redis, monkeypatch: pytest.MonkeyPatch):
+    run_at = datetime.now(UTC) + timedelta(minutes=30)
+    queue = JobQueue(JobStore(redis, Retention()), max_waiting=10)
+    ahead = time.time() + 3600
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: ahead)
+        submitted = await queue.submit(NewJob(ECHO, b"{}", "r", run_at=run_at))
+    due = await redis.zscore(keys.QUEUE + "default", submitted.record.job_id)
+    assert abs(due / 1000 - run_at.timestamp()) < 0.002
 
 
 async def test_what_is_due_at_once_has_no_run_at(schedule, store):

@@ -1,6 +1,5 @@
 """What may be said with a submission besides type and params; batches, keys, retries."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -306,14 +305,3 @@ async def test_unfinished_jobs_are_looked_at_as_often_as_their_type_deserves(cli
     assert (await client.post("/jobs", json={"type": "sleep", "params": {"seconds": 1}})).headers[
         "retry-after"
     ] == "1"
-
-
-async def test_a_run_at_goes_to_redis_whatever_the_clock_of_the_api_says(client, fake_redis, monkeypatch):
-    """An API that is an hour ahead must not start a job early: all due times are judged by Redis' clock."""
-    run_at = datetime.now(UTC) + timedelta(minutes=30)
-    monkeypatch.setattr("time.time", lambda ahead=time.time() + 3600: ahead)
-    answer = await client.post("/jobs", json={**ECHO, "run_at": run_at.isoformat()})
-    assert answer.status_code == 202
-    assert abs(datetime.fromisoformat(answer.json()["run_at"]) - run_at) < timedelta(milliseconds=2)
-    [(_, due)] = await fake_redis.zrange("arq:queue:default", 0, -1, withscores=True)
-    assert abs(due / 1000 - run_at.timestamp()) < 0.002

@@ -24,7 +24,7 @@ WORDS = ("hunter2", "hunter3", "hunter4")
 
 class Login(Params):
     password: SecretStr
-    tokens: list[SecretBytes] = []
+    tokens: tuple[SecretBytes, ...] = ()
     hidden: str = Field(default="", exclude=True)
     user_name: str = Field(default="me", alias="userName")
 
