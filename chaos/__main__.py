@@ -17,6 +17,7 @@ SCENARIOS = (
     "outages",
     "failovers",
     "cuts",
+    "broken_scripts",
     "slow_link",
     "freezes",
     "rolling",

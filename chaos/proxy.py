@@ -1,9 +1,12 @@
-"""A TCP proxy before Redis that cuts a connection at one chosen command."""
+"""A TCP proxy before Redis that cuts a connection at one chosen command, or lets a script fail at one."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
+
+from chaos.failing import failing
+from shared.store.scripts import Script
 
 REPLY_SECONDS = 0.5  # for Redis to answer the command whose reply is to be lost; BLPOP may take longer
 
@@ -21,6 +24,7 @@ class Proxy:
 
     Attributes:
         fired: the name of the command at which the connection was cut; empty until then.
+        break_script: the script that is to fail when it runs next, and its command; None once it ran.
     """
 
     def __init__(self, redis_port: int) -> None:
@@ -29,6 +33,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._left, self._cut = 0, Cut.BEFORE
         self.fired = ""
+        self.break_script: tuple[Script, int] | None = None
 
     async def start(self) -> int:
         """The port on loopback that it listens on."""
@@ -58,6 +63,16 @@ class Proxy:
             return None
         self.fired = name
         return self._cut
+
+    def break_words(self, words: list[bytes]) -> list[bytes]:
+        """The command; in place of the script that is to fail, one that does."""
+        if self.break_script is None or words[0] not in (b"EVALSHA", b"EVAL"):
+            return words
+        script, number = self.break_script
+        if words[1] not in (script.sha.encode(), script.source.encode()):
+            return words
+        self.break_script = None
+        return [b"EVAL", failing(script, number).encode(), *words[2:]]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -105,7 +120,7 @@ class Link:
 
     async def _pass_commands(self) -> None:
         while True:
-            words = await read_command(self._reader)
+            words = self._proxy.break_words(await read_command(self._reader))
             cut = self._proxy.count(b" ".join(words[:2]).decode("utf-8", "replace")[:24])
             if cut is Cut.BEFORE:
                 return

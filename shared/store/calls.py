@@ -46,5 +46,6 @@ def milliseconds(seconds: float) -> int:
 def _unavailable(error: Exception) -> QueueUnavailable:
     """Redis can't be reached, or refuses: out of memory, read-only, loading, wrong password."""
     if isinstance(error, ResponseError):
-        return QueueUnavailable(f"Redis refuses the call: {str(error).partition('. ')[0][:200].rstrip('.')}.")
+        reason = str(error).partition(" script: ")[0].partition(". ")[0]  # not where in which script
+        return QueueUnavailable(f"Redis refuses the call: {reason[:200].rstrip('.')}.")
     return QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")

@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
+from chaos.failing import FAILED, failing
 from shared.errors import JobServerError, QueueUnavailable
 from shared.files import Stored
 from shared.record import JobState
@@ -25,33 +26,6 @@ from shared.store.scripts import Script
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
 PRESENCE = Presence("w", "host", 1, ("default",), slots=10, started_at=1.5)
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
-COUNT = "test:failed"
-FAILING = """
-local real, calls = redis, 0
-local redis = {error_reply = real.error_reply}
-local function fails()
-  calls = calls + 1
-  if calls == %d then
-    real.call('SET', 'test:failed', calls)
-    return {err = '%s'}
-  end
-end
-function redis.call(...)
-  local failure = fails()
-  if failure then
-    error(failure)
-  end
-  return real.call(...)
-end
-function redis.pcall(...)
-  return fails() or real.pcall(...)
-end
-"""
-REASONS = (
-    "WRONGTYPE Operation against a key",
-    "NOPERM this user has no permissions",
-    "OOM command not allowed",
-)
 
 
 @dataclass
@@ -70,10 +44,7 @@ class FailingRunner:
             script, number = self.failing
             if words[0] in (script.sha, script.source):
                 self.failing = None
-                reason = REASONS[number % len(REASONS)]
-                return await self.redis.execute_command(
-                    "EVAL", FAILING % (number, reason) + script.source, *words[1:]
-                )
+                return await self.redis.execute_command("EVAL", failing(script, number), *words[1:])
         return await self.redis.execute_command(name, *words)
 
 
@@ -261,7 +232,7 @@ async def test_a_command_that_fails_loses_and_charges_no_job(case: str, world: W
         world.runner.failing = script, number
         await act(world)
         assert world.runner.failing is None
-        failed = await world.redis.delete(COUNT) == 1
+        failed = await world.redis.delete(FAILED) == 1
         await all_jobs_end(world, f"{case}, command {number}", charge)
     assert number > 3
 
@@ -325,7 +296,7 @@ async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, worl
         ):
             with suppress(QueueUnavailable):
                 await call()
-        failed = await world.redis.delete(COUNT) == 1
+        failed = await world.redis.delete(FAILED) == 1
         await world.redis.zadd(keys.FILES, {"file_" + "1" * 32: 1}, xx=True)
         await records.retire()
         assert [key async for key in world.redis.scan_iter()] == [], number

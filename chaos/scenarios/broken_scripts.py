@@ -1,0 +1,106 @@
+"""Every command of every script fails once, under an API and a worker: no job is lost or half accepted."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import httpx
+
+from chaos import records
+from chaos.failing import FAILED
+from chaos.proxy import Proxy
+from chaos.records import Record
+from chaos.rows import Options, Row, exactly, report
+from chaos.site import Site, site
+from dev.redis import PASSWORD, USER
+from dev.stack import wait_until
+from shared.store import keys, scripts
+
+SCRIPTS = (
+    scripts.SUBMIT,
+    scripts.STEP,
+    scripts.BEAT,
+    scripts.UPKEEP,
+    scripts.REPORT,
+    scripts.READ,
+    scripts.CANCEL,
+    scripts.LIST,
+)
+NAMES = ("submit", "step", "beat", "upkeep", "report", "read", "cancel", "list")
+LEASE, JOB_SECONDS, PATIENCE = 3, 0.2, 15.0
+MOST_COMMANDS = 80
+MISSES = 4  # numbers in turn that no run had: some runs of a script are shorter than others
+RUN_SECONDS = 1.5  # for a script to run by itself: a beat and an upkeep do, three times a lease
+
+
+def run(options: Options) -> list[Row]:
+    with site(api=False) as place:
+        found, refused, tried = asyncio.run(break_all(place, options))
+    name = f"{sum(tried.values())} commands failing"
+    done = [record for record in found.values() if records.is_done(record)]
+    charged = [r for r in done if int(r.get("attempt", 0)) > 1 or "errors" in r]
+    return [
+        exactly(f"{name}: accepted jobs lost", len(found) - len(done), 0),
+        exactly(f"{name}: jobs charged an attempt", len(charged), 0),
+        exactly(f"{name}: submissions answered 503 that made a job", refused, 0),
+        exactly(f"{name}: scripts that were not broken", sum(count == 0 for count in tried.values()), 0),
+        report(f"{name}: jobs accepted", f"{len(found):,}"),
+    ]
+
+
+async def break_all(place: Site, options: Options) -> tuple[dict[str, Record], int, dict[str, int]]:
+    """The records of all jobs, how many jobs refused submissions made, and the failures by script."""
+    proxy = Proxy(place.stack.redis_port)
+    url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{await proxy.start()}/0"
+    settings = {"REDIS_URL": url, "WORKER_LEASE_SECONDS": str(LEASE), "CHAOS_PROGRESS": "1"}
+    accepted: list[str] = []
+    refused, tried = 0, dict.fromkeys(NAMES, 0)
+    stride = max(1, round(1 / options.scale))
+    try:
+        worker = await asyncio.to_thread(place.start_worker, **settings)
+        await asyncio.to_thread(worker.ready)
+        await asyncio.to_thread(place.stack.start_api, **settings)
+        async with httpx.AsyncClient(base_url=place.stack.api_url, timeout=10) as http:
+            for name, script in zip(NAMES, SCRIPTS, strict=True):
+                misses = 0
+                for number in range(options.chance(name).randint(1, stride), MOST_COMMANDS, stride):
+                    proxy.break_script = script, number
+                    refused += await one_job(http, place, accepted, cancelled=name == "cancel")
+                    failed = await until_run(proxy, place.redis)
+                    tried[name] += failed
+                    misses = 0 if failed else misses + 1
+                    if misses == MISSES:
+                        break
+            found = await asyncio.to_thread(records.settled, place.redis, accepted, seconds=60)
+    finally:
+        await proxy.close()
+    return found, refused, tried
+
+
+async def one_job(http: httpx.AsyncClient, place: Site, accepted: list[str], *, cancelled: bool) -> int:
+    """Submit a job, read it, list it, maybe cancel it; returns how many jobs a refused submission made."""
+    before = place.redis.zcard(keys.INDEX)
+    answer = await http.post("/jobs", json={"type": "sleep", "params": {"seconds": JOB_SECONDS}})
+    if answer.status_code != 202:
+        return int(place.redis.zcard(keys.INDEX) - before)
+    job_id = answer.json()["job_id"]
+    accepted.append(job_id)
+    await http.get(f"/jobs/{job_id}")
+    await http.get("/jobs?limit=1")
+    if cancelled:
+        await http.delete(f"/jobs/{job_id}")
+    return 0
+
+
+async def until_run(proxy: Proxy, redis: Any) -> bool:
+    """Wait until the script has run; whether a command of it failed."""
+    await asyncio.to_thread(_wait_for_run, proxy)
+    return bool(redis.delete(FAILED))
+
+
+def _wait_for_run(proxy: Proxy) -> None:
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: proxy.break_script is None, "the script runs", seconds=RUN_SECONDS)
+    proxy.break_script = None
+    time.sleep(0.02)  # until it has failed
