@@ -74,10 +74,17 @@ class WorkerLoop(uvloop.Loop):
 
 
 def make_task(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: Context | None = None
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, T],
+    *,
+    context: Context | None = None,
+    **options: Any,
 ) -> OwnedTask[T]:
-    task = OwnedTask(coroutine, loop=loop, context=context)
+    """A task with the owner of its context; the options are those of `asyncio.Task`, which grow with Python."""
+    task: OwnedTask[T] = OwnedTask.__new__(OwnedTask)
+    # First of all: with eager_start=True the coroutine begins before the task is made.
     task.owner = owner_context.get() if context is None else context.get(owner_context)
+    OwnedTask.__init__(task, coroutine, loop=loop, context=context, **options)
     return task
 
 

@@ -1,13 +1,14 @@
 """Tasks of the worker's event loop are cancelled by their own job and by the engine, and by no other job."""
 
 import asyncio
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.conftest import LogTape
-from worker.event_loop import WorkerLoop, create_task, owner_context
+from worker.event_loop import WorkerLoop, create_task, make_task, owner_context
 
 
 class Job(SimpleNamespace):
@@ -63,6 +64,33 @@ def test_a_task_belongs_to_the_job_that_made_it() -> None:
         assert inner.owner is job
         await inner
         assert owner_context.get() is None
+
+    run(test())
+
+
+def test_a_task_takes_every_option_of_its_python() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        task: asyncio.Task[Any] = make_task(loop, asyncio.sleep(0), name="a name")
+        await task
+        assert task.get_name() == "a name"
+
+    run(test())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="eager_start is an option since Python 3.13")
+def test_an_eager_task_has_its_owner_when_it_begins() -> None:
+    async def test() -> None:
+        job = Job()
+
+        async def begin() -> Any:
+            return asyncio.current_task()
+
+        async def nest() -> Any:
+            return await asyncio.get_running_loop().create_task(begin(), eager_start=True)
+
+        task = await create_task(asyncio.get_running_loop(), nest(), job)
+        assert task.owner is job
 
     run(test())
 

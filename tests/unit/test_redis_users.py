@@ -62,4 +62,7 @@ def test_every_key_is_within_the_users_keys(key: str):
 
 def test_the_user_hears_and_tells_on_two_channels_alone():
     assert [rule for rule in rules() if rule.startswith("&")] == [f"&{keys.CHANGES}*", f"&{keys.CANCEL}"]
-    assert USERS.splitlines().count("user default off") == 1
+
+
+def test_nobody_logs_in_as_the_default_user_which_keeps_the_rights_to_read_the_append_only_file():
+    assert USERS.splitlines()[0] == "user default off ~* &* +@all"
