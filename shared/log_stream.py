@@ -1,0 +1,190 @@
+"""The stream that log lines are written to. Its trouble is never the trouble of the process."""
+
+import io
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from select import PIPE_BUF, POLLOUT, poll
+from threading import RLock
+from typing import IO, TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+WAIT_SECONDS = 1.0  # the event loop stands still meanwhile
+WAIT_SHARE = 0.5  # of the time that goes by; waits for a slow reader take no more of it in the long run
+
+Send = Callable[[bytes], int]
+"""Sends what the descriptor takes at once, and returns how many bytes that were.
+
+Raises:
+    BlockingIOError: it takes none now.
+    OSError: it takes none.
+"""
+
+
+class LogStream:
+    """Writes log lines to a file descriptor, each at once. A line that can't be written is dropped.
+
+    1. A full pipe is waited for, but not for long: see `WAIT_SECONDS`. The lines after that are dropped
+       without a wait, until there is room again.
+    2. Dropped lines are counted, and a line says how many they were before the next one is written.
+    3. The rest of a line that was written in part goes first, so that no reader meets half a line.
+
+    Args:
+        descriptor: of a file, a pipe, a socket or a terminal; None if it is closed: every line is dropped.
+        notice: the line that says how many lines were dropped.
+    """
+
+    def __init__(self, descriptor: int | None, notice: Callable[[int], bytes]) -> None:
+        self._send = _sender(descriptor)
+        self._notice = notice
+        self._lock = RLock()  # re-entrant: the garbage collector may call a finalizer that logs
+        self._failing = False
+        self._rest = b""
+        self._dropped = 0
+        self._poll = poll()
+        if descriptor is not None:
+            self._poll.register(descriptor, POLLOUT)
+        self._patience = WAIT_SECONDS
+        self._waited_at = time.monotonic()
+
+    def write(self, line: bytes) -> None:
+        """Write a line, which ends in a newline, or drop it. Never raises."""
+        with self._lock:
+            if self._failing:
+                self._resume(line)
+                return
+            try:
+                rest = line[self._send(line) :]
+            except OSError:
+                rest = line
+            if rest:
+                self._note(line, self._push(rest, wait=True))
+
+    def _resume(self, line: bytes) -> None:
+        """Write a line after one that the descriptor did not take whole."""
+        self._rest = self._push(self._rest, wait=False)
+        if self._rest:
+            self._dropped += 1
+        else:
+            data = self._notice(self._dropped) + line if self._dropped else line
+            self._note(data, self._push(data, wait=False))
+
+    def _note(self, data: bytes, rest: bytes) -> None:
+        """Note how much of the data the descriptor did not take."""
+        self._failing = bool(rest)
+        if len(rest) < len(data):
+            self._rest = rest
+            self._dropped = 0
+        else:
+            self._dropped += 1
+
+    def _push(self, data: bytes, *, wait: bool) -> bytes:
+        """Send data; returns what the descriptor did not take."""
+        while data:
+            try:
+                data = data[self._send(data) :]
+            except BlockingIOError:
+                if not (wait and self._wait()):
+                    break
+            except OSError:
+                break
+        return data
+
+    def _wait(self) -> bool:
+        """Wait until the descriptor takes data, as long as the patience lasts; whether it does."""
+        begin = time.monotonic()
+        self._patience = min(WAIT_SECONDS, self._patience + (begin - self._waited_at) * WAIT_SHARE)
+        if self._patience <= 0:
+            return False
+        ready = bool(self._poll.poll(self._patience * 1000))
+        self._waited_at = time.monotonic()
+        self._patience -= self._waited_at - begin
+        return ready
+
+
+class PrintedOutput(io.RawIOBase):
+    """What lies under `sys.stdout` or `sys.stderr`: what is printed is written as log lines are."""
+
+    def __init__(self, descriptor: int, stream: LogStream) -> None:
+        self._descriptor = descriptor
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: "ReadableBuffer") -> int:
+        text = bytes(data)
+        self._stream.write(text)
+        return len(text)
+
+
+def print_through(stream: LogStream, name: str) -> None:
+    """Let `sys.stdout` or `sys.stderr` write to the stream: a `print` in a handler neither fails nor hangs.
+
+    Nothing is left in a buffer for the interpreter's end either, which would change the exit code.
+    """
+    old = getattr(sys, name, None)
+    if isinstance(old, io.TextIOWrapper) and (descriptor := descriptor_of(old)) is not None:
+        with suppress(OSError):
+            old.flush()
+        raw = cast(IO[bytes], PrintedOutput(descriptor, stream))
+        setattr(sys, name, io.TextIOWrapper(raw, old.encoding, "backslashreplace", line_buffering=True))
+
+
+def descriptor_of(file: IO[str] | None) -> int | None:
+    """The descriptor of standard output or standard error; None if it was closed before the process began."""
+    try:
+        return file.fileno() if file is not None else None
+    except (OSError, ValueError):
+        return None
+
+
+def _sender(descriptor: int | None) -> Send:
+    """How to send to a descriptor without a wait.
+
+    The descriptor itself is not made non-blocking: other processes share it.
+    """
+    if descriptor is None:
+        return _send_nowhere
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return partial(os.write, descriptor)
+    if stat.S_ISSOCK(mode):
+        own = socket.socket(fileno=os.dup(descriptor))
+        return lambda data: own.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    try:
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+        again = os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:  # no right to, or a pipe whose reader is gone
+        return _polled_sender(descriptor)
+    return partial(os.write, again)
+
+
+def _polled_sender(descriptor: int) -> Send:
+    """A sender that asks first whether there is room. A pipe that says so has it for PIPE_BUF bytes."""
+    room = poll()
+    room.register(descriptor, POLLOUT)
+
+    def send(data: bytes) -> int:
+        if not room.poll(0):
+            raise BlockingIOError
+        return os.write(descriptor, data[:PIPE_BUF])
+
+    return send
+
+
+def _send_nowhere(data: bytes) -> int:
+    raise BrokenPipeError
