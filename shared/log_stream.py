@@ -2,7 +2,6 @@
 
 import io
 import os
-import socket
 import stat
 import sys
 import time
@@ -162,19 +161,19 @@ def _sender(descriptor: int | None) -> Send:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return partial(os.write, descriptor)
-    if stat.S_ISSOCK(mode):
-        own = socket.socket(fileno=os.dup(descriptor))
-        return lambda data: own.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    try:
-        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-        again = os.open(f"/proc/self/fd/{descriptor}", flags)
-    except OSError:  # no right to, or a pipe whose reader is gone
-        return _polled_sender(descriptor)
-    return partial(os.write, again)
+    own_descriptor = _reopened(descriptor)
+    return _polled_sender(descriptor) if own_descriptor is None else partial(os.write, own_descriptor)
+
+
+def _reopened(descriptor: int) -> int | None:
+    """A non-blocking descriptor of the same pipe or terminal; None of a socket, or if there is no reader."""
+    with suppress(OSError):
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    return None
 
 
 def _polled_sender(descriptor: int) -> Send:
-    """A sender that asks first whether there is room. A pipe that says so has it for PIPE_BUF bytes."""
+    """A sender that looks for room first. A pipe or socket that is ready has room for PIPE_BUF bytes."""
     room = poll()
     room.register(descriptor, POLLOUT)
 

@@ -87,7 +87,7 @@ class SharedSettings(BaseSettings):
         if not _has_usable_tls(url.get_secret_value()):
             raise ValueError(
                 "its ssl_ options do not work: let ssl_ca_certs, ssl_certfile and ssl_keyfile name PEM files "
-                "that can be read, correct ssl_ciphers, and add ssl_check_hostname=false to ssl_cert_reqs=none"
+                "that can be read, correct ssl_ciphers, or add ssl_check_hostname=false to ssl_cert_reqs=none"
             )
         return url
 
