@@ -18,6 +18,7 @@ SCENARIOS = (
     "failovers",
     "cuts",
     "slow_link",
+    "broken_logs",
     "freezes",
     "rolling",
     "interleavings",

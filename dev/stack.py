@@ -54,6 +54,7 @@ class Stack:
         admin_url: the same database, as a user who may do everything.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
+        descriptor: the output of processes that are started from now on, in place of a file each; None: files.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -68,6 +69,7 @@ class Stack:
         self.redis: Process | None = None
         self.api: Process | None = None
         self.workers: list[Process] = []
+        self.descriptor: int | None = None
         self._environment = {
             **os.environ,
             "REDIS_URL": self.redis_url,
@@ -84,32 +86,18 @@ class Stack:
         self.redis = self._spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 
-    def start_api(self, *, output: int | None = None, **environment: str) -> str:
-        """Start an API process, on the same port as before if one ran already; returns its URL.
-
-        Args:
-            output: a descriptor for its output, in place of its file.
-            environment: settings of its own.
-        """
+    def start_api(self, **environment: str) -> str:
+        """Start an API process, on the same port as before if one ran already; returns its URL."""
         port = self.api_port = self.api_port or free_port()
         command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)]
-        self.api = self._spawn("api", command, environment, output)
+        self.api = self._spawn("api", command, environment)
         self.api_url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _is_up(f"{self.api_url}/healthz"), "the API answers /healthz")
         return self.api_url
 
-    def start_worker(
-        self, *, module: str = "worker", output: int | None = None, **environment: str
-    ) -> Process:
-        """Start a worker process; it is ready when it has sent its first heartbeat.
-
-        Args:
-            module: the program.
-            output: a descriptor for its output, in place of its file.
-            environment: settings of its own.
-        """
-        name = f"worker-{len(self.workers)}"
-        process = self._spawn(name, [sys.executable, "-m", module], environment, output)
+    def start_worker(self, *, module: str = "worker", **environment: str) -> Process:
+        """Start a worker process; it is ready when it has sent its first heartbeat."""
+        process = self._spawn(f"worker-{len(self.workers)}", [sys.executable, "-m", module], environment)
         self.workers.append(process)
         return process
 
@@ -130,22 +118,16 @@ class Stack:
         for output in self._outputs:
             output.close()
 
-    def _spawn(
-        self,
-        name: str,
-        command: list[str],
-        environment: dict[str, str] | None = None,
-        output: int | None = None,
-    ) -> Process:
-        file = (self.folder / f"{name}.log").open("ab")
-        self._outputs.append(file)
+    def _spawn(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
+        output = (self.folder / f"{name}.log").open("ab")
+        self._outputs.append(output)
         return subprocess.Popen(
             command,
             cwd=self.root,
             env={**self._environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=file if output is None else output,
-            stderr=file if output is None else output,
+            stdout=output if self.descriptor is None else self.descriptor,
+            stderr=subprocess.STDOUT,
         )
 
     def _redis_answers(self) -> bool:

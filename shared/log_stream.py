@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 1.0  # the event loop stands still meanwhile
 WAIT_SHARE = 0.5  # of the time that goes by; waits for a slow reader take no more of it in the long run
+STDERR = 2
 
 Send = Callable[[bytes], int]
 """Sends what the descriptor takes at once, and returns how many bytes that were.
@@ -128,6 +129,16 @@ class PrintedOutput(io.RawIOBase):
         text = bytes(data)
         self._stream.write(text)
         return len(text)
+
+
+def occupy_standard_descriptors() -> None:
+    """Open the null device for standard input, output and error where they are closed.
+
+    Else the next socket would take their number, and what a child process prints would go to Redis.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def print_through(stream: LogStream, name: str) -> None:

@@ -12,7 +12,7 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from shared.log_stream import LogStream, descriptor_of, print_through
+from shared.log_stream import LogStream, descriptor_of, occupy_standard_descriptors, print_through
 
 log_context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 """Fields that every line logged in this context carries: request_id, and in the worker those of the job."""
@@ -53,6 +53,7 @@ def configure_logging(*, level: str, form: str) -> None:
         level: the least severe level that is logged: DEBUG, INFO, WARNING or ERROR.
         form: "json" or "console".
     """
+    occupy_standard_descriptors()
     threshold = logging.getLevelNamesMapping()[level]
     renderers = _json_renderers() if form == "json" else _console_renderers()
     stream = LogStream(descriptor_of(sys.stdout), _notice(renderers))

@@ -47,8 +47,9 @@ def stalled_pipe() -> Iterator[int]:
 def test_jobs_are_performed_at_their_first_attempt_and_requests_answered(output):
     with output() as descriptor, serving(api=False) as service:
         stack = service.stack
-        stack.start_api(output=descriptor)
-        worker = stack.start_worker(output=descriptor, LOG_LEVEL="INFO")
+        stack.descriptor = descriptor
+        stack.start_api()
+        worker = stack.start_worker()
         jobs = [service.submit("echo", message="hello") for _ in range(JOBS)]
         records = [service.wait_for(job_id, "completed", seconds=10) for job_id in jobs]
         assert {record["attempt"] for record in records} == {1}
