@@ -54,7 +54,7 @@ class Stack:
         admin_url: the same database, as a user who may do everything.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
-        descriptor: the output of processes that are started from now on, in place of a file each; None: files.
+        descriptor: where the output of processes goes that are started from now on; None: to a file each.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
