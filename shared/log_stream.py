@@ -3,14 +3,13 @@
 import io
 import os
 import stat
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from select import PIPE_BUF, POLLOUT, poll
 from threading import RLock
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -141,20 +140,21 @@ def occupy_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def print_through(stream: LogStream, name: str) -> None:
-    """Let `sys.stdout` or `sys.stderr` write to the stream: a `print` in a handler neither fails nor hangs.
+def printing_to(stream: LogStream, file: TextIO | None) -> TextIO | None:
+    """A file for `sys.stdout` or `sys.stderr` that writes to the stream: a `print` neither fails nor hangs.
 
     Nothing is left in a buffer for the interpreter's end either, which would change the exit code.
     """
-    old = getattr(sys, name, None)
-    if isinstance(old, io.TextIOWrapper) and (descriptor := descriptor_of(old)) is not None:
-        with suppress(OSError):
-            old.flush()
-        raw = cast(IO[bytes], PrintedOutput(descriptor, stream))
-        setattr(sys, name, io.TextIOWrapper(raw, old.encoding, "backslashreplace", line_buffering=True))
+    descriptor = descriptor_of(file)
+    if file is None or descriptor is None:
+        return file
+    with suppress(OSError):
+        file.flush()
+    raw = cast(IO[bytes], PrintedOutput(descriptor, stream))
+    return io.TextIOWrapper(raw, file.encoding, "backslashreplace", line_buffering=True)
 
 
-def descriptor_of(file: IO[str] | None) -> int | None:
+def descriptor_of(file: TextIO | None) -> int | None:
     """The descriptor of standard output or standard error; None if it was closed before the process began."""
     try:
         return file.fileno() if file is not None else None

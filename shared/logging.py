@@ -12,7 +12,7 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from shared.log_stream import LogStream, descriptor_of, occupy_standard_descriptors, print_through
+from shared.log_stream import LogStream, descriptor_of, occupy_standard_descriptors, printing_to
 
 log_context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 """Fields that every line logged in this context carries: request_id, and in the worker those of the job."""
@@ -70,8 +70,8 @@ def configure_logging(*, level: str, form: str) -> None:
             logger_factory=lambda *_: _TextLogger(stream),
             cache_logger_on_first_use=True,
         )
-    print_through(stream, "stdout")
-    print_through(LogStream(descriptor_of(getattr(sys, "stderr", None)), _notice(renderers)), "stderr")
+    sys.stdout = printing_to(stream, sys.stdout)
+    sys.stderr = printing_to(LogStream(descriptor_of(sys.stderr), _notice(renderers)), sys.stderr)
     _adopt_foreign_loggers(level, renderers, stream)
 
 

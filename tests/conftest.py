@@ -113,9 +113,10 @@ class LogTape:
     """The log lines of the process, as they were written: in a file that has no name."""
 
     def __init__(self) -> None:
-        self.stdout = TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - closed by the fixture
+        self.stdout = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by the fixture
 
     def erase(self) -> None:
+        os.lseek(self.stdout.fileno(), 0, os.SEEK_SET)
         os.ftruncate(self.stdout.fileno(), 0)
 
     def text(self) -> str:
