@@ -19,6 +19,7 @@ SCENARIOS = (
     "cuts",
     "broken_scripts",
     "slow_link",
+    "broken_logs",
     "freezes",
     "rolling",
     "interleavings",

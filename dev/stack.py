@@ -54,6 +54,7 @@ class Stack:
         admin_url: the same database, as a user who may do everything.
         api_url: where the API answers, once it is started.
         workers: the worker processes, in the order of their start.
+        descriptor: where the output of processes goes that are started from now on; None: to a file each.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -68,6 +69,7 @@ class Stack:
         self.redis: Process | None = None
         self.api: Process | None = None
         self.workers: list[Process] = []
+        self.descriptor: int | None = None
         self._environment = {
             **os.environ,
             "REDIS_URL": self.redis_url,
@@ -124,7 +126,7 @@ class Stack:
             cwd=self.root,
             env={**self._environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=output if self.descriptor is None else self.descriptor,
             stderr=subprocess.STDOUT,
         )
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -12,12 +12,20 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from shared.log_stream import LogStream, descriptor_of, occupy_standard_descriptors, printing_to
+
 log_context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 """Fields that every line logged in this context carries: request_id, and in the worker those of the job."""
 
 METHODS = ("debug", "info", "warning", "error", "critical", "exception")
 LEVELS = {"exception": "error"}  # where a method is not named for its level
 Log = structlog.typing.FilteringBoundLogger
+
+LONGEST_TEXT = 20_000  # characters of a text field
+LONGEST_LINE = 100_000  # bytes of a line; its fields are cut further if there are that many
+NEVER_DROPPED = ("event", "source", "logger", "level", "time")  # fields of a line that stays too long
+DROPPED = "log lines were dropped"
+JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 def get_log(name: str) -> Log:
@@ -45,33 +53,94 @@ def configure_logging(*, level: str, form: str) -> None:
         level: the least severe level that is logged: DEBUG, INFO, WARNING or ERROR.
         form: "json" or "console".
     """
+    occupy_standard_descriptors()
     threshold = logging.getLevelNamesMapping()[level]
+    renderers = _json_renderers() if form == "json" else _console_renderers()
+    stream = LogStream(descriptor_of(sys.stdout), _notice(renderers))
     if form == "json":
-        foreign: list[Processor] = [_render_text]
         structlog.configure(
             wrapper_class=_json_logger(threshold),
-            logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+            logger_factory=lambda *_: stream,
             cache_logger_on_first_use=True,
         )
     else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(),
-            timestamp_key="time",
-            exception_formatter=structlog.dev.plain_traceback,  # not local variables, nor secrets
-        )
-        foreign = [_write_time, renderer]
         structlog.configure(
-            processors=[_complete, *foreign],
+            processors=[_complete, *renderers],
             wrapper_class=structlog.make_filtering_bound_logger(threshold),
-            logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+            logger_factory=lambda *_: _TextLogger(stream),
             cache_logger_on_first_use=True,
         )
-    _adopt_foreign_loggers(level, foreign)
+    sys.stdout = printing_to(stream, sys.stdout)
+    sys.stderr = printing_to(LogStream(descriptor_of(sys.stderr), _notice(renderers)), sys.stderr)
+    _adopt_foreign_loggers(level, renderers, stream)
 
 
-def _adopt_foreign_loggers(level: str, renderers: list[Processor]) -> None:
+def _json_renderers() -> list[Processor]:
+    return [_render_text]
+
+
+def _console_renderers() -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stdout is not None and sys.stdout.isatty(),
+        timestamp_key="time",
+        exception_formatter=structlog.dev.plain_traceback,  # not local variables, nor secrets
+    )
+    return [_write_time, _write_values, renderer, _cut_line]
+
+
+def _notice(renderers: list[Processor]) -> Callable[[int], bytes]:
+    """Renders the line that says how many lines could not be written."""
+
+    def render(count: int) -> bytes:
+        event = {"event": DROPPED, "source": __name__, "count": count, "level": "warning"}
+        return _line_of({**event, "time": datetime.now(UTC)}, renderers)
+
+    return render
+
+
+def _line_of(event: EventDict, renderers: Iterable[Processor]) -> bytes:
+    line: Any = event
+    for renderer in renderers:
+        line = renderer(None, event["level"], line)
+    return _encode(line)
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+class _TextLogger:
+    """The logger beneath structlog's for rendered lines of text."""
+
+    def __init__(self, stream: LogStream) -> None:
+        self._stream = stream
+
+    def msg(self, text: str) -> None:
+        self._stream.write(_encode(text))
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _ForeignHandler(logging.Handler):
+    """Writes the records of libraries to the log stream."""
+
+    def __init__(self, stream: LogStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:  # arguments that do not fit the message, say
+            record.msg = f"{record.msg!s:.{LONGEST_TEXT}} (its arguments do not fit: {_name(error)})"
+            record.args = record.exc_info = None
+            text = self.format(record)
+        self._stream.write(_encode(text))
+
+
+def _adopt_foreign_loggers(level: str, renderers: list[Processor], stream: LogStream) -> None:
     """Let the lines of uvicorn, arq and other libraries come out in the same form."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _ForeignHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_complete, structlog.stdlib.add_logger_name],
@@ -98,7 +167,7 @@ def _json_logger(threshold: int) -> type[structlog.BoundLoggerBase]:
 
     def write(self: Any, level: str, event: str, fields: EventDict) -> None:
         line = _complete(self._logger, level, {"event": event, **self._context, **fields})
-        self._logger.msg(_render(self._logger, level, line))
+        self._logger.write(_render(self._logger, level, line))
 
     methods = {name: method(name) for name in METHODS}
     return type("JsonLogger", (structlog.BoundLoggerBase,), methods)
@@ -111,18 +180,83 @@ def _complete(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
 
 
 def _write_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {**event, "time": event["time"].isoformat().replace("+00:00", "Z")}
+    return {**event, "time": _text(event["time"])}
+
+
+def _write_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Write the values of a line for people, each within its bounds."""
+    return {
+        key: value if key == "exc_info" or isinstance(value, int | float | None) else _cut(_text(value))
+        for key, value in event.items()
+    }
+
+
+def _cut_line(_: WrappedLogger, __: str, line: Any) -> str:
+    return _cut(line, LONGEST_LINE // 4)  # a character is 4 bytes at most
 
 
 def _render(logger: WrappedLogger, level: str, event: EventDict) -> bytes:
-    """The line as JSON; text that UTF-8 lacks, from an exception of a handler, say, is replaced."""
+    """The line as JSON, with its newline, within its bounds."""
     if "exc_info" in event:
         event = structlog.processors.format_exc_info(logger, level, event)
+        event = {key: _cut(value) if key == "exception" else value for key, value in event.items()}
+    line = _dump(event)
+    return line if len(line) <= LONGEST_TEXT else _render_long(event)
+
+
+def _render_long(event: EventDict) -> bytes:
+    """The line with each field cut to LONGEST_TEXT, and to less until it is no longer than LONGEST_LINE."""
+    for limit in (LONGEST_TEXT, LONGEST_TEXT // 10, LONGEST_TEXT // 100):
+        event = {key: _cut_value(value, limit) for key, value in event.items()}
+        line = _dump(event)
+        if len(line) <= LONGEST_LINE:
+            return line
+    return _dump({key: event[key] for key in NEVER_DROPPED if key in event})
+
+
+def _cut_value(value: Any, limit: int) -> Any:
+    """The value, or its text's ends if that is longer than the limit."""
+    if isinstance(value, str):
+        return _cut(value, limit)
+    text = _text(value)
+    return value if len(text) <= limit else _cut(text, limit)
+
+
+def _cut(text: str, limit: int = LONGEST_TEXT) -> str:
+    """The text, or its ends if it is long."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
+
+
+def _dump(event: EventDict) -> bytes:
+    """JSON of any event; text that UTF-8 lacks, from an exception of a handler, say, is replaced."""
     try:
-        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+        return orjson.dumps(event, default=_text, option=JSON_OPTIONS)
     except TypeError:
-        return json.dumps(event, default=repr, ensure_ascii=False).encode("utf-8", "replace")
+        pass
+    try:
+        text = json.dumps(event, default=_text, ensure_ascii=False, allow_nan=False)
+    except Exception:  # a cycle, or a key that JSON lacks
+        flat = {_text(key): _text(value) for key, value in event.items()}
+        text = json.dumps(flat, ensure_ascii=False)
+    return _encode(text)
+
+
+def _text(value: Any) -> str:
+    """The value as text, even if its `repr` raises."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose repr raises {_name(error)}>"
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__
 
 
 def _render_text(logger: WrappedLogger, level: str, event: EventDict) -> str:
-    return _render(logger, level, event).decode()
+    return _render(logger, level, event)[:-1].decode()

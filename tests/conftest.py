@@ -1,6 +1,6 @@
 """What several tests share: a real Redis, its fake twin, the log, and a search for keys left over."""
 
-import io
+import os
 import re
 import socket
 import subprocess
@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -109,18 +110,18 @@ async def fake_redis() -> AsyncIterator[Redis]:
 
 
 class LogTape:
-    """The log lines of the process, as they were written."""
+    """The log lines of the process, as they were written: in a file that has no name."""
 
     def __init__(self) -> None:
-        self.buffer = io.BytesIO()
-        self.stdout = io.TextIOWrapper(self.buffer, "utf-8", write_through=True)
+        self.stdout = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by the fixture
 
     def erase(self) -> None:
-        self.buffer.seek(0)
-        self.buffer.truncate()
+        os.lseek(self.stdout.fileno(), 0, os.SEEK_SET)
+        os.ftruncate(self.stdout.fileno(), 0)
 
     def text(self) -> str:
-        return self.buffer.getvalue().decode()
+        descriptor = self.stdout.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The lines, parsed; those of one event if it is named."""
@@ -133,9 +134,10 @@ def _tape() -> Iterator[LogTape]:
     """Loggers keep the stream that they were first used with, so there is one for all tests."""
     tape = LogTape()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.logging.sys", SimpleNamespace(stdout=tape.stdout))
+        patch.setattr("shared.logging.sys", SimpleNamespace(stdout=tape.stdout, stderr=None))
         configure_logging(level="INFO", form="json")
         yield tape
+    tape.stdout.close()
 
 
 @pytest.fixture(autouse=True)

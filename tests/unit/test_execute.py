@@ -316,10 +316,8 @@ def json_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     lines: list[bytes] = []
 
     class Lines:
-        def msg(self, line: bytes) -> None:
+        def write(self, line: bytes) -> None:
             lines.append(line)
-
-        info = warning = error = msg
 
     monkeypatch.setattr(module, "log", structlog.wrap_logger(Lines(), processors=[logging._render]))
     yield lines

@@ -1,0 +1,127 @@
+"""The output of API and worker has no reader, no room or a reader that stalls: jobs and requests go on."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from chaos import records
+from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.site import Site, assert_there, site
+from dev.stack import join, terminate, wait_until
+
+JOBS = 2000
+REQUEST_SECONDS = 3.0  # both processes may wait for their output, 1 s each
+SETTLE_SECONDS = 30.0
+ENDED = (0, -signal.SIGTERM)
+DROPPED = "log lines were dropped"
+
+
+class Pipe:
+    """A pipe for the output of the processes, and everything that was read from it."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self.text = b""
+
+    def read(self) -> None:
+        """Take what is in the pipe."""
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.reader, 1 << 20):
+                self.text += data
+
+    def close_reader(self) -> None:
+        if self.reader >= 0:
+            os.close(self.reader)
+            self.reader = -1
+
+    def close(self) -> None:
+        self.close_reader()
+        os.close(self.writer)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines that were read whole."""
+        return [json.loads(line) for line in self.text.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def run(options: Options) -> list[Row]:
+    jobs = options.times(JOBS, least=200)
+    return [*without_reader(jobs), *on_full_disk(jobs), *stalled(jobs)]
+
+
+def without_reader(jobs: int) -> list[Row]:
+    with contextlib.closing(Pipe()) as pipe, serving(pipe.writer) as place:
+        pipe.close_reader()
+        return perform(place, jobs, "output without a reader")
+
+
+def on_full_disk(jobs: int) -> list[Row]:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        with serving(full) as place:
+            return perform(place, jobs, "output on a full disk")
+    finally:
+        os.close(full)
+
+
+def stalled(jobs: int) -> list[Row]:
+    """The reader reads nothing while jobs run; afterwards it hears how many lines it missed."""
+    name = "output whose reader stalls"
+    with contextlib.closing(Pipe()) as pipe, serving(pipe.writer) as place:
+        rows = perform(place, jobs, name, end=False)
+        pipe.read()
+        again = [place.submit(seconds=0) for _ in range(3)]
+        found = records.settled(place.redis, again, seconds=SETTLE_SECONDS)
+
+        def noticed() -> bool:
+            pipe.read()
+            return DROPPED.encode() in pipe.text
+
+        with contextlib.suppress(TimeoutError):
+            wait_until(noticed, "the lines that were dropped are counted")
+        rows += [*records.verdict(f"{name}, then reads", found), *exit_codes(place, name)]
+        pipe.read()
+    counts = [line["count"] for line in pipe.lines() if line["event"] == DROPPED]
+    return [*rows, at_most(f"{name}: processes that never said what they dropped", int(not counts), 0),
+            report(f"{name}: lines dropped", f"{sum(counts):,}")]  # fmt: skip
+
+
+@contextlib.contextmanager
+def serving(output: int) -> Iterator[Site]:
+    """An API and a worker whose output goes to a descriptor."""
+    with site(api=False) as place:
+        place.stack.descriptor = output
+        worker = place.start_worker()
+        place.stack.start_api()
+        worker.ready()
+        yield place
+
+
+def perform(place: Site, jobs: int, name: str, *, end: bool = True) -> list[Row]:
+    """Submit jobs one by one; all of them are performed, at their first attempt."""
+    job_ids, slowest = [], 0.0
+    for _ in range(jobs):
+        begin = time.monotonic()
+        job_ids.append(place.submit(seconds=0))
+        slowest = max(slowest, time.monotonic() - begin)
+    found = records.settled(place.redis, job_ids, seconds=SETTLE_SECONDS)
+    charged = [r for r in found.values() if r.get("claims") != "1" or r.get("state") != "completed"]
+    return [
+        *records.verdict(name, found),
+        exactly(f"{name}: jobs not completed at their first attempt", len(charged), 0),
+        at_most(f"{name}: slowest request", slowest, REQUEST_SECONDS, "s"),
+        *(exit_codes(place, name) if end else ()),
+    ]
+
+
+def exit_codes(place: Site, name: str) -> list[Row]:
+    """API and worker end as they do with a log that works."""
+    processes = [place.workers[0].process, assert_there(place.stack.api)]
+    for process in processes:
+        terminate(process)
+    wrong = sum(join(process) not in ENDED for process in processes)
+    return [exactly(f"{name}: processes that ended with another exit code", wrong, 0)]
