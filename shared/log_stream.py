@@ -1,4 +1,4 @@
-"""The stream that log lines are written to. Its trouble is never the trouble of the process."""
+"""The stream of log lines. A process goes on when its output can't be written."""
 
 import io
 import os
@@ -47,9 +47,7 @@ class LogStream:
         self._failing = False
         self._rest = b""
         self._dropped = 0
-        self._poll = poll()
-        if descriptor is not None:
-            self._poll.register(descriptor, POLLOUT)
+        self._descriptor = descriptor
         self._patience = WAIT_SECONDS
         self._waited_at = time.monotonic()
 
@@ -100,16 +98,18 @@ class LogStream:
         """Wait until the descriptor takes data, as long as the patience lasts; whether it does."""
         begin = time.monotonic()
         self._patience = min(WAIT_SECONDS, self._patience + (begin - self._waited_at) * WAIT_SHARE)
-        if self._patience <= 0:
+        if self._patience <= 0 or self._descriptor is None:
             return False
-        ready = bool(self._poll.poll(self._patience * 1000))
+        room = poll()  # a new one: a signal handler that logs may wait within this wait
+        room.register(self._descriptor, POLLOUT)
+        ready = bool(room.poll(self._patience * 1000))
         self._waited_at = time.monotonic()
         self._patience -= self._waited_at - begin
         return ready
 
 
 class PrintedOutput(io.RawIOBase):
-    """What lies under `sys.stdout` or `sys.stderr`: what is printed is written as log lines are."""
+    """The raw stream under `sys.stdout` or `sys.stderr`: printed text is written as log lines are."""
 
     def __init__(self, descriptor: int, stream: LogStream) -> None:
         self._descriptor = descriptor
