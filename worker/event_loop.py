@@ -80,7 +80,7 @@ def make_task(
     context: Context | None = None,
     **options: Any,
 ) -> OwnedTask[T]:
-    """A task with the owner of its context; the options are those of `asyncio.Task`, of any Python."""
+    """A task with the owner of its context; `asyncio.Task` has more options in newer Pythons."""
     task: OwnedTask[T] = OwnedTask.__new__(OwnedTask)
     # First of all: with eager_start=True the coroutine begins before the task is made.
     task.owner = owner_context.get() if context is None else context.get(owner_context)
