@@ -54,7 +54,7 @@ class Handler:
         """
         value = self._result.validate_python(result)
         body = self._result.dump_json(value)
-        if b"null" in body:  # what pydantic writes for them
+        if b"null" in body and value is not None:  # what pydantic writes for them
             require_finite(self._result.dump_python(value, by_alias=True))
         return body
 

@@ -10,17 +10,17 @@ from shared.store.client import Argument, Runner
 from shared.store.keys import FOR_SCRIPTS
 
 FOLDER = Path(__file__).parent / "scripts"
-PRELUDE = (
-    "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
-    + (FOLDER / "transitions.lua").read_text()
-)
+NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
+TRANSITIONS = ("transitions",)
+RESCUE = ("transitions", "rescue")
 
 
 class Script:
-    """One script, with the shared transitions before it."""
+    """One script, after the parts of others that it needs: Redis goes through all of them at every call."""
 
-    def __init__(self, name: str) -> None:
-        self.source = PRELUDE + (FOLDER / f"{name}.lua").read_text()
+    def __init__(self, name: str, *parts: str) -> None:
+        files = [FOLDER / f"{part}.lua" for part in ("prelude", *parts, name)]
+        self.source = NAMES + "".join(file.read_text() for file in files)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, runner: Runner, *arguments: Argument) -> Any:
@@ -32,16 +32,16 @@ class Script:
 
 
 SUBMIT = Script("submit")
-STEP = Script("step")
-BEAT = Script("beat")
-REPORT = Script("report")
-CANCEL = Script("cancel")
-READ = Script("read")
+STEP = Script("step", *RESCUE)
+BEAT = Script("beat", *RESCUE)
+REPORT = Script("report", *TRANSITIONS)
+CANCEL = Script("cancel", *RESCUE)
+READ = Script("read", *RESCUE)
 LIST = Script("list")
 LOGS = Script("logs")
-REDELIVER = Script("redeliver")
+REDELIVER = Script("redeliver", *TRANSITIONS)
 LEAVE = Script("leave")
-UPKEEP = Script("upkeep")
+UPKEEP = Script("upkeep", *RESCUE)
 PROBE = Script("probe")
 FILE_ADD = Script("file_add")
 FILE_DROP = Script("file_drop")

@@ -1,0 +1,138 @@
+-- What is done for jobs that no worker sees to any more.
+
+-- Drops retired jobs from the indexes; their records have expired by themselves. Their ids stay as long again
+-- as the records were kept, a day at most: until then a request for one is answered 410.
+local function prune(limit, retain)
+  for state, retention in pairs(retain) do
+    local oldest = now - math.min(retention, 86400) * 1000
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
+      redis.call('ZREM', INDEX, id)
+      redis.call('ZREM', INDEX_OF .. state, id)
+    end
+  end
+end
+
+-- The time from which leases that have run out mean dead workers. A lease runs out as well while Redis is away, or
+-- when its clock jumps, and then no worker could renew it. Workers and APIs leave a sign at least every third of a
+-- lease; a gap of more than half a lease between two signs tells that it was Redis. Every worker that lives then
+-- has one lease to renew its own.
+-- `lease` is the caller's in ms, nil for the last worker's; `sign` is true to leave one.
+local function rescue_from(lease, sign)
+  local signs = redis.call('HMGET', UPKEEP, 'seen_at', 'rescue_from', 'lease')
+  lease = lease or tonumber(signs[3] or 15000)
+  local from = math.min(tonumber(signs[2] or 0), now + lease)  -- the clock may have been set back
+  if signs[1] and now - signs[1] > lease / 2 then
+    from, sign = now + lease, true
+  end
+  if sign then
+    begin_writing()
+    redis.call('HSET', UPKEEP, 'seen_at', now, 'rescue_from', from, 'lease', lease)
+  end
+  return from, lease
+end
+
+-- Takes a job from a worker that has let its lease run out: the attempt is charged.
+local function rescue(queue, id, token, retain)
+  local job = look(id)
+  release(queue, token .. ':' .. id)
+  if job.state ~= 'running' or job.claims ~= token then
+    return false  -- a claim that did not come to its end, or an attempt that has ended
+  end
+  local more = redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested')
+  -- `lost`: so that a late outcome is not taken for a repeat
+  local words = {'lost', token, 'errors', errors_with(id, '{"code":"worker_lost","message":"The worker '
+    .. (more[3] or '?') .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s '
+    .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. more[1]
+    .. '}')}
+  if tonumber(more[1]) < tonumber(more[2]) or more[4] then
+    put_back(queue, id, job, 0, retain.cancelled, words)
+  else
+    settle(id, job, 'failed', retain.failed, words)
+  end
+  return true
+end
+
+-- Rescues the jobs of a queue whose leases have run out; appends their ids to `rescued`. Returns the time until which
+-- none is rescued, 0 if there is no such time.
+local function rescue_all(queue, lease, rescued, retain)
+  local first = redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES')[2]
+  if not first or tonumber(first) > now then
+    return 0
+  end
+  local from = rescue_from(lease)
+  if from > now then
+    return from
+  end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES .. queue, '-inf', now, 'LIMIT', 0, 100)) do
+    local token, id = string.match(member, '^(%d+):(.*)$')
+    if rescue(queue, id, token, retain) then
+      rescued[#rescued + 1] = id
+    end
+  end
+  flush()
+  return 0
+end
+
+-- Puts a job where its record says that it is, whatever has left it half way. Returns what was wrong if a worker would
+-- never have come to it.
+local function mend(id, retain)
+  local record, wrong = RECORD .. id, nil
+  local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
+  local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
+  local job = look(id)
+  local indexed = not is_internal(id)
+  begin_writing()
+  if not job.state then
+    redis.call('ZREM', INDEX, id)
+    redis.call('ZREM', INDEX_OF .. 'running', id)
+    redis.call('ZREM', INDEX_OF .. 'pending', id)
+  elseif job.state == 'pending' then
+    if not redis.call('ZSCORE', QUEUE .. queue, id) then
+      redis.call('SET', MESSAGE .. id, '{"t":null,"f":"' .. kind .. '","a":["' .. id .. '"],"k":{},"et":' .. now .. '}',
+        'NX')
+      redis.call('ZADD', QUEUE .. queue, math.max(created_at, run_at or 0), id)
+      wake(queue)
+      wrong = 'pending in no queue'
+    end
+    if indexed then
+      redis.call('ZADD', INDEX_OF .. 'pending', created_at, id)
+      redis.call('ZREM', INDEX_OF .. 'running', id)
+    end
+  elseif job.state == 'running' then
+    if not redis.call('ZSCORE', LEASES .. queue, job.claims .. ':' .. id) then
+      give_back(queue, id, job, 0, retain.cancelled)
+      flush()
+      wrong = 'running without a lease'
+    elseif indexed then
+      redis.call('ZADD', INDEX_OF .. 'running', created_at, id)
+      redis.call('ZREM', INDEX_OF .. 'pending', id)
+    end
+  else
+    redis.call('PEXPIREAT', record, expires_at)
+    redis.call('DEL', MESSAGE .. id)
+    redis.call('ZREM', QUEUE .. queue, id)
+    if job.lines then
+      redis.call('PEXPIREAT', LOGS .. id, expires_at)
+    end
+    if job.webhook and not deliveries then
+      add_delivery(id)
+    end
+    if indexed then
+      redis.call('ZADD', INDEX_OF .. job.state, expires_at, id)
+      redis.call('ZREM', INDEX_OF .. 'running', id)
+      redis.call('ZREM', INDEX_OF .. 'pending', id)
+    end
+  end
+  return wrong
+end
+
+-- Rescues a running job when it is looked at, as a worker would.
+local function rescue_one(queue, id, token, retain)
+  local ends = redis.call('ZSCORE', LEASES .. queue, token .. ':' .. id)
+  if not ends then
+    mend(id, retain)
+  elseif tonumber(ends) <= now and rescue_from() <= now then
+    rescue(queue, id, token, retain)
+    flush()
+  end
+end
