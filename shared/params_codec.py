@@ -52,6 +52,7 @@ class ParamsCodec:
 
     def __init__(self, model: type[BaseModel]) -> None:
         self._model = model
+        self._validate = model.__pydantic_validator__.validate_json
         schema: Any = model.__pydantic_core_schema__
         self._stored = model.__pydantic_serializer__
         self._shown: SchemaSerializer | None = None
@@ -79,7 +80,8 @@ class ParamsCodec:
 
     def decode(self, stored: bytes) -> BaseModel:
         """The params as the handler gets them. Raises pydantic.ValidationError."""
-        return self._model.model_validate_json(stored, by_alias=False, by_name=True)
+        params: BaseModel = self._validate(stored, by_alias=False, by_name=True)
+        return params
 
     def _unwritable(self, params: BaseModel) -> str:
         for name in self._model.model_fields:

@@ -88,6 +88,15 @@ def make_task(
     return task
 
 
+def own_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], owner: Owner
+) -> asyncio.Task[T]:
+    """As `create_task`, for less: the coroutine itself sets its `owner_context`."""
+    task: OwnedTask[T] = OwnedTask(coroutine, loop=loop)
+    task.owner = owner
+    return task
+
+
 def create_task(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], owner: Owner | None
 ) -> asyncio.Task[T]:

@@ -11,7 +11,7 @@ from shared.logging import get_log, log_context
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext, News, Tools
-from worker.event_loop import create_task
+from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped
 from worker.registry import Handler
 from worker.snapshot import lease_line
@@ -73,7 +73,7 @@ class Slots:
         except Exception:  # the attempt will say it
             job.lease_line = lease_line(claim.queue, claim.lease, inf)
         self.running[claim.lease] = job
-        job.task = create_task(self._loop, self._run(job), job)
+        job.task = own_task(self._loop, self._run(job), job)
 
     def cancel(self, job_ids: set[str]) -> None:
         """Stop those of these jobs that run here."""
@@ -129,6 +129,7 @@ class Slots:
     # -- one job
 
     async def _run(self, job: RunningJob) -> None:
+        owner_context.set(job)
         log_context.set(job.log_fields)
         try:
             outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)

@@ -7,28 +7,28 @@ local id = ARGV[1]
 local record = RECORD .. id
 local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
 local job = look(id)
-if not job.state then
+if not job[STATE] then
   return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
 end
 local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))
 
 local verdict = 'finished'
-if job.state == 'pending' then
+if job[STATE] == 'pending' then
   settle(id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
   redis.call('ZREM', QUEUE .. queue, id)
   redis.call('ZREM', DEADLINES, id)
   flush()
   verdict = 'cancelled'
-elseif job.state == 'running' then
+elseif job[STATE] == 'running' then
   if not requested then
     begin_writing()
-    redis.call('HSET', record, 'cancel_requested', 1, 'version', job.version + 1)
-    publish(CHANGES .. id, job.version + 1)
+    redis.call('HSET', record, 'cancel_requested', 1, 'version', job[VERSION] + 1)
+    publish(CHANGES .. id, job[VERSION] + 1)
   end
   publish(CANCEL, id)
-  rescue_one(queue, id, job.claims, retain)  -- its worker may have died: then nobody else ends it
+  rescue_one(queue, id, job[CLAIMS], retain)  -- its worker may have died: then nobody else ends it
   verdict = redis.call('HGET', record, 'state') == 'cancelled' and 'cancelled' or 'cancelling'
-elseif job.state == 'cancelled' then
+elseif job[STATE] == 'cancelled' then
   verdict = 'cancelled'
 end
 announce()

@@ -9,8 +9,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local published, waking = {}, {}
 
 local function publish(channel, message)
-  published[#published + 1] = channel
-  published[#published + 1] = message
+  local n = #published
+  published[n + 1], published[n + 2] = channel, message
 end
 
 -- Wakes one idle worker of a queue.

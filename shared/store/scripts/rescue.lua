@@ -35,7 +35,7 @@ end
 local function rescue(queue, id, token, retain)
   local job = look(id)
   release(queue, token .. ':' .. id)
-  if job.state ~= 'running' or job.claims ~= token then
+  if job[STATE] ~= 'running' or job[CLAIMS] ~= token then
     return false  -- a claim that did not come to its end, or an attempt that has ended
   end
   local more = redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested')
@@ -80,13 +80,13 @@ local function mend(id, retain)
   local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
   local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
   local job = look(id)
-  local indexed = not is_internal(id)
+  local indexed = string.sub(id, 1, #DELIVERY) ~= DELIVERY
   begin_writing()
-  if not job.state then
+  if not job[STATE] then
     redis.call('ZREM', INDEX, id)
     redis.call('ZREM', INDEX_OF .. 'running', id)
     redis.call('ZREM', INDEX_OF .. 'pending', id)
-  elseif job.state == 'pending' then
+  elseif job[STATE] == 'pending' then
     if not redis.call('ZSCORE', QUEUE .. queue, id) then
       redis.call('SET', MESSAGE .. id, '{"t":null,"f":"' .. kind .. '","a":["' .. id .. '"],"k":{},"et":' .. now .. '}',
         'NX')
@@ -98,8 +98,8 @@ local function mend(id, retain)
       redis.call('ZADD', INDEX_OF .. 'pending', created_at, id)
       redis.call('ZREM', INDEX_OF .. 'running', id)
     end
-  elseif job.state == 'running' then
-    if not redis.call('ZSCORE', LEASES .. queue, job.claims .. ':' .. id) then
+  elseif job[STATE] == 'running' then
+    if not redis.call('ZSCORE', LEASES .. queue, job[CLAIMS] .. ':' .. id) then
       give_back(queue, id, job, 0, retain.cancelled)
       flush()
       wrong = 'running without a lease'
@@ -111,14 +111,14 @@ local function mend(id, retain)
     redis.call('PEXPIREAT', record, expires_at)
     redis.call('DEL', MESSAGE .. id)
     redis.call('ZREM', QUEUE .. queue, id)
-    if job.lines then
+    if job[LINES] then
       redis.call('PEXPIREAT', LOGS .. id, expires_at)
     end
-    if job.webhook and not deliveries then
+    if job[WEBHOOK] and not deliveries then
       add_delivery(id)
     end
     if indexed then
-      redis.call('ZADD', INDEX_OF .. job.state, expires_at, id)
+      redis.call('ZADD', INDEX_OF .. job[STATE], expires_at, id)
       redis.call('ZREM', INDEX_OF .. 'running', id)
       redis.call('ZREM', INDEX_OF .. 'pending', id)
     end

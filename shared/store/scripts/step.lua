@@ -22,67 +22,51 @@ local retain = {completed = tonumber(ARGV[5]), failed = tonumber(ARGV[6]), cance
 local queues = {unpack(ARGV, 9, 8 + ARGV[8])}
 local first_finished = 9 + ARGV[8]
 
--- Which leases of the batch are held.
-local function held_leases()
-  local members, held = {}, {}
-  for i = first_finished, #ARGV, 9 do
-    gather(members, ARGV[i], ARGV[i + 2])
-  end
-  for queue, leases in pairs(members) do
-    for n, score in ipairs(redis.call('ZMSCORE', LEASES .. queue, unpack(leases))) do
-      held[leases[n]] = score
-    end
-  end
-  return held
-end
-
--- Whether a job is where an earlier call has brought it by this outcome.
-local function was_applied(state, outcome)
-  local returned = outcome == 'retry' or outcome == 'released'
-  return state == outcome or (returned and (state == 'pending' or state == 'cancelled'))
-end
-
 local function apply(queue, id, job, outcome, body, delay, progress, artifacts)
-  local words = {}
-  local function write(field, value)
-    words[#words + 1] = field
-    words[#words + 1] = value
-  end
   if outcome == 'released' then
     return give_back(queue, id, job, delay, retain.cancelled)
+  elseif outcome == 'retry' then
+    return put_back(queue, id, job, delay, retain.cancelled, {'errors', errors_with(id, body)})
   end
-  if outcome == 'failed' or outcome == 'retry' then
-    write('errors', errors_with(id, body))
-  end
-  if outcome == 'retry' then
-    return put_back(queue, id, job, delay, retain.cancelled, words)
+  local words = {}
+  if outcome == 'completed' then
+    words = {'result', body}
+    if artifacts ~= '' then
+      words[3], words[4] = 'artifacts', artifacts
+    end
+  elseif outcome == 'failed' then
+    words = {'errors', errors_with(id, body)}
   end
   if progress ~= '' then
-    write('progress', progress)
-  end
-  if outcome == 'completed' then
-    write('result', body)
-    if artifacts ~= '' then
-      write('artifacts', artifacts)
-    end
+    words[#words + 1] = 'progress'
+    words[#words + 1] = progress
   end
   settle(id, job, outcome, retain[outcome], words)
 end
 
-local function finish(held, queue, id, lease, outcome, body, delay, progress, lines, artifacts)
-  local job, claim = look(id), string.match(lease, '^%d+')
-  if not job.state or job.claims ~= claim or job.lost == claim then
+-- Whether an earlier call has applied this outcome. One that failed half way has left the lease, and more to do.
+local function was_applied(queue, id, job, lease, outcome)
+  if redis.call('ZSCORE', LEASES .. queue, lease) then
+    mend(id, retain)
+    return true
+  end
+  local state, returned = job[STATE], outcome == 'retry' or outcome == 'released'
+  return redis.call('HGET', RECORD .. id, 'lost') ~= job[CLAIMS]
+    and (state == outcome or (returned and (state == 'pending' or state == 'cancelled')))
+end
+
+local function finish(queue, id, lease, outcome, body, delay, progress, lines, artifacts)
+  local job = look(id)
+  if not job[STATE] or job[CLAIMS] .. ':' .. id ~= lease then
     release(queue, lease)
     return 0
-  elseif job.state == 'running' then
+  elseif job[STATE] == 'running' then
     apply(queue, id, job, outcome, body, tonumber(delay), progress, artifacts)
-  elseif held[lease] then  -- an earlier call failed after it had moved the job
-    mend(id, retain)
-  else
-    return was_applied(job.state, outcome) and 1 or 0
+  elseif not was_applied(queue, id, job, lease, outcome) then
+    return 0
   end
   if lines ~= '' then
-    append_lines(id, claim, lines)
+    append_lines(id, job[CLAIMS], lines)
   end
   release(queue, lease)
   return 1
@@ -122,56 +106,53 @@ local function claimed_before(memory, claims)
   end
 end
 
--- Looks at due jobs of a queue; returns those to start, those that are too late, and how many were looked at.
-local function find_due(queue, limit)
+-- Claims due jobs of a queue. First it looks at them, so that worker and queue know of their leases before a record
+-- changes; `memory` holds the claims of this step so far.
+local function claim_from(queue, limit, claims, memory)
   local ids = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'LIMIT', 0, limit)
-  local found, late, started = {}, {}, {}
+  local jobs, names, tokens, leases, late, in_time = {}, {}, {}, {}, {}, {}
   for _, id in ipairs(ids) do
     local job = redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'created_at',
       'max_attempts', 'params', 'request_id', 'start_by')
-    if job[1] == 'pending' and job[9] and tonumber(job[9]) <= now and redis.call('ZSCORE', DEADLINES, id) then
+    local pending, start_by = job[1] == 'pending', job[9]
+    if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
       late[#late + 1] = id  -- it has not started before
-    elseif job[1] == 'pending' then
-      job.id, job.token, job.attempt = id, (job[3] or 0) + 1, (job[2] or 0) + 1
-      found[#found + 1] = job
-      if job[9] then
-        started[#started + 1] = id
+    elseif pending then
+      local n, token = #jobs + 1, (job[3] or 0) + 1
+      jobs[n], names[n], tokens[n] = job, id, token
+      leases[2 * n - 1], leases[2 * n] = now + lease, token .. ':' .. id
+      memory[#memory + 1] = queue .. ' ' .. leases[2 * n]
+      if start_by then
+        in_time[#in_time + 1] = id
       end
     end
   end
-  return found, late, started, #ids
+  if #jobs > 0 then
+    redis.call('HSET', WORKER .. worker, 'step', step, 'claimed', table.concat(memory, ' '))
+    redis.call('ZADD', LEASES .. queue, unpack(leases))
+  end
+  for n, job in ipairs(jobs) do
+    local id, token, attempt = names[n], tokens[n], (job[2] or 0) + 1
+    start(queue, id, token, attempt, job[4] + 1, job[5])
+    add_claim(claims, queue, id, token, attempt, job[6], job[7], job[8])
+  end
+  flush()
+  if #ids > 0 then
+    redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #ids - 1)
+  end
+  if #in_time > 0 then
+    redis.call('ZREM', DEADLINES, unpack(in_time))
+  end
+  for _, id in ipairs(late) do
+    expire(id, retain.failed)
+  end
 end
 
 local function claim_due(claims)
   local memory = {}
   for _, queue in ipairs(queues) do
-    if slots * 8 <= #claims then
-      return
-    end
-    local found, late, started, seen = find_due(queue, math.floor(slots - #claims / 8))
-    local leases = {}
-    for _, job in ipairs(found) do
-      leases[#leases + 1] = now + lease
-      leases[#leases + 1] = job.token .. ':' .. job.id
-      memory[#memory + 1] = queue .. ' ' .. job.token .. ':' .. job.id
-    end
-    if #leases > 0 then
-      redis.call('HSET', WORKER .. worker, 'step', step, 'claimed', table.concat(memory, ' '))
-      redis.call('ZADD', LEASES .. queue, unpack(leases))
-    end
-    for _, job in ipairs(found) do
-      start(queue, job.id, job.token, job.attempt, job[4] + 1, job[5])
-      add_claim(claims, queue, job.id, job.token, job.attempt, job[6], job[7], job[8])
-    end
-    flush()
-    if seen > 0 then
-      redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, seen - 1)
-    end
-    if #started > 0 then
-      redis.call('ZREM', DEADLINES, unpack(started))
-    end
-    for _, id in ipairs(late) do
-      expire(id, retain.failed)
+    if slots * 8 > #claims then
+      claim_from(queue, math.floor(slots - #claims / 8), claims, memory)
     end
   end
 end
@@ -197,6 +178,7 @@ local function next_due(full, rescued_from)
   for _, queue in ipairs(queues) do
     local first = redis.call('ZRANGE', QUEUE .. queue, 0, 0, 'WITHSCORES')[2]
     if not full then
+      redis.call('DEL', WAKE .. queue)
       local ends = redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES')[2]
       at_latest(first)
       at_latest(ends and math.max(ends, rescued_from))
@@ -214,9 +196,8 @@ end
 
 local verdicts, rescued, claims, rescued_from = {}, {}, {}, 0
 if #ARGV >= first_finished then
-  local held = held_leases()
   for i = first_finished, #ARGV, 9 do
-    verdicts[#verdicts + 1] = finish(held, unpack(ARGV, i, i + 8))
+    verdicts[#verdicts + 1] = finish(unpack(ARGV, i, i + 8))
   end
   flush()
 end
@@ -229,8 +210,8 @@ local last_step = tonumber(last[1] or 0)
 if step == last_step then
   claimed_before(last[2], claims)
 elseif step > last_step and slots > 0 then
-  for _, queue in ipairs(queues) do
-    redis.call('DEL', WAKE .. queue)  -- taken: this worker looks now
+  if #verdicts == 0 then
+    begin_writing()
   end
   claim_due(claims)
 end
@@ -244,7 +225,7 @@ flush()
 if step % 10 == 0 then  -- often enough to keep up with what retires
   prune(1000, retain)
 end
-local outdated = step < last_step  -- it has looked at nothing, so it has taken no wake-up token
+local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up token
 local wait = next_due(outdated or #claims >= slots * 8, rescued_from)
 announce()
 return {wait, verdicts, rescued, claims}

@@ -20,14 +20,10 @@ local function begin_writing()
   redis.call('HDEL', UPKEEP, '')
 end
 
-local function is_internal(id)
-  return string.sub(id, 1, #DELIVERY) == DELIVERY
-end
-
--- What every move has to know of a job; its state is false if the record is gone.
+-- What every move has to know of a job, by these places; its state is false if the record is gone.
+local STATE, VERSION, LINES, WEBHOOK, CLAIMS = 1, 2, 3, 4, 5
 local function look(id)
-  local job = redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'lost')
-  return {state = job[1], version = job[2], lines = job[3], webhook = job[4], claims = job[5], lost = job[6]}
+  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims')
 end
 
 -- Makes the first delivery of a job's webhook, or the next one, with the record as it is now: a job of an internal
@@ -55,26 +51,27 @@ end
 -- Redis' own time per job is mostly calls.
 local entering, messages, webhooks, released, leaving = {}, {}, {}, {}, {}
 
-local function gather(lists, name, value)
-  local list = lists[name] or {}
-  lists[name] = list
-  list[#list + 1] = value
-end
-
 local function move(id, from, to, score)
-  if not is_internal(id) then
-    gather(entering, to, score)
-    gather(entering, to, id)
-    gather(leaving, from, id)
+  if string.sub(id, 1, #DELIVERY) == DELIVERY then
+    return
   end
+  local out, into = leaving[from] or {}, entering[to] or {}
+  leaving[from], entering[to] = out, into
+  local n = #into
+  out[#out + 1], into[n + 1], into[n + 2] = id, score, id
 end
 
 local function release(queue, lease)
-  gather(released, queue, lease)
+  local leases = released[queue] or {}
+  released[queue] = leases
+  leases[#leases + 1] = lease
 end
 
 -- Every script that moves a job ends with it; a job moves once at most between two flushes.
 local function flush()
+  if not (next(leaving) or next(released) or messages[1]) then
+    return
+  end
   for state, scores in pairs(entering) do
     redis.call('ZADD', INDEX_OF .. state, unpack(scores))
   end
@@ -129,7 +126,7 @@ end
 -- Moves a job to a terminal state, for good. `words` are further fields of the record with their values.
 local function settle(id, job, to, retention, words)
   local record, expires = RECORD .. id, now + retention * 1000
-  local version = job.version + 1
+  local version = job[VERSION] + 1
   redis.call('PEXPIREAT', record, expires)
   local written = redis.pcall('HSET', record, 'state', to, 'finished_at', now, 'expires_at', expires,
     'version', version, unpack(words))
@@ -137,14 +134,14 @@ local function settle(id, job, to, retention, words)
     redis.pcall('PERSIST', record)  -- it is not done, so it must not expire
     error(written)
   end
-  if job.lines then
+  if job[LINES] then
     redis.call('PEXPIREAT', LOGS .. id, expires)
   end
-  if job.webhook then
+  if job[WEBHOOK] then
     webhooks[#webhooks + 1] = id
   end
   messages[#messages + 1] = MESSAGE .. id
-  move(id, job.state, to, expires)
+  move(id, job[STATE], to, expires)
   publish(CHANGES .. id, version .. ' done')
 end
 
@@ -155,7 +152,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   if more[2] then
     return settle(id, job, 'cancelled', retain_cancelled, words)
   end
-  local version = job.version + 1
+  local version = job[VERSION] + 1
   if delay > 0 then
     words[#words + 1] = 'run_at'
     words[#words + 1] = now + delay
@@ -179,7 +176,7 @@ end
 -- Fails a job whose time to start is over. It is among the deadlines only until it starts or ends.
 local function expire(id, retention)
   local job = look(id)
-  if job.state == 'pending' then
+  if job[STATE] == 'pending' then
     local queue = redis.call('HGET', RECORD .. id, 'queue')
     settle(id, job, 'failed', retention, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker was '
       .. 'free to start the job in time.","hint":"Submit it again, with a later start_within_seconds, or start more '
