@@ -31,5 +31,5 @@ elseif job[STATE] == 'running' then
 elseif job[STATE] == 'cancelled' then
   verdict = 'cancelled'
 end
-announce()
+wake_workers()
 return {verdict, unpack(redis.call('HGETALL', record))}

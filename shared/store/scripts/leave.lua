@@ -8,5 +8,5 @@ for i = 2, #ARGV do
     wake(ARGV[i])
   end
 end
-announce()
+wake_workers()
 return 1

@@ -6,11 +6,11 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local published, waking = {}, {}
+local waking = {}
 
+-- Announces a change. A failure changes nothing: a subscriber that misses a message finds out by itself.
 local function publish(channel, message)
-  local n = #published
-  published[n + 1], published[n + 2] = channel, message
+  redis.pcall('PUBLISH', channel, message)
 end
 
 -- Wakes one idle worker of a queue.
@@ -18,12 +18,8 @@ local function wake(queue)
   waking[queue] = true
 end
 
--- Ends every script that has something to announce. A subscriber that misses a message, and a worker that misses
--- its wake-up, find out by themselves.
-local function announce()
-  for i = 1, #published, 2 do
-    redis.pcall('PUBLISH', published[i], published[i + 1])
-  end
+-- Ends every script that may wake a worker; one that misses its wake-up finds out by itself.
+local function wake_workers()
   for queue in pairs(waking) do
     if redis.pcall('LLEN', WAKE .. queue) == 0 then  -- one wake-up token at most
       redis.pcall('RPUSH', WAKE .. queue, '1')

@@ -21,5 +21,5 @@ elseif state == 'pending' then
 elseif state == 'running' then
   rescue_one(queue, id, claims, retain)
 end
-announce()
+wake_workers()
 return {place, unpack(redis.call('HGETALL', record))}

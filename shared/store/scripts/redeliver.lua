@@ -23,5 +23,5 @@ elseif last ~= 'running' then
   add_delivery(ARGV[1])
   number = (number or 0) + 1
 end
-announce()
+wake_workers()
 return tonumber(number)

@@ -19,5 +19,5 @@ for i = 1, #ARGV, 5 do
     end
   end
 end
-announce()
+wake_workers()
 return cancelled

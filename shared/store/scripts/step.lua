@@ -227,5 +227,5 @@ if step % 10 == 0 then  -- often enough to keep up with what retires
 end
 local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up token
 local wait = next_due(outdated or #claims >= slots * 8, rescued_from)
-announce()
+wake_workers()
 return {wait, verdicts, rescued, claims}

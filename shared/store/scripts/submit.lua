@@ -123,5 +123,5 @@ if not accepted_all then
   end
   return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
 end
-announce()
+wake_workers()
 return {'done', answers}

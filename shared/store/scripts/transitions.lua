@@ -7,7 +7,7 @@
 --   3. queue, new index, message, webhook
 --   4. the end of the old lease, then the old index: until here a job that is half moved is still listed, and `mend`
 --      puts the rest right
---   5. announcements, whose failure changes nothing
+-- Announcements may come at any point after the record: their failure changes nothing.
 --
 -- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
 -- end that has begun with a removal. So submit may be refused, and those that claim or end work begin with one.

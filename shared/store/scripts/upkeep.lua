@@ -51,5 +51,5 @@ end
 expire_late(retain.failed, 1000)
 prune(1000, retain)
 local repaired = repair()
-announce()
+wake_workers()
 return {lease, rescued, repaired}
