@@ -20,7 +20,6 @@ from shared.store.model import Claim, Outcome, OutcomeKind
 from worker.child import describe
 from worker.context import JobContext
 from worker.registry import Handler
-from worker.snapshot import lease_line
 
 LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds
 RELEASE_SECONDS = 5.0  # how long a job waits that this worker has no handler for
@@ -52,7 +51,6 @@ class RunningJob:
     ended: bool = False
     warned: bool = False
     log_fields: dict[str, Any] = field(init=False)
-    lease_line: str = ""
 
     def __post_init__(self) -> None:
         claim = self.claim
@@ -87,7 +85,6 @@ def prepare(job: RunningJob, handlers: Mapping[str, Handler]) -> Handler:
     if job.handler is None:
         job.handler = resolve(job.claim, handlers)
         job.deadline = job.started_at + job.handler.contract.timeout
-        job.lease_line = lease_line(job.claim.queue, job.claim.lease, job.deadline)
     return job.handler
 
 

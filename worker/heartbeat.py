@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from threading import Event, Thread
 
@@ -85,7 +86,7 @@ class Heartbeat:
     def publish(self) -> None:
         """Write a snapshot; on the event loop."""
         lanes = self._lanes
-        leases = [line for lane in lanes for line in lane.slots.lease_lines()]
+        leases = chain.from_iterable(lane.slots.lease_lines.values() for lane in lanes)
         self._memory.write(len(lanes[0].slots.running), [lane.open_step for lane in lanes], leases)
 
     def stop(self) -> None:

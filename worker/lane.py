@@ -101,7 +101,7 @@ class Lane:
             self._on_step()
             step = await self._step(finished, wanted)
             self._stepping = False
-            del self.slots.finished[: len(finished)]
+            self.slots.written(len(finished))
             self._on_move()
             for claim in step.claims:
                 self.slots.start(claim)

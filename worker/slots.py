@@ -37,6 +37,7 @@ class Slots:
         on_end: called when a job has ended.
         running: the jobs by their leases.
         finished: ended attempts that Redis does not know of yet.
+        lease_lines: by lease, the lines of a snapshot: of running jobs, and of outcomes on their way to Redis.
         ticked_at: when the event loop last came by here, by the monotonic clock.
     """
 
@@ -53,6 +54,7 @@ class Slots:
         self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
         self.finished: list[Finished] = []
+        self.lease_lines: dict[str, str] = {}
         self.ticked_at = time.monotonic()
         self._handlers = handlers
         self._max_result_bytes = max_result_bytes
@@ -68,10 +70,11 @@ class Slots:
     def start(self, claim: Claim) -> None:
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
-        try:
+        try:  # noqa: SIM105  # without a cost for each job
             prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
-        except Exception:  # the attempt will say it
-            job.lease_line = lease_line(claim.queue, claim.lease, inf)
+        except Exception:  # noqa: S110  # the attempt will say it
+            pass
+        self.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, job.deadline)
         self.running[claim.lease] = job
         job.task = own_task(self._loop, self._run(job), job)
 
@@ -94,6 +97,8 @@ class Slots:
     def tick(self) -> None:
         """End what takes too long; give up on what does not end."""
         self.ticked_at = now = time.monotonic()
+        for done in self.finished:  # for as long as Redis is away: no deadline ends the lease of an outcome
+            self.lease_lines[done.claim.lease] = lease_line(done.claim.queue, done.claim.lease, inf)
         for job in list(self.running.values()):
             if now > job.stopped_at + ABANDON_SECONDS:
                 self._abandon(job)
@@ -109,11 +114,11 @@ class Slots:
                     told.append((job, job.context.news()))
         return told
 
-    def lease_lines(self) -> list[str]:
-        """The leases held, as a snapshot has them: of running jobs, and of outcomes on their way to Redis."""
-        lines = [job.lease_line for job in self.running.values()]
-        lines += [f"{done.claim.queue} {done.claim.lease}" for done in self.finished]
-        return lines
+    def written(self, count: int) -> None:
+        """Redis knows the outcomes of the first so many ended attempts: their leases are over."""
+        for done in self.finished[:count]:
+            self.lease_lines.pop(done.claim.lease, None)
+        del self.finished[:count]
 
     # -- called from the heartbeat's thread
 
@@ -145,6 +150,8 @@ class Slots:
         job.task = None  # it knows the job: a circle, which only the garbage collector would end
         if outcome is not None:
             self.finished.append(_finished(job, outcome))
+        else:
+            self.lease_lines.pop(job.claim.lease, None)
         self.on_end()
         try:
             job.context.release()

@@ -37,7 +37,7 @@ class HandLane(SimpleNamespace):
 
     def run(self, claim: Claim, *, deadline: float = float("inf")) -> None:
         job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic())
-        job.lease_line = lease_line(claim.queue, claim.lease, deadline)
+        self.slots.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, deadline)
         self.slots.running[claim.lease] = job
 
 
@@ -105,7 +105,10 @@ async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
         await submit(name)
     runs, ended, overdue, unknown = await worker.claim(slots=4)
     lane.run(runs, deadline=time.monotonic() - 1)
+    lane.run(ended, deadline=time.monotonic() - 7)
+    lane.slots.running.pop(ended.lease)
     lane.slots.finished.append(Finished(ended, Outcome(OutcomeKind.COMPLETED, b"1")))
+    lane.slots.tick()
     lane.run(overdue, deadline=time.monotonic() - 7)
     lane.run(unknown)
     await beating()
