@@ -37,7 +37,7 @@ class Slots:
         on_end: called when a job has ended.
         running: the jobs by their leases.
         finished: ended attempts that Redis does not know of yet.
-        lease_lines: by lease, the lines of a snapshot: of running jobs, and of outcomes on their way to Redis.
+        lease_lines: by lease, the lines of a snapshot: of running jobs, and of outcomes on their way.
         ticked_at: when the event loop last came by here, by the monotonic clock.
     """
 
