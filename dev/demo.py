@@ -21,7 +21,7 @@ def main() -> int:
     print("Starting Redis, the API and 2 workers …")
     with running(workers=2) as stack:
         wait_until(lambda: len(call(stack, "GET", "/server/info")["workers"]) == 2, "both workers are alive")
-        print(f"API at {stack.api_url} (its reference: /docs), Redis at {stack.redis_url}\n")
+        print(f"API at {stack.api_url} (its reference: /docs), Redis at {stack.admin_url}\n")
         ended = watch(stack, submit_all(stack))
         print("\nResults")
         for name, record in ended.items():
