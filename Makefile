@@ -30,7 +30,7 @@ check: .venv/ready ## format, lint, types, import contracts, locks, then the tes
 bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about three quarters of an hour)
 	.venv-bench/bin/python -m benchmarks
 
-chaos: .venv/ready ## the fault suite (about 10 minutes), with a verdict
+chaos: .venv/ready ## the fault suite (about a quarter of an hour), with a verdict
 	$(PY) -m chaos
 
 fuzz: .venv/ready ## requests made from the API's own OpenAPI document, 1,000 for each operation (about 5 minutes)

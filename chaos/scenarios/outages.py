@@ -12,7 +12,7 @@ from shared.store import keys
 
 WORKERS, SLOTS, LEASE = 2, 8, 3
 LEASES = (0.2, 1.0, 3.0)
-KINDS = ("stopped", "killed", "its clock stepped")
+KINDS = ("stopped for", "killed for", "its clock stepped by")
 SETTLE_SECONDS = 1.0  # for the first beats, so that the leases are as old as they may be
 AGE = """
 local by = tonumber(ARGV[1])
@@ -36,7 +36,7 @@ def run(options: Options) -> list[Row]:
     with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)) as place:
         for kind in kinds:
             for share in shares:
-                rows += outage(place, kind, share * LEASE, f"Redis {kind} for {share:g} leases")
+                rows += outage(place, kind, share * LEASE, f"Redis, {kind} {share:g} leases")
         rows += death(place)
         dead = sum(not worker.alive for worker in place.workers)
     return [*rows, exactly("outages: workers that exited, but for the one that was killed", dead - 1, 0)]
@@ -91,11 +91,11 @@ def start_jobs(place: Site, *, short: float, long: float) -> list[str]:
 def take_away(place: Site, kind: str, seconds: float) -> None:
     """Let Redis be away for so long; or let its clock jump by as much."""
     redis = assert_there(place.stack.redis)
-    if kind == "stopped":
+    if kind == "stopped for":
         redis.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
         redis.send_signal(signal.SIGCONT)
-    elif kind == "killed":
+    elif kind == "killed for":
         wait_until(lambda: on_disk(place.redis), "Redis has synced")
         redis.kill()
         redis.wait()
