@@ -241,6 +241,8 @@ def test_a_handler_that_ignores_its_end_is_abandoned(hardened: Direct, stubborn:
     for record in records:
         assert record.started_at
         assert record.finished_at
-        assert 0 <= (record.finished_at - record.started_at).total_seconds() - ABANDONED_AFTER < 1.5
+        assert (
+            0 <= (record.finished_at - record.started_at).total_seconds() - ABANDONED_AFTER < 5
+        )  # others hold the loop
     assert len(hardened.service.workers[0].says("the handler does not end; it is abandoned")) == 2
     still_works(hardened)
