@@ -17,11 +17,13 @@ class Forwarder:
         port: where it listens.
         target: the port of the server for new connections; those that are open stay where they are.
         rate: bytes a second, all connections together, in each direction; 0: no limit.
+        passed: bytes that went by so far.
     """
 
     def __init__(self, target: int = 0, *, rate: float = 0) -> None:
         self.target = target
         self.rate = rate
+        self.passed = 0
         self._listening = socket.socket()
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         self._listening.bind(("127.0.0.1", 0))
@@ -83,6 +85,7 @@ class Forwarder:
                 await asyncio.sleep(self._free_at[way] - now)
             writer.write(data)
             await writer.drain()
+            self.passed += len(data)
 
 
 @contextlib.contextmanager

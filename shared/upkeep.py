@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
@@ -26,8 +25,13 @@ async def keep_up(store: JobStore, queues: Sequence[str], *, lease: float = 0) -
     """
     while True:
         pause = RETRY_SECONDS
-        with suppress(QueueUnavailable):
+        try:
             done = await store.upkeep(queues, lease=lease)
+        except QueueUnavailable:
+            pass  # requests and steps say so
+        except Exception:
+            log.exception("the upkeep failed; it is tried again")
+        else:
             for job_id in done.rescued:
                 log.warning("rescued a job whose worker was lost", job_id=job_id)
             for job_id, wrong in done.repaired.items():

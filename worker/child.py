@@ -154,7 +154,7 @@ class Call:
 
 
 class Surroundings:
-    """What a function may change of its process, apart from memory: put back after each call."""
+    """State of the process that a function may change, apart from memory: restored after each call."""
 
     def __init__(self) -> None:
         self._folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to load
@@ -180,7 +180,7 @@ class Surroundings:
                 signal.signal(number, handler)
 
     def left_behind(self) -> int:
-        """What the call has left that goes on by itself, once what is about to end has ended."""
+        """Threads or processes that the call has left running, once those about to end have ended."""
         end = time.monotonic() + END_SECONDS
         while (left := self._look()) and time.monotonic() < end:
             time.sleep(LOOK_SECONDS)

@@ -27,7 +27,7 @@ READ_ATTEMPTS = 100
 
 
 class Snapshot(NamedTuple):
-    """What a worker held at some time.
+    """Leases that a worker held at one moment.
 
     Attributes:
         written_at: by the monotonic clock, which all processes share.

@@ -20,7 +20,6 @@ from shared.errors import (
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
-    JobExpired,
     JobNotFinished,
     MalformedJson,
     QueueFull,
@@ -31,7 +30,7 @@ from shared.errors import (
 )
 from shared.queue import NewJob
 from shared.record import JobRecord, StoredRecord
-from shared.store.job_store import expired, not_found
+from shared.store.job_store import expired, not_found, spent
 from shared.store.model import Submitted, Verdict
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
@@ -45,10 +44,7 @@ FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
-SPENT = JobExpired(
-    f"The job {JOB_ID}, which this Idempotency-Key made, has ended, and its record is kept no longer.",
-    hint="Use a new Idempotency-Key to have the work done again.",
-)
+SPENT = spent(JOB_ID)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
 UNKNOWN_FILE = UnknownFile("There is no file 'file_019ab1c27d107c4e9a553f5b8f0e6d21'.")
 FAULT = {

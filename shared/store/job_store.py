@@ -87,11 +87,7 @@ class JobStore:
                 f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
             )
         if verdict == b"expired":
-            raise JobExpired(
-                f"The job {answer[0].decode()}, which this Idempotency-Key made, has ended, "
-                "and its record is kept no longer.",
-                hint="Use a new Idempotency-Key to have the work done again.",
-            )
+            raise spent(answer[0].decode())
         return [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
 
     async def get(self, job_id: str) -> StoredRecord:
@@ -341,6 +337,14 @@ def public(job_id: str) -> str:
 
 def expired(job_id: str) -> JobExpired:
     return JobExpired(f"The job {job_id[:64]!r} has ended, and its record is kept no longer.")
+
+
+def spent(job_id: str) -> JobExpired:
+    """The error of an idempotency key whose job has expired."""
+    return JobExpired(
+        f"The job {job_id}, which this Idempotency-Key made, has ended, and its record is kept no longer.",
+        hint="Use a new Idempotency-Key to have the work done again.",
+    )
 
 
 def not_found(job_id: str) -> JobNotFound:

@@ -131,7 +131,7 @@ class Step(NamedTuple):
 
 
 class Upkeep(NamedTuple):
-    """What one upkeep came to.
+    """Outcome of one upkeep.
 
     Attributes:
         lease: seconds that the workers' leases hold.

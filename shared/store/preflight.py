@@ -34,7 +34,7 @@ def obstacle(url: str) -> str | None:
 
 
 def lacking(right: str) -> str:
-    """What to say of a right that the user of Redis lacks, in Redis' words."""
+    """The sentence about a right that the user of Redis lacks, named in Redis' words."""
     return f"its user may not do what this server needs ({right.strip()}); {RIGHTS}"
 
 

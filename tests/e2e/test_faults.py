@@ -1,15 +1,15 @@
 """Workers are killed, stopped and told to leave; no job is lost, and none lies about its state."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dev.stack import wait_until
 from tests.e2e.service import Record, Service, Worker, seconds_since, serving
-from tests.unit.pools import lives
+from tests.unit.pools import children, lives
 
 LEASE = 2.0
 
@@ -128,8 +128,9 @@ def test_the_late_outcome_of_a_frozen_worker_is_refused(service: Service) -> Non
 
 def test_a_heartbeat_ends_with_its_worker(service: Service) -> None:
     [worker] = service.start_workers(1)
-    wait_until(lambda: len(service.info()["workers"]) == 1, "the worker beats")
-    [heartbeat] = children(worker, "worker.heartbeat_process")
+    wait_until(lambda: heartbeats(worker), "its heartbeat process runs")
+    [heartbeat] = heartbeats(worker)
+    assert not worker.says("the heartbeat process ended; it is started again")
 
     worker.kill()
 
@@ -148,11 +149,11 @@ def test_a_thawed_worker_goes_on_working(service: Service) -> None:
     wait_until(lambda: len(service.info()["workers"]) == 1, "its heartbeat is back")
 
 
-def children(worker: Worker, module: str) -> list[int]:
-    """The pids of the worker's child processes that run this module."""
-    found = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-    rows = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
-    return [int(pid) for pid, parent, args in rows if int(parent) == worker.process.pid and module in args]
+def heartbeats(worker: Worker) -> list[int]:
+    """The pids of the worker's heartbeat processes: one, unless it has just died."""
+    module = b"worker.heartbeat_process"
+    found = children(worker.process.pid)
+    return [pid for pid in found if module in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def refused(worker: Worker) -> list[Record]:

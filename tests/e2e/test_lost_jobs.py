@@ -42,7 +42,7 @@ def test_an_outage_of_three_leases_costs_no_attempt(service: Service) -> None:
 
 
 def ended(service: Service, job_id: str) -> Record:
-    """What Redis holds of a job at its end, whose record is kept for a second."""
+    """Fields of a completed job, read from Redis: the record is kept for a second."""
     record: Record = {}
 
     def is_done() -> bool:

@@ -1,4 +1,4 @@
-"""What the user of Redis may not do is said at start, and by /readyz; nothing is half done."""
+"""Missing rights of the user of Redis: named at start and by /readyz, and nothing is half done."""
 
 import os
 from collections.abc import Iterator

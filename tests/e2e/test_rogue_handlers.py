@@ -126,7 +126,7 @@ def test_what_a_handler_returns_after_its_cancellation_does_not_count(hardened: 
 
     assert hardened.cancel(job_id) is Verdict.CANCELLING
 
-    assert hardened.wait_for(job_id, "cancelled", seconds=1).result is None
+    assert hardened.wait_for(job_id, "cancelled").result is None
 
 
 # -- a worker that suffers

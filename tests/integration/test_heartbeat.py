@@ -31,7 +31,7 @@ Beating = Callable[..., Awaitable[Heartbeat]]
 
 
 class HandLane(SimpleNamespace):
-    """What the heartbeat needs of a lane."""
+    """A lane, as far as the heartbeat needs one."""
 
     slots: Slots
 

@@ -405,7 +405,7 @@ async def test_a_link_that_stops_within_a_reply_is_given_up(
     await redis.set("jobs:record:x", LARGE)
     multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
     reply = asyncio.create_task(multiplexer.execute_command("GET", "jobs:record:x"))
-    await asyncio.sleep(2 * SILENCE)  # it is on its way
+    await until(lambda: slow_link.passed > 2 * SILENCE * SLOW)  # it is on its way, for longer than a silence
     assert not reply.done()
     slow_link.rate = 1
     begun = time.monotonic()

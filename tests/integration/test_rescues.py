@@ -142,9 +142,10 @@ async def vanish(server, *names: str) -> None:
 
 
 async def test_jobs_that_nothing_leads_to_are_put_back(submit, worker, store, server, indexes_agree):
-    for name in ("runs", "waits", "is fine"):
+    await submit("runs")
+    await worker.claim_one()
+    for name in ("waits", "is fine"):
         await submit(name)
-    await worker.step(slots=1)
     await vanish(server, "runs", "waits")
     await server.delete(keys.MESSAGE + "waits")
     await server.delete(keys.WAKE + "default")

@@ -226,7 +226,7 @@ VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
 
 def surroundings() -> dict[str, Any]:
-    """What a call may have changed for the next one."""
+    """The state of the process that a call may change for the next one."""
     os.umask(umask := os.umask(0))
     return {
         "pid": os.getpid(),

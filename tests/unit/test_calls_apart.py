@@ -12,7 +12,7 @@ from worker.child import Report
 
 
 class Reports:
-    """What came with a call."""
+    """Reports of one call, in order."""
 
     def __init__(self) -> None:
         self.all: list[Report] = []

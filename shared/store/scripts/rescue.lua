@@ -88,8 +88,7 @@ local function mend(id, retain)
     redis.call('ZREM', INDEX_OF .. 'pending', id)
   elseif job[STATE] == 'pending' then
     if not redis.call('ZSCORE', QUEUE .. queue, id) then
-      redis.call('SET', MESSAGE .. id, '{"t":null,"f":"' .. kind .. '","a":["' .. id .. '"],"k":{},"et":' .. now .. '}',
-        'NX')
+      redis.call('SET', MESSAGE .. id, message_of(kind, id), 'NX')
       redis.call('ZADD', QUEUE .. queue, math.max(created_at, run_at or 0), id)
       wake(queue)
       wrong = 'pending in no queue'

@@ -26,6 +26,11 @@ local function look(id)
   return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims')
 end
 
+-- arq's message of a job that a script makes.
+local function message_of(kind, id)
+  return '{"t":null,"f":"' .. kind .. '","a":["' .. id .. '"],"k":{},"et":' .. now .. '}'
+end
+
 -- Makes the first delivery of a job's webhook, or the next one, with the record as it is now: a job of an internal
 -- queue, which no index knows. It ends by its time, not by its attempts.
 local function add_delivery(id)
@@ -38,7 +43,7 @@ local function add_delivery(id)
   local number = (fields.deliveries or 0) + 1
   fields.deliveries = string.format('%d', number)
   local delivery = DELIVERY .. fields.deliveries .. '-' .. id
-  redis.call('SET', MESSAGE .. delivery, '{"t":null,"f":"webhook","a":["' .. delivery .. '"],"k":{},"et":' .. now .. '}')
+  redis.call('SET', MESSAGE .. delivery, message_of('webhook', delivery))
   redis.call('ZADD', QUEUE .. WEBHOOKS, now, delivery)
   redis.call('HSET', RECORD .. delivery, 'type', 'webhook', 'queue', WEBHOOKS, 'state', 'pending', 'version', 1,
     'created_at', now, 'max_attempts', 1000, 'request_id', fields.request_id or '',
