@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
+from api.connections import Connections, bound_connections, limits_of_process
 from api.dependencies import State
 from api.direct import DirectRoutes
 from api.errors import add_error_handlers
@@ -92,7 +93,11 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
-        services = [asyncio.create_task(keep_up(store, queues))]
+        connections = Connections(limits_of_process(settings.api_max_connections))
+        services = [
+            asyncio.create_task(keep_up(store, queues)),
+            asyncio.create_task(connections.keep_watch()),
+        ]
         if not settings.api_keys:
             services.append(asyncio.create_task(warn_if_exposed()))
         gc.collect()
@@ -100,6 +105,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         with before_shutdown(changes.end_all):
             yield State(
                 settings=settings,
+                connections=connections,
                 contracts=contracts,
                 submissions=submissions,
                 queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
@@ -117,6 +123,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         if isinstance(runner, Multiplexer):
             await runner.aclose()
 
+    bound_connections()
     app = FastAPIOffline(
         title="Job server",
         summary="An asynchronous job server for inference-like work.",
