@@ -151,6 +151,10 @@ def add_error_handlers(app: FastAPI) -> None:
         ]
         return error_response(InvalidRequest("The request is not valid.", details=details))
 
+    @app.exception_handler(Exception)  # the framework raises it again, and `RequestContext` logs it
+    async def handle_unexpected(_: Request, __: Exception) -> Response:
+        return internal_error()
+
     @app.exception_handler(ClientDisconnect)
     async def handle_disconnect(_: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=499)
