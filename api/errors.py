@@ -80,6 +80,15 @@ class RateLimited(JobServerError):
     retry_after = 1
 
 
+class ServerBusy(JobServerError):
+    code = "server_busy"
+    hint = (
+        "Send the request again after Retry-After; a list is smaller with a lower limit, or without fields."
+    )
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
     Unauthorized: 401,
@@ -104,6 +113,7 @@ STATUS: dict[type[JobServerError], int] = {
     WebhooksDisabled: 422,
     RateLimited: 429,
     JobServerError: 500,
+    ServerBusy: 503,
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,

@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from api.dependencies import Queue
+from api.errors import ServerBusy
 from api.links import prefix
 from api.openapi import errors, job_links, success
 from shared.errors import InvalidRequest, QueueUnavailable
@@ -45,6 +46,7 @@ class JobPage(BaseModel):
         **errors(
             InvalidRequest("The cursor is not one that this list gave."),
             QueueUnavailable("Redis does not answer (ConnectionError)."),
+            ServerBusy("The server holds as many large answers as it can."),
         ),
     },
 )

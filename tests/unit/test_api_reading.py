@@ -127,7 +127,8 @@ async def test_queries_that_are_not_allowed(client, query, path):
     "value",
     [
         None, 5, {}, [], [""], ["", 1, "x"], ["", "1"], ["", "-1", "x"], ["", "1e3", "x"], ["", "1", None],
-        ["", "9" * 99, "x"], ["", "1", "x", 1], {"": 1, "1": 2, "x": 3}, "abc", ["", "1", ["x"]], ["", "", ""],
+        ["", "9" * 99, "x"], ["", "1", "x", 1], {"": 1, "1": 2, "x": 3}, "abc", ["", "1", ["x"]],
+        ["", "", ""],
     ],
 )  # fmt: skip
 async def test_a_cursor_of_another_make_is_refused(client, value):
