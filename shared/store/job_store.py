@@ -114,7 +114,7 @@ class JobStore:
 
     async def logs(self, job_id: str, *, after: int = 0) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
-        total, *lines = await self._calls.run(scripts.LOGS, public(job_id), after)
+        total, *lines = await self._bulk.run(scripts.LOGS, public(job_id), after)
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
         return Log(total, lines)
