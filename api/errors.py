@@ -25,6 +25,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    StorageFull,
     StorageUnavailable,
     UnknownFile,
     UnknownJobType,
@@ -117,6 +118,7 @@ STATUS: dict[type[JobServerError], int] = {
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,
+    StorageFull: 507,
 }
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
