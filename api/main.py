@@ -89,9 +89,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         client = redis or connect(url)
         changes = Changes(client)
-        runner = redis or Multiplexer(client, on_failover=changes.renew)
+        runner, bulk = (redis, redis) if redis else _connections(client, changes)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        store = JobStore(runner, retention)
+        store = JobStore(runner, retention, bulk=bulk)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
@@ -120,8 +120,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         file_store.close()
         for service in services:
             service.cancel()
-        if isinstance(runner, Multiplexer):
-            await runner.aclose()
+        for connection in (runner, bulk):
+            if isinstance(connection, Multiplexer):
+                await connection.aclose()
 
     bound_connections()
     app = FastAPIOffline(
@@ -153,6 +154,22 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
     return app
+
+
+def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multiplexer]:
+    """The connection that all requests share, and the one for large replies.
+
+    The first of them that finds out about a fail-over renews the other one, and the subscriptions.
+    """
+
+    def renew_all_but(connection: Multiplexer) -> None:
+        changes.renew()
+        for other in {runner, bulk} - {connection}:
+            other.renew()
+
+    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner))
+    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk))
+    return runner, bulk
 
 
 def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:

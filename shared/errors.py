@@ -17,7 +17,7 @@ JobServerError
 ├── QueueFull
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
-│   └── StorageFull           it has no room
+│   └── StorageFull           the file store has no room
 └── JobFailure                an attempt at a job did not succeed; written into its record
     ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
     └── FinalError            raise it in a handler: the job fails at once
@@ -164,7 +164,9 @@ class StorageUnavailable(JobServerError):
 
 class StorageFull(StorageUnavailable):
     code = "storage_full"
-    hint = "Delete files that nobody needs, or let the operator make room; then send the request again."
+    hint = (
+        "Delete files that nobody needs, or wait until the operator has made room; then send the file again."
+    )
     retry_after = 60
 
 

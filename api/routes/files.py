@@ -14,7 +14,7 @@ from api.links import prefix
 from api.openapi import errors, parameter, success
 from api.upload import FORM, Upload
 from shared.contract import FILE_ID
-from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageUnavailable
+from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageFull, StorageUnavailable
 from shared.files import upload_key
 from shared.ids import new_file_id
 from shared.store.file_records import FileRecord, not_found
@@ -78,6 +78,7 @@ class File(BaseModel):
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
             StorageUnavailable("The file store does not answer (GenericError)."),
+            StorageFull("The file store has no room for the file."),
         ),
     },
     openapi_extra={
