@@ -382,7 +382,7 @@ def limits_of_process(most: int = 0) -> Limits:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = MOST if soft == resource.RLIM_INFINITY else soft - max(LEAST_SPARE, soft // 4)
+    room = most or MOST if soft == resource.RLIM_INFINITY else soft - max(LEAST_SPARE, soft // 4)
     if most > room:
         log.warning(
             "API_MAX_CONNECTIONS is more than this process may open",
