@@ -51,7 +51,7 @@ class Limits:
     head_bytes: int = 65_536
     head_seconds: float = 10.0
     body_seconds: float = 30.0
-    stalled_seconds: float = 60.0
+    stalled_seconds: float = 30.0
     linger_seconds: float = 2.0
     pipelined: int = 100
     sweep_seconds: float = 1.0

@@ -73,6 +73,7 @@ class RequestTimeout(JobServerError):
     code = "request_timeout"
     hint = "Send the request again, whole and at once."
     retryable = True
+    retry_after = 1
 
 
 class HeadTooLarge(JobServerError):

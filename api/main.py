@@ -57,7 +57,9 @@ from shared.upkeep import keep_up
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `Error`.
+Every path is also served without `/v1`. Every error has one form, the schema `Error`, also those that come
+before any path is known: 400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503
+`too_many_connections`.
 """
 
 

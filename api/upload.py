@@ -9,15 +9,18 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from api.errors import RequestTimeout
 from api.headers import header
 from shared.errors import InvalidRequest
 from shared.files import MEDIA_TYPE
 
 FORM = "multipart/form-data"
 UNKNOWN = "application/octet-stream"
-SILENCE_SECONDS = 60.0  # after which a client that sends nothing counts as gone
+RATE_SECONDS = 60.0  # of waiting for the client, after which its rate is judged
+LEAST_RATE = 1000  # bytes a second
 LONGEST_NAME = 255
 EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*utf-8'[^']*'([^;\s]+)""", re.IGNORECASE)
+SLOW = "Send the file again over a faster connection, or compressed."
 HINT = "Send the file as the body, or as the only part of a multipart/form-data body: curl -F file=@NAME."
 
 
@@ -57,6 +60,7 @@ class Upload:
         Raises:
             InvalidRequest: the form is malformed, or holds anything but one file.
             PayloadTooLarge: they are too many.
+            RequestTimeout: they come too slowly.
             ClientDisconnect: the client has left.
         """
         if self._boundary is None:
@@ -133,16 +137,34 @@ class _Form:
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
-    while True:
+    """The body as it comes, at the least rate or faster.
+
+    Only the time counts that is spent waiting for the client: a slow store is not the client's fault.
+
+    Raises:
+        RequestTimeout: the client is too slow.
+        ClientDisconnect: the client has left.
+    """
+    clock = asyncio.get_running_loop().time
+    waited, got, more = 0.0, 0, True
+    while more:
+        begun = clock()
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                chunk = await anext(stream, None)
+            async with asyncio.timeout(RATE_SECONDS - waited):
+                message = await request.receive()
         except TimeoutError:
-            raise ClientDisconnect from None
-        if chunk is None:
-            return
-        yield chunk
+            message = None
+        waited += clock() - begun
+        if message is not None:
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            got += len(message.get("body", b""))
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+        if waited >= RATE_SECONDS and more:
+            if got < LEAST_RATE * RATE_SECONDS:
+                raise RequestTimeout(f"The file came with less than {LEAST_RATE} bytes a second.", hint=SLOW)
+            waited, got = 0.0, 0
 
 
 def _name(disposition: str) -> str | None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge
+from api.errors import PayloadTooLarge, RequestTimeout
 from api.links import prefix
 from api.openapi import errors, parameter, success
 from api.upload import FORM, Upload
@@ -74,6 +74,7 @@ class File(BaseModel):
     responses={
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
+            RequestTimeout("The file came with less than 1000 bytes a second."),
             PayloadTooLarge("The body is larger than 1073741824 bytes."),
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
