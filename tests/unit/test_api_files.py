@@ -145,6 +145,15 @@ async def test_a_form_that_is_not_one_file_leaves_nothing(client, folder, fake_r
     assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Disposition"])
+async def test_a_long_header_is_not_parsed(client, folder, name):
+    answer = await client.post("/files", content=b"1", headers={name: "text/plain" + ";" * 60_000})
+    assert refused(answer, 422, "invalid_request")["details"][0]["path"] == name
+    answer = await client.post("/files", content=form((f"{name}: x{';' * 60_000}", b"1")), headers=FORM)
+    refused(answer, 422, "invalid_request")
+    assert stored(folder) == []
+
+
 @pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=" + "x" * 300])
 async def test_a_form_needs_a_boundary(client, boundary):
     headers = {"Content-Type": "multipart/form-data" + boundary}
