@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
+from shared.answer import ALWAYS_SENT
 from shared.errors import QueueUnavailable
 from shared.store.preflight import lacking
 
@@ -17,6 +18,8 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
+    model_config = ALWAYS_SENT
+
     status: Literal["ok"] = "ok"
 
 
