@@ -161,3 +161,10 @@ def _examples(document: dict[str, Any], path: str) -> dict[str, Any]:
     body = document["paths"][path]["post"]["requestBody"]
     examples: dict[str, Any] = body["content"]["application/json"]["examples"]
     return examples
+
+
+def test_generators_see_that_labels_may_be_given(document: dict[str, Any]):
+    labels = document["components"]["schemas"]["EchoJob"]["properties"]["labels"]
+    assert labels["additionalProperties"] == {"maxLength": 128, "type": "string"}
+    assert labels["propertyNames"]["pattern"].startswith("^[A-Za-z0-9]")
+    assert "patternProperties" not in labels
