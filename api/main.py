@@ -56,7 +56,7 @@ from shared.upkeep import keep_up
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `Error`.
+Every path is also served without `/v1`. Every error has one form, the schema `ErrorEnvelope`.
 """
 
 
@@ -123,6 +123,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         summary="An asynchronous job server for inference-like work.",
         description=DESCRIPTION,
         version=VERSION,
+        license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,

@@ -9,6 +9,8 @@ from typing import Annotated, Any, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from shared.answer import ALWAYS_SENT
+
 
 class JobState(StrEnum):
     """Where a job is in its life. Completed, failed and cancelled never change again."""
@@ -47,6 +49,8 @@ SUMMARY = (
 
 class Progress(BaseModel):
     """How far the running attempt is."""
+
+    model_config = ALWAYS_SENT
 
     fraction: Annotated[float, Field(ge=0, le=1)]
     message: str = ""
@@ -112,7 +116,7 @@ EXAMPLE_RECORD: dict[str, JsonValue] = {
 class JobRecord(BaseModel):
     """A job, from its acceptance to its end."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
+    model_config = ConfigDict(**ALWAYS_SENT, frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
 
     job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
     type: Annotated[str, Field(description="The job type that performs it.")]
