@@ -167,25 +167,23 @@ class JobRecord(BaseModel):
     ] = None
 
 
-def _no_default(schema: dict[str, Any]) -> None:
-    schema.pop("default")
+def _without_payload(schema: dict[str, Any]) -> None:
+    """Let the schema of a summary say that a list may leave its payload out."""
+    for name in PAYLOAD:
+        schema["required"].remove(name)
+        schema["properties"][name].pop("default")
 
 
 class JobSummary(JobRecord):
     """A job in a list: its params and result are there if the list was asked for them."""
 
+    model_config = ConfigDict(json_schema_extra=_without_payload)
+
     params: Annotated[
-        dict[str, JsonValue],
-        Field(
-            description="What the job was asked to do, with `fields=params`.", json_schema_extra=_no_default
-        ),
+        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
     ] = {}
     result: Annotated[
-        JsonValue,
-        Field(
-            description="What the handler returned, with `fields=result`; null until completed.",
-            json_schema_extra=_no_default,
-        ),
+        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
     ] = None
 
 

@@ -143,7 +143,7 @@ def test_paths_begin_at_the_root_of_the_server(document: dict[str, Any]):
     assert document["servers"] == [{"url": "/"}]
 
 
-def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(document: dict[str, Any]):
+async def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(document: dict[str, Any]):
     submissions = Submissions(load_contracts())
     examples = _examples(document, "/v1/jobs")
     needs_file = {
@@ -154,7 +154,7 @@ def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(d
     for name, needed in needs_file.items():
         assert ("uploaded" in examples[name]["summary"]) == needed, name
     batch = _examples(document, "/v1/jobs/batch")["batch"]["value"]
-    assert not any(job.files for job in submissions.validate_batch(batch))
+    assert not any(job.files for job in await submissions.validate_batch(batch))
 
 
 def _examples(document: dict[str, Any], path: str) -> dict[str, Any]:
