@@ -14,12 +14,15 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
+from api.cors import Cors
 from api.dependencies import State
 from api.direct import DirectRoutes
 from api.errors import add_error_handlers
 from api.exposure import warn_if_exposed
+from api.hosts import EVERY_HOST, AllowedHosts
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
+from api.origins import OriginCheck
 from api.pacing import Pacing
 from api.routes import (
     artifacts,
@@ -156,8 +159,14 @@ def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
     )
     if settings.api_keys:
         stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)
+    stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
+
+
+def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
+    """The hosts that requests may name. A key protects an API by itself: no web page has it."""
+    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.api_keys else ()))
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,10 @@ from shared.logging import get_log, log_context
 
 FILE_PATHS = {"/files", "/v1/files"}
 
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+NO_STORE = (b"cache-control", b"no-store")
+Headers = list[tuple[bytes, bytes]]
+
 log = get_log(__name__)
 
 
@@ -33,7 +37,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (HEADER, name.encode())]
+                own = message["headers"]
+                message["headers"] = [*own, (HEADER, name.encode()), *_further_headers(scope, own)]
             await send(message)
 
         try:
@@ -50,6 +55,15 @@ class RequestContext:
             duration=round(time.perf_counter() - started, 4),
             client=scope["client"][0] if scope.get("client") else None,
         )
+
+
+def _further_headers(scope: Scope, headers: Headers) -> Headers:
+    """Headers for browsers. An answer is kept by no cache, unless it says itself how it may be kept."""
+    further = [NO_SNIFFING, *scope.get("answer_headers", ())]
+    for name, _ in headers:
+        if name == b"cache-control":
+            return further
+    return [*further, NO_STORE]
 
 
 class BodyLimit:
