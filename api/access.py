@@ -12,7 +12,7 @@ from api.keys import ApiKey, Scope
 from shared.logging import log_context
 from shared.store.rate_limits import WINDOW, Allowance
 
-OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
 READING = {"GET", "HEAD", "OPTIONS"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}

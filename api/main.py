@@ -9,7 +9,6 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -17,6 +16,7 @@ from api.access import Access
 from api.cors import Cors
 from api.dependencies import State
 from api.direct import DirectRoutes
+from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.exposure import warn_if_exposed
 from api.hosts import EVERY_HOST, AllowedHosts
@@ -120,12 +120,15 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         if isinstance(runner, Multiplexer):
             await runner.aclose()
 
-    app = FastAPIOffline(
+    documented = settings.api_docs == "on"
+    app = FastAPI(
         title="Job server",
         summary="An asynchronous job server for inference-like work.",
         description=DESCRIPTION,
         version=VERSION,
         lifespan=lifespan,
+        openapi_url="/openapi.json" if documented else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -146,6 +149,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, include_in_schema=False)
     app.webhooks.include_router(webhooks.sent)
     app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
+    if documented:
+        add_docs(app)
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
     return app
