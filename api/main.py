@@ -34,10 +34,12 @@ from api.routes import (
     listing,
     logs,
     server,
+    stream_tokens,
     webhooks,
 )
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
+from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared import VERSION
 from shared.contracts import load_contracts
@@ -54,6 +56,7 @@ from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 from shared.store.preflight import obstacle
 from shared.store.rate_limits import RateLimits
+from shared.store.stream_secret import StreamSecret
 from shared.upkeep import keep_up
 
 DESCRIPTION = """\
@@ -110,6 +113,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 file_records=FileRecords(runner),
                 changes=changes,
                 rate_limits=RateLimits(runner),
+                stream_tokens=StreamTokens(StreamSecret(runner)),
                 pacing=Pacing(),
                 started_at=time.time(),
             )
@@ -136,6 +140,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     for router in (
         jobs.router,
         events.router,
+        stream_tokens.router,
         logs.router,
         webhooks.router,
         listing.router,

@@ -18,6 +18,14 @@ SECURITY_SCHEMES = {
     "bearerAuth": {"type": "http", "scheme": "bearer"},
     "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+STREAM_SCHEME = {
+    "streamToken": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "Of one job, from `POST /v1/jobs/{job_id}/stream-token`.",
+    }
+}
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
     {"name": "webhooks", "description": "Who was told that a job has ended; and tell them again."},
@@ -164,12 +172,14 @@ def _describe_access(description: dict[str, Any]) -> None:
     for answer in refusals.values():
         schema = {"$ref": f"#/components/schemas/{answer.pop('model').__name__}"}
         answer["content"]["application/json"]["schema"] = schema
-    description["components"]["securitySchemes"] = SECURITY_SCHEMES
+    description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
     for path, methods in description["paths"].items():
         if not is_open(path):
             for operation in methods.values():
                 operation["security"] = [{scheme: []} for scheme in SECURITY_SCHEMES]
                 operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
+    follow_job = description["paths"]["/v1/jobs/{job_id}/events"]["get"]
+    follow_job["security"] += [{scheme: []} for scheme in STREAM_SCHEME]
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

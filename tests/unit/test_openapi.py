@@ -9,8 +9,8 @@ from api.main import create_app
 from api.settings import ApiSettings
 
 OPERATIONS = {
-    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job", "read_log",
-    "read_webhook", "redeliver_webhook",
+    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job",
+    "issue_stream_token", "read_log", "read_webhook", "redeliver_webhook",
     "list_job_types", "get_job_type", "healthz", "readyz", "server_info",
     "read_artifact", "upload_file", "get_file", "delete_file",
 }  # fmt: skip
