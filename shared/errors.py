@@ -30,6 +30,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.answer import ALWAYS_SENT
+
 
 class ErrorDetail(BaseModel):
     """One fault of a request: where it is, what is wrong, and of which kind it is."""
@@ -42,7 +44,7 @@ class ErrorDetail(BaseModel):
 class ErrorEnvelope(BaseModel):
     """The body of every answer that is not a success."""
 
-    model_config = ConfigDict(title="Error")
+    model_config = ConfigDict(**ALWAYS_SENT, title="Error")
 
     code: Annotated[str, Field(description="Stable, for programs.")]
     message: Annotated[str, Field(description="What went wrong, for people.")]

@@ -52,7 +52,7 @@ router = APIRouter(tags=["files"])
 FileId = Annotated[str, Path(description="The `file_id` of the file.", examples=[EXAMPLE_ID])]
 
 
-class File(BaseModel):
+class UploadedFile(BaseModel):
     """An uploaded file."""
 
     file_id: Annotated[str, Field(pattern=FILE_ID, description="What a job's params name it by.")]
@@ -70,7 +70,7 @@ class File(BaseModel):
     "/files",
     status_code=201,
     summary="Upload a file",
-    response_model=File,
+    response_model=UploadedFile,
     responses={
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
@@ -110,7 +110,7 @@ async def upload_file(request: Request) -> Response:
 @router.get(
     "/files/{file_id}",
     summary="Look at a file",
-    response_model=File,
+    response_model=UploadedFile,
     responses={200: success("Its record.", links=LINKS), **errors(NOT_FOUND, UNAVAILABLE)},
 )
 async def get_file(request: Request, file_id: FileId) -> Response:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
+from shared.answer import ALWAYS_SENT
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import FileStore
 from shared.store.preflight import lacking
@@ -20,6 +21,8 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
+    model_config = ALWAYS_SENT
+
     status: Literal["ok"] = "ok"
 
 

@@ -189,7 +189,7 @@ async def upload_from(client: Any, receive: Any) -> dict[str, Any]:
         "method": "POST",
         "path": "/files",
         "query_string": b"",
-        "headers": [],
+        "headers": [(b"host", b"localhost")],
         "client": None,
     }
     await client._transport.app(scope, receive, send)
