@@ -324,7 +324,7 @@ class Bounded(asyncio.Protocol):
         name = choose([])
         request_id.set(name)
         response = error_response(error)
-        if not isinstance(error, TooManyConnections):  # which has a line for all of them
+        if not isinstance(error, TooManyConnections):  # one line tells of all of them
             peer = self.transport.get_extra_info("peername")
             client = peer[0] if isinstance(peer, tuple) else None
             log.info(
@@ -411,7 +411,7 @@ class BoundedH11(Bounded, H11Protocol):
         return bool(self.conn.trailing_data[0])
 
     def _should_upgrade(self) -> bool:
-        return False  # as above
+        return False  # no route is a WebSocket
 
 
 def bound_connections() -> None:

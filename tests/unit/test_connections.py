@@ -278,6 +278,7 @@ async def test_what_is_no_http_is_refused_in_the_envelope(http: str, log_tape: L
         client = await site.connect()
         await client.send(b"nonsense\r\n\r\n")
         assert await client.refusal() == (400, "bad_request")
+        await until(lambda: not len(site.connections))  # although the client has not closed it
         [line] = log_tape.lines("request refused")
         assert (line["status"], line["client"]) == (400, "127.0.0.1")
 
