@@ -62,7 +62,7 @@ from shared.upkeep import keep_up
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `Error`.
+Every path is also served without `/v1`. Every error has one form, the schema `ErrorEnvelope`.
 """
 
 
@@ -94,9 +94,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         client = redis or connect(url)
         changes = Changes(client)
-        runner = redis or Multiplexer(client, on_failover=changes.renew)
+        runner, bulk = (redis, redis) if redis else _connections(client, changes)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        store = JobStore(runner, retention)
+        store = JobStore(runner, retention, bulk=bulk)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
         services = [asyncio.create_task(keep_up(store, queues))]
         if not settings.api_keys:
@@ -121,8 +121,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         file_store.close()
         for service in services:
             service.cancel()
-        if isinstance(runner, Multiplexer):
-            await runner.aclose()
+        for connection in (runner, bulk):
+            if isinstance(connection, Multiplexer):
+                await connection.aclose()
 
     documented = settings.api_docs == "on"
     app = FastAPI(
@@ -130,6 +131,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         summary="An asynchronous job server for inference-like work.",
         description=DESCRIPTION,
         version=VERSION,
+        license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
         openapi_url="/openapi.json" if documented else None,
         docs_url=None,
@@ -159,6 +161,22 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
     return app
+
+
+def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multiplexer]:
+    """The connection that all requests share, and the one for large replies.
+
+    The first of them that finds out about a fail-over renews the other one, and the subscriptions.
+    """
+
+    def renew_all_but(connection: Multiplexer) -> None:
+        changes.renew()
+        for other in {runner, bulk} - {connection}:
+            other.renew()
+
+    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner))
+    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk))
+    return runner, bulk
 
 
 def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:

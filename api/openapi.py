@@ -21,6 +21,7 @@ from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
+from shared.record import EXAMPLE_RECORD
 
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
@@ -63,6 +64,38 @@ LINKS = {
     "ReadLog": ("read_log", "Read what the job's handler wrote down."),
     "CancelJob": ("cancel_job", "Cancel the job, unless it is done."),
     "RetryJob": ("retry_job", "Do the job again, once it is done."),
+}
+JOB_EVENT = {
+    "type": "object",
+    "title": "JobEvent",
+    "description": "One event of the stream of a job: its record, or a line of its log.",
+    "properties": {
+        "event": {"type": "string", "description": "`log` for a line of the log; absent for a record."},
+        "id": {"type": "string", "description": "The record's version, for `Last-Event-ID`."},
+        "retry": {
+            "type": "integer",
+            "description": "Milliseconds before a reader connects again; in the first event alone.",
+        },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/JobRecord"},
+                    {"$ref": "#/components/schemas/LogLine"},
+                ]
+            },
+        },
+    },
+    "required": ["data"],
+}
+# Generators fail on an object as the schema of a stream, or read the stream as JSON; as text, all take it.
+# OpenAPI 3.2 calls the schema of one event `itemSchema`; under 3.1 it is an extension.
+EVENT_STREAM = {
+    "text/event-stream": {
+        "schema": {"type": "string", "description": "Server-Sent Events, each as `JobEvent` has it."},
+        "x-itemSchema": {"$ref": "#/components/schemas/JobEvent"},
+    }
 }
 REQUEST_ID = {
     "name": "X-Request-ID",
@@ -133,14 +166,13 @@ def document(
 ) -> Callable[[], dict[str, Any]]:
     """A replacement for `app.openapi` that adds what the framework can't know.
 
-    That is the union of job types, and, of a server that is `closed`, how to send a key.
+    That is the union of job types, the event of a stream, and how to send a key to a server that is `closed`.
     """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _build(app, submissions, contracts)
-            if closed:
-                _describe_access(app.openapi_schema)
+            _describe_access(app.openapi_schema, closed=closed)
         return app.openapi_schema
 
     return openapi
@@ -154,21 +186,22 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
         description=app.description,
         routes=app.routes,
         tags=TAGS,
+        servers=[{"url": "/"}],
+        license_info=app.license_info,
         webhooks=app.webhooks.routes,
     )
     union = submissions.json_schema()
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(union.pop("$defs"))
     schemas[SUBMISSION] = {"title": "Job submission", **union}
+    schemas["JobEvent"] = JOB_EVENT
+    schemas["JobRecord"]["examples"] = [EXAMPLE_RECORD]  # the framework drops what is null, there too
     _drop_framework_errors(description)
     _describe_page_errors(description)
     _name_requests(description)
     paths, one = description["paths"], {"$ref": f"#/components/schemas/{SUBMISSION}"}
-    examples = {
-        name: {"summary": contract.summary, "value": {"type": name, "params": contract.example}}
-        for name, contract in contracts.items()
-    }
-    paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples)
+    examples, with_files = _examples(submissions, contracts)
+    paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples | with_files)
     several = {
         "type": "object",
         "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_IN_BATCH}},
@@ -184,8 +217,34 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
-def _describe_access(description: dict[str, Any]) -> None:
-    """How to send a key, and what happens without one, at every path that needs it."""
+def _examples(
+    submissions: Submissions, contracts: Contracts
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A submission of each job type: those that are accepted as they stand, and those that need a file.
+
+    `/docs` offers the first one to be sent as it is.
+    """
+    complete, with_files = {}, {}
+    for name, contract in contracts.items():
+        value = {"type": name, "params": contract.example}
+        if submissions.validate(value).files:
+            summary = f"{contract.summary} Put in the `file_id` of a file that you have uploaded."
+            with_files[name] = {"summary": summary, "value": value}
+        else:
+            complete[name] = {"summary": contract.summary, "value": value}
+    return complete, with_files
+
+
+def _describe_access(description: dict[str, Any], *, closed: bool) -> None:
+    """The security of every operation: a key, and the errors without one, or none."""
+    for methods in (*description["paths"].values(), *description["webhooks"].values()):
+        for operation in methods.values():
+            operation["security"] = []
+    if closed:
+        _require_keys(description)
+
+
+def _require_keys(description: dict[str, Any]) -> None:
     description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
     for path, methods in description["paths"].items():
         if not is_open(path):

@@ -19,7 +19,9 @@ SAFETY = {  # what a job made is nothing that a browser should run in the name o
     "Content-Security-Policy": "sandbox",
     "Cache-Control": "private, no-cache",  # kept by the reader alone, and asked for again by its ETag
 }
-ANYTHING = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+# Generators know no `*/*`, and leave the answer out if nothing else is there.
+ANYTHING = {"application/octet-stream": BINARY, "*/*": BINARY}
 
 router = APIRouter(tags=["jobs"])
 

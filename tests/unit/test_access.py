@@ -346,6 +346,8 @@ async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(cl
         if operation.get("security", [])[:2] == [{"bearerAuth": []}, {"apiKeyHeader": []}]
     }
     assert set(told["paths"]) - needs_key == {"/v1/healthz", "/v1/readyz"}
+    for path in ("/v1/healthz", "/v1/readyz"):
+        assert told["paths"][path]["get"]["security"] == []
 
 
 async def test_the_description_shows_what_happens_without_a_key(closed):
