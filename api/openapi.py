@@ -245,6 +245,7 @@ def _describe_access(description: dict[str, Any], *, closed: bool) -> None:
 
 
 def _require_keys(description: dict[str, Any]) -> None:
+    """How to send a key, and what happens without one, at every path that needs it."""
     description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
     for path, methods in description["paths"].items():
         if not is_open(path):
