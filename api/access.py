@@ -1,20 +1,17 @@
-"""Who may do what: keys, scopes and rate limits, before any route. Only there if `API_KEYS` lists a key."""
-
-import hmac
-from collections.abc import Iterable
-from hashlib import sha256
+"""Keys, scopes and rate limits, before any route. Absent from a server without `API_KEYS` and a keys file."""
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as RequestScope
 
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
-from api.keys import ApiKey, Scope
+from api.key_set import KeySet
+from api.keys import READING, WRITING, ApiKey, Scope
 from shared.logging import log_context
 from shared.store.rate_limits import WINDOW, Allowance
 
 OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
-READING = {"GET", "HEAD", "OPTIONS"}
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
 
@@ -29,17 +26,17 @@ def is_open(path: str) -> bool:
 class Access:
     """Lets a request pass whose key is known, has the scope, and is within its rate limit.
 
-    Routes find the name of the key as `scope["caller"]`, log lines as `caller`.
+    Routes find the key as `scope["key"]` and its name as `scope["caller"]`, log lines the name as `caller`.
 
     Args:
         app: what lies behind.
-        keys: all there are.
+        keys: the keys of this process.
         rate: requests a minute for a key that has no limit of its own; 0 for no limit.
     """
 
-    def __init__(self, app: ASGIApp, keys: Iterable[ApiKey], rate: int) -> None:
+    def __init__(self, app: ASGIApp, keys: KeySet, rate: int) -> None:
         self._app = app
-        self._keys = [(key.digest.get_secret_value(), key) for key in keys]
+        self._keys = keys
         self._rate = rate
 
     async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
@@ -53,22 +50,14 @@ class Access:
         except (Unauthorized, Forbidden) as error:
             await error_response(error, CHALLENGE)(scope, receive, send)
             return
-        scope["caller"] = key.name
+        scope["key"], scope["caller"] = key, key.name
         await self._serve_within_limit(key, scope, receive, send)
 
     def _identify(self, headers: Headers) -> ApiKey:
         given = _given_key(headers)
         if given is None:
             raise Unauthorized("The request carries no API key.")
-        # One round of SHA-256 is enough: a key is 256 random bits, which nobody can guess however fast.
-        digest = sha256(given).hexdigest()
-        found = None
-        for known, key in self._keys:  # all of them: when the loop ends must not tell which one it was
-            if hmac.compare_digest(known, digest):
-                found = key
-        if found is None:
-            raise Unauthorized("The API key is not one of this server's.")
-        return found
+        return self._keys.identify(given)
 
     async def _serve_within_limit(
         self, key: ApiKey, scope: RequestScope, receive: Receive, send: Send
@@ -98,9 +87,11 @@ def _given_key(headers: Headers) -> bytes | None:
 
 
 def _require_scope(key: ApiKey, method: str) -> None:
-    scope = Scope.READ if method in READING else Scope.WRITE
-    if scope not in key.scopes:
-        raise Forbidden(f"{method} needs the scope {scope.value!r}, which this API key does not have.")
+    scope, scopes = (Scope.READ, READING) if method in SAFE_METHODS else (Scope.WRITE, WRITING)
+    if key.scopes.isdisjoint(scopes):
+        raise Forbidden(
+            f"{method} needs the scope '{scope}', or '{scope}:own', which this API key does not have."
+        )
 
 
 def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.dependencies import Queue
 from api.links import prefix
 from api.openapi import errors, job_links, success
+from api.ownership import owner_read
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import JobRecord, JobState
 from shared.store.model import Filters, Place
@@ -61,7 +62,8 @@ async def list_jobs(
     empty, while more follow. Jobs that come or go between two pages do not shift the others."""
     labels = dict(pair.split("=", 1) for pair in label)
     after = _place(cursor, state) if cursor else None
-    page = await queue.page(Filters(state, type, labels), limit=limit, after=after)
+    filters = Filters(state, type, labels, owner_read(request) or "")
+    page = await queue.page(filters, limit=limit, after=after)
     items = b",".join(record.to_json(None, prefix(request)) for record in page.records)
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
     return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")

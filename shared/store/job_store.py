@@ -11,12 +11,12 @@ from shared.errors import (
     JobNotFinished,
     JobNotFound,
     QueueFull,
-    UnknownFile,
 )
 from shared.record import TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.calls import Calls, as_dict, milliseconds
 from shared.store.client import Argument, Runner
+from shared.store.file_records import unknown_file
 from shared.store.model import (
     Claim,
     Entry,
@@ -39,6 +39,8 @@ from shared.store.model import (
 IDEMPOTENCY_SECONDS = 86400
 DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
+SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
+"""Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
 
 class JobStore:
@@ -81,7 +83,7 @@ class JobStore:
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
         if verdict == b"missing":
-            raise UnknownFile(f"There is no file {answer[0].decode()!r}.")
+            raise unknown_file(answer[0].decode())
         if verdict == b"conflict":
             raise IdempotencyConflict(
                 f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
@@ -90,8 +92,11 @@ class JobStore:
             raise spent(answer[0].decode())
         return [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
 
-    async def get(self, job_id: str) -> StoredRecord:
+    async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job.
+
+        Args:
+            owner: the caller whose jobs alone count; a record that has expired is nobody's.
 
         Raises:
             JobNotFound: there is none.
@@ -99,19 +104,27 @@ class JobStore:
         """
         place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept)
         if not pairs:
-            raise expired(job_id) if place < 0 else not_found(job_id)
-        return StoredRecord(job_id, as_dict(pairs), place)
+            raise expired(job_id) if place < 0 and owner is None else not_found(job_id)
+        record = StoredRecord(job_id, as_dict(pairs), place)
+        if owner is not None and record.caller != owner:
+            raise not_found(job_id)
+        return record
 
-    async def logs(self, job_id: str, *, after: int = 0) -> Log:
+    async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
-        total, *lines = await self._calls.run(scripts.LOGS, public(job_id), after)
+        total, *lines = await self._calls.run(scripts.LOGS, public(job_id), after, owner or "")
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
         return Log(total, lines)
 
-    async def version(self, job_id: str) -> int | None:
+    async def version(self, job_id: str, *, owner: str | None = None) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
-        version = await self._calls.command("HGET", keys.RECORD + public(job_id), "version")
+        key = keys.RECORD + public(job_id)
+        if owner is None:
+            version = await self._calls.command("HGET", key, "version")
+        else:
+            version, caller = await self._calls.command("HMGET", key, "version", "caller")
+            version = version if caller == owner.encode() else None
         return None if version is None else int(version)
 
     async def ended_lately(self, seconds: float) -> int:
@@ -138,19 +151,24 @@ class JobStore:
         score, last = after or ("", "")
         state = filters.state or ""
         score, last, *found = await self._calls.run(
-            scripts.LIST, state, filters.type, limit, SCANNED_AT_ONCE, score, last, *labels
+            scripts.LIST, state, filters.type, limit, SCANNED_AT_ONCE, score, last, filters.caller, *labels
         )
         records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
+        if filters.caller:
+            last = last[:SHOWN_OF_ID]
         return Page(records, (score.decode(), last.decode()) if last else None)
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
+    async def cancel(self, job_id: str, *, owner: str | None = None) -> tuple[Verdict, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
+
+        Args:
+            owner: the caller whose jobs alone count; a record that has expired is nobody's.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept)
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept, owner or "")
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":
@@ -167,15 +185,18 @@ class JobStore:
                 found.append(StoredRecord(delivery_id, fields))
         return found
 
-    async def redeliver(self, job_id: str) -> int:
+    async def redeliver(self, job_id: str, *, owner: str | None = None) -> int:
         """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
+
+        Args:
+            owner: the caller whose jobs alone count; a record that has expired is nobody's.
 
         Raises:
             JobNotFinished: there is nothing to tell yet.
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        number: int = await self._calls.run(scripts.REDELIVER, job_id)
+        number: int = await self._calls.run(scripts.REDELIVER, job_id, owner or "")
         if number == -1:
             raise JobNotFinished("The job has not finished.")
         if number < 0:

@@ -1,5 +1,5 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
--- ARGV: id, retention of completed, failed, cancelled jobs (s)
+-- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or ''
 -- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
 
@@ -7,7 +7,9 @@ local id = ARGV[1]
 local record = RECORD .. id
 local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
 local job = look(id)
-if not job[STATE] then
+if ARGV[5] ~= '' and redis.call('HGET', record, 'caller') ~= ARGV[5] then
+  return {'missing'}
+elseif not job[STATE] then
   return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
 end
 local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))

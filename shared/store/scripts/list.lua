@@ -1,19 +1,20 @@
 -- A page of jobs, newest first: by creation, or those in one terminal state by their end.
 -- ARGV: state or '', type or '', records at most, entries to look at, score and id to go on after, or '',
---       then labels to match: names and values as pairs
+--       caller or '', then labels to match: names and values as pairs
 -- Returns {score and id to go on after, or '' at the end, then {id, the record's fields and values} per job}
 
 local state, kind, limit, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local index = state == '' and INDEX or INDEX_OF .. state
+local caller = ARGV[7]
 local page = {'', ''}
 
 local function matches(record)
-  local job = redis.call('HMGET', record, 'type', 'labels')
-  if not job[1] or (kind ~= '' and job[1] ~= kind) then
+  local job = redis.call('HMGET', record, 'type', 'labels', 'caller')
+  if not job[1] or (kind ~= '' and job[1] ~= kind) or (caller ~= '' and job[3] ~= caller) then
     return false
   end
-  local labels = #ARGV > 6 and cjson.decode(job[2] or '{}')
-  for i = 7, #ARGV, 2 do
+  local labels = #ARGV > 7 and cjson.decode(job[2] or '{}')
+  for i = 8, #ARGV, 2 do
     if labels[ARGV[i]] ~= ARGV[i + 1] then
       return false
     end
