@@ -12,6 +12,7 @@ from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
+from shared.record import JobReceipt, JobReceipts
 
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
@@ -54,6 +55,7 @@ REQUEST_ID = {
     "required": False,
     "schema": {"type": "string"},
 }
+RECEIPTS = {"JobRecord": "JobReceipt", "WebhookDeliveries": "JobReceipt", "JobBatch": "JobReceipts"}
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -158,18 +160,36 @@ def _describe_access(description: dict[str, Any]) -> None:
     """How to send a key, and what happens without one, at every path that needs it."""
     refusals = errors(
         Unauthorized("The request carries no API key."),
-        Forbidden("POST needs the scope 'write', which this API key does not have."),
+        Forbidden("POST needs the scope 'write', or 'write:own', which this API key does not have."),
         RateLimited("The limit of 100 requests a minute is reached."),
     )
     for answer in refusals.values():
         schema = {"$ref": f"#/components/schemas/{answer.pop('model').__name__}"}
         answer["content"]["application/json"]["schema"] = schema
     description["components"]["securitySchemes"] = SECURITY_SCHEMES
+    _describe_receipts(description)
     for path, methods in description["paths"].items():
         if not is_open(path):
             for operation in methods.values():
                 operation["security"] = [{scheme: []} for scheme in SECURITY_SCHEMES]
                 operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
+
+
+def _describe_receipts(description: dict[str, Any]) -> None:
+    """The second form of each answer that is a record: a receipt, for a key that may not read the job."""
+    schemas = description["components"]["schemas"]
+    for model in (JobReceipt, JobReceipts):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs")
+        schemas[model.__name__] = schema
+    for methods in description["paths"].values():
+        for method in ("post", "delete"):
+            for answer in methods.get(method, {"responses": {}})["responses"].values():
+                media = answer.get("content", {}).get("application/json", {})
+                record = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if record in RECEIPTS:
+                    receipt = {"$ref": f"#/components/schemas/{RECEIPTS[record]}"}
+                    media["schema"] = {"anyOf": [media["schema"], receipt]}
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
+from uuid import UUID
 
 from client.records import File, Record, time_or_none
 
@@ -93,9 +94,15 @@ class AttemptError:
         return cls(**told | {"at": datetime.fromisoformat(told["at"])})
 
 
+RECEIPT = {"job_id", "state", "done"}
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as it was when the server told of it; it does not change by itself.
+
+    A key that may not read the job gets its id, its state and `done` alone. The rest is empty then, and
+    `created_at` comes from the id.
 
     Attributes:
         state: `pending`, `running`, `completed`, `failed` or `cancelled`.
@@ -140,6 +147,8 @@ class Job:
         Raises:
             KeyError, TypeError, ValueError: it is no record of a job.
         """
+        if record.keys() == RECEIPT:
+            return cls._from_receipt(record)
         progress = record["progress"]
         return cls(
             job_id=record["job_id"],
@@ -165,6 +174,23 @@ class Job:
             finished_at=time_or_none(record["finished_at"]),
             expires_at=time_or_none(record["expires_at"]),
             raw=record,
+        )
+
+    @classmethod
+    def _from_receipt(cls, receipt: Record) -> Self:
+        milliseconds = int(UUID(receipt["job_id"])) >> 80  # of a UUIDv7
+        return cls(
+            **receipt,
+            **dict.fromkeys(("type", "queue"), ""),
+            **dict.fromkeys(("attempt", "max_attempts", "version"), 0),
+            **dict.fromkeys(("artifacts", "errors"), ()),
+            **dict.fromkeys(("result", "progress", "webhook", "retry_of")),
+            **dict.fromkeys(("run_at", "started_at", "finished_at", "expires_at")),
+            params={},
+            labels={},
+            cancel_requested=False,
+            created_at=datetime.fromtimestamp(milliseconds / 1000, UTC),
+            raw=receipt,
         )
 
 

@@ -151,6 +151,12 @@ class JobReceipt(BaseModel):
     done: Annotated[bool, Field(description="True for completed, failed and cancelled.")]
 
 
+class JobReceipts(BaseModel):
+    """The jobs of a batch as a caller sees them who may not read them."""
+
+    items: list[JobReceipt]
+
+
 class Outlook(NamedTuple):
     """What a waiting job may expect: its place in the queue, from 1, and its wait in seconds, estimated."""
 
