@@ -174,7 +174,7 @@ def _check(path: str) -> None:
     except ValueError as error:
         print(f"The keys file is wrong: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"The keys file is right: {len(keys)} callers")
+    print(f"The keys file is right; callers: {len(keys)}")
     for key in keys:
         print(f"  {key.name}: {', '.join(sorted(key.scopes))}; keys: {len(key.digests)}")
 

@@ -27,7 +27,7 @@ from api.quotas import Quotas
 
 LARGEST = 16 * 2**20  # bytes
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-FIELD = re.compile(r"[a-z_]{1,24}|[0-9]{1,4}")  # too short for a key or a digest
+FIELD = re.compile(r"[a-z_0-9]{1,24}")  # too short for a key or a digest
 POSITION = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
 
 

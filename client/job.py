@@ -95,6 +95,16 @@ class AttemptError:
 
 
 RECEIPT = {"job_id", "state", "done"}
+EMPTY: Record = {
+    **dict.fromkeys(("type", "queue"), ""),
+    **dict.fromkeys(("attempt", "max_attempts", "version"), 0),
+    **dict.fromkeys(("result", "progress", "webhook", "retry_of")),
+    **dict.fromkeys(("run_at", "started_at", "finished_at", "expires_at")),
+    **dict.fromkeys(("artifacts", "errors"), ()),
+    "params": {},
+    "labels": {},
+    "cancel_requested": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +157,9 @@ class Job:
         Raises:
             KeyError, TypeError, ValueError: it is no record of a job.
         """
+        raw = record
         if record.keys() == RECEIPT:
-            return cls._from_receipt(record)
+            record = _from_receipt(record)
         progress = record["progress"]
         return cls(
             job_id=record["job_id"],
@@ -173,25 +184,14 @@ class Job:
             started_at=time_or_none(record["started_at"]),
             finished_at=time_or_none(record["finished_at"]),
             expires_at=time_or_none(record["expires_at"]),
-            raw=record,
+            raw=raw,
         )
 
-    @classmethod
-    def _from_receipt(cls, receipt: Record) -> Self:
-        milliseconds = int(UUID(receipt["job_id"])) >> 80  # of a UUIDv7
-        return cls(
-            **receipt,
-            **dict.fromkeys(("type", "queue"), ""),
-            **dict.fromkeys(("attempt", "max_attempts", "version"), 0),
-            **dict.fromkeys(("artifacts", "errors"), ()),
-            **dict.fromkeys(("result", "progress", "webhook", "retry_of")),
-            **dict.fromkeys(("run_at", "started_at", "finished_at", "expires_at")),
-            params={},
-            labels={},
-            cancel_requested=False,
-            created_at=datetime.fromtimestamp(milliseconds / 1000, UTC),
-            raw=receipt,
-        )
+
+def _from_receipt(receipt: Record) -> Record:
+    """A receipt as a record, whose other fields are empty; the id, a UUIDv7, holds the time of creation."""
+    created_at = datetime.fromtimestamp((UUID(receipt["job_id"]).int >> 80) / 1000, UTC)
+    return {**EMPTY, "created_at": created_at.isoformat(), **receipt}
 
 
 def _plain(value: Any) -> Any:
