@@ -106,6 +106,8 @@ def _read(parts: Sequence[str]) -> ApiKey:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"its {part} must be {rule}")
     name, scopes, digest, *rate = parts
+    if KEY.fullmatch(name):
+        raise ValueError("its name looks like a key: name the caller instead")
     return ApiKey(
         name,
         frozenset(map(Scope, scopes.split("+"))),

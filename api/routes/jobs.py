@@ -237,8 +237,9 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
     state, key = request.state, _idempotency_key(request)
     old = await state.queue.finished(job_id, owner=owner_used(request))
     if old.type not in state.contracts:
+        shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(
-            f"This server has no job type {old.type!r} any more.", hint="GET /job-types lists those it has."
+            f"This server has no job type {shown} any more.", hint="GET /job-types lists those it has."
         )
     if old.webhook:
         state.submissions.admit(old.webhook)

@@ -22,7 +22,7 @@
 |                                 |         | where the repair goes on           |              |                         |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
 |                                 |         | made: `digest:id`                  |              |                         |
-| jobs:file:<id>                  | hash    | an uploaded file: name,            | file_add     | with the file           |
+| jobs:file:<id>                  | hash    | an uploaded file: name, caller,    | file_add     | with the file           |
 |                                 |         | content_type, size, sha256,        |              |                         |
 |                                 |         | created_at, expires_at (ms)        |              |                         |
 | jobs:file:<id>:jobs             | set     | ids of jobs that name the file     | submit       | with the file           |

@@ -39,7 +39,16 @@ def refused(answer, status: int, code: str) -> ErrorEnvelope:
     return envelope
 
 
-KEYS = ",".join([entry("ann"), entry("reader", "read"), entry("writer", "write"), entry("last")])
+KEYS = ",".join(
+    [
+        entry("ann"),
+        entry("reader", "read"),
+        entry("writer", "write"),
+        entry("own-reader", "read:own"),
+        entry("own-writer", "write:own"),
+        entry("last"),
+    ]
+)
 
 
 @pytest.fixture
@@ -104,7 +113,8 @@ async def test_keys_are_looked_up_by_their_digest_and_never_compared_themselves(
     """So that the time of a refusal depends on a digest, which a caller without the key can't choose."""
     known = KeySet(read_keys(KEYS))._by_digest
     assert set(known) == {
-        sha256(f"key-of-{name}".encode()).digest() for name in ("ann", "reader", "writer", "last")
+        sha256(f"key-of-{name}".encode()).digest()
+        for name in ("ann", "reader", "writer", "own-reader", "own-writer", "last")
     }
 
 
@@ -145,7 +155,13 @@ async def test_neither_key_nor_digest_is_ever_logged(closed, log_tape):
         ("PUT", "write"), ("PATCH", "write"), ("BREW", "write"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize(("name", "scopes"), [("ann", "read write"), ("reader", "read"), ("writer", "write")])
+@pytest.mark.parametrize(
+    ("name", "scopes"),
+    [
+        ("ann", "read write"), ("reader", "read"), ("writer", "write"),
+        ("own-reader", "read"), ("own-writer", "write"),
+    ],
+)  # fmt: skip
 async def test_a_method_needs_its_scope_and_no_other(closed, method, scope, name, scopes):
     answer = await closed.request(method, "/jobs/x", headers=as_caller(name))
     if scope in scopes.split():
@@ -153,7 +169,9 @@ async def test_a_method_needs_its_scope_and_no_other(closed, method, scope, name
         return
     assert answer.status_code == 403
     if method != "HEAD":
-        assert refused(answer, 403, "forbidden").message.startswith(f"{method} needs the scope '{scope}', ")
+        assert refused(answer, 403, "forbidden").message.startswith(
+            f"{method} needs the scope '{scope}', or '{scope}:own', "
+        )
 
 
 async def test_a_writer_submits_and_cancels_and_reads_nothing(closed):

@@ -130,6 +130,7 @@ def test_entries_are_separated_by_commas_and_may_have_space_around(monkeypatch):
         (f"a:read:{DIGEST},b:read", "entry 2: it must be name:scopes:sha256"),
         (f"a b:read:{DIGEST}", "entry 1: its name must be 1 to 64"),
         (f"a:admin:{DIGEST}", "entry 1: its scopes must be read, write or read+write"),
+        (f"jobs_{'a' * 43}:read:{DIGEST}", "entry 1: its name looks like a key"),
         (f"a::{DIGEST}", "entry 1: its scopes must be"),
         (f"a:own:{DIGEST}", "entry 1: it must be name:scopes:sha256"),
         (f"a:read:own+read:{DIGEST}", "entry 1: its scopes must be"),

@@ -1,7 +1,9 @@
 """The keys file: strict, in TOML or JSON, and read again while the API runs."""
 
 import asyncio
+import dataclasses
 import json
+import re
 import time
 from hashlib import sha256
 from math import inf
@@ -14,6 +16,7 @@ from api.keys_file import read_keys_file
 from api.main import create_app
 from api.quotas import Quotas
 from api.settings import ApiSettings
+from dev.stack import ROOT
 from shared.settings import read_settings
 from tests.unit.test_access import ECHO, as_caller, entry, refused
 
@@ -296,3 +299,14 @@ def test_the_command_checks_a_file(write, capsys):
     assert captured.err == (
         "The keys file is wrong: keys.reports.color: there is no such field: remove it, or correct its name\n"
     )
+
+
+# -- the page
+
+
+def test_the_example_of_the_page_is_a_keys_file(write):
+    page = (ROOT / "docs" / "access.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [key.name for key in read_keys_file(write(example))] == ["reports", "nightly"]
+    for field in dataclasses.fields(Quotas):
+        assert f"`{field.name}`" in page
