@@ -96,15 +96,15 @@ class JobStore:
         """The record of a job.
 
         Args:
-            owner: the caller whose jobs alone count; a record that has expired is nobody's.
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept)
+        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept, owner or "")
         if not pairs:
-            raise expired(job_id) if place < 0 and owner is None else not_found(job_id)
+            raise expired(job_id) if place < 0 else not_found(job_id)
         record = StoredRecord(job_id, as_dict(pairs), place)
         if owner is not None and record.caller != owner:
             raise not_found(job_id)
@@ -162,7 +162,7 @@ class JobStore:
         """Cancel a waiting job, or ask the worker of a running one to stop.
 
         Args:
-            owner: the caller whose jobs alone count; a record that has expired is nobody's.
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
@@ -189,7 +189,7 @@ class JobStore:
         """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
 
         Args:
-            owner: the caller whose jobs alone count; a record that has expired is nobody's.
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFinished: there is nothing to tell yet.

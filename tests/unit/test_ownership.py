@@ -128,12 +128,19 @@ async def test_a_job_without_a_caller_belongs_to_no_key(serve, fake_redis, clien
     assert (await closed.get(f"/jobs/{job}", headers=ADMIN)).status_code == 200
 
 
-async def test_an_expired_job_of_another_caller_is_not_found_either(closed, fake_redis):
+@pytest.mark.parametrize("end", ["completed", "cancelled"])
+async def test_an_expired_job_is_told_of_to_its_caller_alone(closed, backstage, fake_redis, end):
     job = await submit(closed, ANN)
-    await fake_redis.delete(f"jobs:record:{job}")
+    if end == "completed":
+        await backstage.finish(OutcomeKind.COMPLETED, "hush")
+    else:
+        await closed.delete(f"/jobs/{job}", headers=ANN)
+    assert await fake_redis.delete(f"jobs:record:{job}") == 1
+    assert 86400 < await fake_redis.ttl(f"jobs:owner:{job}") <= 2 * 86400
     for method, path in JOB_PATHS[2:]:
         refused(await closed.request(method, path.format(job), headers=BOB), 404, "job_not_found")
-    refused(await closed.get(f"/jobs/{job}", headers=ADMIN), 410, "job_expired")
+        for headers in (ANN, ADMIN):
+            refused(await closed.request(method, path.format(job), headers=headers), 410, "job_expired")
 
 
 async def test_a_retry_takes_no_params_over_that_the_key_may_not_read(closed, backstage):

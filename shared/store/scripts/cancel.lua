@@ -7,10 +7,10 @@ local id = ARGV[1]
 local record = RECORD .. id
 local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
 local job = look(id)
-if ARGV[5] ~= '' and redis.call('HGET', record, 'caller') ~= ARGV[5] then
+if not job[STATE] then
+  return {expired_lately(id, ARGV[5]) and 'expired' or 'missing'}
+elseif ARGV[5] ~= '' and job[CALLER] ~= ARGV[5] then
   return {'missing'}
-elseif not job[STATE] then
-  return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
 end
 local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))
 

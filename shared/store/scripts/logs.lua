@@ -4,10 +4,10 @@
 --         of a job that is missing {-1} if it has expired lately, else {-2}
 
 local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'lines', 'caller')
-if ARGV[3] ~= '' and job[3] ~= ARGV[3] then
+if not job[1] then
+  return {expired_lately(ARGV[1], ARGV[3]) and -1 or -2}
+elseif ARGV[3] ~= '' and job[3] ~= ARGV[3] then
   return {-2}
-elseif not job[1] then
-  return {redis.call('ZSCORE', INDEX, ARGV[1]) and -1 or -2}
 end
 local total = tonumber(job[2] or 0)
 local unknown = math.max(total - ARGV[2], 0)

@@ -6,10 +6,10 @@
 
 local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'webhook', 'deliveries', 'caller')
 local state, url, number, caller = unpack(job)
-if ARGV[2] ~= '' and caller ~= ARGV[2] then
+if not state then
+  return expired_lately(ARGV[1], ARGV[2]) and -2 or -3
+elseif ARGV[2] ~= '' and caller ~= ARGV[2] then
   return -3
-elseif not state then
-  return redis.call('ZSCORE', INDEX, ARGV[1]) and -2 or -3
 elseif not url then
   return 0
 elseif state == 'pending' or state == 'running' then
