@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from api.errors import ArtifactNotFound, RangeNotSatisfiable, error_response
 from api.headers import header
 from api.openapi import errors, parameter, success
+from api.ownership import owner_read
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
 from shared.store.job_store import not_found
@@ -57,7 +58,7 @@ async def read_artifact(
     name: Annotated[str, Path(description="The `name` of one of its `artifacts`.", examples=["out.png"])],
 ) -> Response:
     """The bytes of a file that a completed job made; they never change. The `ETag` is their SHA-256."""
-    record = await request.state.queue.get(job_id)
+    record = await request.state.queue.get(job_id, owner=owner_read(request))
     artifact = next((found for found in record.artifacts if found["name"] == name), None)
     if artifact is None:
         raise ArtifactNotFound(f"The job has no artifact {name[:128]!r}.")

@@ -1,5 +1,5 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
--- ARGV: id, retention of completed, failed, cancelled jobs (s)
+-- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or ''
 -- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
 
@@ -8,7 +8,9 @@ local record = RECORD .. id
 local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
 local job = look(id)
 if not job[STATE] then
-  return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
+  return {expired_lately(id, ARGV[5]) and 'expired' or 'missing'}
+elseif ARGV[5] ~= '' and job[CALLER] ~= ARGV[5] then
+  return {'missing'}
 end
 local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))
 
