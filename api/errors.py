@@ -53,6 +53,11 @@ class PayloadTooLarge(JobServerError):
     hint = "Send less, or split the work into several jobs."
 
 
+class PreconditionFailed(JobServerError):
+    code = "precondition_failed"
+    hint = "Read it again, and send the `ETag` of that answer in If-Match, or leave If-Match out."
+
+
 class RangeNotSatisfiable(JobServerError):
     code = "range_not_satisfiable"
     hint = "The header Content-Range says how long the whole is; leave Range out to get it."
@@ -94,6 +99,7 @@ STATUS: dict[type[JobServerError], int] = {
     JobNotFinished: 409,
     FileInUse: 409,
     JobExpired: 410,
+    PreconditionFailed: 412,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,

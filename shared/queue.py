@@ -1,7 +1,7 @@
 """JobQueue: what the API does with jobs."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
@@ -120,9 +120,14 @@ class JobQueue:
             raise JobNotFinished(f"The job is {record.state}.")
         return record
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
-        """Cancel the job, or ask its worker to. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.cancel(job_id)
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None
+    ) -> tuple[Verdict, StoredRecord]:
+        """Cancel the job, or ask its worker to, if its record has one of these versions; None for any.
+
+        Raises JobNotFound, QueueUnavailable.
+        """
+        return await self.store.cancel(job_id, versions)
 
     async def _seconds_to_drain(self, jobs: float) -> int:
         rate = await self._ended_per_second()

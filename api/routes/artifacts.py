@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
-from api.errors import ArtifactNotFound, RangeNotSatisfiable, error_response
-from api.headers import header
+from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
+from api.headers import entity_tags, header, matches
 from api.openapi import errors, parameter, success
-from shared.errors import QueueUnavailable, StorageUnavailable
+from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
 from shared.store.job_store import not_found
 
-RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII | re.IGNORECASE)
+RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # what a job made is nothing that a browser should run in the name of this server
     "Content-Security-Policy": "sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -36,7 +36,9 @@ router = APIRouter(tags=["jobs"])
         **errors(
             not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"),
             ArtifactNotFound("The job has no artifact 'out.png'."),
+            PreconditionFailed("The artifact has another `ETag`."),
             RangeNotSatisfiable("The artifact has 18231 bytes."),
+            InvalidRequest("The header Range was sent more than once."),
             QueueUnavailable("Redis does not answer (ConnectionError)."),
             StorageUnavailable("The file store does not answer (GenericError)."),
         ),
@@ -45,7 +47,8 @@ router = APIRouter(tags=["jobs"])
         "parameters": [
             parameter("Range", "header", "`bytes=FIRST-LAST`: a part of it.", type="string"),
             parameter("If-Range", "header", "The part only if this is still its `ETag`.", type="string"),
-            parameter("If-None-Match", "header", "An `ETag` seen before.", type="string"),
+            parameter("If-None-Match", "header", "`ETag`s seen before, or `*`.", type="string"),
+            parameter("If-Match", "header", "Only if one of these is its `ETag`.", type="string"),
         ]
     },
 )
@@ -59,8 +62,12 @@ async def read_artifact(
     artifact = next((found for found in record.artifacts if found["name"] == name), None)
     if artifact is None:
         raise ArtifactNotFound(f"The job has no artifact {name[:128]!r}.")
-    tag, size = f'"{artifact["sha256"]}"', artifact["size"]
-    if _knows(header(request, b"if-none-match"), tag):
+    digest, size = artifact["sha256"], artifact["size"]
+    tag = f'"{digest}"'
+    wanted, known = entity_tags(request, b"if-match", strong=True), entity_tags(request, b"if-none-match")
+    if wanted is not None and not matches(wanted, digest):
+        raise PreconditionFailed(f"The artifact has the ETag {tag}.")
+    if known and matches(known, digest):
         return Response(status_code=304, headers={"ETag": tag})
     try:
         part = _part(request, tag, size)
@@ -93,10 +100,6 @@ async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for piece in rest:
         yield piece
-
-
-def _knows(tags: str | None, tag: str) -> bool:
-    return tags is not None and (tags.strip() == "*" or tag in tags)
 
 
 def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from api.headers import header
 from api.links import prefix
 from api.openapi import errors, parameter
 from api.waiting import noticed
-from shared.errors import JobNotFound, QueueUnavailable
+from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
 from shared.queue import JobQueue
 from shared.record import StoredRecord
@@ -60,7 +60,12 @@ router = APIRouter(tags=["jobs"])
             "content": {"text/event-stream": {"schema": EVENT}},
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
+        **errors(
+            not_found(JOB_ID),
+            expired(JOB_ID),
+            InvalidRequest("The header Last-Event-ID was sent more than once."),
+            QueueUnavailable("Redis does not answer."),
+        ),
     },
     openapi_extra={
         "parameters": [

@@ -4,7 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
@@ -12,11 +12,13 @@ from starlette.responses import Response
 from api.dependencies import Queue
 from api.links import prefix
 from api.openapi import errors, job_links, success
+from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import JobRecord, JobState
 from shared.store.model import Filters, Place
 
 LARGEST_PAGE = 200
+EMPTY = b'{"items":[],"next_cursor":null}'
 NEXT_PAGE = {
     "operationId": "list_jobs",
     "parameters": {"cursor": "$response.body#/next_cursor"},
@@ -37,6 +39,7 @@ class JobPage(BaseModel):
     "/jobs",
     summary="List jobs",
     response_model=JobPage,
+    dependencies=[Depends(once("state", "type", "limit", "cursor"))],
     responses={
         200: success("A page.", links={**job_links("/items/0/job_id"), "NextPage": NEXT_PAGE}),
         **errors(
@@ -59,12 +62,21 @@ async def list_jobs(
 ) -> Response:
     """Newest first: by creation; or, with a terminal `state`, by their end. A page may be short, or even
     empty, while more follow. Jobs that come or go between two pages do not shift the others."""
-    labels = dict(pair.split("=", 1) for pair in label)
+    labels = _labels(label)
     after = _place(cursor, state) if cursor else None
+    if labels is None:
+        return Response(EMPTY, media_type="application/json")
     page = await queue.page(Filters(state, type, labels), limit=limit, after=after)
     items = b",".join(record.to_json(None, prefix(request)) for record in page.records)
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
     return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")
+
+
+def _labels(pairs: list[str]) -> dict[str, str] | None:
+    """Names and values that a job must have; None if no job can have them, for a name has one value."""
+    wanted = {(name, value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    labels = dict(wanted)
+    return labels if len(labels) == len(wanted) else None
 
 
 def _cursor(place: Place, state: JobState | None) -> str:

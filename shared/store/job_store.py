@@ -143,14 +143,21 @@ class JobStore:
         records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
         return Page(records, (score.decode(), last.decode()) if last else None)
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None
+    ) -> tuple[Verdict, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
+
+        Args:
+            job_id: the job.
+            versions: of the record, at which the job may be cancelled; None for any.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept)
+        condition = "" if versions is None else f" {' '.join(map(str, versions))} "
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept, condition)
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":

@@ -142,6 +142,40 @@ async def test_a_body_that_is_not_declared_as_json_is_refused(client, content_ty
     refused(answer, 415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "APPLICATION/JSON",
+        'application/json; charset="UTF-8"',
+        "application/json;",
+        "application/json ; charset = utf-8;",
+        'application/json; profile="a;charset=latin-1"',
+        "application/json; charset=utf8",
+    ],
+)
+async def test_json_is_declared_in_many_ways(client, content_type):
+    answer = await client.post("/jobs", content=orjson.dumps(ECHO), headers={"Content-Type": content_type})
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Idempotency-Key"])
+@pytest.mark.parametrize("path", ["/jobs", "/v1/jobs/batch"])
+async def test_a_header_that_counts_once_is_refused_twice(client, fake_redis, name, path):
+    lines = [*JSON.items(), (name, "application/json")] + [(name, "b")] * (name not in JSON)
+    answer = await client.post(path, content=orjson.dumps(ECHO), headers=lines)
+    envelope = refused(answer, 422, "invalid_request")
+    assert envelope["details"][0]["path"] == name
+    assert "once" in envelope["hint"]
+    assert await fake_redis.keys("jobs:record:*") == []
+
+
+async def test_a_stream_begins_at_one_place(client):
+    job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
+    lines = [("Last-Event-ID", "1"), ("Last-Event-ID", "2")]
+    answer = await client.get(f"/jobs/{job_id}/events", headers=lines)
+    assert refused(answer, 422, "invalid_request")["details"][0]["path"].lower() == "last-event-id"
+
+
 MALFORMED = [
     b"", b"  ", b"{", b"NaN", b'{"type":"echo","params":{"message":NaN}}', b"\xff", b'"\\ud800"',
     b'{"type":"echo","params":{"message":Infinity}}', b'{"type":"echo","params":{"message":"\\ud800"}}',

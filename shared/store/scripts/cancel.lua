@@ -1,7 +1,9 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
--- ARGV: id, retention of completed, failed, cancelled jobs (s)
+-- ARGV: id, retention of completed, failed, cancelled jobs (s), the versions at which it may be cancelled, each
+--       between spaces, or '' for any version
 -- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
--- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
+-- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed', and nothing is
+-- done, if the record has another version. A repeated call has changed the version itself: it is not compared again.
 
 local id = ARGV[1]
 local record = RECORD .. id
@@ -11,6 +13,11 @@ if not job[STATE] then
   return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
 end
 local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))
+local versions = ARGV[5]
+local alive = job[STATE] == 'pending' or job[STATE] == 'running'
+if alive and not requested and versions ~= '' and not versions:find(' ' .. job[VERSION] .. ' ', 1, true) then
+  return {'changed', unpack(redis.call('HGETALL', record))}
+end
 
 local verdict = 'finished'
 if job[STATE] == 'pending' then
