@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.head import HEAD, method
 from api.request_id import request_id
 from shared.errors import (
     FileInUse,
@@ -171,7 +172,7 @@ def _translate(error: HTTPException, request: Request) -> JobServerError:
     if error.status_code == 404:
         return NotFound(f"There is nothing at {request.url.path[:200]!r}.")
     if error.status_code == 405:
-        return MethodNotAllowed(f"{request.method} is not allowed at {request.url.path[:200]!r}.")
+        return MethodNotAllowed(f"{method(request)} is not allowed at {request.url.path[:200]!r}.")
     if error.status_code < 500:
         return InvalidRequest(str(error.detail))
     return JobServerError("The server failed to handle this request.")
@@ -188,8 +189,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """The methods of every route at this path; the framework names those of the first route only."""
     scope = dict(request.scope)
     allowed = []
-    for method in METHODS:
-        scope["method"] = method
+    for name in METHODS:
+        scope["method"] = "GET" if name == HEAD else name
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            allowed.append(method)
+            allowed.append(name)
     return allowed

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
+from api.head import head_alone
 from api.headers import entity_tags, header, matches
 from api.openapi import errors, parameter, success
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
@@ -24,7 +25,6 @@ ANYTHING = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 router = APIRouter(tags=["jobs"])
 
 
-@router.head("/jobs/{job_id}/artifacts/{name}", include_in_schema=False)
 @router.get(
     "/jobs/{job_id}/artifacts/{name}",
     summary="Read an artifact",
@@ -86,7 +86,7 @@ async def read_artifact(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     key = artifact_key(job_id, record.claims, name)
     try:
-        if request.method == "HEAD" or start == end:
+        if head_alone(request.scope) or start == end:
             await request.state.files.size(key)
             return Response(status_code=200, headers=headers)
         pieces = request.state.files.read(key, start, end)
@@ -111,7 +111,7 @@ def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
         RangeNotSatisfiable: there is no such part.
     """
     asked = RANGE.fullmatch(header(request, b"range") or "")
-    if request.method != "GET" or not asked or header(request, b"if-range") not in (None, tag):
+    if head_alone(request.scope) or not asked or header(request, b"if-range") not in (None, tag):
         return None
     first, last = asked.groups()
     if not (first or last) or (first and last and int(last) < int(first)):

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import error_response
+from api.head import head_alone
 from api.headers import header
 from api.links import prefix
 from api.openapi import errors, parameter
@@ -123,6 +124,10 @@ class EventStream(Response):
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if head_alone(scope):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": b""})
+            return
         try:
             async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})

@@ -61,9 +61,10 @@ async def test_an_unknown_job_is_not_found(client, job_id):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/jobs/x", "DELETE, GET"), ("POST", "/v1/jobs/x", "DELETE, GET"),
-        ("DELETE", "/jobs", "GET, POST"),
-        ("PUT", "/v1/jobs", "GET, POST"), ("POST", "/healthz", "GET"), ("PATCH", "/v1/server/info", "GET"),
+        ("PUT", "/jobs/x", "DELETE, GET, HEAD"), ("POST", "/v1/jobs/x", "DELETE, GET, HEAD"),
+        ("DELETE", "/jobs", "GET, HEAD, POST"), ("OPTIONS", "/jobs", "GET, HEAD, POST"),
+        ("PUT", "/v1/jobs", "GET, HEAD, POST"), ("POST", "/healthz", "GET, HEAD"),
+        ("PATCH", "/v1/server/info", "GET, HEAD"), ("PUT", "/files", "POST"),
     ],
 )  # fmt: skip
 async def test_a_wrong_method_is_told_the_right_ones(client, method, path, allowed):
