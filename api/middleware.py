@@ -4,7 +4,8 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import PayloadTooLarge, error_response, internal_error
+from api.decoding import ACCEPTED, coding_of, decoding
+from api.errors import PayloadTooLarge, UnsupportedMediaType, error_response, internal_error
 from api.request_id import HEADER, choose, request_id
 from shared.logging import get_log, log_context
 
@@ -55,6 +56,8 @@ class RequestContext:
 class BodyLimit:
     """Refuses bodies above a limit: by their Content-Length before a byte is read, else while they arrive.
 
+    A body in a content coding is decoded, and its decoded bytes are held to the same limit.
+
     Args:
         app: what lies behind.
         max_bytes: the limit.
@@ -71,21 +74,37 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._max_file_bytes if scope["path"] in FILE_PATHS else self._max_bytes
+        codings = []
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
                 await error_response(_too_large(limit))(scope, receive, send)
                 return
-        received = 0
+            if name == b"content-encoding":
+                codings.append(value)
+        body = _limited(receive, limit)
+        if codings:
+            try:
+                coding = coding_of(codings)
+            except UnsupportedMediaType as error:
+                await error_response(error, ACCEPTED)(scope, receive, send)
+                return
+            if coding:
+                body = _limited(decoding(body, coding), limit)
+        await self._app(scope, body, send)
 
-        async def receive_limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise _too_large(limit)
-            return message
 
-        await self._app(scope, receive_limited, send)
+def _limited(receive: Receive, limit: int) -> Receive:
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise _too_large(limit)
+        return message
+
+    return receive_limited
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
