@@ -86,6 +86,15 @@ class RateLimited(JobServerError):
     retry_after = 1
 
 
+class ServerBusy(JobServerError):
+    code = "server_busy"
+    hint = (
+        "Send the request again after Retry-After; a list is smaller with a lower limit, or without fields."
+    )
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
     Unauthorized: 401,
@@ -111,6 +120,7 @@ STATUS: dict[type[JobServerError], int] = {
     WebhooksDisabled: 422,
     RateLimited: 429,
     JobServerError: 500,
+    ServerBusy: 503,
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,
@@ -157,6 +167,10 @@ def add_error_handlers(app: FastAPI) -> None:
             for fault in error.errors()
         ]
         return error_response(InvalidRequest("The request is not valid.", details=details))
+
+    @app.exception_handler(Exception)  # the framework raises it again, and `RequestContext` logs it
+    async def handle_unexpected(_: Request, __: Exception) -> Response:
+        return internal_error()
 
     @app.exception_handler(ClientDisconnect)
     async def handle_disconnect(_: Request, error: ClientDisconnect) -> Response:

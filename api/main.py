@@ -88,9 +88,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         client = redis or connect(url)
         changes = Changes(client)
-        runner = redis or Multiplexer(client, on_failover=changes.renew)
+        runner, bulk = (redis, redis) if redis else _connections(client, changes)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        store = JobStore(runner, retention)
+        store = JobStore(runner, retention, bulk=bulk)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
         services = [asyncio.create_task(keep_up(store, queues))]
         if not settings.api_keys:
@@ -114,8 +114,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         file_store.close()
         for service in services:
             service.cancel()
-        if isinstance(runner, Multiplexer):
-            await runner.aclose()
+        for connection in (runner, bulk):
+            if isinstance(connection, Multiplexer):
+                await connection.aclose()
 
     app = FastAPIOffline(
         title="Job server",
@@ -146,6 +147,22 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
     return app
+
+
+def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multiplexer]:
+    """The connection that all requests share, and the one for large replies.
+
+    The first of them that finds out about a fail-over renews the other one, and the subscriptions.
+    """
+
+    def renew_all_but(connection: Multiplexer) -> None:
+        changes.renew()
+        for other in {runner, bulk} - {connection}:
+            other.renew()
+
+    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner))
+    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk))
+    return runner, bulk
 
 
 def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:

@@ -26,6 +26,7 @@ from shared.contract import Contract, Params
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
 from shared.params_codec import EncodedParams, ParamsNotKept
 from shared.webhooks import WebhookUrl, read_target
+from shared.yielding import in_parts
 
 YEAR = 365 * 86400
 MOST_LABELS = 16
@@ -174,7 +175,7 @@ class Submissions:
             )
             raise _fault(path, message, "params_not_kept") from None
 
-    def validate_batch(self, value: Any) -> list[Submission]:
+    async def validate_batch(self, value: Any) -> list[Submission]:
         """A parsed body with many submissions, each under `jobs`.
 
         Raises:
@@ -186,7 +187,7 @@ class Submissions:
                 "jobs", f"Must be the only field: a list of 1 to {MOST_IN_BATCH} submissions.", "jobs"
             )
         found, faults = [], []
-        for n, job in enumerate(jobs):
+        async for n, job in in_parts(enumerate(jobs)):
             try:
                 found.append(self.validate(job))
             except InvalidRequest as error:

@@ -1,6 +1,6 @@
 """The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +23,26 @@ class JobState(StrEnum):
 TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 LONGEST_TEXT = 1000
+
+PAYLOAD = ("params", "result")
+"""Fields of a record that clients and handlers fill, and that may be large."""
+
+SUMMARY = (
+    *(
+        "type",
+        "queue",
+        "state",
+        "progress",
+        "artifacts",
+        "errors",
+        "attempt",
+        "max_attempts",
+        "cancel_requested",
+    ),
+    *("labels", "webhook", "retry_of", "caller", "version", "created_at", "run_at", "start_by", "started_at"),
+    *("finished_at", "expires_at"),
+)
+"""Fields of `jobs:record:<id>` that a record without its payload is made of."""
 
 
 class Progress(BaseModel):
@@ -143,6 +163,28 @@ class JobRecord(BaseModel):
     ] = None
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    schema.pop("default")
+
+
+class JobSummary(JobRecord):
+    """A job in a list: its params and result are there if the list was asked for them."""
+
+    params: Annotated[
+        dict[str, JsonValue],
+        Field(
+            description="What the job was asked to do, with `fields=params`.", json_schema_extra=_no_default
+        ),
+    ] = {}
+    result: Annotated[
+        JsonValue,
+        Field(
+            description="What the handler returned, with `fields=result`; null until completed.",
+            json_schema_extra=_no_default,
+        ),
+    ] = None
+
+
 class Outlook(NamedTuple):
     """What a waiting job may expect: its place in the queue, from 1, and its wait in seconds, estimated."""
 
@@ -213,15 +255,23 @@ class StoredRecord:
         stored = self.fields.get(b"artifacts")
         return [] if stored is None else orjson.loads(stored)
 
-    def to_json(self, outlook: Outlook | None = None, prefix: str = "/v1") -> bytes:
+    def to_json(
+        self, outlook: Outlook | None = None, prefix: str = "/v1", payload: Collection[str] = PAYLOAD
+    ) -> bytes:
         """The record as clients see it, in the field order of `JobRecord`.
 
         Args:
             prefix: what the paths of its links begin with.
+            payload: those fields of PAYLOAD that are shown.
         """
         fields = self.fields
         get = fields.get
         state = fields[b"state"].decode()
+        shown = {}
+        if "params" in payload:
+            shown["params"] = orjson.Fragment(get(b"params_shown") or fields[b"params"])
+        if "result" in payload:
+            shown["result"] = orjson.Fragment(get(b"result", b"null"))
         return orjson.dumps(
             {
                 "job_id": self.job_id,
@@ -229,8 +279,7 @@ class StoredRecord:
                 "queue": fields[b"queue"].decode(),
                 "state": state,
                 "done": state in TERMINAL_STATES,
-                "params": orjson.Fragment(get(b"params_shown") or fields[b"params"]),
-                "result": orjson.Fragment(get(b"result", b"null")),
+                **shown,
                 "progress": orjson.Fragment(get(b"progress", b"null")),
                 "artifacts": [
                     {**artifact, "url": f"{prefix}/jobs/{self.job_id}/artifacts/{artifact['name']}"}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, PreconditionFailed, UnsupportedMediaType
@@ -29,9 +29,10 @@ from shared.errors import (
     WebhooksDisabled,
 )
 from shared.queue import NewJob
-from shared.record import JobRecord, StoredRecord
+from shared.record import PAYLOAD, JobRecord, JobSummary, StoredRecord
 from shared.store.job_store import expired, not_found, spent
 from shared.store.model import Submitted, Verdict
+from shared.yielding import in_parts
 
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
@@ -85,7 +86,13 @@ ONCE = parameter(
 
 
 class JobBatch(BaseModel):
-    items: list[JobRecord]
+    items: Annotated[
+        list[JobRecord | JobSummary],
+        Field(
+            description="In the order of the submissions. Jobs of an earlier request have no params and no "
+            "result once those exceed 4 MiB."
+        ),
+    ]
 
 
 @router.post(
@@ -145,14 +152,15 @@ async def submit_batch(request: Request) -> Response:
     _require_json(request)
     key = _idempotency_key(request)
     value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
-    jobs = [
-        _new_job(request, submission, key and f"{key}/{n}")
-        for n, submission in enumerate(request.state.submissions.validate_batch(value))
-    ]
+    submissions = await request.state.submissions.validate_batch(value)
+    jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
     submitted = await request.state.queue.submit_all(jobs)
-    items = b",".join(record.to_json(None, prefix(request)) for record, _ in submitted)
+    items = []
+    async for record, _ in in_parts(submitted):
+        payload = PAYLOAD if b"params" in record.fields else ()
+        items.append(record.to_json(None, prefix(request), payload))
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
-    return Response(b'{"items":[%b]}' % items, 202, headers, "application/json")
+    return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
 
 
 @router.get(

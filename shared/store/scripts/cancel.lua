@@ -1,9 +1,9 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
 -- ARGV: id, retention of completed, failed, cancelled jobs (s), the versions at which it may be cancelled, each
 --       between spaces, or '' for any version
--- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
--- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed', and nothing is
--- done, if the record has another version. A repeated call has changed the version itself: it is not compared again.
+-- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
+-- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed' with the version
+-- alone, and nothing is done, if the record has another one. A repeated call has changed it itself: that is no change.
 
 local id = ARGV[1]
 local record = RECORD .. id
@@ -16,7 +16,7 @@ local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_req
 local versions = ARGV[5]
 local alive = job[STATE] == 'pending' or job[STATE] == 'running'
 if alive and not requested and versions ~= '' and not versions:find(' ' .. job[VERSION] .. ' ', 1, true) then
-  return {'changed', unpack(redis.call('HGETALL', record))}
+  return {'changed', 'version', job[VERSION]}
 end
 
 local verdict = 'finished'
@@ -39,4 +39,4 @@ elseif job[STATE] == 'cancelled' then
   verdict = 'cancelled'
 end
 wake_workers()
-return {verdict, unpack(redis.call('HGETALL', record))}
+return {verdict, unpack(fields_of(record))}
