@@ -157,7 +157,8 @@ async def test_every_documented_error_has_an_example_that_fits(client):
         "unsupported_media_type", "invalid_request", "unknown_job_type", "queue_unavailable", "queue_full",
         "job_not_finished", "job_expired", "idempotency_conflict", "webhooks_disabled", "webhook_not_found",
         "file_not_found", "file_in_use", "unknown_file",
-        "artifact_not_found", "range_not_satisfiable", "storage_unavailable",
+        "artifact_not_found", "range_not_satisfiable", "storage_unavailable", "precondition_failed",
+        "server_busy",
     }  # fmt: skip
     assert seen == expected
 
