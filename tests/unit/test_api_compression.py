@@ -20,8 +20,8 @@ LARGE = {"type": "echo", "params": {"message": "hi " * 1000}}
     ("accepted", "gzipped"),
     [
         ("gzip", True), ("GZIP", True), ("x-gzip", True), ("br, gzip", True), ("gzip;q=0.5", True),
-        ("*", True), ("gzip; q=0", False), ("gzip;q=0.000, *", False), ("*;q=0, gzip", True), ("*;q=0", False),
-        ("", False),
+        ("*", True), ("gzip; q=0", False), ("gzip;q=0.000, *", False), ("*;q=0, gzip", True),
+        ("*;q=0", False), ("", False),
         ("identity", False), ("br", False), ("gzipped", False), ("deflate", False), ("gzip;Q=0", False),
         ('x="gzip, gzip"', False), (",;,", False), ("gzip;q=0.001", True),
     ],

@@ -14,6 +14,7 @@ from shared.store.job_store import JobStore
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = {"Content-Type": "application/json"}
+TYPES = ", ".join(load_contracts())
 
 
 def refused(answer, status: int, code: str) -> dict:
@@ -238,8 +239,10 @@ async def test_an_unknown_job_type_is_told_those_there_are(client, name):
 
 @pytest.mark.parametrize("name", [5, None, True, [], {}, ["echo"], {"echo": 1}])
 async def test_a_type_that_is_no_text_is_refused(client, name):
-    answer = await client.post("/jobs", json={"type": name, "params": {}})
-    assert answer.status_code == 422
+    fault = {"path": "type", "kind": "string_type", "message": f"Must be text: one of {TYPES}."}
+    for path, body in (("/jobs", {"type": name, "params": {}}), ("/jobs/batch", {"jobs": [{"type": name}]})):
+        details = refused(await client.post(path, json=body), 422, "invalid_request")["details"]
+        assert details == [fault | {"path": fault["path"] if path == "/jobs" else "jobs.0.type"}]
 
 
 @pytest.fixture
