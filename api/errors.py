@@ -125,6 +125,7 @@ STATUS: dict[type[JobServerError], int] = {
     QueueFull: 503,
     StorageUnavailable: 503,
 }
+NO_SLASH = "Leave out the slash at the end of the path, and any that is there twice; /docs lists the paths."
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -184,7 +185,9 @@ def _place(parts: Sequence[Any]) -> str:
 
 def _translate(error: HTTPException, request: Request) -> JobServerError:
     if error.status_code == 404:
-        return NotFound(f"There is nothing at {request.url.path[:200]!r}.")
+        path = request.scope["path"]
+        hint = NO_SLASH if path != "/" and (path.endswith("/") or "//" in path) else None
+        return NotFound(f"There is nothing at {path[:200]!r}.", hint=hint)
     if error.status_code == 405:
         return MethodNotAllowed(f"{method(request)} is not allowed at {request.url.path[:200]!r}.")
     if error.status_code < 500:

@@ -132,6 +132,15 @@ async def test_another_coding_is_told_those_there_are(client, path, coding):
     assert "Content-Encoding" in answer.json()["hint"]
 
 
+@pytest.mark.parametrize(
+    ("transfer", "status"), [("gzip, chunked", 202), ("Chunked", 400), ("br, chunked", 415)]
+)
+async def test_a_coding_of_the_transfer_is_undone_as_well(client, transfer, status):
+    headers = {"Content-Type": "application/json", "Transfer-Encoding": transfer}
+    answer = await client.post("/jobs", content=in_pieces(gzip.compress(JSON), 100), headers=headers)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("path", ["/jobs", "/files"])
 async def test_a_bomb_is_refused_without_room_for_it(client, folder, path):
     bomb = zlib.compressobj(9, wbits=31)

@@ -56,6 +56,13 @@ async def test_an_unknown_path_is_not_found(client, path):
     refused(await client.get(path), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("path", "named"), [("/jobs/", True), ("/v1//jobs", True), ("/nothing", False), ("/", False)]
+)
+async def test_a_slash_too_many_is_named(client, path, named):
+    assert ("slash" in refused(await client.get(path), 404, "not_found")["hint"]) is named
+
+
 @pytest.mark.parametrize("job_id", ["nobody", "%00", "%ED%A0%80", "ü", "x" * 2000, "a:b", "*", "{}"])
 async def test_an_unknown_job_is_not_found(client, job_id):
     refused(await client.get(f"/jobs/{job_id}"), 404, "job_not_found")
