@@ -16,6 +16,7 @@ from api.large_answers import LARGE, AnswerDropped, LargeAnswers
 from api.request_id import HEADER, choose, request_id
 from shared.logging import get_log, log_context
 
+BODILESS = {"GET", "HEAD"}  # what they bring is never read
 FILE_PATHS = {"/files", "/v1/files"}
 
 log = get_log(__name__)
@@ -96,7 +97,7 @@ class BodyLimit:
         self._max_file_bytes = max_file_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] == "GET":
+        if scope["type"] != "http" or scope["method"] in BODILESS:
             await self._app(scope, receive, send)
             return
         limit = self._max_file_bytes if scope["path"] in FILE_PATHS else self._max_bytes

@@ -132,6 +132,12 @@ async def test_another_coding_is_told_those_there_are(client, path, coding):
     assert "Content-Encoding" in answer.json()["hint"]
 
 
+async def test_a_request_without_a_body_has_no_coding(client):
+    for method in ("GET", "HEAD"):
+        answer = await client.request(method, "/healthz", headers={"Content-Encoding": "br"})
+        assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("transfer", "status"), [("gzip, chunked", 202), ("Chunked", 400), ("br, chunked", 415)]
 )
