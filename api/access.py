@@ -6,12 +6,14 @@ from starlette.types import Scope as RequestScope
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
 from api.key_set import KeySet
 from api.keys import READING, WRITING, ApiKey, Scope
+from shared.errors import QueueUnavailable
 from shared.logging import log_context
 from shared.store.rate_limits import WINDOW, Allowance
 
-OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+READING_POST = "/stream-token"  # the end of a path whose POST changes nothing, and lets a page read
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
 
@@ -44,20 +46,26 @@ class Access:
             await self._app(scope, receive, send)
             return
         try:
-            key = self._identify(scope["headers"])
+            given = _given_key(scope["headers"])
+            key = await self._identify_by_token(scope) if given is None else self._keys.identify(given)
             log_context.set({**(log_context.get() or {}), "caller": key.name})
-            _require_scope(key, scope["method"])
+            _require_scope(key, scope["method"], scope["path"])
         except (Unauthorized, Forbidden) as error:
             await error_response(error, CHALLENGE)(scope, receive, send)
+            return
+        except QueueUnavailable as error:
+            await error_response(error)(scope, receive, send)
             return
         scope["key"], scope["caller"] = key, key.name
         await self._serve_within_limit(key, scope, receive, send)
 
-    def _identify(self, headers: Headers) -> ApiKey:
-        given = _given_key(headers)
-        if given is None:
+    async def _identify_by_token(self, scope: RequestScope) -> ApiKey:
+        """The caller whose stream token the request carries."""
+        caller = await scope["state"]["stream_tokens"].caller_of(scope)
+        key = self._keys.named(caller) if caller else None
+        if key is None:
             raise Unauthorized("The request carries no API key.")
-        return self._keys.identify(given)
+        return key
 
     async def _serve_within_limit(
         self, key: ApiKey, scope: RequestScope, receive: Receive, send: Send
@@ -86,8 +94,9 @@ def _given_key(headers: Headers) -> bytes | None:
     return None
 
 
-def _require_scope(key: ApiKey, method: str) -> None:
-    scope, scopes = (Scope.READ, READING) if method in SAFE_METHODS else (Scope.WRITE, WRITING)
+def _require_scope(key: ApiKey, method: str, path: str) -> None:
+    reads = method in SAFE_METHODS or path.endswith(READING_POST)
+    scope, scopes = (Scope.READ, READING) if reads else (Scope.WRITE, WRITING)
     if key.scopes.isdisjoint(scopes):
         raise Forbidden(
             f"{method} needs the scope '{scope}', or '{scope}:own', which this API key does not have."

@@ -25,6 +25,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    StorageFull,
     StorageUnavailable,
     UnknownFile,
     UnknownJobType,
@@ -35,7 +36,7 @@ from shared.errors import (
 
 class NotFound(JobServerError):
     code = "not_found"
-    hint = "The paths are listed at /docs."
+    hint = "The paths are listed at /docs, unless API_DOCS is off."
 
 
 class ArtifactNotFound(JobServerError):
@@ -73,6 +74,21 @@ class Forbidden(JobServerError):
     hint = "Use a key that has this scope; the operator gives them out."
 
 
+class InvalidHost(JobServerError):
+    code = "invalid_host"
+    hint = "Send one Host header: a name or an IP address, and the port after a colon."
+
+
+class MisdirectedRequest(JobServerError):
+    code = "misdirected_request"
+    hint = "Use localhost or an IP address, or let the operator add the host to API_ALLOWED_HOSTS."
+
+
+class CrossSiteRequest(JobServerError):
+    code = "cross_site_request"
+    hint = "Let the operator add the page's origin to API_CORS_ORIGINS, or send the request from elsewhere."
+
+
 class RateLimited(JobServerError):
     code = "rate_limited"
     hint = "Wait for the time in Retry-After and send the request again."
@@ -80,10 +96,21 @@ class RateLimited(JobServerError):
     retry_after = 1
 
 
+class ServerBusy(JobServerError):
+    code = "server_busy"
+    hint = (
+        "Send the request again after Retry-After; a list is smaller with a lower limit, or without fields."
+    )
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
+    InvalidHost: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    CrossSiteRequest: 403,
     NotFound: 404,
     JobNotFound: 404,
     WebhookNotFound: 404,
@@ -97,6 +124,7 @@ STATUS: dict[type[JobServerError], int] = {
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    MisdirectedRequest: 421,
     InvalidRequest: 422,
     UnknownJobType: 422,
     UnknownFile: 422,
@@ -104,9 +132,11 @@ STATUS: dict[type[JobServerError], int] = {
     WebhooksDisabled: 422,
     RateLimited: 429,
     JobServerError: 500,
+    ServerBusy: 503,
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,
+    StorageFull: 507,
 }
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
@@ -150,6 +180,10 @@ def add_error_handlers(app: FastAPI) -> None:
             for fault in error.errors()
         ]
         return error_response(InvalidRequest("The request is not valid.", details=details))
+
+    @app.exception_handler(Exception)  # the framework raises it again, and `RequestContext` logs it
+    async def handle_unexpected(_: Request, __: Exception) -> Response:
+        return internal_error()
 
     @app.exception_handler(ClientDisconnect)
     async def handle_disconnect(_: Request, error: ClientDisconnect) -> Response:

@@ -49,6 +49,14 @@ class KeySet:
             raise Unauthorized("The API key has expired.", hint=EXPIRED)
         return key
 
+    def named(self, name: str) -> ApiKey | None:
+        """The caller of that name, unless all of its keys have expired."""
+        now = time.time()
+        for key, expires_at in self._by_digest.values():
+            if key.name == name and now < expires_at:
+                return key
+        return None
+
     def reload(self) -> None:
         """Ask for the keys file to be read again, as `keep_loaded` does."""
         self._wanted.set()

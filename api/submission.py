@@ -26,6 +26,7 @@ from shared.contract import Contract, Params
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
 from shared.params_codec import EncodedParams, ParamsNotKept
 from shared.webhooks import WebhookUrl, read_target
+from shared.yielding import in_parts
 
 YEAR = 365 * 86400
 MOST_LABELS = 16
@@ -48,6 +49,12 @@ def _within_a_year(time: datetime) -> datetime:
     if time > datetime.now(UTC) + timedelta(seconds=YEAR):
         raise ValueError("must lie within a year from now")
     return time
+
+
+def _describe_labels(schema: dict[str, Any]) -> None:
+    """Name the labels by `propertyNames`: generators ignore `patternProperties`, and offer no labels then."""
+    [(pattern, value)] = schema.pop("patternProperties").items()
+    schema.update(propertyNames={"pattern": pattern}, additionalProperties=value)
 
 
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
@@ -75,7 +82,7 @@ class Submission(BaseModel):
         Field(
             max_length=MOST_LABELS,
             description="Names and values that lists can be filtered by.",
-            json_schema_extra={"additionalProperties": False},
+            json_schema_extra=_describe_labels,
         ),
     ] = {}
     run_at: Annotated[
@@ -174,7 +181,7 @@ class Submissions:
             )
             raise _fault(path, message, "params_not_kept") from None
 
-    def validate_batch(self, value: Any) -> list[Submission]:
+    async def validate_batch(self, value: Any) -> list[Submission]:
         """A parsed body with many submissions, each under `jobs`.
 
         Raises:
@@ -186,7 +193,7 @@ class Submissions:
                 "jobs", f"Must be the only field: a list of 1 to {MOST_IN_BATCH} submissions.", "jobs"
             )
         found, faults = [], []
-        for n, job in enumerate(jobs):
+        async for n, job in in_parts(enumerate(jobs)):
             try:
                 found.append(self.validate(job))
             except InvalidRequest as error:

@@ -1,7 +1,7 @@
 """JobQueue: what the API does with jobs."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
@@ -19,6 +19,7 @@ from shared.store.calls import milliseconds
 from shared.store.client import Argument
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, Filters, Page, Place, Submitted, Verdict
+from shared.yielding import in_parts
 
 RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over
 RATE_KEPT_SECONDS = 1.0
@@ -85,12 +86,15 @@ class JobQueue:
             JobExpired: the key was used before, for a job whose record has expired.
             QueueUnavailable: Redis can't take it now.
         """
-        return (await self.submit_all([job]))[0]
+        return (await self._submit([_entry(job)]))[0]
 
     async def submit_all(self, jobs: Sequence[NewJob]) -> list[Submitted]:
         """Accept all of the jobs or none. Raises what `submit` does."""
+        return await self._submit([_entry(job) async for job in in_parts(jobs)])
+
+    async def _submit(self, entries: Sequence[Entry]) -> list[Submitted]:
         try:
-            return await self.store.submit(*map(_entry, jobs), max_waiting=self._max_waiting)
+            return await self.store.submit(*entries, max_waiting=self._max_waiting)
         except QueueFull as error:
             error.retry_after = await self._seconds_to_drain(ROOM * self._max_waiting)
             raise
@@ -104,13 +108,15 @@ class JobQueue:
         rate = await self._ended_per_second()
         return Outlook(record.place, round(record.place / rate, 1) if rate else None)
 
-    async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
+    async def page(
+        self, filters: Filters, *, limit: int, after: Place | None, payload: Collection[str] = ()
+    ) -> Page:
         """Jobs, newest first. A page may be short, even empty, although more follow: go on with `next`."""
-        page = await self.store.page(filters, limit=limit, after=after)
+        page = await self.store.page(filters, limit=limit, after=after, payload=payload)
         for _ in range(PAGES_AT_ONCE - 1):
             if page.records or page.next is None:
                 break
-            page = await self.store.page(filters, limit=limit, after=page.next)
+            page = await self.store.page(filters, limit=limit, after=page.next, payload=payload)
         return page
 
     async def finished(self, job_id: str, *, owner: str | None = None) -> StoredRecord:

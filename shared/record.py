@@ -1,6 +1,6 @@
 """The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,6 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from shared.answer import ALWAYS_SENT
 
 
 class JobState(StrEnum):
@@ -24,9 +26,31 @@ TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCE
 
 LONGEST_TEXT = 1000
 
+PAYLOAD = ("params", "result")
+"""Fields of a record that clients and handlers fill, and that may be large."""
+
+SUMMARY = (
+    *(
+        "type",
+        "queue",
+        "state",
+        "progress",
+        "artifacts",
+        "errors",
+        "attempt",
+        "max_attempts",
+        "cancel_requested",
+    ),
+    *("labels", "webhook", "retry_of", "caller", "version", "created_at", "run_at", "start_by", "started_at"),
+    *("finished_at", "expires_at"),
+)
+"""Fields of `jobs:record:<id>` that a record without its payload is made of."""
+
 
 class Progress(BaseModel):
     """How far the running attempt is."""
+
+    model_config = ALWAYS_SENT
 
     fraction: Annotated[float, Field(ge=0, le=1)]
     message: str = ""
@@ -92,7 +116,7 @@ EXAMPLE_RECORD: dict[str, JsonValue] = {
 class JobRecord(BaseModel):
     """A job, from its acceptance to its end."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
+    model_config = ConfigDict(**ALWAYS_SENT, frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
 
     job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
     type: Annotated[str, Field(description="The job type that performs it.")]
@@ -140,6 +164,26 @@ class JobRecord(BaseModel):
     estimated_wait_seconds: Annotated[
         float | None,
         Field(description="An estimate, from the rate at which jobs have ended in the last minute."),
+    ] = None
+
+
+def _without_payload(schema: dict[str, Any]) -> None:
+    """Let the schema of a summary say that a list may leave its payload out."""
+    for name in PAYLOAD:
+        schema["required"].remove(name)
+        schema["properties"][name].pop("default")
+
+
+class JobSummary(JobRecord):
+    """A job in a list: its params and result are there if the list was asked for them."""
+
+    model_config = ConfigDict(json_schema_extra=_without_payload)
+
+    params: Annotated[
+        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
+    ] = {}
+    result: Annotated[
+        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
     ] = None
 
 
@@ -232,15 +276,23 @@ class StoredRecord:
         stored = self.fields.get(b"artifacts")
         return [] if stored is None else orjson.loads(stored)
 
-    def to_json(self, outlook: Outlook | None = None, prefix: str = "/v1") -> bytes:
+    def to_json(
+        self, outlook: Outlook | None = None, prefix: str = "/v1", payload: Collection[str] = PAYLOAD
+    ) -> bytes:
         """The record as clients see it, in the field order of `JobRecord`.
 
         Args:
             prefix: what the paths of its links begin with.
+            payload: those fields of PAYLOAD that are shown.
         """
         fields = self.fields
         get = fields.get
         state = fields[b"state"].decode()
+        shown = {}
+        if "params" in payload:
+            shown["params"] = orjson.Fragment(get(b"params_shown") or fields[b"params"])
+        if "result" in payload:
+            shown["result"] = orjson.Fragment(get(b"result", b"null"))
         return orjson.dumps(
             {
                 "job_id": self.job_id,
@@ -248,8 +300,7 @@ class StoredRecord:
                 "queue": fields[b"queue"].decode(),
                 "state": state,
                 "done": state in TERMINAL_STATES,
-                "params": orjson.Fragment(get(b"params_shown") or fields[b"params"]),
-                "result": orjson.Fragment(get(b"result", b"null")),
+                **shown,
                 "progress": orjson.Fragment(get(b"progress", b"null")),
                 "artifacts": [
                     {**artifact, "url": f"{prefix}/jobs/{self.job_id}/artifacts/{artifact['name']}"}

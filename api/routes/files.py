@@ -15,7 +15,7 @@ from api.openapi import errors, parameter, success
 from api.ownership import owner_changed, owner_read
 from api.upload import FORM, Upload
 from shared.contract import FILE_ID
-from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageUnavailable
+from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageFull, StorageUnavailable
 from shared.files import upload_key
 from shared.ids import new_file_id
 from shared.store.file_records import FileRecord, not_found
@@ -53,7 +53,7 @@ router = APIRouter(tags=["files"])
 FileId = Annotated[str, Path(description="The `file_id` of the file.", examples=[EXAMPLE_ID])]
 
 
-class File(BaseModel):
+class UploadedFile(BaseModel):
     """An uploaded file."""
 
     file_id: Annotated[str, Field(pattern=FILE_ID, description="What a job's params name it by.")]
@@ -72,7 +72,7 @@ class File(BaseModel):
     "/files",
     status_code=201,
     summary="Upload a file",
-    response_model=File,
+    response_model=UploadedFile,
     responses={
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
@@ -80,6 +80,7 @@ class File(BaseModel):
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
             StorageUnavailable("The file store does not answer (GenericError)."),
+            StorageFull("The file store has no room for the file."),
         ),
     },
     openapi_extra={
@@ -115,7 +116,7 @@ async def upload_file(request: Request) -> Response:
 @router.get(
     "/files/{file_id}",
     summary="Look at a file",
-    response_model=File,
+    response_model=UploadedFile,
     responses={200: success("Its record.", links=LINKS), **errors(NOT_FOUND, UNAVAILABLE)},
 )
 async def get_file(request: Request, file_id: FileId) -> Response:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, UnsupportedMediaType
@@ -30,9 +30,10 @@ from shared.errors import (
     WebhooksDisabled,
 )
 from shared.queue import NewJob
-from shared.record import JobRecord, Outlook, StoredRecord
+from shared.record import PAYLOAD, JobRecord, JobSummary, Outlook, StoredRecord
 from shared.store.job_store import expired, not_found, spent
 from shared.store.model import Submitted, Verdict
+from shared.yielding import in_parts
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 NODES_IN_BATCH = 10 * MOST_NODES
@@ -78,7 +79,13 @@ ONCE = parameter(
 
 
 class JobBatch(BaseModel):
-    items: list[JobRecord]
+    items: Annotated[
+        list[JobRecord | JobSummary],
+        Field(
+            description="In the order of the submissions. Jobs of an earlier request have no params and no "
+            "result once those exceed 4 MiB."
+        ),
+    ]
 
 
 @router.post(
@@ -140,15 +147,13 @@ async def submit_batch(request: Request) -> Response:
     _require_json(request)
     key = _idempotency_key(request)
     value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
-    jobs = [
-        _new_job(request, submission, key and f"{key}/{n}")
-        for n, submission in enumerate(request.state.submissions.validate_batch(value))
-    ]
+    submissions = await request.state.submissions.validate_batch(value)
+    jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
     await _require_files(request, *jobs)
     submitted = await request.state.queue.submit_all(jobs)
-    items = b",".join(_render(request, record) for record, _ in submitted)
+    items = [_render(request, record) async for record, _ in in_parts(submitted)]
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
-    return Response(b'{"items":[%b]}' % items, 202, headers, "application/json")
+    return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
 
 
 @router.get(
@@ -329,7 +334,8 @@ async def _answer(
 def _render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
     """The record, or the receipt of a job that the caller may not read."""
     if may_read(request, record.caller):
-        return record.to_json(outlook, prefix(request))
+        payload = PAYLOAD if b"params" in record.fields else ()
+        return record.to_json(outlook, prefix(request), payload)
     return record.to_receipt()
 
 

@@ -70,6 +70,7 @@ class ServerInfo(BaseModel):
     responses=errors(QueueUnavailable("Redis does not answer (ConnectionError).")),
 )
 async def server_info(request: Request, queue: Queue) -> ServerInfo:
+    """Version, job types, jobs by state, the length of each queue, and the workers that are alive."""
     state = request.state
     settings = state.settings
     sees_all = owner_read(request) is None  # counts and workers tell of other callers' work

@@ -13,7 +13,7 @@ from api.openapi import errors
 from api.ownership import may_read, owner_changed, owner_read
 from shared.errors import JobNotFinished, QueueUnavailable, WebhookNotFound
 from shared.queue import JobQueue
-from shared.record import JobError, JobRecord, JobState, StoredRecord
+from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
 from shared.store.job_store import expired, not_found
 from shared.webhooks import webhook_id
 
@@ -97,7 +97,7 @@ async def _deliveries(queue: JobQueue, record: StoredRecord) -> WebhookDeliverie
 
 
 def _delivery(stored: StoredRecord) -> Delivery:
-    record = stored.parse()
+    record = JobSummary.model_validate_json(stored.to_json(payload=("result",)))
     completed = record.state is JobState.COMPLETED
     return Delivery(
         number=int(stored.job_id.split("-")[1]),

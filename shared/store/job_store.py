@@ -1,7 +1,7 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -12,7 +12,7 @@ from shared.errors import (
     JobNotFound,
     QueueFull,
 )
-from shared.record import TERMINAL_STATES, JobState, StoredRecord
+from shared.record import SUMMARY, TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.calls import Calls, as_dict, milliseconds
 from shared.store.client import Argument, Runner
@@ -39,6 +39,9 @@ from shared.store.model import (
 IDEMPOTENCY_SECONDS = 86400
 DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
+LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
+LARGE = [b"large"]  # in place of a record's fields and values
+STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
 SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
 """Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
@@ -49,13 +52,16 @@ class JobStore:
     Args:
         runner: sends commands; a client, or a `Multiplexer`, which is faster.
         retention: how long finished jobs are kept.
+        bulk: sends the commands whose replies are large, over another connection: those on `runner` need not
+            wait until such a reply has come.
 
     Every method may be repeated when its reply was lost. Besides what is named, each raises
     QueueUnavailable while Redis can't serve it.
     """
 
-    def __init__(self, runner: Runner, retention: Retention) -> None:
+    def __init__(self, runner: Runner, retention: Retention, *, bulk: Runner | None = None) -> None:
         self._calls = Calls(runner)
+        self._bulk = Calls(bulk or runner)
         self._retention = retention
         self._kept = (retention.completed, retention.failed, retention.cancelled)
 
@@ -90,7 +96,8 @@ class JobStore:
             )
         if verdict == b"expired":
             raise spent(answer[0].decode())
-        return [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
+        submitted = [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
+        return await self._with_large_records(submitted)
 
     async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job.
@@ -105,14 +112,19 @@ class JobStore:
         place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept, owner or "")
         if not pairs:
             raise expired(job_id) if place < 0 else not_found(job_id)
-        record = StoredRecord(job_id, as_dict(pairs), place)
+        if pairs == LARGE:
+            record = await self._large_record(job_id)
+            place = place if record.state is JobState.PENDING else 0
+            record = StoredRecord(job_id, record.fields, place)
+        else:
+            record = StoredRecord(job_id, as_dict(pairs), place)
         if owner is not None and record.caller != owner:
             raise not_found(job_id)
         return record
 
     async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
-        total, *lines = await self._calls.run(scripts.LOGS, public(job_id), after, owner or "")
+        total, *lines = await self._bulk.run(scripts.LOGS, public(job_id), after, owner or "")
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
         return Log(total, lines)
@@ -140,19 +152,24 @@ class JobStore:
         ]
         return sum(await asyncio.gather(*counts))
 
-    async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
+    async def page(
+        self, filters: Filters, *, limit: int, after: Place | None, payload: Collection[str] = ()
+    ) -> Page:
         """A page of jobs, newest first: by creation, or those in one terminal state by their end.
 
         Args:
-            limit: records at most; there may be fewer although more follow, where filters match few.
+            limit: records at most; there may be fewer although more follow, where filters match few, or
+                records are large.
             after: where the page before ended; None for the first one.
+            payload: the fields of PAYLOAD that the records have, none unless given.
         """
         labels = [word for pair in filters.labels.items() for word in pair]
         score, last = after or ("", "")
         state = filters.state or ""
-        score, last, *found = await self._calls.run(
-            scripts.LIST, state, filters.type, limit, SCANNED_AT_ONCE, score, last, filters.caller, *labels
-        )
+        fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
+        words: list[Argument] = [state, filters.type, limit, LARGEST_PAGE_BYTES, SCANNED_AT_ONCE, score, last]
+        words += [filters.caller, len(fields), *fields, *labels]
+        score, last, *found = await self._bulk.run(scripts.LIST, *words)
         records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
         if filters.caller:
             last = last[:SHOWN_OF_ID]
@@ -173,17 +190,18 @@ class JobStore:
             raise not_found(job_id)
         if verdict == b"expired":
             raise expired(job_id)
+        if pairs == LARGE:
+            return Verdict(verdict.decode()), await self._large_record(job_id)
         return Verdict(verdict.decode()), StoredRecord(job_id, as_dict(pairs))
 
     async def deliveries(self, record: StoredRecord) -> list[StoredRecord]:
-        """The deliveries of a job's webhook, oldest first, as far as they are kept."""
+        """The deliveries of a job's webhook, oldest first, as far as they are kept, without their params."""
         last = int(record.fields.get(b"deliveries", 0))
-        found = []
-        for number in range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1):
-            delivery_id = f"{keys.DELIVERY}{number}-{record.job_id}"
-            if fields := await self._calls.hash(keys.RECORD + delivery_id):
-                found.append(StoredRecord(delivery_id, fields))
-        return found
+        numbers = range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1)
+        ids = [f"{keys.DELIVERY}{number}-{record.job_id}" for number in numbers]
+        return [
+            found for found in await self._records(ids, [*SUMMARY, "result"], most_bytes=0) if found.fields
+        ]
 
     async def redeliver(self, job_id: str, *, owner: str | None = None) -> int:
         """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
@@ -343,6 +361,43 @@ class JobStore:
             counts[state] = await self._calls.command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
         return counts
 
+    async def _large_record(self, job_id: str) -> StoredRecord:
+        """A record that is too large for the connection that all share. Raises JobExpired."""
+        fields = await self._bulk.hash(keys.RECORD + job_id)
+        if not fields:
+            raise expired(job_id)
+        return StoredRecord(job_id, fields)
+
+    async def _with_large_records(self, submitted: list[Submitted]) -> list[Submitted]:
+        """The same jobs, with the records that `submit` left out.
+
+        One such record is whole; several are as far as they do not exceed LARGEST_PAGE_BYTES, else without
+        their payload.
+        """
+        left_out = [job.record.job_id for job in submitted if not job.record.fields]
+        if not left_out:
+            return submitted
+        if len(submitted) == 1:
+            return [Submitted(await self._large_record(left_out[0]), replayed=True)]
+        records = {
+            record.job_id: record for record in await self._records(left_out, SUMMARY, LARGEST_PAGE_BYTES)
+        }
+        for job_id, record in records.items():
+            if not record.fields:
+                raise spent(job_id)
+        return [
+            job if job.record.fields else Submitted(records[job.record.job_id], replayed=True)
+            for job in submitted
+        ]
+
+    async def _records(
+        self, ids: Sequence[str], fields: Sequence[str], most_bytes: int
+    ) -> list[StoredRecord]:
+        """Records, whole within `most_bytes` together, else with these fields alone; one that is missing has
+        no fields."""
+        found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *ids)
+        return [StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(ids, found, strict=True)]
+
     async def _now(self) -> int:
         """Milliseconds since the epoch by Redis' clock, by which all times in the store are."""
         seconds, microseconds = await self._calls.command("TIME")
@@ -378,7 +433,8 @@ def not_found(job_id: str) -> JobNotFound:
 def _submitted(entry: Entry, verdict: bytes, *answer: Any) -> Submitted:
     if verdict == b"replayed":
         job_id, pairs = answer
-        return Submitted(StoredRecord(job_id.decode(), as_dict(pairs)), replayed=True)
+        fields = {} if pairs == LARGE else as_dict(pairs)
+        return Submitted(StoredRecord(job_id.decode(), fields), replayed=True)
     created_at, run_at, start_by = map(_bytes, answer)
     fields = {name.encode(): _bytes(value) for name, value in entry.fields.items()}
     fields |= {

@@ -31,13 +31,14 @@ class Script:
             return await runner.execute_command("EVAL", self.source, 0, *arguments)
 
 
-SUBMIT = Script("submit")
+SUBMIT = Script("submit", "records")
 STEP = Script("step", *RESCUE)
 BEAT = Script("beat", *RESCUE)
 REPORT = Script("report", *TRANSITIONS)
-CANCEL = Script("cancel", *RESCUE)
-READ = Script("read", *RESCUE)
-LIST = Script("list")
+CANCEL = Script("cancel", *RESCUE, "records")
+READ = Script("read", *RESCUE, "records")
+LIST = Script("list", "records")
+RECORDS = Script("excerpts", "records")
 LOGS = Script("logs")
 REDELIVER = Script("redeliver", *TRANSITIONS)
 LEAVE = Script("leave")

@@ -4,10 +4,13 @@ import orjson
 import pytest
 
 from api import errors, main
+from api.routes import job_types
 from api.settings import ApiSettings
 from shared.contracts import load_contracts
 from shared.errors import ErrorEnvelope, JobFailure, JobServerError
 from shared.queue import JobQueue
+from shared.store.file_records import FileRecords
+from shared.store.job_store import JobStore
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = {"Content-Type": "application/json"}
@@ -206,10 +209,37 @@ async def test_a_type_that_is_no_text_is_refused(client, name):
 
 @pytest.fixture
 def _broken(monkeypatch):
-    async def fail(*_):
+    async def fail(*_, **__):
         raise RuntimeError("the password is s3cret")
 
     monkeypatch.setattr(JobQueue, "get", fail)
+
+
+@pytest.fixture(
+    params=["/jobs/x", "/jobs", "/server/info", "/job-types", "/files/x", "/jobs/x/logs", "/readyz"]
+)
+def broken_path(request, monkeypatch):
+    """A path whose work fails in a way that nobody expects."""
+
+    def fail(*_, **__):
+        raise RuntimeError("the password is s3cret")
+
+    for owner, name in (
+        (JobQueue, "get"), (JobQueue, "page"), (JobStore, "workers"), (JobStore, "logs"), (JobStore, "probe"),
+        (FileRecords, "get"), (job_types, "_describe"),
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, name, fail)
+    return request.param
+
+
+async def test_an_unexpected_error_of_any_route_is_the_envelope(client, broken_path, log_tape):
+    answer = await client.get(broken_path)
+    envelope = refused(answer, 500, "internal_error")
+    assert "s3cret" not in answer.text
+    assert answer.headers["x-request-id"] == envelope["request_id"]
+    [line] = [line for line in log_tape.lines() if line["event"] == "request failed"]
+    assert line["request_id"] == envelope["request_id"]
+    assert "the password is s3cret" in line["exception"]
 
 
 @pytest.mark.usefixtures("_broken")

@@ -1,5 +1,8 @@
 """Conditional reads and lists."""
 
+import json
+from base64 import urlsafe_b64encode
+
 import pytest
 
 from shared.store.model import OutcomeKind
@@ -110,6 +113,7 @@ async def test_lists_are_filtered(client, backstage):
     [
         ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("state=odd", "state"),
         ("cursor=x", "cursor"), ("cursor=%21", "cursor"), ("cursor=WzEsMl0", "cursor"),
+        ("cursor=NQ", "cursor"), ("fields=errors", "fields"), ("fields=params,", "fields"),
         ("label=a", "label.0"), ("type=" + "x" * 65, "type"),
     ],
 )  # fmt: skip
@@ -117,6 +121,33 @@ async def test_queries_that_are_not_allowed(client, query, path):
     answer = await client.get(f"/jobs?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["details"][0]["path"] == path
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, 5, {}, [], [""], ["", 1, "x"], ["", "1"], ["", "-1", "x"], ["", "1e3", "x"], ["", "1", None],
+        ["", "9" * 99, "x"], ["", "1", "x", 1], {"": 1, "1": 2, "x": 3}, "abc", ["", "1", ["x"]],
+        ["", "", ""],
+    ],
+)  # fmt: skip
+async def test_a_cursor_of_another_make_is_refused(client, value):
+    cursor = urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    answer = await client.get("/jobs", params={"cursor": cursor})
+    assert answer.status_code == 422
+    assert answer.json()["details"][0]["kind"] == "invalid_cursor"
+
+
+async def test_a_list_has_no_payload_unless_asked_for_it(client, backstage):
+    await client.post("/jobs", json=ECHO)
+    await backstage.finish(OutcomeKind.COMPLETED, {"message": 1})
+    whole = (await client.get("/jobs?fields=params,result")).json()["items"][0]
+    assert whole == (await client.get(f"/jobs/{whole['job_id']}")).json()
+    summary = {name: value for name, value in whole.items() if name not in ("params", "result")}
+    assert (await client.get("/jobs")).json()["items"] == [summary]
+    assert (await client.get("/jobs?fields=result")).json()["items"] == [
+        {**summary, "result": whole["result"]}
+    ]
 
 
 async def test_a_cursor_belongs_to_its_list(client):

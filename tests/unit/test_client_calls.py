@@ -315,6 +315,7 @@ async def test_listing_asks_for_what_is_wanted(face: Open):
     query = server.request.url.params
     assert (query["state"], query["type"], query["limit"]) == ("failed", "echo", "5")
     assert query.get_list("label") == ["team=a", "run=7"]
+    assert query["fields"] == "params,result"
 
 
 async def test_listing_asks_for_no_more_than_it_may_yield(face: Open):

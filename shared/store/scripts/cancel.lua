@@ -1,6 +1,6 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
 -- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or ''
--- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
+-- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
 
 local id = ARGV[1]
@@ -34,4 +34,4 @@ elseif job[STATE] == 'cancelled' then
   verdict = 'cancelled'
 end
 wake_workers()
-return {verdict, unpack(redis.call('HGETALL', record))}
+return {verdict, unpack(fields_of(record))}

@@ -27,6 +27,7 @@ for _, index in ipairs({INDEX, DEADLINES, WORKERS, FILES}) do
 end
 try('HDEL', UPKEEP, name)
 try('EXISTS', SWEEP)
+try('EXISTS', STREAM_SIGNING)
 
 -- Every command, on a key of each type.
 local hash, zset, list, set, text = RECORD .. name, QUEUE .. name, WAKE .. name, FILE .. name, MESSAGE .. name
@@ -35,6 +36,7 @@ try('HINCRBY', hash, 'a', 1)
 try('HGET', hash, 'a')
 try('HMGET', hash, 'a')
 try('HGETALL', hash)
+try('HSTRLEN', hash, 'a')
 try('HEXISTS', hash, 'a')
 try('PEXPIREAT', hash, now + 1000)
 try('PTTL', hash)

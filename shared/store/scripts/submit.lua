@@ -9,11 +9,13 @@
 --   {'missing', file id}: no such file
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'expired', id}: the idempotency key was used for that job, whose record has expired
---   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record}}
+--   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record,
+--   or {'large'}}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
 local FIXED = 12
 local answers, waiting, new = {}, {}, {}
+local replayed = 0  -- bytes of the records that are returned
 
 local function accepted(record)
   local times = redis.call('HMGET', record, 'created_at', 'run_at', 'start_by')
@@ -32,8 +34,9 @@ local function known(id, key, digest)
   elseif first and before ~= digest then
     return {'conflict', first}
   elseif first then
-    local fields = redis.call('HGETALL', RECORD .. first)
-    return #fields > 0 and {'replayed', first, fields} or {'expired', first}
+    replayed = replayed + payload_size(RECORD .. first)
+    local fields = replayed > LARGE and {'large'} or redis.call('HGETALL', RECORD .. first)
+    return redis.call('EXISTS', RECORD .. first) == 1 and {'replayed', first, fields} or {'expired', first}
   end
 end
 
