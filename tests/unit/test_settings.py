@@ -145,6 +145,8 @@ WRONG = [
     *((WorkerSettings, "WORKER_PROCESSES", value) for value in ("0", "1001", "all", "0.5")),
     (WorkerSettings, "WORKER_PROCESS_MAX_CALLS", "0"),
     (WorkerSettings, "WORKER_PROCESS_MAX_RSS_BYTES", "1 GiB"),
+    (WorkerSettings, "WORKER_PROCESS_MAX_MEMORY_BYTES", "-1"),
+    *((WorkerSettings, "WORKER_CHILD_ENVIRONMENT", value) for value in ("A B", "A=1", "1A", "AWS_*")),
     *((WorkerSettings, "WORKER_SWEEP_SECONDS", value) for value in ("0.9", "86401", "nan", "")),
 ]  # fmt: skip
 
