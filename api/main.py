@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
+from api.compression import Compression
 from api.cors import Cors
 from api.dependencies import State
 from api.direct import DirectRoutes
@@ -193,6 +194,7 @@ def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multi
 def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
     stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
+    stack = Compression(stack)
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )

@@ -1,7 +1,7 @@
 """JobQueue: what the API does with jobs."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
@@ -126,9 +126,14 @@ class JobQueue:
             raise JobNotFinished(f"The job is {record.state}.")
         return record
 
-    async def cancel(self, job_id: str, *, owner: str | None = None) -> tuple[Verdict, StoredRecord]:
-        """Cancel the job, or ask its worker to. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.cancel(job_id, owner=owner)
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
+    ) -> tuple[Verdict, StoredRecord]:
+        """Cancel the job, or ask its worker to, if its record has one of these versions; None for any.
+
+        Raises JobNotFound, QueueUnavailable.
+        """
+        return await self.store.cancel(job_id, versions, owner=owner)
 
     async def _seconds_to_drain(self, jobs: float) -> int:
         rate = await self._ended_per_second()

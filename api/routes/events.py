@@ -8,12 +8,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import error_response
+from api.head import head_alone
 from api.headers import header
 from api.links import prefix
 from api.openapi import EVENT_STREAM, errors, parameter
 from api.ownership import owner_read
 from api.waiting import noticed
-from shared.errors import JobNotFound, QueueUnavailable
+from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
 from shared.queue import JobQueue
 from shared.record import StoredRecord
@@ -44,7 +45,12 @@ router = APIRouter(tags=["jobs"])
             "content": EVENT_STREAM,
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
+        **errors(
+            not_found(JOB_ID),
+            expired(JOB_ID),
+            InvalidRequest("The header Last-Event-ID was sent more than once."),
+            QueueUnavailable("Redis does not answer."),
+        ),
     },
     openapi_extra={
         "parameters": [
@@ -102,6 +108,10 @@ class EventStream(Response):
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if head_alone(scope):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": b""})
+            return
         try:
             async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge
+from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.links import prefix
 from api.openapi import errors, parameter, success
 from api.ownership import owner_changed, owner_read
@@ -77,6 +77,7 @@ class UploadedFile(BaseModel):
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
             PayloadTooLarge("The body is larger than 1073741824 bytes."),
+            UnsupportedMediaType("The body is encoded as 'br'."),
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
             StorageUnavailable("The file store does not answer (GenericError)."),

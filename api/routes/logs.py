@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
 from api.openapi import errors
 from api.ownership import owner_read
+from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.job_log import LogLine, StoredLine
 from shared.store.job_store import expired, not_found
@@ -27,6 +28,7 @@ class JobLog(BaseModel):
     "/jobs/{job_id}/logs",
     summary="Read a job's log",
     response_model=JobLog,
+    dependencies=[Depends(once("after"))],
     responses=errors(
         not_found(JOB_ID),
         expired(JOB_ID),

@@ -175,17 +175,24 @@ class JobStore:
             last = last[:SHOWN_OF_ID]
         return Page(records, (score.decode(), last.decode()) if last else None)
 
-    async def cancel(self, job_id: str, *, owner: str | None = None) -> tuple[Verdict, StoredRecord]:
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
+    ) -> tuple[Verdict, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
 
         Args:
+            job_id: the job.
+            versions: of the record, at which the job may be cancelled; None for any. If it has another one,
+                the returned record has nothing but its version.
             owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept, owner or "")
+        condition = "" if versions is None else f" {' '.join(map(str, versions))} "
+        words = (public(job_id), *self._kept, owner or "", condition)
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, *words)
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":

@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     CANCELLED = "cancelled"
     CANCELLING = "cancelling"
     FINISHED = "finished"
+    CHANGED = "changed"
 
 
 class OutcomeKind(StrEnum):

@@ -108,7 +108,14 @@ def test_the_tree_names_every_package():
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/job-types.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/architecture.md",
+        "docs/job-types.md",
+        "docs/access.md",
+    ],
 )
 def test_every_link_leads_to_a_file(document: str):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text())
