@@ -13,6 +13,7 @@ NUMBER = r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
 MOMENT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
 OFFSET = r"(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)"
 FLOAT_DIGITS = 12  # of a mean: the order in which threads add decides on those behind
+NO_TOTAL = "max(NULL)"
 PLAIN: NumberFormat = "1234.5"
 SPACES = " \u00a0\u202f"
 APOSTROPHES = "'’"
@@ -46,7 +47,7 @@ class Kind:
     accepts: str
     parse: str
     form: str = "{0}"
-    total: str = "NULL"
+    total: str = NO_TOTAL
     ordered: bool = False
 
     def show(self, value: str) -> str:
@@ -124,7 +125,7 @@ def kinds_for(numbers: NumberFormat) -> tuple[Kind, ...]:
         accepts = kind.accepts.replace("(v", f"({plain}").replace("= v", f"= {plain}")
         return replace(kind, accepts=f"{shape} AND {accepts}", parse=kind.parse.replace("(v", f"({plain}"))
 
-    return tuple(rewritten(kind) if kind.total != "NULL" else kind for kind in KINDS)
+    return tuple(rewritten(kind) if kind.total != NO_TOTAL else kind for kind in KINDS)
 
 
 def number_shape(numbers: NumberFormat) -> str:

@@ -26,7 +26,13 @@ from worker.child import log, progress
 from worker.computing.column_kinds import TEXT, Kind, kinds_for, rank
 from worker.computing.csv_dialect import MOST_RECORD_BYTES, Dialect, find_dialect, read_records
 from worker.computing.csv_small import SMALL_BYTES, profile_small
-from worker.computing.csv_text import has_empty_ends, readable, unreadable, with_even_line_ends
+from worker.computing.csv_text import (
+    has_empty_ends,
+    has_mixed_line_ends,
+    readable,
+    unreadable,
+    with_even_line_ends,
+)
 
 MEMORY = "256MB"
 THREADS = 2
@@ -50,10 +56,6 @@ FAULTS = (
 )
 
 
-class UnevenLineEnds(FinalError):
-    """The file can't be read, and no line is known to be at fault: its lines end in several ways."""
-
-
 def profile(path: Path, params: CsvProfileParams, scratch: Path, most_bytes: int) -> CsvProfileResult:
     """The profile of a file.
 
@@ -69,15 +71,24 @@ def profile(path: Path, params: CsvProfileParams, scratch: Path, most_bytes: int
     path = readable(path, params.encoding, scratch)
     dialect = find_dialect(path, params)
     log("dialect found", delimiter=dialect.delimiter, header=dialect.header, columns=len(dialect.names))
-    try:
-        rows, columns = profile_file(path, dialect, params, scratch)
-    except UnevenLineEnds:
-        even = with_even_line_ends(path, scratch / "even.csv")
-        rows, columns = profile_file(even, dialect, params, scratch)
+    rows, columns = profile_lines(path, dialect, params, scratch)
     return fitting(
         CsvProfileResult(rows=rows, delimiter=dialect.delimiter, header=dialect.header, columns=columns),
         most_bytes,
     )
+
+
+def profile_lines(
+    path: Path, dialect: Dialect, params: CsvProfileParams, scratch: Path
+) -> tuple[int, list[ColumnProfile]]:
+    """As `profile_file`; lines may end in several ways, at which DuckDB fails, or skips lines."""
+    try:
+        if dialect.blank == 0 or not has_mixed_line_ends(path):
+            return profile_file(path, dialect, params, scratch)
+    except FinalError:
+        if not has_mixed_line_ends(path):
+            raise
+    return profile_file(with_even_line_ends(path, scratch / "even.csv"), dialect, params, scratch)
 
 
 def profile_file(
@@ -240,15 +251,14 @@ def read(
         raise explain(str(error)) from None
 
 
-def explain(error: str) -> Exception:
+def explain(error: str) -> FinalError:
     """What DuckDB found wrong with the file."""
     record = BAD_RECORD.search(error)
     faults = [match.expand(text) for pattern, text in FAULTS if (match := pattern.search(error))]
     if not record or not faults:
-        return UnevenLineEnds(
+        return unreadable(
             "The file is not CSV as in RFC 4180.",
-            code="unreadable_csv",
-            hint='Let all lines end alike, and put fields with a delimiter, a line end or a " into quotes.',
+            'Let all lines end alike, and put fields with a delimiter, a line end or a " into quotes.',
         )
     return unreadable(f"Line {record[1]} {faults[0]}.", CORRECT_HINT)
 

@@ -119,6 +119,18 @@ def transcoded(path: Path, encoding: str, copy: Path) -> Path:
     return copy
 
 
+def has_mixed_line_ends(path: Path) -> bool:
+    """Whether lines end in several ways, maybe within quotes."""
+    both = returns = feeds = 0
+    last = b""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            both += piece.count(b"\r\n") + (last + piece[:1] == b"\r\n")
+            returns, feeds = returns + piece.count(b"\r"), feeds + piece.count(b"\n")
+            last = piece[-1:]
+    return returns > 0 < feeds and not both == returns == feeds
+
+
 def with_even_line_ends(path: Path, copy: Path) -> Path:
     r"""A copy of the file in which all lines end with \n; line ends inside of quotes stay."""
     with path.open("rb") as source, copy.open("wb") as target:
