@@ -19,12 +19,13 @@ dev: .venv/ready ## Redis, API on port 8000 and 2 workers in this terminal; relo
 test: .venv/ready ## the whole test suite
 	$(PYTEST)
 
-check: .venv/ready ## format, lint, types, import contracts, locks, then the tests
+check: .venv/ready ## format, lint, types, import contracts, locks, the OpenAPI document, then the tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy api worker shared client dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
+	$(PY) -m dev.linters
 	$(PYTEST)
 
 bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about three quarters of an hour)

@@ -1,1 +1,5 @@
 """Accepts work: HTTP in, records out."""
+
+from shared.dependencies import require
+
+require("orjson", "pydantic")

@@ -9,12 +9,14 @@ from starlette.types import Scope as RequestScope
 
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
 from api.keys import ApiKey, Scope
+from shared.errors import QueueUnavailable
 from shared.logging import log_context
 from shared.store.rate_limits import WINDOW, Allowance
 
-OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
 READING = {"GET", "HEAD", "OPTIONS"}
+READING_POST = "/stream-token"  # the end of a path whose POST changes nothing, and lets a page read
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
 
@@ -47,19 +49,28 @@ class Access:
             await self._app(scope, receive, send)
             return
         try:
-            key = self._identify(scope["headers"])
+            given = _given_key(scope["headers"])
+            key = await self._identify_by_token(scope) if given is None else self._identify(given)
             log_context.set({**(log_context.get() or {}), "caller": key.name})
-            _require_scope(key, scope["method"])
+            _require_scope(key, scope["method"], scope["path"])
         except (Unauthorized, Forbidden) as error:
             await error_response(error, CHALLENGE)(scope, receive, send)
+            return
+        except QueueUnavailable as error:
+            await error_response(error)(scope, receive, send)
             return
         scope["caller"] = key.name
         await self._serve_within_limit(key, scope, receive, send)
 
-    def _identify(self, headers: Headers) -> ApiKey:
-        given = _given_key(headers)
-        if given is None:
-            raise Unauthorized("The request carries no API key.")
+    async def _identify_by_token(self, scope: RequestScope) -> ApiKey:
+        """The key of the caller whose stream token the request carries; none once the key is removed."""
+        caller = await scope["state"]["stream_tokens"].caller_of(scope)
+        for _, key in self._keys:
+            if key.name == caller:
+                return key
+        raise Unauthorized("The request carries no API key.")
+
+    def _identify(self, given: bytes) -> ApiKey:
         # One round of SHA-256 is enough: a key is 256 random bits, which nobody can guess however fast.
         digest = sha256(given).hexdigest()
         found = None
@@ -97,8 +108,8 @@ def _given_key(headers: Headers) -> bytes | None:
     return None
 
 
-def _require_scope(key: ApiKey, method: str) -> None:
-    scope = Scope.READ if method in READING else Scope.WRITE
+def _require_scope(key: ApiKey, method: str, path: str) -> None:
+    scope = Scope.READ if method in READING or path.endswith(READING_POST) else Scope.WRITE
     if scope not in key.scopes:
         raise Forbidden(f"{method} needs the scope {scope.value!r}, which this API key does not have.")
 

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from api.pacing import Pacing
 from api.settings import ApiSettings
+from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared.contracts import Contracts
 from shared.files import FileStore
@@ -27,6 +28,7 @@ class State(TypedDict):
     changes: Changes
     pacing: Pacing
     rate_limits: RateLimits
+    stream_tokens: StreamTokens
     started_at: float
 
 

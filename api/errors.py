@@ -26,6 +26,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    StorageFull,
     StorageUnavailable,
     UnknownFile,
     UnknownJobType,
@@ -36,7 +37,7 @@ from shared.errors import (
 
 class NotFound(JobServerError):
     code = "not_found"
-    hint = "The paths are listed at /docs."
+    hint = "The paths are listed at /docs, unless API_DOCS is off."
 
 
 class ArtifactNotFound(JobServerError):
@@ -79,6 +80,21 @@ class Forbidden(JobServerError):
     hint = "Use a key that has this scope; the operator gives them out."
 
 
+class InvalidHost(JobServerError):
+    code = "invalid_host"
+    hint = "Send one Host header: a name or an IP address, and the port after a colon."
+
+
+class MisdirectedRequest(JobServerError):
+    code = "misdirected_request"
+    hint = "Use localhost or an IP address, or let the operator add the host to API_ALLOWED_HOSTS."
+
+
+class CrossSiteRequest(JobServerError):
+    code = "cross_site_request"
+    hint = "Let the operator add the page's origin to API_CORS_ORIGINS, or send the request from elsewhere."
+
+
 class RateLimited(JobServerError):
     code = "rate_limited"
     hint = "Wait for the time in Retry-After and send the request again."
@@ -97,8 +113,10 @@ class ServerBusy(JobServerError):
 
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
+    InvalidHost: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    CrossSiteRequest: 403,
     NotFound: 404,
     JobNotFound: 404,
     WebhookNotFound: 404,
@@ -113,6 +131,7 @@ STATUS: dict[type[JobServerError], int] = {
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    MisdirectedRequest: 421,
     InvalidRequest: 422,
     UnknownJobType: 422,
     UnknownFile: 422,
@@ -124,6 +143,7 @@ STATUS: dict[type[JobServerError], int] = {
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,
+    StorageFull: 507,
 }
 NO_SLASH = "Leave out the slash at the end of the path, and any that is there twice; /docs lists the paths."
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")

@@ -9,18 +9,21 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
 from api.compression import Compression
+from api.cors import Cors
 from api.dependencies import State
 from api.direct import DirectRoutes
+from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.exposure import warn_if_exposed
+from api.hosts import EVERY_HOST, AllowedHosts
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
+from api.origins import OriginCheck
 from api.pacing import Pacing
 from api.routes import (
     artifacts,
@@ -32,10 +35,12 @@ from api.routes import (
     listing,
     logs,
     server,
+    stream_tokens,
     webhooks,
 )
 from api.settings import ApiSettings
 from api.shutdown import before_shutdown
+from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared import VERSION
 from shared.contracts import load_contracts
@@ -52,12 +57,13 @@ from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 from shared.store.preflight import obstacle
 from shared.store.rate_limits import RateLimits
+from shared.store.stream_secret import StreamSecret
 from shared.upkeep import keep_up
 
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `Error`.
+Every path is also served without `/v1`. Every error has one form, the schema `ErrorEnvelope`.
 """
 
 
@@ -108,6 +114,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 file_records=FileRecords(runner),
                 changes=changes,
                 rate_limits=RateLimits(runner),
+                stream_tokens=StreamTokens(StreamSecret(runner)),
                 pacing=Pacing(),
                 started_at=time.time(),
             )
@@ -119,12 +126,16 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
             if isinstance(connection, Multiplexer):
                 await connection.aclose()
 
-    app = FastAPIOffline(
+    documented = settings.api_docs == "on"
+    app = FastAPI(
         title="Job server",
         summary="An asynchronous job server for inference-like work.",
         description=DESCRIPTION,
         version=VERSION,
+        license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
+        openapi_url="/openapi.json" if documented else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -132,6 +143,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     for router in (
         jobs.router,
         events.router,
+        stream_tokens.router,
         logs.router,
         webhooks.router,
         listing.router,
@@ -145,6 +157,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, include_in_schema=False)
     app.webhooks.include_router(webhooks.sent)
     app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
+    if documented:
+        add_docs(app)
     add_error_handlers(app)
     app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
     return app
@@ -175,8 +189,14 @@ def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
     )
     if settings.api_keys:
         stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)
+    stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
+
+
+def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
+    """The hosts that requests may name. A key protects an API by itself: no web page has it."""
+    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.api_keys else ()))
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,10 @@ from shared.logging import get_log, log_context
 BODILESS = {"GET", "HEAD"}  # what they bring is never read
 FILE_PATHS = {"/files", "/v1/files"}
 
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+NO_STORE = (b"cache-control", b"no-store")
+Headers = list[tuple[bytes, bytes]]
+
 log = get_log(__name__)
 
 
@@ -50,7 +54,8 @@ class RequestContext:
                 if large and not self._large.has_room(len(message["body"])):
                     start, message, large = *busy(), False
                 status = start["status"]
-                start["headers"] = [*start["headers"], (HEADER, name.encode())]
+                own = start["headers"]
+                start["headers"] = [*own, (HEADER, name.encode()), *_further_headers(scope, own)]
                 await send(start)
                 start = None
             await (self._large.send(message, send) if large else send(message))
@@ -78,6 +83,15 @@ def busy() -> tuple[Message, Message]:
     answer = error_response(ServerBusy("The server holds as many large answers as it can."))
     start = {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}
     return start, {"type": "http.response.body", "body": answer.body}
+
+
+def _further_headers(scope: Scope, headers: Headers) -> Headers:
+    """Headers for browsers. An answer is kept by no cache, unless it says itself how it may be kept."""
+    further = [NO_SNIFFING, *scope.get("answer_headers", ())]
+    for name, _ in headers:
+        if name == b"cache-control":
+            return further
+    return [*further, NO_STORE]
 
 
 class BodyLimit:

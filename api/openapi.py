@@ -7,16 +7,34 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.access import is_open
-from api.errors import STATUS, Forbidden, RateLimited, Unauthorized
+from api.errors import (
+    STATUS,
+    CrossSiteRequest,
+    Forbidden,
+    InvalidHost,
+    MisdirectedRequest,
+    RateLimited,
+    Unauthorized,
+)
+from api.origins import SAFE_METHODS
 from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
+from shared.record import EXAMPLE_RECORD
 
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
     "bearerAuth": {"type": "http", "scheme": "bearer"},
     "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+STREAM_SCHEME = {
+    "streamToken": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "Of one job, from `POST /v1/jobs/{job_id}/stream-token`.",
+    }
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
@@ -47,6 +65,38 @@ LINKS = {
     "CancelJob": ("cancel_job", "Cancel the job, unless it is done."),
     "RetryJob": ("retry_job", "Do the job again, once it is done."),
 }
+JOB_EVENT = {
+    "type": "object",
+    "title": "JobEvent",
+    "description": "One event of the stream of a job: its record, or a line of its log.",
+    "properties": {
+        "event": {"type": "string", "description": "`log` for a line of the log; absent for a record."},
+        "id": {"type": "string", "description": "The record's version, for `Last-Event-ID`."},
+        "retry": {
+            "type": "integer",
+            "description": "Milliseconds before a reader connects again; in the first event alone.",
+        },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/JobRecord"},
+                    {"$ref": "#/components/schemas/LogLine"},
+                ]
+            },
+        },
+    },
+    "required": ["data"],
+}
+# Generators fail on an object as the schema of a stream, or read the stream as JSON; as text, all take it.
+# OpenAPI 3.2 calls the schema of one event `itemSchema`; under 3.1 it is an extension.
+EVENT_STREAM = {
+    "text/event-stream": {
+        "schema": {"type": "string", "description": "Server-Sent Events, each as `JobEvent` has it."},
+        "x-itemSchema": {"$ref": "#/components/schemas/JobEvent"},
+    }
+}
 REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
@@ -54,6 +104,18 @@ REQUEST_ID = {
     "required": False,
     "schema": {"type": "string"},
 }
+KEY_ERRORS = (
+    Unauthorized("The request carries no API key."),
+    Forbidden("POST needs the scope 'write', which this API key does not have."),
+    RateLimited("The limit of 100 requests a minute is reached."),
+)
+HOST_ERRORS = (
+    InvalidHost("The request has no Host header."),
+    MisdirectedRequest("This server does not answer for the host 'jobs.example.com'."),
+)
+CROSS_SITE = CrossSiteRequest(
+    "A page of the origin 'https://app.example.com' may not send POST requests to this server."
+)
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -104,14 +166,13 @@ def document(
 ) -> Callable[[], dict[str, Any]]:
     """A replacement for `app.openapi` that adds what the framework can't know.
 
-    That is the union of job types, and, of a server that is `closed`, how to send a key.
+    That is the union of job types, the event of a stream, and how to send a key to a server that is `closed`.
     """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _build(app, submissions, contracts)
-            if closed:
-                _describe_access(app.openapi_schema)
+            _describe_access(app.openapi_schema, closed=closed)
         return app.openapi_schema
 
     return openapi
@@ -125,20 +186,22 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
         description=app.description,
         routes=app.routes,
         tags=TAGS,
+        servers=[{"url": "/"}],
+        license_info=app.license_info,
         webhooks=app.webhooks.routes,
     )
     union = submissions.json_schema()
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(union.pop("$defs"))
     schemas[SUBMISSION] = {"title": "Job submission", **union}
+    schemas["JobEvent"] = JOB_EVENT
+    schemas["JobRecord"]["examples"] = [EXAMPLE_RECORD]  # the framework drops what is null, there too
     _drop_framework_errors(description)
+    _describe_page_errors(description)
     _name_requests(description)
     paths, one = description["paths"], {"$ref": f"#/components/schemas/{SUBMISSION}"}
-    examples = {
-        name: {"summary": contract.summary, "value": {"type": name, "params": contract.example}}
-        for name, contract in contracts.items()
-    }
-    paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples)
+    examples, with_files = _examples(submissions, contracts)
+    paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples | with_files)
     several = {
         "type": "object",
         "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_IN_BATCH}},
@@ -154,22 +217,64 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
-def _describe_access(description: dict[str, Any]) -> None:
+def _examples(
+    submissions: Submissions, contracts: Contracts
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A submission of each job type: those that are accepted as they stand, and those that need a file.
+
+    `/docs` offers the first one to be sent as it is.
+    """
+    complete, with_files = {}, {}
+    for name, contract in contracts.items():
+        value = {"type": name, "params": contract.example}
+        if submissions.validate(value).files:
+            summary = f"{contract.summary} Put in the `file_id` of a file that you have uploaded."
+            with_files[name] = {"summary": summary, "value": value}
+        else:
+            complete[name] = {"summary": contract.summary, "value": value}
+    return complete, with_files
+
+
+def _describe_access(description: dict[str, Any], *, closed: bool) -> None:
+    """The security of every operation: a key, and the errors without one, or none."""
+    for methods in (*description["paths"].values(), *description["webhooks"].values()):
+        for operation in methods.values():
+            operation["security"] = []
+    if closed:
+        _require_keys(description)
+
+
+def _require_keys(description: dict[str, Any]) -> None:
     """How to send a key, and what happens without one, at every path that needs it."""
-    refusals = errors(
-        Unauthorized("The request carries no API key."),
-        Forbidden("POST needs the scope 'write', which this API key does not have."),
-        RateLimited("The limit of 100 requests a minute is reached."),
-    )
-    for answer in refusals.values():
-        schema = {"$ref": f"#/components/schemas/{answer.pop('model').__name__}"}
-        answer["content"]["application/json"]["schema"] = schema
-    description["components"]["securitySchemes"] = SECURITY_SCHEMES
+    description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
     for path, methods in description["paths"].items():
         if not is_open(path):
             for operation in methods.values():
                 operation["security"] = [{scheme: []} for scheme in SECURITY_SCHEMES]
-                operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
+                _add_errors(operation, *KEY_ERRORS)
+    follow_job = description["paths"]["/v1/jobs/{job_id}/events"]["get"]
+    follow_job["security"] += [{scheme: []} for scheme in STREAM_SCHEME]
+
+
+def _describe_page_errors(description: dict[str, Any]) -> None:
+    """What requests of web pages, and those that name another host, are answered at every path."""
+    for methods in description["paths"].values():
+        for method, operation in methods.items():
+            _add_errors(operation, *HOST_ERRORS)
+            if method.upper() not in SAFE_METHODS:
+                _add_errors(operation, CROSS_SITE)
+
+
+def _add_errors(operation: dict[str, Any], *examples: JobServerError) -> None:
+    """Add errors to those that an operation documents itself."""
+    for status, answer in errors(*examples).items():
+        known = operation["responses"].setdefault(str(status), {**answer, "description": ""})
+        known["description"] = " or ".join(filter(None, [known["description"], answer["description"]]))
+        media, added = known["content"]["application/json"], answer["content"]["application/json"]
+        media["examples"] = {**media["examples"], **added["examples"]}
+        schema = f"#/components/schemas/{answer['model'].__name__}"
+        media.setdefault("schema", {"$ref": schema})
+        known.pop("model", None)
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """The API's settings: each field is the environment variable of the same name."""
 
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from api.cors import EVERY_ORIGIN, read_origins
+from api.hosts import read_hosts
 from api.keys import HIGHEST_RATE, ApiKey, read_keys
 from shared.files import LARGEST
 from shared.settings import SharedSettings
@@ -33,6 +35,20 @@ class ApiSettings(SharedSettings):
         int, Field(ge=0, le=HIGHEST_RATE, description="Requests a minute for each key; 0: no limit")
     ] = 0
 
+    api_allowed_hosts: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="Hosts that requests may name besides localhost and IP addresses; *: all"),
+    ] = ()
+    api_cors_origins: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="Origins whose web pages may call the API, separated by commas; *: all"),
+    ] = ()
+    api_docs: Annotated[
+        Literal["on", "off"], Field(description="Whether /docs and /openapi.json are served")
+    ] = "on"
+
     @field_validator("api_trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -58,3 +74,22 @@ class ApiSettings(SharedSettings):
         if limit and info.data.get("api_keys") == ():
             raise ValueError("limits each key, and API_KEYS lists none")
         return limit
+
+    @field_validator("api_allowed_hosts", mode="before")
+    @classmethod
+    def _read_hosts(cls, value: object) -> object:
+        return read_hosts(value) if isinstance(value, str) else value
+
+    @field_validator("api_cors_origins", mode="before")
+    @classmethod
+    def _read_origins(cls, value: object) -> object:
+        return read_origins(value) if isinstance(value, str) else value
+
+    @field_validator("api_cors_origins")
+    @classmethod
+    def _keeps_keyless_apis_closed(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if EVERY_ORIGIN in origins and info.data.get("api_keys") == ():
+            raise ValueError(
+                "* would let every web page use an API without keys; name origins, or set API_KEYS"
+            )
+        return origins

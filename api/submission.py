@@ -51,6 +51,12 @@ def _within_a_year(time: datetime) -> datetime:
     return time
 
 
+def _describe_labels(schema: dict[str, Any]) -> None:
+    """Name the labels by `propertyNames`: generators ignore `patternProperties`, and offer no labels then."""
+    [(pattern, value)] = schema.pop("patternProperties").items()
+    schema.update(propertyNames={"pattern": pattern}, additionalProperties=value)
+
+
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 LabelValue = Annotated[str, Field(max_length=128)]
 RunAt = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_within_a_year)]
@@ -76,7 +82,7 @@ class Submission(BaseModel):
         Field(
             max_length=MOST_LABELS,
             description="Names and values that lists can be filtered by.",
-            json_schema_extra={"additionalProperties": False},
+            json_schema_extra=_describe_labels,
         ),
     ] = {}
     run_at: Annotated[

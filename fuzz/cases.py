@@ -23,8 +23,17 @@ _pages: dict[str, str | None] = {}  # the last cursor of the list of each state
 
 def add_hooks() -> None:
     """Change each case before it is sent, and judge what is found in its answer, in all runs from now on."""
-    for hook in (before_call, after_call, filter_failure):
+    for hook in (before_load_schema, before_call, after_call, filter_failure):
         schemathesis.hook(hook)
+
+
+def before_load_schema(context: HookContext, raw_schema: Object) -> None:
+    """Hold each event of a stream to its own schema; `schema` says only that the stream is text."""
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            stream = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream", {})
+            if "x-itemSchema" in stream:
+                stream["schema"] = stream.pop("x-itemSchema")
 
 
 def before_call(context: HookContext, case: Case, kwargs: Object) -> None:

@@ -17,6 +17,7 @@ JobServerError
 ├── QueueFull
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
+│   └── StorageFull           the file store has no room
 └── JobFailure                an attempt at a job did not succeed; written into its record
     ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
     └── FinalError            raise it in a handler: the job fails at once
@@ -28,6 +29,8 @@ from math import isnan
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from shared.answer import ALWAYS_SENT
 
 
 class ErrorDetail(BaseModel):
@@ -41,7 +44,7 @@ class ErrorDetail(BaseModel):
 class ErrorEnvelope(BaseModel):
     """The body of every answer that is not a success."""
 
-    model_config = ConfigDict(title="Error")
+    model_config = ConfigDict(**ALWAYS_SENT, title="Error")
 
     code: Annotated[str, Field(description="Stable, for programs.")]
     message: Annotated[str, Field(description="What went wrong, for people.")]
@@ -159,6 +162,14 @@ class StorageUnavailable(JobServerError):
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 5
+
+
+class StorageFull(StorageUnavailable):
+    code = "storage_full"
+    hint = (
+        "Delete files that nobody needs, or wait until the operator has made room; then send the file again."
+    )
+    retry_after = 60
 
 
 class JobFailure(JobServerError):

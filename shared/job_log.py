@@ -6,9 +6,13 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, Field, JsonValue
 
+from shared.answer import ALWAYS_SENT
+
 
 class LogLine(BaseModel):
     """Something that a handler wrote down."""
+
+    model_config = ALWAYS_SENT
 
     seq: Annotated[int, Field(ge=1, description="The line's number within the job, from 1.")]
     at: Annotated[datetime, Field(description="When it was written.")]

@@ -9,6 +9,8 @@ from typing import Annotated, Any, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from shared.answer import ALWAYS_SENT
+
 
 class JobState(StrEnum):
     """Where a job is in its life. Completed, failed and cancelled never change again."""
@@ -47,6 +49,8 @@ SUMMARY = (
 
 class Progress(BaseModel):
     """How far the running attempt is."""
+
+    model_config = ALWAYS_SENT
 
     fraction: Annotated[float, Field(ge=0, le=1)]
     message: str = ""
@@ -112,7 +116,7 @@ EXAMPLE_RECORD: dict[str, JsonValue] = {
 class JobRecord(BaseModel):
     """A job, from its acceptance to its end."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
+    model_config = ConfigDict(**ALWAYS_SENT, frozen=True, json_schema_extra={"examples": [EXAMPLE_RECORD]})
 
     job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
     type: Annotated[str, Field(description="The job type that performs it.")]
@@ -163,25 +167,23 @@ class JobRecord(BaseModel):
     ] = None
 
 
-def _no_default(schema: dict[str, Any]) -> None:
-    schema.pop("default")
+def _without_payload(schema: dict[str, Any]) -> None:
+    """Let the schema of a summary say that a list may leave its payload out."""
+    for name in PAYLOAD:
+        schema["required"].remove(name)
+        schema["properties"][name].pop("default")
 
 
 class JobSummary(JobRecord):
     """A job in a list: its params and result are there if the list was asked for them."""
 
+    model_config = ConfigDict(json_schema_extra=_without_payload)
+
     params: Annotated[
-        dict[str, JsonValue],
-        Field(
-            description="What the job was asked to do, with `fields=params`.", json_schema_extra=_no_default
-        ),
+        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
     ] = {}
     result: Annotated[
-        JsonValue,
-        Field(
-            description="What the handler returned, with `fields=result`; null until completed.",
-            json_schema_extra=_no_default,
-        ),
+        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
     ] = None
 
 

@@ -18,9 +18,11 @@ from shared.store.job_store import not_found
 RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # what a job made is nothing that a browser should run in the name of this server
     "Content-Security-Policy": "sandbox",
-    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",  # kept by the reader alone, and asked for again by its ETag
 }
-ANYTHING = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+# Generators know no `*/*`, and leave the answer out if nothing else is there.
+ANYTHING = {"application/octet-stream": BINARY, "*/*": BINARY}
 
 router = APIRouter(tags=["jobs"])
 

@@ -11,7 +11,7 @@ from api.errors import error_response
 from api.head import head_alone
 from api.headers import header
 from api.links import prefix
-from api.openapi import errors, parameter
+from api.openapi import EVENT_STREAM, errors, parameter
 from api.waiting import noticed
 from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
@@ -22,31 +22,14 @@ from shared.store.job_store import expired, not_found
 
 JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 HEARTBEAT_SECONDS = 15.0
-RECONNECT_MILLISECONDS = 1000
+# No empty line after either: some readers take one for the end of an event, which then has no data.
+RETRY = b"retry: 1000\n"  # milliseconds; a part of the first event
+HEARTBEAT = b": still here\n"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # for nginx, which would gather events otherwise
 ]
-
-EVENT = {  # what OpenAPI 3.1 lets `schema` say of a stream is left to its readers: it is each event's
-    "type": "object",
-    "properties": {
-        "event": {"type": "string", "description": "`log` for a line of the log, else none."},
-        "id": {"type": "string", "description": "The record's version, for `Last-Event-ID`."},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {
-                "anyOf": [
-                    {"$ref": "#/components/schemas/JobRecord"},
-                    {"$ref": "#/components/schemas/LogLine"},
-                ]
-            },
-        },
-    },
-    "required": ["data"],
-}
 
 router = APIRouter(tags=["jobs"])
 
@@ -58,7 +41,7 @@ router = APIRouter(tags=["jobs"])
     responses={
         200: {
             "description": "The record and the log so far, then every change; ends after the finished job.",
-            "content": {"text/event-stream": {"schema": EVENT}},
+            "content": EVENT_STREAM,
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
         **errors(
@@ -131,7 +114,7 @@ class EventStream(Response):
         try:
             async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-                await _send(send, b"retry: %d\n\n" % RECONNECT_MILLISECONDS)
+                await _send(send, RETRY)
                 with suppress(JobNotFound):  # it is kept no longer: whoever comes back is told so
                     await self._follow(watch, send)
         except (
@@ -153,7 +136,7 @@ class EventStream(Response):
                 if record.done:
                     return
             if not await watch.changed(within=self._heartbeat):
-                await _send(send, b": still here\n\n")
+                await _send(send, HEARTBEAT)
 
     async def _read(self) -> tuple[StoredRecord | None, list[StoredLine]]:
         """The record, and the lines of its log that were not read before."""

@@ -14,7 +14,7 @@ from api.links import prefix
 from api.openapi import errors, parameter, success
 from api.upload import FORM, Upload
 from shared.contract import FILE_ID
-from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageUnavailable
+from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageFull, StorageUnavailable
 from shared.files import upload_key
 from shared.ids import new_file_id
 from shared.store.file_records import FileRecord, not_found
@@ -52,7 +52,7 @@ router = APIRouter(tags=["files"])
 FileId = Annotated[str, Path(description="The `file_id` of the file.", examples=[EXAMPLE_ID])]
 
 
-class File(BaseModel):
+class UploadedFile(BaseModel):
     """An uploaded file."""
 
     file_id: Annotated[str, Field(pattern=FILE_ID, description="What a job's params name it by.")]
@@ -70,7 +70,7 @@ class File(BaseModel):
     "/files",
     status_code=201,
     summary="Upload a file",
-    response_model=File,
+    response_model=UploadedFile,
     responses={
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
@@ -79,6 +79,7 @@ class File(BaseModel):
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
             StorageUnavailable("The file store does not answer (GenericError)."),
+            StorageFull("The file store has no room for the file."),
         ),
     },
     openapi_extra={
@@ -109,7 +110,7 @@ async def upload_file(request: Request) -> Response:
 @router.get(
     "/files/{file_id}",
     summary="Look at a file",
-    response_model=File,
+    response_model=UploadedFile,
     responses={200: success("Its record.", links=LINKS), **errors(NOT_FOUND, UNAVAILABLE)},
 )
 async def get_file(request: Request, file_id: FileId) -> Response:

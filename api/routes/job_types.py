@@ -29,6 +29,7 @@ class JobTypes(BaseModel):
 
 @router.get("/job-types", summary="All job types")
 async def list_job_types(request: Request) -> JobTypes:
+    """The job types of this server, each with the schemas of its params and result, and an example."""
     return JobTypes(items=[_describe(contract) for contract in request.state.contracts.values()])
 
 
@@ -40,6 +41,7 @@ async def list_job_types(request: Request) -> JobTypes:
 async def get_job_type(
     name: Annotated[str, Path(description="The `type` of its jobs.", examples=["echo"])], request: Request
 ) -> JobType:
+    """The schemas of its params and result, an example, and how patiently it is run."""
     contracts = request.state.contracts
     if name not in contracts:
         raise NotFound(f"There is no job type {name[:64]!r}.", hint="GET /job-types lists them.")

@@ -65,6 +65,7 @@ class ServerInfo(BaseModel):
     responses=errors(QueueUnavailable("Redis does not answer (ConnectionError).")),
 )
 async def server_info(request: Request, queue: Queue) -> ServerInfo:
+    """Version, job types, jobs by state, the length of each queue, and the workers that are alive."""
     state = request.state
     settings = state.settings
     names = sorted({contract.queue for contract in state.contracts.values()})

@@ -32,6 +32,7 @@
 |                                 |         | of no use, or just has             |              | later                   |
 | jobs:rate:<caller>              | string  | when the caller's quota is whole   | rate         | at that time            |
 |                                 |         | again (µs)                         |              |                         |
+| jobs:stream-secret              | string  | what stream tokens are signed with | an API       | -                       |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
 |                                 |         | after it once nothing will change  |              |                         |
 | jobs:cancel                     | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
@@ -56,6 +57,7 @@ FILE = "jobs:file:"
 FILES = "jobs:index:files"
 SWEEP = "jobs:sweep"
 RATE = "jobs:rate:"
+STREAM_SIGNING = "jobs:stream-secret"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 

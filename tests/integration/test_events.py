@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from api.routes.events import EventStream
+from api.routes.events import HEARTBEAT, RETRY, EventStream
 from dev.stack import Stack
 from shared.queue import JobQueue
 from shared.store import keys
@@ -17,7 +17,6 @@ from shared.store.client import connect
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, Finished, Outcome, OutcomeKind, Report, Retention
 
-HEARTBEAT = b": still here\n\n"
 SCOPE = {"type": "http"}
 
 
@@ -58,7 +57,7 @@ async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: 
     reader = Reader()
     streaming = asyncio.create_task(stream(redis, changes)(SCOPE, reader.receive, reader.sent.put))
 
-    assert [await reader.body() for _ in range(4)] == [b"retry: 1000\n\n"] + [HEARTBEAT] * 3
+    assert [await reader.body() for _ in range(4)] == [RETRY] + [HEARTBEAT] * 3
     reader.left.set()
     await asyncio.wait_for(streaming, 5)
     async with asyncio.timeout(5):

@@ -230,6 +230,13 @@ async def test_a_reader_who_leaves_is_read_for_no_more(client, add, files, monke
     async def send(_: object) -> None:
         pass
 
-    scope = {"type": "http", "method": "GET", "path": url, "headers": [], "query_string": b"", "client": None}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": url,
+        "headers": [(b"host", b"localhost")],
+        "query_string": b"",
+        "client": None,
+    }
     await asyncio.wait_for(app(scope, receive, send), 5)
     assert len(read) == 2

@@ -257,7 +257,7 @@ async def test_a_client_that_leaves_or_falls_silent_leaves_nothing(client, folde
         "method": "POST",
         "path": "/files",
         "query_string": b"",
-        "headers": [],
+        "headers": [(b"host", b"localhost")],
         "client": None,
     }
     await client._transport.app(scope, receive, send)

@@ -1,16 +1,20 @@
 """The API's description of itself is valid OpenAPI, complete, and fit to generate a client from."""
 
 import re
+from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.main import create_app
 from api.settings import ApiSettings
+from api.submission import Submissions
+from shared.contracts import load_contracts
+from shared.record import JobRecord
 
 OPERATIONS = {
-    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job", "read_log",
-    "read_webhook", "redeliver_webhook",
+    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job",
+    "issue_stream_token", "read_log", "read_webhook", "redeliver_webhook",
     "list_job_types", "get_job_type", "healthz", "readyz", "server_info",
     "read_artifact", "upload_file", "get_file", "delete_file",
 }  # fmt: skip
@@ -83,3 +87,86 @@ def test_every_link_leads_to_an_operation_and_fills_its_parameters(operations):
 def test_every_reference_leads_somewhere(document):
     for kind, name in re.findall(r"'\$ref': '#/components/(\w+)/(\w+)'", str(document)):
         assert name in document["components"][kind]
+
+
+# -- what generators and linters need
+
+
+def test_every_field_that_is_always_sent_is_required(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    assert schemas["JobRecord"]["required"] == list(JobRecord.model_fields)
+    for name in ("Progress", "LogLine", "ErrorEnvelope", "Health"):
+        assert schemas[name]["required"] == list(schemas[name]["properties"]), name
+
+
+def test_the_example_of_a_record_has_every_field(document: dict[str, Any]):
+    record = document["components"]["schemas"]["JobRecord"]
+    assert all(example.keys() == record["properties"].keys() for example in record["examples"])
+
+
+def test_no_schema_has_the_name_of_what_generators_define_themselves(document: dict[str, Any]):
+    taken = {
+        "File",
+        "Blob",
+        "Response",
+        "Request",
+        "Error",
+        "Client",
+        "Event",
+        "Any",
+        "List",
+        "Object",
+        "Date",
+    }
+    assert not document["components"]["schemas"].keys() & taken
+
+
+def test_a_stream_is_text_to_generators_and_its_events_have_a_schema(document: dict[str, Any]):
+    stream = document["paths"]["/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]["content"]
+    assert stream["text/event-stream"]["schema"]["type"] == "string"
+    assert stream["text/event-stream"]["x-itemSchema"] == {"$ref": "#/components/schemas/JobEvent"}
+
+
+def test_every_binary_answer_has_a_media_type_that_generators_know(operations: list[dict[str, Any]]):
+    for operation in operations:
+        for answer in operation["responses"].values():
+            if "*/*" in answer.get("content", {}):
+                assert "application/octet-stream" in answer["content"], operation["operationId"]
+
+
+def test_every_operation_says_what_key_it_needs(document: dict[str, Any], operations: list[dict[str, Any]]):
+    sent = [operation for methods in document["webhooks"].values() for operation in methods.values()]
+    assert all(operation["security"] == [] for operation in operations + sent)
+
+
+def test_paths_begin_at_the_root_of_the_server(document: dict[str, Any]):
+    assert document["servers"] == [{"url": "/"}]
+
+
+async def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(
+    document: dict[str, Any],
+):
+    submissions = Submissions(load_contracts())
+    examples = _examples(document, "/v1/jobs")
+    needs_file = {
+        name: bool(submissions.validate(example["value"]).files) for name, example in examples.items()
+    }
+    assert list(needs_file.values()) == sorted(needs_file.values())  # /docs offers the first one
+    assert next(iter(needs_file)) == "echo"
+    for name, needed in needs_file.items():
+        assert ("uploaded" in examples[name]["summary"]) == needed, name
+    batch = _examples(document, "/v1/jobs/batch")["batch"]["value"]
+    assert not any(job.files for job in await submissions.validate_batch(batch))
+
+
+def _examples(document: dict[str, Any], path: str) -> dict[str, Any]:
+    body = document["paths"][path]["post"]["requestBody"]
+    examples: dict[str, Any] = body["content"]["application/json"]["examples"]
+    return examples
+
+
+def test_generators_see_that_labels_may_be_given(document: dict[str, Any]):
+    labels = document["components"]["schemas"]["EchoJob"]["properties"]["labels"]
+    assert labels["additionalProperties"] == {"maxLength": 128, "type": "string"}
+    assert labels["propertyNames"]["pattern"].startswith("^[A-Za-z0-9]")
+    assert "patternProperties" not in labels

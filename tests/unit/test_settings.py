@@ -131,6 +131,14 @@ WRONG = [
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.0/33"),
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.1/8"),
     (ApiSettings, "API_TRUSTED_PROXIES", "127.0.0.1,all\nof them"),
+    *((ApiSettings, "API_ALLOWED_HOSTS", value) for value in (
+        "jobs.example:8000", "https://jobs.example", "*example.com", "a.*.com", "[::1]", "ok.example,a b",
+    )),
+    *((ApiSettings, "API_CORS_ORIGINS", value) for value in (
+        "app.example", "https://app.example/", "https://app.example/page", "null", "https://*.example", "https://",
+        "https://a b", "*",
+    )),
+    (ApiSettings, "API_DOCS", "false"),
     (WorkerSettings, "WORKER_QUEUES", ""),
     (WorkerSettings, "WORKER_QUEUES", " , "),
     (WorkerSettings, "WORKER_QUEUES", "a,b,a"),
