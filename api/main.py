@@ -4,7 +4,7 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -21,6 +21,7 @@ from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.exposure import warn_if_exposed
 from api.hosts import EVERY_HOST, AllowedHosts
+from api.key_set import KeySet
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.origins import OriginCheck
@@ -39,7 +40,7 @@ from api.routes import (
     webhooks,
 )
 from api.settings import ApiSettings
-from api.shutdown import before_shutdown
+from api.shutdown import at_hangup, before_shutdown
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared import VERSION
@@ -91,6 +92,11 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     except ValueError as error:
         refuse(f"ARTIFACTS_URL: {error}")
 
+    try:
+        key_set = KeySet(settings.api_keys, settings.api_keys_file) if settings.closed else None
+    except ValueError as error:
+        refuse(f"API_KEYS_FILE: {error}")
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         client = redis or connect(url)
@@ -100,11 +106,16 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         store = JobStore(runner, retention, bulk=bulk)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
         services = [asyncio.create_task(keep_up(store, queues))]
-        if not settings.api_keys:
+        if key_set is None:
             services.append(asyncio.create_task(warn_if_exposed()))
+        elif settings.api_keys_file:
+            services.append(asyncio.create_task(key_set.keep_loaded()))
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
-        with before_shutdown(changes.end_all):
+        with (
+            before_shutdown(changes.end_all),
+            at_hangup(key_set.reload) if key_set and settings.api_keys_file else nullcontext(),
+        ):
             yield State(
                 settings=settings,
                 contracts=contracts,
@@ -156,11 +167,11 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
     app.webhooks.include_router(webhooks.sent)
-    app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
+    app.openapi = document(app, submissions, contracts, closed=settings.closed)  # type: ignore[method-assign]
     if documented:
         add_docs(app)
     add_error_handlers(app)
-    app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
+    app.middleware_stack = _wrap(app.build_middleware_stack(), settings, key_set)
     return app
 
 
@@ -180,15 +191,15 @@ def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multi
     return runner, bulk
 
 
-def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
+def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
     stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
     stack = Compression(stack)
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )
-    if settings.api_keys:
-        stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)
+    if key_set is not None:
+        stack = Access(stack, keys=key_set, rate=settings.api_rate_limit)
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]

@@ -31,6 +31,9 @@ class ApiSettings(SharedSettings):
         NoDecode,
         Field(description="Who may call: name:scopes:sha256[:rate], separated by commas; empty: everybody"),
     ] = ()
+    api_keys_file: Annotated[
+        str, Field(description="A file that says who may call, in TOML or JSON; SIGHUP reads it again")
+    ] = ""
     api_rate_limit: Annotated[
         int, Field(ge=0, le=HIGHEST_RATE, description="Requests a minute for each key; 0: no limit")
     ] = 0
@@ -71,8 +74,8 @@ class ApiSettings(SharedSettings):
     @field_validator("api_rate_limit")
     @classmethod
     def _needs_keys(cls, limit: int, info: ValidationInfo) -> int:
-        if limit and info.data.get("api_keys") == ():
-            raise ValueError("limits each key, and API_KEYS lists none")
+        if limit and info.data.get("api_keys") == () and not info.data.get("api_keys_file"):
+            raise ValueError("limits each key, and API_KEYS lists none; set API_KEYS or API_KEYS_FILE")
         return limit
 
     @field_validator("api_allowed_hosts", mode="before")
@@ -88,8 +91,13 @@ class ApiSettings(SharedSettings):
     @field_validator("api_cors_origins")
     @classmethod
     def _keeps_keyless_apis_closed(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if EVERY_ORIGIN in origins and info.data.get("api_keys") == ():
+        if EVERY_ORIGIN in origins and info.data.get("api_keys") == () and not info.data.get("api_keys_file"):
             raise ValueError(
                 "* would let every web page use an API without keys; name origins, or set API_KEYS"
             )
         return origins
+
+    @property
+    def closed(self) -> bool:
+        """Whether callers need a key; true with a keys file that lists nobody, too."""
+        return bool(self.api_keys or self.api_keys_file)

@@ -51,8 +51,13 @@ def preferred_wait(preferences: str) -> int | None:
     return None
 
 
-async def until_done(request: Request, job_id: str, seconds: float) -> StoredRecord:
+async def until_done(
+    request: Request, job_id: str, seconds: float, *, owner: str | None = None
+) -> StoredRecord:
     """The record once the job is done; or as it is when time is over, the client leaves or this process ends.
+
+    Args:
+        owner: the caller whose jobs alone count.
 
     Raises:
         JobNotFound, QueueUnavailable: as reading it does.
@@ -61,7 +66,7 @@ async def until_done(request: Request, job_id: str, seconds: float) -> StoredRec
 
     async def read() -> StoredRecord:
         async with changes.turns:
-            record: StoredRecord = await request.state.queue.get(job_id)
+            record: StoredRecord = await request.state.queue.get(job_id, owner=owner)
             return record
 
     async with changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):

@@ -11,6 +11,7 @@ from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable
 from api.head import head_alone
 from api.headers import entity_tags, header, matches
 from api.openapi import errors, parameter, success
+from api.ownership import owner_read
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
 from shared.store.job_store import not_found
@@ -60,7 +61,7 @@ async def read_artifact(
     name: Annotated[str, Path(description="The `name` of one of its `artifacts`.", examples=["out.png"])],
 ) -> Response:
     """The bytes of a file that a completed job made; they never change. The `ETag` is their SHA-256."""
-    record = await request.state.queue.get(job_id)
+    record = await request.state.queue.get(job_id, owner=owner_read(request))
     artifact = next((found for found in record.artifacts if found["name"] == name), None)
     if artifact is None:
         raise ArtifactNotFound(f"The job has no artifact {name[:128]!r}.")

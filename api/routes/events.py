@@ -12,6 +12,7 @@ from api.head import head_alone
 from api.headers import header
 from api.links import prefix
 from api.openapi import EVENT_STREAM, errors, parameter
+from api.ownership import owner_read
 from api.waiting import noticed
 from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
@@ -69,7 +70,7 @@ async def follow_job(
     """
     seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
-    record = await request.state.queue.get(job_id)
+    record = await request.state.queue.get(job_id, owner=owner_read(request))
     if record.done and version >= record.version:
         return Response(status_code=204)
     return EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))

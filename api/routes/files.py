@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.links import prefix
 from api.openapi import errors, parameter, success
+from api.ownership import owner_changed, owner_read
 from api.upload import FORM, Upload
 from shared.contract import FILE_ID
 from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageFull, StorageUnavailable
@@ -64,6 +65,7 @@ class UploadedFile(BaseModel):
     expires_at: Annotated[
         datetime, Field(description="It is kept until then, and for as long as the record of a job names it.")
     ]
+    caller: Annotated[str | None, Field(description="The name of the API key that uploaded it.")]
 
 
 @router.post(
@@ -101,7 +103,12 @@ async def upload_file(request: Request) -> Response:
     file_id = new_file_id()
     stored = await state.files.put(upload_key(file_id), upload.chunks())
     record = await state.file_records.add(
-        file_id, upload.name, upload.content_type, stored, retention=state.settings.retain_files
+        file_id,
+        upload.name,
+        upload.content_type,
+        stored,
+        retention=state.settings.retain_files,
+        caller=request.scope.get("caller"),
     )
     headers = {"Location": f"{prefix(request)}/files/{file_id}"}
     return Response(_render(record), 201, headers, "application/json")
@@ -115,7 +122,8 @@ async def upload_file(request: Request) -> Response:
 )
 async def get_file(request: Request, file_id: FileId) -> Response:
     """What was uploaded; a job reads it by its id."""
-    return Response(_render(await request.state.file_records.get(file_id)), media_type="application/json")
+    record = await request.state.file_records.get(file_id, owner=owner_read(request))
+    return Response(_render(record), media_type="application/json")
 
 
 @router.delete(
@@ -129,7 +137,7 @@ async def get_file(request: Request, file_id: FileId) -> Response:
 )
 async def delete_file(request: Request, file_id: FileId) -> Response:
     """Only once no job needs it that is still to be done."""
-    await request.state.file_records.drop(file_id)
+    await request.state.file_records.drop(file_id, owner=owner_changed(request))
     with suppress(StorageUnavailable):  # nothing leads to it any more: a worker's sweep removes it
         await request.state.files.delete(upload_key(file_id))
     return Response(status_code=204)

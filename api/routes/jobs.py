@@ -12,6 +12,7 @@ from api.errors import PayloadTooLarge, PreconditionFailed, UnsupportedMediaType
 from api.headers import ANY, elements, entity_tags, header, matches, name_and_value
 from api.links import prefix
 from api.openapi import errors, job_links, parameter, success
+from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
@@ -29,7 +30,7 @@ from shared.errors import (
     WebhooksDisabled,
 )
 from shared.queue import NewJob
-from shared.record import PAYLOAD, JobRecord, JobSummary, StoredRecord
+from shared.record import PAYLOAD, JobRecord, JobSummary, Outlook, StoredRecord
 from shared.store.job_store import expired, not_found, spent
 from shared.store.model import Submitted, Verdict
 from shared.yielding import in_parts
@@ -45,7 +46,7 @@ UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
-CHANGED = PreconditionFailed("The record has the version 3.")
+CHANGED = PreconditionFailed("The record has none of the versions in If-Match.")
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 SPENT = spent(JOB_ID)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
@@ -128,7 +129,9 @@ async def submit_job(request: Request) -> Response:
     _require_json(request)
     key, seconds = _idempotency_key(request), wait_asked_for(request)
     submission = request.state.submissions.validate(parse(await request.body()))
-    submitted = await request.state.queue.submit(_new_job(request, submission, key))
+    job = _new_job(request, submission, key)
+    await _require_files(request, job)
+    submitted = await request.state.queue.submit(job)
     return await _answer_submitted(request, submitted, seconds)
 
 
@@ -154,11 +157,9 @@ async def submit_batch(request: Request) -> Response:
     value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
     submissions = await request.state.submissions.validate_batch(value)
     jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
+    await _require_files(request, *jobs)
     submitted = await request.state.queue.submit_all(jobs)
-    items = []
-    async for record, _ in in_parts(submitted):
-        payload = PAYLOAD if b"params" in record.fields else ()
-        items.append(record.to_json(None, prefix(request), payload))
+    items = [_render(request, record) async for record, _ in in_parts(submitted)]
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
     return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
 
@@ -185,14 +186,15 @@ async def submit_batch(request: Request) -> Response:
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
     seconds, known = wait_asked_for(request), entity_tags(request, b"if-none-match")
-    wanted = entity_tags(request, b"if-match")
+    wanted, owner = entity_tags(request, b"if-match"), owner_read(request)
+    queue = request.state.queue
     if seconds:
-        record = await until_done(request, job_id, seconds)
-    elif known and (version := await request.state.queue.store.version(job_id)) and matches(known, version):
+        record = await until_done(request, job_id, seconds, owner=owner)
+    elif known and matches(known, version := await queue.store.version(job_id, owner=owner)):
         _require_version(wanted, version)
         return _unchanged(version)
     else:
-        record = await request.state.queue.get(job_id)
+        record = await queue.get(job_id, owner=owner)
     _require_version(wanted, record.version)
     if known and matches(known, record.version):
         return _unchanged(record.version)
@@ -222,10 +224,10 @@ async def get_job(request: Request, job_id: JobId) -> Response:
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
-    wanted = entity_tags(request, b"if-match")
-    verdict, record = await request.state.queue.cancel(job_id, _versions(wanted))
+    versions = _versions(entity_tags(request, b"if-match"))
+    verdict, record = await request.state.queue.cancel(job_id, versions, owner=owner_changed(request))
     if verdict is Verdict.CHANGED:
-        raise _changed(record.version)
+        raise _changed()
     if verdict is Verdict.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
     return await _answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
@@ -263,11 +265,12 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
 async def retry_job(request: Request, job_id: JobId) -> Response:
     """The old job stays as it is; the new one names it in `retry_of`."""
     state, key = request.state, _idempotency_key(request)
-    old = await state.queue.finished(job_id)
+    old = await state.queue.finished(job_id, owner=owner_used(request))
     _require_version(entity_tags(request, b"if-match"), old.version)
     if old.type not in state.contracts:
+        shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(
-            f"This server has no job type {old.type!r} any more.", hint="GET /job-types lists those it has."
+            f"This server has no job type {shown} any more.", hint="GET /job-types lists those it has."
         )
     if old.webhook:
         state.submissions.admit(old.webhook)
@@ -283,6 +286,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         files=old.fields.get(b"files", b"").decode().split(),
         params_shown=old.fields.get(b"params_shown", b""),
     )
+    await _require_files(request, job)
     submitted = await state.queue.submit(job)
     return await _answer_submitted(request, submitted, None)
 
@@ -303,6 +307,14 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
         files=submission.files,
         params_shown=submission.encoded.shown,
     )
+
+
+async def _require_files(request: Request, *jobs: NewJob) -> None:
+    """Raises UnknownFile if a job names a file that this request may not use."""
+    owner = owner_used(request)
+    files = [file_id for job in jobs for file_id in job.files]
+    if owner is not None and files:
+        await request.state.file_records.require_owned(files, owner)
 
 
 def _require_json(request: Request) -> None:
@@ -339,10 +351,18 @@ async def _answer(
     state = request.state
     if record.done:
         state.pacing.note(record)
-        return Response(record.to_json(None, prefix(request)), status, headers, "application/json")
+        return Response(_render(request, record), status, headers, "application/json")
     headers["Retry-After"] = str(state.pacing.pause(record.type))
     outlook = await state.queue.outlook(record) if record.place else None
-    return Response(record.to_json(outlook, prefix(request)), status, headers, "application/json")
+    return Response(_render(request, record, outlook), status, headers, "application/json")
+
+
+def _render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
+    """The record, or the receipt of a job that the caller may not read."""
+    if may_read(request, record.caller):
+        payload = PAYLOAD if b"params" in record.fields else ()
+        return record.to_json(outlook, prefix(request), payload)
+    return record.to_receipt()
 
 
 def _etag(version: int) -> str:
@@ -360,11 +380,11 @@ def _require_version(wanted: frozenset[str] | None, version: int) -> None:
     The tags are weak, and would match nothing by RFC 9110. A version is all that a client wants to compare.
     """
     if wanted is not None and not matches(wanted, version):
-        raise _changed(version)
+        raise _changed()
 
 
-def _changed(version: int) -> PreconditionFailed:
-    return PreconditionFailed(f"The record has the version {version}.")
+def _changed() -> PreconditionFailed:
+    return PreconditionFailed(CHANGED.message)
 
 
 def _versions(wanted: frozenset[str] | None) -> list[int] | None:

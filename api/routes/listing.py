@@ -14,6 +14,7 @@ from api.dependencies import Queue
 from api.errors import ServerBusy
 from api.links import prefix
 from api.openapi import errors, job_links, success
+from api.ownership import owner_read
 from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
@@ -81,8 +82,9 @@ async def list_jobs(
     after = _place(cursor, state) if cursor else None
     if labels is None:
         return Response(EMPTY, media_type="application/json")
+    filters = Filters(state, type, labels, owner_read(request) or "")
     payload = sorted({*fields.split(",")} & {*PAYLOAD})
-    page = await queue.page(Filters(state, type, labels), limit=limit, after=after, payload=payload)
+    page = await queue.page(filters, limit=limit, after=after, payload=payload)
     items = b",".join([record.to_json(None, prefix(request), payload) for record in page.records])
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
     return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")

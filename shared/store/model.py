@@ -191,6 +191,7 @@ class Filters:
     state: JobState | None = None
     type: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ""
 
 
 Place = tuple[str, str]

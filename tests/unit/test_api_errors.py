@@ -254,7 +254,7 @@ async def test_a_type_that_is_no_text_is_refused(client, name):
 
 @pytest.fixture
 def _broken(monkeypatch):
-    async def fail(*_):
+    async def fail(*_, **__):
         raise RuntimeError("the password is s3cret")
 
     monkeypatch.setattr(JobQueue, "get", fail)

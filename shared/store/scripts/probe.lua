@@ -16,7 +16,8 @@ local function try(...)
 end
 
 -- Every kind of key, by a write and a read.
-for _, prefix in ipairs({RECORD, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE}) do
+local kinds = {RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE}
+for _, prefix in ipairs(kinds) do
   try('SET', prefix .. name, 1, 'PX', 1000)
   try('GET', prefix .. name)
   try('DEL', prefix .. name)

@@ -21,9 +21,9 @@ local function begin_writing()
 end
 
 -- What every move has to know of a job, by these places; its state is false if the record is gone.
-local STATE, VERSION, LINES, WEBHOOK, CLAIMS = 1, 2, 3, 4, 5
+local STATE, VERSION, LINES, WEBHOOK, CLAIMS, CALLER = 1, 2, 3, 4, 5, 6
 local function look(id)
-  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims')
+  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller')
 end
 
 -- arq's message of a job that a script makes.
@@ -128,6 +128,15 @@ local function errors_with(id, error)
   return list .. string.sub(error, 1, -2) .. ',"at":' .. now .. '}]'
 end
 
+-- Keeps the caller of a finished job for as long as the index remembers the job. A failure changes nothing else than
+-- that a caller whose key is limited to its own jobs gets 404 in place of 410.
+local function remember_owner(id, job, expires)
+  if job[CALLER] then
+    local kept = math.max(expires - now, 1)
+    redis.pcall('SET', OWNER .. id, job[CALLER], 'PX', kept + math.min(kept, 86400000))
+  end
+end
+
 -- Moves a job to a terminal state, for good. `words` are further fields of the record with their values.
 local function settle(id, job, to, retention, words)
   local record, expires = RECORD .. id, now + retention * 1000
@@ -142,6 +151,7 @@ local function settle(id, job, to, retention, words)
   if job[LINES] then
     redis.call('PEXPIREAT', LOGS .. id, expires)
   end
+  remember_owner(id, job, expires)
   if job[WEBHOOK] then
     webhooks[#webhooks + 1] = id
   end
