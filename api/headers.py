@@ -69,8 +69,8 @@ def entity_tags(request: Request, name: bytes, *, strong: bool = False) -> froze
 
 
 def matches(tags: frozenset[str], tag: object) -> bool:
-    """Whether a list of entity tags names the tag of something that exists."""
-    return ANY in tags or str(tag) in tags
+    """Whether a list of entity tags names this one; None is the tag of what does not exist."""
+    return tag is not None and (ANY in tags or str(tag) in tags)
 
 
 def _sent_twice(name: str) -> InvalidRequest:
