@@ -13,6 +13,7 @@ from starlette.routing import Match
 
 from api.request_id import request_id
 from shared.errors import (
+    BacklogFull,
     FileInUse,
     FileNotFound,
     IdempotencyConflict,
@@ -25,6 +26,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
     StorageFull,
     StorageUnavailable,
     UnknownFile,
@@ -90,6 +92,13 @@ class ServerBusy(JobServerError):
     retry_after = 1
 
 
+class TooManyAtOnce(JobServerError):
+    code = "too_many_at_once"
+    hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
     Unauthorized: 401,
@@ -113,6 +122,9 @@ STATUS: dict[type[JobServerError], int] = {
     IdempotencyConflict: 422,
     WebhooksDisabled: 422,
     RateLimited: 429,
+    TooManyAtOnce: 429,
+    BacklogFull: 429,
+    QuotaReached: 429,
     JobServerError: 500,
     ServerBusy: 503,
     QueueUnavailable: 503,

@@ -8,11 +8,13 @@ import argparse
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
 from pydantic import SecretStr
+
+from api.quotas import Quotas
 
 HIGHEST_RATE = 999_999
 PARTS = {
@@ -39,12 +41,14 @@ class ApiKey:
         scopes: what it may be used for.
         digest: the key's SHA-256 in hexadecimal digits; no secret, but nothing to show around either.
         rate: requests a minute, 0 for no limit, or None for that of `API_RATE_LIMIT`.
+        quotas: how much it may hold at once.
     """
 
     name: str
     scopes: frozenset[Scope]
     digest: SecretStr
     rate: int | None = None
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 def read_keys(entries: str) -> list[ApiKey]:
