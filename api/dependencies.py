@@ -5,6 +5,7 @@ from typing import Annotated, TypedDict
 from fastapi import Depends, Request
 
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.contracts import Contracts
@@ -27,6 +28,7 @@ class State(TypedDict):
     changes: Changes
     pacing: Pacing
     rate_limits: RateLimits
+    quotas: CallerQuotas
     started_at: float
 
 

@@ -21,6 +21,7 @@ from api.exposure import warn_if_exposed
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.routes import (
     artifacts,
     events,
@@ -107,6 +108,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 file_records=FileRecords(runner),
                 changes=changes,
                 rate_limits=RateLimits(runner),
+                quotas=CallerQuotas(settings.quotas),
                 pacing=Pacing(),
                 started_at=time.time(),
             )

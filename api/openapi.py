@@ -228,7 +228,19 @@ def _require_keys(description: dict[str, Any]) -> None:
         if not is_open(path):
             for operation in methods.values():
                 operation["security"] = [{scheme: []} for scheme in SECURITY_SCHEMES]
-                operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
+                for status, answer in refusals.items():
+                    _add_answer(operation["responses"], str(status), answer)
+
+
+def _add_answer(responses: dict[str, Any], status: str, answer: dict[str, Any]) -> None:
+    """Add an error's answer to an operation, which may have other errors of this status."""
+    before = responses.get(status)
+    if before is None:
+        responses[status] = answer
+        return
+    before["description"] += f" or {answer['description']}"
+    examples = before["content"]["application/json"]["examples"]
+    examples |= answer["content"]["application/json"]["examples"]
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

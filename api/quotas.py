@@ -65,7 +65,7 @@ class CallerQuotas:
         return FileQuota(key.name, files, total) if files or total else None
 
     def waiting(self, scope: Scope, seconds: float | None) -> AbstractContextManager[None]:
-        """One of the caller's waits, within the block; nothing is counted for a request that waits for nothing.
+        """One of the caller's waits, within the block; a request that does not wait is not counted.
 
         Raises:
             TooManyAtOnce: the caller has as many already as it may.

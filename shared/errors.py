@@ -161,7 +161,9 @@ class BacklogFull(JobServerError):
 
 class QuotaReached(JobServerError):
     code = "quota_reached"
-    hint = "Delete files that are not needed any more, or wait until some expire; the operator sets the quota."
+    hint = (
+        "Delete files that are not needed any more, or wait until some expire; the operator sets the quota."
+    )
     retryable = True
     retry_after = 60
 

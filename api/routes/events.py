@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors import error_response
+from api.errors import TooManyAtOnce, error_response
 from api.headers import header
 from api.links import prefix
 from api.openapi import EVENT_STREAM, errors, parameter
+from api.quotas import CallerQuotas
 from api.waiting import noticed
 from shared.errors import JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
@@ -30,6 +31,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # for nginx, which would gather events otherwise
 ]
 
+TOO_MANY = TooManyAtOnce("1000 streams of this caller run here, of 1000 at once.")
+
 router = APIRouter(tags=["jobs"])
 
 
@@ -43,7 +46,7 @@ router = APIRouter(tags=["jobs"])
             "content": EVENT_STREAM,
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
+        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer."), TOO_MANY),
     },
     openapi_extra={
         "parameters": [
@@ -66,7 +69,29 @@ async def follow_job(
     record = await request.state.queue.get(job_id)
     if record.done and version >= record.version:
         return Response(status_code=204)
-    return EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
+    stream = EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
+    return CountedStream(stream, request.state.quotas)
+
+
+class CountedStream(Response):
+    """A stream that counts as one of its caller's until it has ended, however it ends.
+
+    Args:
+        stream: the stream.
+        quotas: the counts and bounds of all callers.
+    """
+
+    def __init__(self, stream: Response, quotas: CallerQuotas) -> None:
+        super().__init__()
+        self._stream = stream
+        self._quotas = quotas
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._quotas.one_of("streams", scope):
+                await self._stream(scope, receive, send)
+        except TooManyAtOnce as error:
+            await error_response(error)(scope, receive, send)
 
 
 class EventStream(Response):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge, UnsupportedMediaType
+from api.errors import PayloadTooLarge, TooManyAtOnce, UnsupportedMediaType
 from api.headers import header
 from api.links import prefix
 from api.openapi import errors, job_links, parameter, success
@@ -17,6 +17,7 @@ from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
 from api.waiting import until_done, wait_asked_for
 from shared.errors import (
+    BacklogFull,
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
@@ -24,6 +25,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
     UnknownFile,
     UnknownJobType,
     WebhooksDisabled,
@@ -42,6 +44,11 @@ JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
+QUOTAS = (
+    BacklogFull("1000 jobs of this caller wait, of 1000; 1 more are too many."),
+    QuotaReached("1048000 bytes of params and results of this caller are kept, of 1048576."),
+)
+TOO_MANY_WAITS = TooManyAtOnce("1000 waits of this caller run here, of 1000 at once.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
@@ -111,7 +118,7 @@ class JobBatch(BaseModel):
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
-        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL, *QUOTAS, TOO_MANY_WAITS),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
 )
@@ -120,8 +127,12 @@ async def submit_job(request: Request) -> Response:
     _require_json(request)
     key, seconds = _idempotency_key(request), wait_asked_for(request)
     submission = request.state.submissions.validate(parse(await request.body()))
-    submitted = await request.state.queue.submit(_new_job(request, submission, key))
-    return await _answer_submitted(request, submitted, seconds)
+    with request.state.quotas.waiting(
+        request.scope, seconds
+    ):  # first: a client that is refused submits again
+        job = _new_job(request, submission, key)
+        submitted = await request.state.queue.submit(job, request.state.quotas.of_jobs(request.scope))
+        return await _answer_submitted(request, submitted, seconds)
 
 
 @router.post(
@@ -135,7 +146,7 @@ async def submit_job(request: Request) -> Response:
             sometimes=("Idempotent-Replayed",),
             links=job_links("/items/0/job_id"),
         ),
-        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL, *QUOTAS),
     },
     openapi_extra={"parameters": [ONCE]},
 )
@@ -146,7 +157,9 @@ async def submit_batch(request: Request) -> Response:
     value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
     submissions = await request.state.submissions.validate_batch(value)
     jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
-    submitted = await request.state.queue.submit_all(jobs)
+    if meter := request.scope.get("meter"):
+        await meter.count(len(jobs))
+    submitted = await request.state.queue.submit_all(jobs, request.state.quotas.of_jobs(request.scope))
     items = []
     async for record, _ in in_parts(submitted):
         payload = PAYLOAD if b"params" in record.fields else ()
@@ -164,7 +177,7 @@ async def submit_batch(request: Request) -> Response:
             "The record.", "ETag", sometimes=("Retry-After", "Preference-Applied"), links=job_links()
         ),
         304: success("The client has this version.", "ETag"),
-        **errors(*NO_JOB, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
+        **errors(*NO_JOB, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE, TOO_MANY_WAITS),
     },
     openapi_extra={
         "parameters": [*WAITS, parameter("If-None-Match", "header", "An `ETag` seen before.", type="string")]
@@ -174,7 +187,8 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
     seconds, known = wait_asked_for(request), header(request, b"if-none-match")
     if seconds:
-        record = await until_done(request, job_id, seconds)
+        with request.state.quotas.waiting(request.scope, seconds):
+            record = await until_done(request, job_id, seconds)
     elif known and _knows(known, version := await request.state.queue.store.version(job_id)):
         return Response(status_code=304, headers={"ETag": _etag(version)})
     else:
@@ -231,6 +245,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             SPENT,
             UNAVAILABLE,
             FULL,
+            *QUOTAS,
         ),
     },
     openapi_extra={"parameters": [ONCE]},
@@ -257,7 +272,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         files=old.fields.get(b"files", b"").decode().split(),
         params_shown=old.fields.get(b"params_shown", b""),
     )
-    submitted = await state.queue.submit(job)
+    submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
     return await _answer_submitted(request, submitted, None)
 
 

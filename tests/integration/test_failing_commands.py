@@ -309,4 +309,4 @@ async def test_the_failure_is_what_redis_says(world: World) -> None:
         await world.submit("a")
     world.runner.failing = scripts.SUBMIT, 5
     with pytest.raises(OutOfMemoryError):
-        await scripts.SUBMIT.run(world.runner, "id", "default", 0, 0, 0, 9, "", "", 1, "", "m", 0)
+        await scripts.SUBMIT.run(world.runner, "", "id", "default", 0, 0, 0, 9, "", "", 1, "", "m", 0)

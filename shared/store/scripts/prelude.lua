@@ -1,6 +1,6 @@
 -- Put before every script: the clock, and announcements.
 -- The key prefixes (RECORD, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
--- UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, CHANGES, CANCEL) and the internal names (WEBHOOKS, DELIVERY) are locals
+-- UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES, CANCEL) and the internal names (WEBHOOKS, DELIVERY) are locals
 -- that come from keys.py.
 
 local time = redis.call('TIME')
