@@ -17,8 +17,8 @@ class Allowance(NamedTuple):
     Attributes:
         granted: whether it is within the limit.
         remaining: further requests that would be let in at once.
-        more_in: whole seconds, at least 1, after which there is one more; of a refused request, after which it
-            would be granted.
+        more_in: whole seconds, at least 1, after which there is one more; of a refused request, after which
+            it would be granted.
     """
 
     granted: bool
