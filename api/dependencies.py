@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from api.pacing import Pacing
 from api.quotas import CallerQuotas
 from api.settings import ApiSettings
+from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared.contracts import Contracts
 from shared.files import FileStore
@@ -29,6 +30,7 @@ class State(TypedDict):
     pacing: Pacing
     rate_limits: RateLimits
     quotas: CallerQuotas
+    stream_tokens: StreamTokens
     started_at: float
 
 

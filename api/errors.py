@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.head import HEAD, method
 from api.request_id import request_id
 from shared.errors import (
     BacklogFull,
@@ -38,7 +39,7 @@ from shared.errors import (
 
 class NotFound(JobServerError):
     code = "not_found"
-    hint = "The paths are listed at /docs."
+    hint = "The paths are listed at /docs, unless API_DOCS is off."
 
 
 class ArtifactNotFound(JobServerError):
@@ -54,6 +55,11 @@ class MethodNotAllowed(JobServerError):
 class PayloadTooLarge(JobServerError):
     code = "payload_too_large"
     hint = "Send less, or split the work into several jobs."
+
+
+class PreconditionFailed(JobServerError):
+    code = "precondition_failed"
+    hint = "Read it again, and send the `ETag` of that answer in If-Match, or leave If-Match out."
 
 
 class RangeNotSatisfiable(JobServerError):
@@ -74,6 +80,21 @@ class Unauthorized(JobServerError):
 class Forbidden(JobServerError):
     code = "forbidden"
     hint = "Use a key that has this scope; the operator gives them out."
+
+
+class InvalidHost(JobServerError):
+    code = "invalid_host"
+    hint = "Send one Host header: a name or an IP address, and the port after a colon."
+
+
+class MisdirectedRequest(JobServerError):
+    code = "misdirected_request"
+    hint = "Use localhost or an IP address, or let the operator add the host to API_ALLOWED_HOSTS."
+
+
+class CrossSiteRequest(JobServerError):
+    code = "cross_site_request"
+    hint = "Let the operator add the page's origin to API_CORS_ORIGINS, or send the request from elsewhere."
 
 
 class RateLimited(JobServerError):
@@ -101,8 +122,10 @@ class TooManyAtOnce(JobServerError):
 
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
+    InvalidHost: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    CrossSiteRequest: 403,
     NotFound: 404,
     JobNotFound: 404,
     WebhookNotFound: 404,
@@ -113,9 +136,11 @@ STATUS: dict[type[JobServerError], int] = {
     JobNotFinished: 409,
     FileInUse: 409,
     JobExpired: 410,
+    PreconditionFailed: 412,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    MisdirectedRequest: 421,
     InvalidRequest: 422,
     UnknownJobType: 422,
     UnknownFile: 422,
@@ -132,6 +157,7 @@ STATUS: dict[type[JobServerError], int] = {
     StorageUnavailable: 503,
     StorageFull: 507,
 }
+NO_SLASH = "Leave out the slash at the end of the path, and any that is there twice; /docs lists the paths."
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -191,9 +217,11 @@ def _place(parts: Sequence[Any]) -> str:
 
 def _translate(error: HTTPException, request: Request) -> JobServerError:
     if error.status_code == 404:
-        return NotFound(f"There is nothing at {request.url.path[:200]!r}.")
+        path = request.scope["path"]
+        hint = NO_SLASH if path != "/" and (path.endswith("/") or "//" in path) else None
+        return NotFound(f"There is nothing at {path[:200]!r}.", hint=hint)
     if error.status_code == 405:
-        return MethodNotAllowed(f"{request.method} is not allowed at {request.url.path[:200]!r}.")
+        return MethodNotAllowed(f"{method(request)} is not allowed at {request.url.path[:200]!r}.")
     if error.status_code < 500:
         return InvalidRequest(str(error.detail))
     return JobServerError("The server failed to handle this request.")
@@ -210,8 +238,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """The methods of every route at this path; the framework names those of the first route only."""
     scope = dict(request.scope)
     allowed = []
-    for method in METHODS:
-        scope["method"] = method
+    for name in METHODS:
+        scope["method"] = "GET" if name == HEAD else name
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            allowed.append(method)
+            allowed.append(name)
     return allowed

@@ -163,6 +163,8 @@ class Submissions:
             submission._files = frozenset(files)
             submission._encoded = self._encode(submission)
             return submission
+        if faults[0]["type"] == "union_tag_invalid" and not isinstance(value["type"], str):
+            raise _fault("type", f"Must be text: one of {', '.join(self._contracts)}.", "string_type")
         if faults[0]["type"] == "union_tag_invalid":
             raise UnknownJobType(
                 f"There is no job type {str(value['type'])[:64]!r}.",

@@ -7,7 +7,10 @@ if find_spec("httpx") is None:
     print(f"{sys.executable} has no httpx: install it first, with `pip install httpx`.", file=sys.stderr)
     raise SystemExit(2)
 
-from client.command_line import main
+try:
+    from client.command_line import main
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     raise SystemExit(main())

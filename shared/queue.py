@@ -1,7 +1,7 @@
 """JobQueue: what the API does with jobs."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
@@ -103,9 +103,9 @@ class JobQueue:
             error.retry_after = await self._seconds_to_drain(ROOM * quota.waiting if quota else 1)
             raise
 
-    async def get(self, job_id: str) -> StoredRecord:
-        """The job's record. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.get(job_id)
+    async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
+        """The job's record, if it is the owner's, or there is none. Raises JobNotFound, QueueUnavailable."""
+        return await self.store.get(job_id, owner=owner)
 
     async def outlook(self, record: StoredRecord) -> Outlook:
         """What a job that waits for a worker, and so has a `place`, may expect."""
@@ -123,16 +123,21 @@ class JobQueue:
             page = await self.store.page(filters, limit=limit, after=page.next, payload=payload)
         return page
 
-    async def finished(self, job_id: str) -> StoredRecord:
+    async def finished(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job that has ended. Raises JobNotFinished, and what `get` does."""
-        record = await self.get(job_id)
+        record = await self.get(job_id, owner=owner)
         if not record.done:
             raise JobNotFinished(f"The job is {record.state}.")
         return record
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
-        """Cancel the job, or ask its worker to. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.cancel(job_id)
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
+    ) -> tuple[Verdict, StoredRecord]:
+        """Cancel the job, or ask its worker to, if its record has one of these versions; None for any.
+
+        Raises JobNotFound, QueueUnavailable.
+        """
+        return await self.store.cancel(job_id, versions, owner=owner)
 
     async def _seconds_to_drain(self, jobs: float) -> int:
         rate = await self._ended_per_second()

@@ -167,26 +167,38 @@ class JobRecord(BaseModel):
     ] = None
 
 
-def _no_default(schema: dict[str, Any]) -> None:
-    schema.pop("default")
+def _without_payload(schema: dict[str, Any]) -> None:
+    """Let the schema of a summary say that a list may leave its payload out."""
+    for name in PAYLOAD:
+        schema["required"].remove(name)
+        schema["properties"][name].pop("default")
 
 
 class JobSummary(JobRecord):
     """A job in a list: its params and result are there if the list was asked for them."""
 
+    model_config = ConfigDict(json_schema_extra=_without_payload)
+
     params: Annotated[
-        dict[str, JsonValue],
-        Field(
-            description="What the job was asked to do, with `fields=params`.", json_schema_extra=_no_default
-        ),
+        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
     ] = {}
     result: Annotated[
-        JsonValue,
-        Field(
-            description="What the handler returned, with `fields=result`; null until completed.",
-            json_schema_extra=_no_default,
-        ),
+        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
     ] = None
+
+
+class JobReceipt(BaseModel):
+    """A job as a caller sees it who may not read it."""
+
+    job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
+    state: JobState
+    done: Annotated[bool, Field(description="True for completed, failed and cancelled.")]
+
+
+class JobReceipts(BaseModel):
+    """The jobs of a batch as a caller sees them who may not read them."""
+
+    items: list[JobReceipt]
 
 
 class Outlook(NamedTuple):
@@ -241,6 +253,11 @@ class StoredRecord:
     def webhook(self) -> str | None:
         """The address that is told of the job's end."""
         return _text(self.fields.get(b"webhook"))
+
+    @property
+    def caller(self) -> str | None:
+        """The name of the API key that submitted the job."""
+        return _text(self.fields.get(b"caller"))
 
     @property
     def claims(self) -> int:
@@ -309,6 +326,10 @@ class StoredRecord:
             },
             option=orjson.OPT_UTC_Z,
         )
+
+    def to_receipt(self) -> bytes:
+        """The receipt of the job, for a caller who may not read it: the fields of `JobReceipt`."""
+        return orjson.dumps({"job_id": self.job_id, "state": self.state, "done": self.done})
 
     def parse(self) -> JobRecord:
         """The record as a typed model."""

@@ -6,11 +6,12 @@ from typing import Annotated, Literal, NoReturn, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretBytes, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from shared.addresses import Network, read_networks
+from shared.secret_files import SecretFiles, UnusableSecretFile
 from shared.webhooks import read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -34,6 +35,18 @@ class SharedSettings(BaseSettings):
     """What API and worker both read."""
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Before the environment: an empty setting there counts as none beside its file."""
+        return init_settings, SecretFiles(settings_cls), env_settings
 
     redis_url: Annotated[
         SecretStr, Field(description="Redis: redis://, rediss:// or unix://, the password percent-encoded")
@@ -157,6 +170,8 @@ def read_settings(kind: type[S]) -> S:
     """The settings of a process from its environment; a wrong value ends the process with exit code 2."""
     try:
         return kind()
+    except UnusableSecretFile as error:
+        refuse(str(error))
     except ValidationError as error:
         refuse(
             "; ".join(

@@ -127,7 +127,7 @@ class JobContext:
             await self._files(tools, claim).save(name, data, content_type)
 
     async def open_input(self, reference: str) -> Path:
-        """The path of a local copy of a file that the params refer to; it is gone once the attempt ends."""
+        """The path of a read-only copy of a file that the params name; it is gone once the attempt ends."""
         async with self._lent() as (tools, claim):
             return await self._files(tools, claim).open_input(reference)
 

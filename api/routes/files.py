@@ -9,10 +9,11 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge, TooManyAtOnce
+from api.errors import PayloadTooLarge, TooManyAtOnce, UnsupportedMediaType
 from api.headers import header
 from api.links import prefix
 from api.openapi import errors, parameter, success
+from api.ownership import owner_changed, owner_read
 from api.upload import FORM, Upload
 from shared.contract import FILE_ID
 from shared.errors import (
@@ -72,6 +73,7 @@ class UploadedFile(BaseModel):
     expires_at: Annotated[
         datetime, Field(description="It is kept until then, and for as long as the record of a job names it.")
     ]
+    caller: Annotated[str | None, Field(description="The name of the API key that uploaded it.")]
 
 
 @router.post(
@@ -83,6 +85,7 @@ class UploadedFile(BaseModel):
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
             PayloadTooLarge("The body is larger than 1073741824 bytes."),
+            UnsupportedMediaType("The body is encoded as 'br'."),
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
             StorageUnavailable("The file store does not answer (GenericError)."),
@@ -119,7 +122,8 @@ async def upload_file(request: Request) -> Response:
 )
 async def get_file(request: Request, file_id: FileId) -> Response:
     """What was uploaded; a job reads it by its id."""
-    return Response(_render(await request.state.file_records.get(file_id)), media_type="application/json")
+    record = await request.state.file_records.get(file_id, owner=owner_read(request))
+    return Response(_render(record), media_type="application/json")
 
 
 @router.delete(
@@ -133,7 +137,7 @@ async def get_file(request: Request, file_id: FileId) -> Response:
 )
 async def delete_file(request: Request, file_id: FileId) -> Response:
     """Only once no job needs it that is still to be done."""
-    await request.state.file_records.drop(file_id)
+    await request.state.file_records.drop(file_id, owner=owner_changed(request))
     with suppress(StorageUnavailable):  # nothing leads to it any more: a worker's sweep removes it
         await request.state.files.delete(upload_key(file_id))
     return Response(status_code=204)
@@ -154,6 +158,7 @@ async def _store(request: Request, upload: Upload) -> FileRecord:
             upload.content_type,
             stored,
             retention=state.settings.retain_files,
+            caller=request.scope.get("caller"),
             quota=quota,
         )
     except QuotaReached:  # another upload took the room meanwhile

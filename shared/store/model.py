@@ -52,6 +52,7 @@ class Verdict(StrEnum):
     CANCELLED = "cancelled"
     CANCELLING = "cancelling"
     FINISHED = "finished"
+    CHANGED = "changed"
 
 
 class OutcomeKind(StrEnum):
@@ -218,6 +219,7 @@ class Filters:
     state: JobState | None = None
     type: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ""
 
 
 Place = tuple[str, str]

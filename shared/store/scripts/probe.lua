@@ -16,8 +16,9 @@ local function try(...)
 end
 
 -- Every kind of key, by a write and a read.
-for _, prefix in ipairs({RECORD, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE,
-  BACKLOG, KEPT, UPLOADS}) do
+local kinds = {RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE,
+  BACKLOG, KEPT, UPLOADS}
+for _, prefix in ipairs(kinds) do
   try('SET', prefix .. name, 1, 'PX', 1000)
   try('GET', prefix .. name)
   try('DEL', prefix .. name)
@@ -27,6 +28,7 @@ for _, index in ipairs({INDEX, DEADLINES, WORKERS, FILES, KEPT_ENDS}) do
 end
 try('HDEL', UPKEEP, name)
 try('EXISTS', SWEEP)
+try('EXISTS', STREAM_SIGNING)
 
 -- Every command, on a key of each type.
 local hash, zset, list, set, text = RECORD .. name, QUEUE .. name, WAKE .. name, FILE .. name, MESSAGE .. name

@@ -112,6 +112,7 @@ local function mend(id, retain)
     end
   else
     redis.call('PEXPIREAT', record, expires_at)
+    remember_owner(id, job, tonumber(expires_at))
     redis.call('DEL', MESSAGE .. id)
     redis.call('ZREM', QUEUE .. queue, id)
     if job[LINES] then

@@ -22,9 +22,9 @@ end
 
 -- What every move has to know of a job, by these places; its state is false if the record is gone.
 -- `counted` is the caller, if that had a quota when the job was submitted.
-local STATE, VERSION, LINES, WEBHOOK, CLAIMS, COUNTED = 1, 2, 3, 4, 5, 6
+local STATE, VERSION, LINES, WEBHOOK, CLAIMS, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
 local function look(id)
-  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'counted')
+  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
 
 -- arq's message of a job that a script makes.
@@ -135,6 +135,15 @@ local function errors_with(id, error)
   return list .. string.sub(error, 1, -2) .. ',"at":' .. now .. '}]'
 end
 
+-- Keeps the caller of a finished job for as long as the index remembers the job. A failure changes nothing else than
+-- that a caller whose key is limited to its own jobs gets 404 in place of 410.
+local function remember_owner(id, job, expires)
+  if job[CALLER] then
+    local kept = math.max(expires - now, 1)
+    redis.pcall('SET', OWNER .. id, job[CALLER], 'PX', kept + math.min(kept, 86400000))
+  end
+end
+
 -- Moves a job to a terminal state, for good. `words` are further fields of the record with their values.
 local function settle(id, job, to, retention, words)
   local record, expires = RECORD .. id, now + retention * 1000
@@ -149,6 +158,7 @@ local function settle(id, job, to, retention, words)
   if job[LINES] then
     redis.call('PEXPIREAT', LOGS .. id, expires)
   end
+  remember_owner(id, job, expires)
   if job[WEBHOOK] then
     webhooks[#webhooks + 1] = id
   end
