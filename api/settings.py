@@ -59,11 +59,6 @@ class ApiSettings(SharedSettings):
         int, Field(ge=0, description="Waiting requests of each caller at once in one process; 0: no bound")
     ] = 1000
 
-    @property
-    def quotas(self) -> Quotas:
-        """The quotas of a caller that has none of its own."""
-        return Quotas(*(getattr(self, f"api_quota_{field.name}") for field in fields(Quotas)))
-
     api_allowed_hosts: Annotated[
         tuple[str, ...],
         NoDecode,
@@ -128,6 +123,11 @@ class ApiSettings(SharedSettings):
                 "* would let every web page use an API without keys; name origins, or set API_KEYS"
             )
         return origins
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas of a caller that has none of its own."""
+        return Quotas(*(getattr(self, f"api_quota_{field.name}") for field in fields(Quotas)))
 
     @property
     def closed(self) -> bool:
