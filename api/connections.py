@@ -28,6 +28,8 @@ MOST = 16_384  # connections that the default allows where descriptors abound
 LEAST_SPARE = 64  # descriptors that are left for Redis, files and the log
 STATE = "connections"  # the name in the lifespan's state
 LOOKED_AT_ONCE = 500
+STEP = 16_384  # bytes that a parser gets at once
+TURN_SECONDS = 0.005  # after which a connection that brings more lets others have their turn
 
 log = get_log(__name__)
 
@@ -142,6 +144,32 @@ class Connections:
             self._full, self._refused = False, 0
 
 
+class HeldFlow(FlowControl):
+    """Flow control of uvicorn that can hold back reading, whatever uvicorn asks for meanwhile."""
+
+    _held = False
+    _wanted = True
+
+    def hold(self) -> None:
+        self._wanted = not self.read_paused
+        self._held = True
+        super().pause_reading()
+
+    def release(self) -> None:
+        self._held = False
+        if self._wanted:
+            super().resume_reading()
+
+    def pause_reading(self) -> None:
+        self._wanted = False
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self._wanted = True
+        if not self._held:
+            super().resume_reading()
+
+
 class Bounded(asyncio.Protocol):
     """The part of a bounded connection that does not depend on the parser.
 
@@ -150,6 +178,7 @@ class Bounded(asyncio.Protocol):
     """
 
     app_state: dict[str, Any]
+    loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     flow: FlowControl
     cycle: Any
@@ -159,9 +188,11 @@ class Bounded(asyncio.Protocol):
     waits_since = 0.0
     _all: Connections
     _refused = False
+    _rest = b""  # of the bytes that came, while other connections have their turn
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.flow = self._held_flow = HeldFlow(self.transport)
         self._all = self.app_state[STATE]
         if not self._all.admit(self):
             self.turn_away()
@@ -169,6 +200,37 @@ class Bounded(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.leave(self)
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._rest:
+            self._rest += data
+        elif len(data) <= STEP:
+            self._feed(data)
+        else:
+            self._feed_in_steps(data)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Let the parser have some bytes."""
+        raise NotImplementedError
+
+    def _feed_in_steps(self, data: bytes) -> None:
+        """Feed the parser, but not for long: a read of chunks of one byte each takes it 200 ms."""
+        view, begun = memoryview(data), time.perf_counter()
+        while view and not self._refused and not self.transport.is_closing():
+            self._feed(view[:STEP])
+            view = view[STEP:]
+            if view and time.perf_counter() - begun > TURN_SECONDS:
+                self._rest = bytes(view)
+                self._held_flow.hold()
+                self.loop.call_soon(self._feed_rest)
+                return
+
+    def _feed_rest(self) -> None:
+        data, self._rest = self._rest, b""
+        self._held_flow.release()
+        self._feed_in_steps(data)
 
     def shutdown(self) -> None:
         """End the connection once its answer is out; a refused one at once."""
@@ -280,26 +342,22 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):
 
     _unproductive = 0  # bytes since the last head was complete, or since the last piece of its body
 
-    def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        if len(data) + self._unproductive <= self._all.limits.head_bytes:
-            self._unproductive += len(data)
-            super().data_received(data)
-        else:
-            self._take_pieces(data)
-
-    def _take_pieces(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         """Feed the parser until it has had too much without progress."""
         most = self._all.limits.head_bytes
-        while data and not self._refused and not self.transport.is_closing():
+        while len(data) + self._unproductive > most and not self._refused:
             room = most - self._unproductive
             if not room:
                 self._refuse(HeadTooLarge(f"The head is larger than {most} bytes."))
                 return
-            piece, data = data[:room], data[room:]
-            self._unproductive += len(piece)
-            super().data_received(piece)
+            self._parse(data[:room])
+            data = data[room:]
+        if not self._refused:
+            self._parse(data)
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        self._unproductive += len(data)
+        HttpToolsProtocol.data_received(self, data)  # type: ignore[arg-type]
 
     def on_headers_complete(self) -> None:
         self._unproductive = 0
@@ -337,11 +395,10 @@ class BoundedH11(Bounded, H11Protocol):
             config.h11_max_incomplete_event_size = options["app_state"][STATE].limits.head_bytes
         super().__init__(config, *arguments, **options)
 
-    def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            super().data_received(data)
-            if self.cycle is not None:
-                self._all.new.pop(self, None)
+    def _feed(self, data: bytes | memoryview) -> None:
+        H11Protocol.data_received(self, data)  # type: ignore[arg-type]
+        if self.cycle is not None:
+            self._all.new.pop(self, None)
 
     def send_400_response(self, msg: str) -> None:
         most = self._all.limits.head_bytes

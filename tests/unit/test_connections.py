@@ -16,6 +16,7 @@ from api.connections import (
     LEAST_SPARE,
     MOST,
     STATE,
+    STEP,
     Connections,
     Limits,
     bound_connections,
@@ -309,6 +310,29 @@ async def test_pipelined_requests_are_bounded():
             while (await client.answer())[0] == 200:
                 answered += 1
         assert answered == 11
+
+
+@both
+async def test_a_body_in_tiny_chunks_lets_others_have_their_turn(http: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.connections.TURN_SECONDS", 0)  # however quick the machine is
+    chunks, turns = 40_000, 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with serving(http) as site:
+        client = await site.connect()
+        await client.send(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+        other = asyncio.create_task(take_turns())
+        body = b"1\r\nx\r\n" * chunks
+        await client.send(body + b"0\r\n\r\nGET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await client.answer())[::2] == (200, b"%d" % chunks)
+        other.cancel()
+        assert (await client.answer())[::2] == (200, b"0")
+        assert turns >= len(body) // STEP
 
 
 @both
