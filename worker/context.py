@@ -58,6 +58,7 @@ class JobContext:
         job_id: the job's id.
         attempt: which attempt this is, from 1.
         max_attempts: the attempts after which the job fails for good.
+        max_result_bytes: bytes that the result may have as JSON; a larger one fails the job.
         cancel_requested: true once the job is to stop: it was cancelled, its time is over, or the
             worker shuts down. An `async def` handler is interrupted as well; a `def` handler that
             runs for long looks here now and then.
@@ -89,7 +90,7 @@ class JobContext:
 
     @property
     def max_result_bytes(self) -> int:
-        """Bytes that the result may have as JSON; a larger one fails the job."""
+        """Bytes that the result may have as JSON."""
         return self._tools.max_result_bytes if self._tools else MAX_RESULT_BYTES
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -512,6 +512,7 @@ async def test_progress_rises_with_each_column(bench: Profiles, monkeypatch: pyt
         (archive("[Content_Types].xml", "xl/workbook.xml"), "The file is an Excel workbook, not CSV."),
         (tape(), "The file is a tar archive, not CSV."),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_what_is_no_csv_is_refused_by_its_line(bench: Profiles, content: bytes, message: str):
     with pytest.raises(FinalError) as caught:

@@ -18,18 +18,20 @@ DELIMITERS: tuple[str, ...] = (",", ";", "\t", "|", ":")
 MOST_RECORD_BYTES = 1 << 20
 SAMPLE_BYTES = 2 * MOST_RECORD_BYTES
 SAMPLE_RECORDS = 200
-NUMBER_OR_DATE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|\d{4}-\d\d-\d\d.*", re.ASCII | re.IGNORECASE)
+NUMBER_OR_DATE = re.compile(
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|\d{4}-\d\d-\d\d.*", re.ASCII | re.IGNORECASE
+)
 DECIMAL_COMMA = re.compile(r"[+-]?(0|[1-9]\d*),\d+", re.ASCII)
 WHOLE = re.compile(  # values that a delimiter within them would tear apart
-    r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|true|false|"
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|true|false|"
     r"(\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4})?"
     r"([T ]?\d\d?:\d\d(:\d\d([.,]\d+)?)? ?(Z|[ap]m|[+-]\d\d:?\d\d)?)?",
     re.ASCII | re.IGNORECASE,
 )
 TORN = re.compile(
     r'\d{4}-\d\d-\d\d[T ]\d\d|[^"]*"|"[^"]*', re.ASCII
-)  # an end of a time, or half a field in quotes
-SEPARATED = re.compile(r"[,;\t|](?! )")  # within a text: another delimiter, but for a comma as in prose
+)  # half a time, or half a field in quotes
+SEPARATED = re.compile(r"[,;\t|](?! )")  # another delimiter within a text, but no comma as in prose
 WEIGHT = 4  # how often the share of whole fields counts: more than some records that do not fit
 
 Record = list[str]

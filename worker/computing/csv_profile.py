@@ -6,7 +6,6 @@ are counted once, and all figures come from the counts. What memory does not hol
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +36,8 @@ from worker.computing.csv_text import (
 MEMORY = "256MB"
 THREADS = 2
 COLUMNS_AT_ONCE = 100  # a block of memory for each of them and each thread
+TINY_BYTES = 1 << 20  # of a file that needs no more memory whatever its columns
+ROW = -1  # the place of a field that every row has, to count rows by
 LOADING = 0.4  # the share of the time
 LOOKED_AT = 1000  # values that rule out most kinds
 SHORTER = (100, 50, 25, 10)  # characters of texts, in place of MOST_CHARACTERS, in a result that is too large
@@ -44,7 +45,6 @@ SHOWN = f"""
     CASE WHEN length({{0}}) > {MOST_CHARACTERS}
     THEN left({{0}}, {MOST_CHARACTERS}) || sha256({{0}}) ELSE {{0}} END
 """  # of a value too long to be shown, start and digest
-NO_FIELD = "\ue000no field\ue000"  # in no file
 CORRECT_HINT = "Correct it, or name the file's delimiter. Line ends inside of quotes are not counted."
 
 BAD_RECORD = re.compile(r"CSV Error on Line: (\d+)")
@@ -97,9 +97,8 @@ def profile_file(
     """The number of rows, and the profiles of the columns."""
     kinds = kinds_for(params.numbers)
     with open_database(path, scratch) as database:
-        refuse_wide_records(database, path, dialect)
+        refuse_wide_records(path, dialect)
         if path.stat().st_size <= SMALL_BYTES * len(dialect.names):
-            progress(0, f"reading {len(dialect.names)} columns")
             rows = load_small(database, path, dialect, params)
             progress(LOADING, f"{rows} rows")
             return rows, profile_small(database, dialect.names, rows, kinds, params)
@@ -173,7 +172,7 @@ def load(
         f"CREATE OR REPLACE TABLE fields AS SELECT {fields} FROM {{file}}",
         path,
         dialect,
-        nulls=params.nulls,
+        params.nulls,
     )
 
 
@@ -181,60 +180,46 @@ def load_small(
     database: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, params: CsvProfileParams
 ) -> int:
     """Put the fields of all columns into the table `fields`, a row each; returns the rows of the file."""
-    columns = ", ".join(f"c{place}" for place in range(len(dialect.names)))
-    read(
-        database,
-        f"""
-        CREATE TEMP TABLE fields AS SELECT place, {SHOWN.format("v")} AS v FROM (
-            SELECT unnest(range(-1, {len(dialect.names)})) AS place, unnest(['row', {columns}]) AS v
-            FROM {{file}}
-        ) WHERE v IS NOT NULL
-        """,
-        path,
-        dialect,
-        nulls=params.nulls,
-    )
-    (rows,) = one(database, "SELECT count(*) FROM fields WHERE place = -1")
-    database.execute("DELETE FROM fields WHERE place = -1")
+    total = len(dialect.names)
+    at_once = total if path.stat().st_size <= TINY_BYTES else COLUMNS_AT_ONCE
+    database.execute("CREATE TEMP TABLE fields (place INTEGER, v VARCHAR)")
+    for first in range(0, total, at_once):
+        group = range(first, min(first + at_once, total))
+        progress(LOADING * first / total, f"reading columns {first + 1} to {group.stop} of {total}")
+        places, columns = [ROW, *group], ", ".join(f"c{place}" for place in group)
+        read(
+            database,
+            f"""
+            INSERT INTO fields SELECT place, {SHOWN.format("v")} FROM (
+                SELECT unnest({places}) AS place, unnest(['row', {columns}]) AS v FROM {{file}}
+            ) WHERE v IS NOT NULL AND ({first} = 0 OR place <> {ROW})
+            """,
+            path,
+            dialect,
+            params.nulls,
+        )
+    (rows,) = one(database, f"SELECT count(*) FROM fields WHERE place = {ROW}")
+    database.execute(f"DELETE FROM fields WHERE place = {ROW}")
     return int(rows)
 
 
-def refuse_wide_records(database: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect) -> None:
+def refuse_wide_records(path: Path, dialect: Dialect) -> None:
     """Refuse records with more fields than columns if those beyond are empty: DuckDB lets these pass."""
     if not has_empty_ends(path, dialect.delimiter):
         return
     width = len(dialect.names)
-    query = f"SELECT 1 FROM {{file}} WHERE c{width} IS NOT NULL LIMIT 1"
-    with suppress(FinalError, duckdb.Error):  # another fault than this, or line ends within quotes
-        if not read(
-            database, query, path, dialect, beyond=1, nulls=[NO_FIELD], options="null_padding = true,"
-        ):
-            return
     for line, record in enumerate(read_records(path, dialect.delimiter), start=1):
         if len(record) > width and not any(record[width:]):
             raise unreadable(f"Line {line} has {len(record)} fields instead of {width}.", CORRECT_HINT)
 
 
 def read(
-    database: duckdb.DuckDBPyConnection,
-    query: str,
-    path: Path,
-    dialect: Dialect,
-    *,
-    nulls: Sequence[str],
-    beyond: int = 0,
-    options: str = "",
-) -> list[tuple[Any, ...]]:
-    """The rows of a query; {file} in it stands for the file, whose columns are c0, c1 and so on.
-
-    Args:
-        nulls: fields that are nulls; the empty one is too, unless NO_FIELD stands in its place.
-        beyond: columns besides those that the file has.
-        options: of the reader.
-    """
-    names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(dialect.names) + beyond))
+    database: duckdb.DuckDBPyConnection, query: str, path: Path, dialect: Dialect, nulls: Sequence[str]
+) -> None:
+    """Execute a query; {file} in it stands for the file, whose columns are c0, c1 and so on."""
+    names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(dialect.names)))
     file = f"""
-        read_csv($path, delim = $delimiter, header = $header, skip = $blank, columns = {{{names}}}, {options}
+        read_csv($path, delim = $delimiter, header = $header, skip = $blank, columns = {{{names}}},
             quote = '"', escape = '"', nullstr = $nulls,
             auto_detect = false, strict_mode = true, max_line_size = {MOST_RECORD_BYTES})
     """
@@ -243,10 +228,10 @@ def read(
         "delimiter": dialect.delimiter,
         "header": dialect.header,
         "blank": dialect.blank,
-        "nulls": list(nulls) if NO_FIELD in nulls else ["", *nulls],
+        "nulls": ["", *nulls],
     }
     try:
-        return database.execute(query.format(file=file), values).fetchall()
+        database.execute(query.format(file=file), values)
     except duckdb.InvalidInputException as error:
         raise explain(str(error)) from None
 
