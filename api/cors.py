@@ -13,6 +13,7 @@ EVERY_ORIGIN = "*"
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Disposition",
+    "Content-Encoding",
     "Content-Type",
     "Idempotency-Key",
     "If-Match",

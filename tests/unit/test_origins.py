@@ -143,7 +143,7 @@ async def test_a_page_that_is_allowed_submits_and_reads(shared, origin):
 
 async def test_answers_to_others_may_not_be_kept_for_the_page(shared):
     for headers in ({}, {"Origin": "https://evil.example"}):
-        assert (await shared.get("/job-types", headers=headers)).headers["vary"] == "Origin"
+        assert "Origin" in (await shared.get("/job-types", headers=headers)).headers["vary"].split(", ")
 
 
 async def test_a_page_can_read_every_refusal(serve, fake_redis):
