@@ -30,7 +30,7 @@ PARTS = {
     "sha256": (r"[0-9a-f]{64}", "the SHA-256 of the key, 64 lower-case hexadecimal digits"),
     "rate": (r"[0-9]{1,6}", f"requests a minute, a whole number from 0 (no limit) to {HIGHEST_RATE}"),
 }
-KEY = re.compile(r"jobs_[A-Za-z0-9_-]{43}")
+SECRET = re.compile(r"jobs_[A-Za-z0-9_-]{43}|[0-9a-f]{64}")  # a key or a digest, in the place of a name
 
 
 class Scope(StrEnum):
@@ -106,7 +106,7 @@ def _read(parts: Sequence[str]) -> ApiKey:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"its {part} must be {rule}")
     name, scopes, digest, *rate = parts
-    if KEY.fullmatch(name):
+    if SECRET.search(name):
         raise ValueError("its name looks like a key: name the caller instead")
     return ApiKey(
         name,

@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from api.keys import HIGHEST_RATE, KEY, PARTS, READING, WRITING, ApiKey, Digest, Scope
+from api.keys import HIGHEST_RATE, PARTS, READING, SECRET, WRITING, ApiKey, Digest, Scope
 from api.quotas import Quotas
 
 LARGEST = 16 * 2**20  # bytes
@@ -125,7 +125,7 @@ def read_keys_file(path: str) -> list[ApiKey]:
         pattern, rule = PARTS["name"]
         if not re.fullmatch(pattern, name):
             raise ValueError(f"the name of caller {number} must be {rule}")
-        if KEY.fullmatch(name):
+        if SECRET.search(name):
             raise ValueError(f"the name of caller {number} looks like a key: name the caller instead")
     try:
         callers = DOCUMENT.validate_python(document).keys

@@ -210,7 +210,7 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
 
 def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
     """The hosts that requests may name. A key protects an API by itself: no web page has it."""
-    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.api_keys else ()))
+    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.closed else ()))
 
 
 def __getattr__(name: str) -> Any:

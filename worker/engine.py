@@ -25,6 +25,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Claim, Presence, Report, Retention
 from shared.store.multiplexer import Multiplexer
 from shared.upkeep import keep_up
+from worker.child_environment import child_environment
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
@@ -93,6 +94,8 @@ class JobWorker(Worker):
             settings.worker_processes,
             max_calls=settings.worker_process_max_calls,
             max_rss=settings.worker_process_max_rss_bytes,
+            max_memory=settings.worker_process_max_memory_bytes,
+            environment=child_environment(settings.worker_child_environment),
         )
         self._files = files
         self._scratch = Scratch()
@@ -146,7 +149,7 @@ class JobWorker(Worker):
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
-            tools=Tools(self._processes, self._files_of),
+            tools=Tools(self._processes, self._files_of, self._settings.worker_max_result_bytes),
             on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
         )
         return Lane(

@@ -38,6 +38,18 @@ def dies(process: int) -> None:
     wait_until(lambda: not lives(process), "the process ends", seconds=SOON)
 
 
+def test_no_process_of_the_worker_has_a_secret_in_its_environment(cluster: Service, jobs: Direct) -> None:
+    """Nor the heartbeat process, which gets the address of Redis over its socket."""
+    worker = cluster.workers[0].process.pid
+    wait_until(lambda: len(children(worker)) == 3, "all processes run, and the heartbeat")
+    assert b"REDIS_URL=" in Path(f"/proc/{worker}/environ").read_bytes()
+    for process in children(worker):
+        environment = Path(f"/proc/{process}/environ").read_bytes()
+        assert b"PATH=" in environment
+        assert b"redis" not in environment.lower()
+        assert b"WORKER_" not in environment
+
+
 @pytest.mark.parametrize("job_type", ["compute", "compute_for_a_thread"])
 def test_a_cancelled_job_frees_its_cpu(jobs: Direct, job_type: str, tmp_path: Path) -> None:
     job_id, process = begin(jobs, job_type, tmp_path / "started")

@@ -108,6 +108,7 @@ def test_a_file_may_list_nobody(write):
         ('{"keys": {"a": 1, "a": 2}}', "an object holds the same name twice"),
         (caller(name='"a b"'), "the name of caller 1 must be 1 to 64 letters"),
         (caller() + caller(name=KEY, digest=B), "the name of caller 2 looks like a key"),
+        (caller(name=A), "the name of caller 1 looks like a key"),
         (caller("color = 1"), "keys.reports.color: there is no such field"),
         (caller(f'"{KEY}" = 1'), "keys.reports.…: there is no such field"),
         ('[keys.a]\nscopes = ["read"]', "keys.a.digests: Field required"),

@@ -39,6 +39,7 @@ JOB_PATHS = [
     ("DELETE", "/jobs/{}"),
     ("POST", "/jobs/{}/retry"),
     ("POST", "/jobs/{}/webhook/redeliver"),
+    ("POST", "/jobs/{}/stream-token"),
 ]
 SECRET_JOB = {
     "type": "echo",
