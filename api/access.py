@@ -6,9 +6,9 @@ from starlette.types import Scope as RequestScope
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
 from api.key_set import KeySet
 from api.keys import READING, WRITING, ApiKey, Scope
-from shared.errors import QueueUnavailable
+from shared.errors import InvalidRequest, QueueUnavailable
 from shared.logging import log_context
-from shared.store.rate_limits import WINDOW, Allowance
+from shared.store.rate_limits import WINDOW, Allowance, RateLimits
 
 OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
@@ -77,11 +77,55 @@ class Access:
         if allowance is None:
             await self._app(scope, receive, send)
         elif allowance.granted:
-            await self._app(scope, receive, _adding(_rate_headers(quota, allowance), send))
+            scope["meter"] = meter = Meter(scope["state"]["rate_limits"], key.name, quota, allowance)
+            await self._app(scope, receive, _adding(meter, send))
         else:
-            error = RateLimited(f"The limit of {quota} requests a minute is reached.")
-            error.retry_after = allowance.more_in
+            error = _limited(quota, allowance)
             await error_response(error, _rate_headers(quota, allowance))(scope, receive, send)
+
+
+class Meter:
+    """The requests of a limited caller that one request counts as.
+
+    Routes find it as `scope["meter"]`, if the caller has a limit. It has counted one when a route is called.
+
+    Attributes:
+        quota: requests a minute.
+        allowance: the rest of the limit, after the last count.
+    """
+
+    def __init__(self, limits: RateLimits, caller: str, quota: int, allowance: Allowance) -> None:
+        self._limits = limits
+        self._caller = caller
+        self.quota = quota
+        self.allowance = allowance
+
+    async def count(self, jobs: int) -> None:
+        """Count a request as one for each of its jobs, all of them or none.
+
+        Raises:
+            RateLimited: they are more than what is left.
+            InvalidRequest: they are more than all that the caller may send in a minute.
+        """
+        if jobs > self.quota:
+            message = f"{jobs} jobs count as {jobs} requests, and the limit is {self.quota} a minute."
+            raise InvalidRequest(
+                message,
+                hint=f"Split the batch into parts of {self.quota} jobs at most.",
+                details=[{"path": "jobs", "message": message, "kind": "above_rate_limit"}],
+            )
+        if jobs > 1 and (allowance := await self._limits.take(self._caller, self.quota, jobs - 1)):
+            self.allowance = allowance
+            if not allowance.granted:
+                raise _limited(self.quota, allowance)
+
+
+def _limited(quota: int, allowance: Allowance) -> RateLimited:
+    error = RateLimited(
+        f"The limit of {quota} requests a minute is reached; {allowance.remaining} are left now."
+    )
+    error.retry_after = allowance.more_in
+    return error
 
 
 def _given_key(headers: Headers) -> bytes | None:
@@ -115,11 +159,11 @@ def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
     }
 
 
-def _adding(headers: dict[str, str], send: Send) -> Send:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
+def _adding(meter: Meter, send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
+            headers = _rate_headers(meter.quota, meter.allowance)
+            raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message["headers"] = [*message["headers"], *raw]
         await send(message)
 

@@ -5,6 +5,7 @@ from typing import Annotated, TypedDict
 from fastapi import Depends, Request
 
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.settings import ApiSettings
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
@@ -28,6 +29,7 @@ class State(TypedDict):
     changes: Changes
     pacing: Pacing
     rate_limits: RateLimits
+    quotas: CallerQuotas
     stream_tokens: StreamTokens
     started_at: float
 

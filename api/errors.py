@@ -14,6 +14,7 @@ from starlette.routing import Match
 from api.head import HEAD, method
 from api.request_id import request_id
 from shared.errors import (
+    BacklogFull,
     FileInUse,
     FileNotFound,
     IdempotencyConflict,
@@ -26,6 +27,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
     StorageFull,
     StorageUnavailable,
     UnknownFile,
@@ -111,6 +113,13 @@ class ServerBusy(JobServerError):
     retry_after = 1
 
 
+class TooManyAtOnce(JobServerError):
+    code = "too_many_at_once"
+    hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     MalformedJson: 400,
     InvalidHost: 400,
@@ -138,6 +147,9 @@ STATUS: dict[type[JobServerError], int] = {
     IdempotencyConflict: 422,
     WebhooksDisabled: 422,
     RateLimited: 429,
+    TooManyAtOnce: 429,
+    BacklogFull: 429,
+    QuotaReached: 429,
     JobServerError: 500,
     ServerBusy: 503,
     QueueUnavailable: 503,

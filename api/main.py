@@ -26,6 +26,7 @@ from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.origins import OriginCheck
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.routes import (
     artifacts,
     events,
@@ -128,6 +129,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 file_records=FileRecords(runner),
                 changes=changes,
                 rate_limits=RateLimits(runner),
+                quotas=CallerQuotas(settings.quotas),
                 stream_tokens=StreamTokens(StreamSecret(runner)),
                 pacing=Pacing(),
                 started_at=time.time(),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge, PreconditionFailed, UnsupportedMediaType
+from api.errors import PayloadTooLarge, PreconditionFailed, TooManyAtOnce, UnsupportedMediaType
 from api.headers import ANY, elements, entity_tags, header, matches, name_and_value
 from api.links import prefix
 from api.openapi import errors, job_links, parameter, success
@@ -18,6 +18,7 @@ from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
 from api.waiting import until_done, wait_asked_for
 from shared.errors import (
+    BacklogFull,
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
@@ -25,6 +26,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
     UnknownFile,
     UnknownJobType,
     WebhooksDisabled,
@@ -44,6 +46,11 @@ JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
+QUOTAS = (
+    BacklogFull("1000 jobs of this caller wait, of 1000; 1 more are too many."),
+    QuotaReached("1048000 bytes of params and results of this caller are kept, of 1048576."),
+)
+TOO_MANY_WAITS = TooManyAtOnce("1000 waits of this caller run here, of 1000 at once.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CHANGED = PreconditionFailed("The record has none of the versions in If-Match.")
@@ -120,7 +127,7 @@ class JobBatch(BaseModel):
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
-        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL, *QUOTAS, TOO_MANY_WAITS),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
 )
@@ -129,10 +136,11 @@ async def submit_job(request: Request) -> Response:
     _require_json(request)
     key, seconds = _idempotency_key(request), wait_asked_for(request)
     submission = request.state.submissions.validate(parse(await request.body()))
-    job = _new_job(request, submission, key)
+    job, quotas = _new_job(request, submission, key), request.state.quotas
     await _require_files(request, job)
-    submitted = await request.state.queue.submit(job)
-    return await _answer_submitted(request, submitted, seconds)
+    with quotas.waiting(request.scope, seconds):  # first: a client that is refused submits again
+        submitted = await request.state.queue.submit(job, quotas.of_jobs(request.scope))
+        return await _answer_submitted(request, submitted, seconds)
 
 
 @router.post(
@@ -146,7 +154,7 @@ async def submit_job(request: Request) -> Response:
             sometimes=("Idempotent-Replayed",),
             links=job_links("/items/0/job_id"),
         ),
-        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL, *QUOTAS),
     },
     openapi_extra={"parameters": [ONCE]},
 )
@@ -158,7 +166,9 @@ async def submit_batch(request: Request) -> Response:
     submissions = await request.state.submissions.validate_batch(value)
     jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
     await _require_files(request, *jobs)
-    submitted = await request.state.queue.submit_all(jobs)
+    if meter := request.scope.get("meter"):
+        await meter.count(len(jobs))
+    submitted = await request.state.queue.submit_all(jobs, request.state.quotas.of_jobs(request.scope))
     items = [_render(request, record) async for record, _ in in_parts(submitted)]
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
     return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
@@ -173,7 +183,13 @@ async def submit_batch(request: Request) -> Response:
             "The record.", "ETag", sometimes=("Retry-After", "Preference-Applied"), links=job_links()
         ),
         304: success("The client has this version.", "ETag"),
-        **errors(*NO_JOB, CHANGED, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
+        **errors(
+            *NO_JOB,
+            CHANGED,
+            InvalidRequest("The query parameter wait: Must be …"),
+            UNAVAILABLE,
+            TOO_MANY_WAITS,
+        ),
     },
     openapi_extra={
         "parameters": [
@@ -189,7 +205,8 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     wanted, owner = entity_tags(request, b"if-match"), owner_read(request)
     queue = request.state.queue
     if seconds:
-        record = await until_done(request, job_id, seconds, owner=owner)
+        with request.state.quotas.waiting(request.scope, seconds):
+            record = await until_done(request, job_id, seconds, owner=owner)
     elif known and matches(known, version := await queue.store.version(job_id, owner=owner)):
         _require_version(wanted, version)
         return _unchanged(version)
@@ -258,6 +275,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             SPENT,
             UNAVAILABLE,
             FULL,
+            *QUOTAS,
         ),
     },
     openapi_extra={"parameters": [ONCE, IF_MATCH]},
@@ -287,7 +305,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         params_shown=old.fields.get(b"params_shown", b""),
     )
     await _require_files(request, job)
-    submitted = await state.queue.submit(job)
+    submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
     return await _answer_submitted(request, submitted, None)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.contract import FILE_ID
-from shared.errors import FileInUse, FileNotFound, UnknownFile
+from shared.errors import FileInUse, FileNotFound, QuotaReached, UnknownFile
 from shared.files import Stored
 from shared.record import JobState
 from shared.store import keys, scripts
 from shared.store.calls import Calls, milliseconds
 from shared.store.client import Argument, Runner
+from shared.store.model import FileQuota
 
 RETIRED_AT_ONCE = 100
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
@@ -59,15 +60,39 @@ class FileRecords:
         *,
         retention: int,
         caller: str | None = None,
+        quota: FileQuota | None = None,
     ) -> FileRecord:
-        """Note a file that lies in the store, and is to be kept for so many seconds."""
-        words: list[Argument] = ["content_type", content_type, "size", stored.size, "sha256", stored.sha256]
+        """Note a file that lies in the store, and is to be kept for so many seconds.
+
+        Args:
+            quota: the bounds of the caller's files, if there are any.
+
+        Raises:
+            QuotaReached: there is no room for it.
+        """
+        words: list[Argument] = [*(quota or ("", 0, 0)), stored.size]
+        words += ("content_type", content_type, "sha256", stored.sha256)
         if name is not None:
             words += ("name", name)
         if caller is not None:
             words += ("caller", caller)
-        created_at, expires_at = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
-        return FileRecord(file_id, name, content_type, *stored, created_at, expires_at, caller)
+        first, *rest = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
+        if quota and first in (b"files", b"bytes"):
+            raise _over(quota, first, int(rest[0]))
+        return FileRecord(file_id, name, content_type, *stored, first, rest[0], caller)
+
+    async def require_room(self, quota: FileQuota, size: int) -> None:
+        """Refuse a file before it comes, of which so many bytes are announced.
+
+        Raises:
+            QuotaReached: there is no room for it.
+        """
+        found = await self._calls.command("HMGET", keys.UPLOADS + quota.caller, "count", "bytes")
+        files, total = (int(number or 0) for number in found)
+        if quota.files and files >= quota.files:
+            raise _over(quota, b"files", files)
+        if quota.total_bytes and total + size > quota.total_bytes:
+            raise _over(quota, b"bytes", total)
 
     async def get(self, file_id: str, *, owner: str | None = None) -> FileRecord:
         """The record of a file; of a caller's own file alone, if an owner is given. Raises FileNotFound."""
@@ -140,6 +165,14 @@ class FileRecords:
         """Whether nobody has asked this in the last so many seconds."""
         answer = await self._calls.command("SET", keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
         return answer is not None
+
+
+def _over(quota: FileQuota, what: bytes, used: int) -> QuotaReached:
+    most = quota.files if what == b"files" else quota.total_bytes
+    return QuotaReached(
+        f"{used} {'files' if what == b'files' else 'bytes of files'} of this caller are kept, of {most}.",
+        hint="Delete files that no job needs, or wait until some expire; the operator sets the quota.",
+    )
 
 
 def unknown_file(file_id: str) -> UnknownFile:

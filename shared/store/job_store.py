@@ -6,11 +6,14 @@ from secrets import token_hex
 from typing import Any
 
 from shared.errors import (
+    BacklogFull,
     IdempotencyConflict,
     JobExpired,
     JobNotFinished,
     JobNotFound,
+    JobServerError,
     QueueFull,
+    QuotaReached,
 )
 from shared.record import SUMMARY, TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
@@ -22,6 +25,7 @@ from shared.store.model import (
     Entry,
     Filters,
     Finished,
+    JobQuota,
     Lease,
     Log,
     Page,
@@ -65,19 +69,23 @@ class JobStore:
         self._retention = retention
         self._kept = (retention.completed, retention.failed, retention.cancelled)
 
-    async def submit(self, *entries: Entry, max_waiting: int) -> list[Submitted]:
+    async def submit(
+        self, *entries: Entry, max_waiting: int, quota: JobQuota | None = None
+    ) -> list[Submitted]:
         """Accept jobs, all of them or none.
 
         Args:
             max_waiting: jobs that may wait in each queue.
+            quota: the bounds of their caller's jobs, if there are any.
 
         Raises:
             QueueFull: a queue has no room for all of them.
+            BacklogFull, QuotaReached: the caller's quota has none.
             UnknownFile: a job names a file that is not there.
             IdempotencyConflict: an idempotency key was used before, for something else.
             JobExpired: an idempotency key was used before, for a job whose record has expired.
         """
-        words: list[Argument] = []
+        words: list[Argument] = [" ".join(map(str, quota)) if quota else ""]
         for entry in entries:
             words += (entry.job_id, entry.queue, entry.due, entry.delay, entry.start_within, max_waiting)
             words += (entry.idempotency_key and keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
@@ -88,6 +96,8 @@ class JobStore:
         if verdict == b"full":
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+        if quota and verdict in (b"backlog", b"kept"):
+            raise _over(quota, len(entries), *answer)
         if verdict == b"missing":
             raise unknown_file(answer[0].decode())
         if verdict == b"conflict":
@@ -434,6 +444,19 @@ def not_found(job_id: str) -> JobNotFound:
     return JobNotFound(
         f"No job has the id {job_id[:64]!r}.",
         hint="Check the id; a finished job is kept for a limited time (RETAIN_COMPLETED and its like).",
+    )
+
+
+def _over(quota: JobQuota, more: int, used: bytes | int, size: bytes | None = None) -> JobServerError:
+    """The error of a submission of so many jobs that exceeds a quota of its caller."""
+    if size is None:
+        return BacklogFull(
+            f"{int(used)} jobs of this caller wait, of {quota.waiting}; {more} more are too many."
+        )
+    return QuotaReached(
+        f"{int(used)} bytes of params and results of this caller are kept, of {quota.kept_bytes}; "
+        f"{int(size)} more are too many.",
+        hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
     )
 
 

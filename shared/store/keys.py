@@ -34,6 +34,14 @@
 |                                 |         | of no use, or just has             |              | later                   |
 | jobs:rate:<caller>              | string  | when the caller's quota is whole   | rate         | at that time            |
 |                                 |         | again (µs)                         |              |                         |
+| jobs:backlog:<caller>           | zset    | ids of jobs that wait, of a caller | submit, step | when none of them waits |
+|                                 |         | with a quota, by the time          |              |                         |
+| jobs:kept:<caller>              | hash    | bytes of each record of a caller   | submit, step | with the last record    |
+|                                 |         | with a quota, by id; bytes, count  |              |                         |
+| jobs:kept                       | zset    | `caller id` of ended jobs that are | step, cancel | with the record         |
+|                                 |         | counted there, by expires_at (ms)  |              |                         |
+| jobs:uploads:<caller>           | hash    | bytes of each uploaded file of a   | file_*       | with the last file      |
+|                                 |         | caller with a quota; bytes, count  |              |                         |
 | jobs:stream-secret              | string  | what stream tokens are signed with | an API       | -                       |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
 |                                 |         | after it once nothing will change  |              |                         |
@@ -60,6 +68,10 @@ FILE = "jobs:file:"
 FILES = "jobs:index:files"
 SWEEP = "jobs:sweep"
 RATE = "jobs:rate:"
+BACKLOG = "jobs:backlog:"
+KEPT = "jobs:kept:"
+KEPT_ENDS = "jobs:kept"
+UPLOADS = "jobs:uploads:"
 STREAM_SIGNING = "jobs:stream-secret"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"

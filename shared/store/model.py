@@ -18,6 +18,34 @@ class Retention:
     cancelled: int = 86400
 
 
+class JobQuota(NamedTuple):
+    """The bounds of one caller's jobs, each 0 for none.
+
+    Attributes:
+        caller: the name of the caller.
+        waiting: jobs that wait for a worker.
+        kept_bytes: bytes of the params and results that are kept.
+    """
+
+    caller: str
+    waiting: int
+    kept_bytes: int
+
+
+class FileQuota(NamedTuple):
+    """The bounds of one caller's uploaded files, each 0 for none.
+
+    Attributes:
+        caller: the name of the caller.
+        files: how many are kept.
+        total_bytes: their bytes together.
+    """
+
+    caller: str
+    files: int
+    total_bytes: int
+
+
 class Verdict(StrEnum):
     """What a request to cancel came to."""
 

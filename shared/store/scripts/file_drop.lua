@@ -13,6 +13,10 @@ for _, id in ipairs(redis.call('SMEMBERS', file .. ':jobs')) do
     return {'in use', id, job[2] or ''}
   end
 end
+local caller = redis.call('HGET', file, 'counted')
+if caller then
+  discharge(UPLOADS .. caller, ARGV[1])
+end
 redis.call('DEL', file, file .. ':jobs')
 redis.call('ZREM', FILES, ARGV[1])
 return {'dropped'}
