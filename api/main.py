@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
 from api.compression import Compression
+from api.connections import Connections, bound_connections, limits_of_process
 from api.cors import Cors
 from api.dependencies import State
 from api.direct import DirectRoutes
@@ -68,7 +69,8 @@ Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}`
 Every path is also served without `/v1`, and `HEAD` wherever `GET` is. Bodies may come in gzip or deflate;
 answers above 1 kB leave in gzip for clients that accept it.
 
-Every error has one form, the schema `ErrorEnvelope`.
+Every error has one form, the schema `ErrorEnvelope`, also those that come before any path is known:
+400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503 `too_many_connections`.
 """
 
 
@@ -109,7 +111,11 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention, bulk=bulk)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
-        services = [asyncio.create_task(keep_up(store, queues))]
+        connections = Connections(limits_of_process(settings.api_max_connections))
+        services = [
+            asyncio.create_task(keep_up(store, queues)),
+            asyncio.create_task(connections.keep_watch()),
+        ]
         if key_set is None:
             services.append(asyncio.create_task(warn_if_exposed()))
         elif settings.api_keys_file:
@@ -122,6 +128,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         ):
             yield State(
                 settings=settings,
+                connections=connections,
                 contracts=contracts,
                 submissions=submissions,
                 queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
@@ -142,6 +149,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
             if isinstance(connection, Multiplexer):
                 await connection.aclose()
 
+    bound_connections()
     documented = settings.api_docs == "on"
     app = FastAPI(
         title="Job server",
