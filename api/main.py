@@ -66,9 +66,11 @@ from shared.upkeep import keep_up
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `ErrorEnvelope`, also
-those that come before any path is known: 400 `bad_request`, 408 `request_timeout`, 431 `head_too_large`
-and 503 `too_many_connections`.
+Every path is also served without `/v1`, and `HEAD` wherever `GET` is. Bodies may come in gzip or deflate;
+answers above 1 kB leave in gzip for clients that accept it.
+
+Every error has one form, the schema `ErrorEnvelope`, also those that come before any path is known:
+400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503 `too_many_connections`.
 """
 
 
@@ -205,7 +207,6 @@ def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multi
 def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
     stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
-    stack = Compression(stack)
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )
@@ -213,6 +214,7 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
         stack = Access(stack, keys=key_set, rate=settings.api_rate_limit)
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
+    stack = Compression(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
 
 
