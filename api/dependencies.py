@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from api.connections import Connections
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.settings import ApiSettings
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
@@ -30,6 +31,7 @@ class State(TypedDict):
     changes: Changes
     pacing: Pacing
     rate_limits: RateLimits
+    quotas: CallerQuotas
     stream_tokens: StreamTokens
     started_at: float
 

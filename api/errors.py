@@ -11,8 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.head import HEAD, method
 from api.request_id import request_id
 from shared.errors import (
+    BacklogFull,
     FileInUse,
     FileNotFound,
     IdempotencyConflict,
@@ -25,6 +27,7 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
     StorageFull,
     StorageUnavailable,
     UnknownFile,
@@ -52,6 +55,11 @@ class MethodNotAllowed(JobServerError):
 class PayloadTooLarge(JobServerError):
     code = "payload_too_large"
     hint = "Send less, or split the work into several jobs."
+
+
+class PreconditionFailed(JobServerError):
+    code = "precondition_failed"
+    hint = "Read it again, and send the `ETag` of that answer in If-Match, or leave If-Match out."
 
 
 class RangeNotSatisfiable(JobServerError):
@@ -129,6 +137,13 @@ class ServerBusy(JobServerError):
     retry_after = 1
 
 
+class TooManyAtOnce(JobServerError):
+    code = "too_many_at_once"
+    hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
     BadRequest: 400,
     MalformedJson: 400,
@@ -147,6 +162,7 @@ STATUS: dict[type[JobServerError], int] = {
     JobNotFinished: 409,
     FileInUse: 409,
     JobExpired: 410,
+    PreconditionFailed: 412,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
@@ -157,6 +173,9 @@ STATUS: dict[type[JobServerError], int] = {
     IdempotencyConflict: 422,
     WebhooksDisabled: 422,
     RateLimited: 429,
+    TooManyAtOnce: 429,
+    BacklogFull: 429,
+    QuotaReached: 429,
     HeadTooLarge: 431,
     JobServerError: 500,
     ServerBusy: 503,
@@ -166,6 +185,7 @@ STATUS: dict[type[JobServerError], int] = {
     TooManyConnections: 503,
     StorageFull: 507,
 }
+NO_SLASH = "Leave out the slash at the end of the path, and any that is there twice; /docs lists the paths."
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -227,9 +247,11 @@ def _place(parts: Sequence[Any]) -> str:
 
 def _translate(error: HTTPException, request: Request) -> JobServerError:
     if error.status_code == 404:
-        return NotFound(f"There is nothing at {request.url.path[:200]!r}.")
+        path = request.scope["path"]
+        hint = NO_SLASH if path != "/" and (path.endswith("/") or "//" in path) else None
+        return NotFound(f"There is nothing at {path[:200]!r}.", hint=hint)
     if error.status_code == 405:
-        return MethodNotAllowed(f"{request.method} is not allowed at {request.url.path[:200]!r}.")
+        return MethodNotAllowed(f"{method(request)} is not allowed at {request.url.path[:200]!r}.")
     if error.status_code < 500:
         return InvalidRequest(str(error.detail))
     return JobServerError("The server failed to handle this request.")
@@ -246,8 +268,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """The methods of every route at this path; the framework names those of the first route only."""
     scope = dict(request.scope)
     allowed = []
-    for method in METHODS:
-        scope["method"] = method
+    for name in METHODS:
+        scope["method"] = "GET" if name == HEAD else name
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            allowed.append(method)
+            allowed.append(name)
     return allowed

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
+from api.compression import Compression
 from api.connections import Connections, bound_connections, limits_of_process
 from api.cors import Cors
 from api.dependencies import State
@@ -21,10 +22,12 @@ from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.exposure import warn_if_exposed
 from api.hosts import EVERY_HOST, AllowedHosts
+from api.key_set import KeySet
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import document
 from api.origins import OriginCheck
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.routes import (
     artifacts,
     events,
@@ -39,7 +42,7 @@ from api.routes import (
     webhooks,
 )
 from api.settings import ApiSettings
-from api.shutdown import before_shutdown
+from api.shutdown import at_hangup, before_shutdown
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared import VERSION
@@ -63,9 +66,11 @@ from shared.upkeep import keep_up
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `ErrorEnvelope`, also
-those that come before any path is known: 400 `bad_request`, 408 `request_timeout`, 431 `head_too_large`
-and 503 `too_many_connections`.
+Every path is also served without `/v1`, and `HEAD` wherever `GET` is. Bodies may come in gzip or deflate;
+answers above 1 kB leave in gzip for clients that accept it.
+
+Every error has one form, the schema `ErrorEnvelope`, also those that come before any path is known:
+400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503 `too_many_connections`.
 """
 
 
@@ -86,12 +91,20 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     except ValueError as error:
         refuse(str(error))
     submissions = Submissions(
-        contracts, webhooks=bool(settings.webhook_secrets), allowed=settings.webhook_allowed_networks
+        contracts,
+        webhooks=bool(settings.webhook_secrets),
+        allowed=settings.webhook_allowed_networks,
+        ports=settings.webhook_allowed_ports,
     )
     try:
         file_store = FileStore.open(settings.artifacts_url)
     except ValueError as error:
         refuse(f"ARTIFACTS_URL: {error}")
+
+    try:
+        key_set = KeySet(settings.api_keys, settings.api_keys_file) if settings.closed else None
+    except ValueError as error:
+        refuse(f"API_KEYS_FILE: {error}")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -106,11 +119,16 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
             asyncio.create_task(keep_up(store, queues)),
             asyncio.create_task(connections.keep_watch()),
         ]
-        if not settings.api_keys:
+        if key_set is None:
             services.append(asyncio.create_task(warn_if_exposed()))
+        elif settings.api_keys_file:
+            services.append(asyncio.create_task(key_set.keep_loaded()))
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
-        with before_shutdown(changes.end_all):
+        with (
+            before_shutdown(changes.end_all),
+            at_hangup(key_set.reload) if key_set and settings.api_keys_file else nullcontext(),
+        ):
             yield State(
                 settings=settings,
                 connections=connections,
@@ -121,6 +139,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
                 file_records=FileRecords(runner),
                 changes=changes,
                 rate_limits=RateLimits(runner),
+                quotas=CallerQuotas(settings.quotas),
                 stream_tokens=StreamTokens(StreamSecret(runner)),
                 pacing=Pacing(),
                 started_at=time.time(),
@@ -164,11 +183,11 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
     app.webhooks.include_router(webhooks.sent)
-    app.openapi = document(app, submissions, contracts, closed=bool(settings.api_keys))  # type: ignore[method-assign]
+    app.openapi = document(app, submissions, contracts, closed=settings.closed)  # type: ignore[method-assign]
     if documented:
         add_docs(app)
     add_error_handlers(app)
-    app.middleware_stack = _wrap(app.build_middleware_stack(), settings)
+    app.middleware_stack = _wrap(app.build_middleware_stack(), settings, key_set)
     return app
 
 
@@ -188,22 +207,23 @@ def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multi
     return runner, bulk
 
 
-def _wrap(framework: ASGIApp, settings: ApiSettings) -> ASGIApp:
+def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
     stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )
-    if settings.api_keys:
-        stack = Access(stack, keys=settings.api_keys, rate=settings.api_rate_limit)
+    if key_set is not None:
+        stack = Access(stack, keys=key_set, rate=settings.api_rate_limit)
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
+    stack = Compression(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
 
 
 def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
     """The hosts that requests may name. A key protects an API by itself: no web page has it."""
-    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.api_keys else ()))
+    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.closed else ()))
 
 
 def __getattr__(name: str) -> Any:

@@ -4,11 +4,19 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import PayloadTooLarge, ServerBusy, error_response, internal_error
+from api.decoding import ACCEPTED, coding_of, decoding
+from api.errors import (
+    PayloadTooLarge,
+    ServerBusy,
+    UnsupportedMediaType,
+    error_response,
+    internal_error,
+)
 from api.large_answers import LARGE, AnswerDropped, LargeAnswers
 from api.request_id import HEADER, choose, request_id
 from shared.logging import get_log, log_context
 
+BODILESS = {"GET", "HEAD"}  # what they bring is never read
 FILE_PATHS = {"/files", "/v1/files"}
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -89,6 +97,8 @@ def _further_headers(scope: Scope, headers: Headers) -> Headers:
 class BodyLimit:
     """Refuses bodies above a limit: by their Content-Length before a byte is read, else while they arrive.
 
+    A body in a content coding is decoded, and its decoded bytes are held to the same limit.
+
     Args:
         app: what lies behind.
         max_bytes: the limit.
@@ -101,25 +111,43 @@ class BodyLimit:
         self._max_file_bytes = max_file_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] == "GET":
+        if scope["type"] != "http" or scope["method"] in BODILESS:
             await self._app(scope, receive, send)
             return
         limit = self._max_file_bytes if scope["path"] in FILE_PATHS else self._max_bytes
+        codings = []
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
                 await error_response(_too_large(limit))(scope, receive, send)
                 return
-        received = 0
+            if name == b"content-encoding":
+                codings.append(value)
+            elif name == b"transfer-encoding" and value.lower() != b"chunked":
+                codings.append(value.lower().replace(b"chunked", b""))  # servers undo that one alone
+        body = _limited(receive, limit)
+        if codings:
+            try:
+                coding = coding_of(codings)
+            except UnsupportedMediaType as error:
+                await error_response(error, ACCEPTED)(scope, receive, send)
+                return
+            if coding:
+                body = _limited(decoding(body, coding), limit)
+        await self._app(scope, body, send)
 
-        async def receive_limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise _too_large(limit)
-            return message
 
-        await self._app(scope, receive_limited, send)
+def _limited(receive: Receive, limit: int) -> Receive:
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise _too_large(limit)
+        return message
+
+    return receive_limited
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -21,7 +21,7 @@ from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
-from shared.record import EXAMPLE_RECORD
+from shared.record import EXAMPLE_RECORD, JobReceipt, JobReceipts
 
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
@@ -106,7 +106,7 @@ REQUEST_ID = {
 }
 KEY_ERRORS = (
     Unauthorized("The request carries no API key."),
-    Forbidden("POST needs the scope 'write', which this API key does not have."),
+    Forbidden("POST needs the scope 'write', or 'write:own', which this API key does not have."),
     RateLimited("The limit of 100 requests a minute is reached."),
 )
 HOST_ERRORS = (
@@ -116,6 +116,7 @@ HOST_ERRORS = (
 CROSS_SITE = CrossSiteRequest(
     "A page of the origin 'https://app.example.com' may not send POST requests to this server."
 )
+RECEIPTS = {"JobRecord": "JobReceipt", "WebhookDeliveries": "JobReceipt", "JobBatch": "JobReceipts"}
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -247,6 +248,7 @@ def _describe_access(description: dict[str, Any], *, closed: bool) -> None:
 def _require_keys(description: dict[str, Any]) -> None:
     """How to send a key, and what happens without one, at every path that needs it."""
     description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
+    _describe_receipts(description)
     for path, methods in description["paths"].items():
         if not is_open(path):
             for operation in methods.values():
@@ -257,7 +259,7 @@ def _require_keys(description: dict[str, Any]) -> None:
 
 
 def _describe_page_errors(description: dict[str, Any]) -> None:
-    """What requests of web pages, and those that name another host, are answered at every path."""
+    """Errors of requests that name a wrong host, or come from pages of other origins, at every path."""
     for methods in description["paths"].values():
         for method, operation in methods.items():
             _add_errors(operation, *HOST_ERRORS)
@@ -275,6 +277,23 @@ def _add_errors(operation: dict[str, Any], *examples: JobServerError) -> None:
         schema = f"#/components/schemas/{answer['model'].__name__}"
         media.setdefault("schema", {"$ref": schema})
         known.pop("model", None)
+
+
+def _describe_receipts(description: dict[str, Any]) -> None:
+    """The second form of each answer that is a record: a receipt, for a key that may not read the job."""
+    schemas = description["components"]["schemas"]
+    for model in (JobReceipt, JobReceipts):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs")
+        schemas[model.__name__] = schema
+    for methods in description["paths"].values():
+        for method in ("post", "delete"):
+            for answer in methods.get(method, {"responses": {}})["responses"].values():
+                media = answer.get("content", {}).get("application/json", {})
+                record = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if record in RECEIPTS:
+                    receipt = {"$ref": f"#/components/schemas/{RECEIPTS[record]}"}
+                    media["schema"] = {"anyOf": [media["schema"], receipt]}
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

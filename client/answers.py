@@ -83,7 +83,7 @@ def refusal(answer: httpx.Response) -> JobServerError:
 def _understanding() -> Iterator[None]:
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise JobServerError(
             "unreadable_answer",
             f"The answer is not a job server's ({error!r}).",
@@ -94,7 +94,7 @@ def _understanding() -> Iterator[None]:
 def _envelope(answer: httpx.Response) -> Mapping[str, Any]:
     try:
         body = answer.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         return {}
     return body if isinstance(body, dict) and {"code", "message", "retryable"} <= body.keys() else {}
 

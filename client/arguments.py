@@ -2,24 +2,27 @@
 
 import json
 import os
-import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import inf
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 
 from client.faces import DEFAULT_URL
+from client.streams import standard_input
 
+T = TypeVar("T")
+
+TOO_DEEP = "it is nested too deeply; send it flatter"
 STATES = ("pending", "running", "completed", "failed", "cancelled")
 EPILOG = """\
 exit codes:
   0    done as asked; with --watch or --wait: the job is completed
   1    the job failed or was cancelled
-  2    the arguments are not right, or a file can't be read or written
+  2    the arguments or the environment are not right, or a file can't be read or written
   3    the server refused, or did not answer in time
   130  interrupted; a submitted job goes on
 """
@@ -35,17 +38,34 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
 
 
 def text(value: str) -> str:
-    """The value itself, or what the file holds that it names: `@file`, or `@-` for standard input.
+    """The value itself, or the text of the file that it names, letter by letter as it is there.
+
+    Raises:
+        ArgumentTypeError: the file can't be read, or is not UTF-8.
+    """
+    if not value.startswith("@"):
+        return word(value)
+    try:
+        return content(value).decode()
+    except UnicodeDecodeError as error:
+        raise ArgumentTypeError(f"{value[1:]} can't be read: {error}; it must be UTF-8") from None
+
+
+def content(value: str) -> bytes:
+    """The bytes of a file: `@file`, or `@-` for standard input.
 
     Raises:
         ArgumentTypeError: the file can't be read.
     """
-    if not value.startswith("@"):
-        return value
     try:
-        return sys.stdin.read() if value == "@-" else Path(value[1:]).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return standard_input().read() if value == "@-" else Path(value[1:]).read_bytes()
+    except OSError as error:
         raise ArgumentTypeError(f"{value[1:]} can't be read: {error}") from None
+
+
+def word(value: str) -> str:
+    """Text as it is given."""
+    return _sendable(value)
 
 
 def param(pair: str) -> tuple[str, Any]:
@@ -54,7 +74,7 @@ def param(pair: str) -> tuple[str, Any]:
     if value.startswith("@"):
         return name, text(value)
     try:
-        return name, _json(value)
+        return name, _sendable(_json(value))
     except ValueError:
         return name, value
 
@@ -62,7 +82,8 @@ def param(pair: str) -> tuple[str, Any]:
 def params(value: str) -> dict[str, Any]:
     """A JSON object, or the name of a file with one: `@file`."""
     try:
-        found = _json(text(value))
+        # Bytes may begin with a byte-order mark, and be UTF-16: some editors and shells write files so.
+        found = _sendable(_json(content(value) if value.startswith("@") else value))
     except ValueError as error:
         raise ArgumentTypeError(f"not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -79,7 +100,7 @@ def moment(value: str) -> datetime:
     """A time such as 2026-01-01T12:00:00Z; without a time zone it is local."""
     try:
         return datetime.fromisoformat(value).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         raise ArgumentTypeError(f"{value!r} is no time such as 2026-01-01T12:00:00Z") from None
 
 
@@ -114,8 +135,9 @@ def address(value: str) -> str:
         url = httpx.URL(value)
     except httpx.InvalidURL:
         url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ArgumentTypeError(f"{value!r} is no address such as {DEFAULT_URL}")
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) < 65536:
+        without_password = value.rpartition("@")[2]
+        raise ArgumentTypeError(f"{without_password!r} is no address such as {DEFAULT_URL}")
     return value
 
 
@@ -130,11 +152,43 @@ def _pair(pair: str) -> tuple[str, str]:
     name, equals, value = pair.partition("=")
     if not name or not equals:
         raise ArgumentTypeError(f"{pair!r} is not of the form name=value")
-    return name, value
+    return _sendable(name), _sendable(value)
 
 
-def _json(value: str) -> Any:
-    return json.loads(value, parse_constant=_refuse_constant)
+def _sendable(value: T) -> T:
+    """The value, unless a request can't carry it.
+
+    Raises:
+        ArgumentTypeError: some of it is not Unicode, as with an argument in another encoding than UTF-8.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError("it is not UTF-8; convert it, or put it into a file of bytes") from None
+    except RecursionError:
+        raise ArgumentTypeError(TOO_DEEP) from None
+    return value
+
+
+def _json(value: str | bytes) -> Any:
+    try:
+        return json.loads(value, parse_constant=_refuse_constant, parse_int=_whole, parse_float=_real)
+    except RecursionError:
+        raise ArgumentTypeError(TOO_DEEP) from None
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise ArgumentTypeError(f"{digits[:20]}… is too large a number; write it in quotes") from None
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if abs(value) == inf:
+        raise ArgumentTypeError(f"{digits[:20]} is too large a number; write a smaller one")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -172,7 +226,7 @@ def _connection() -> ArgumentParser:
 
 def _add_submit(command: ArgumentParser) -> None:
     add = command.add_argument
-    add("type", metavar="TYPE", help="the job type")
+    add("type", type=word, metavar="TYPE", help="the job type")
     add(
         "--param",
         type=param,
@@ -192,7 +246,7 @@ def _add_submit(command: ArgumentParser) -> None:
         help="start it then: 2026-01-01T12:00:00Z; local time without a zone",
     )
     add("--start-within", type=seconds, metavar="S", help="fail it if it has not started in S seconds")
-    add("--webhook", metavar="URL", help="tell that address when it is done")
+    add("--webhook", type=word, metavar="URL", help="tell that address when it is done")
     add("--idempotency-key", type=header, metavar="KEY", help="the same key again is the same job")
     _add_following(command)
 
@@ -204,7 +258,7 @@ def _add_following(command: ArgumentParser) -> None:
 
 
 def _add_id(command: ArgumentParser) -> None:
-    command.add_argument("job_id", metavar="ID", help="the id of the job")
+    command.add_argument("job_id", type=word, metavar="ID", help="the id of the job")
 
 
 def _add_retry(command: ArgumentParser) -> None:
@@ -215,7 +269,7 @@ def _add_retry(command: ArgumentParser) -> None:
 def _add_list(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--state", choices=STATES, help="only those in this state")
-    add("--type", metavar="TYPE", help="only those of this type")
+    add("--type", type=word, metavar="TYPE", help="only those of this type")
     add("--label", type=label, action="append", default=[], metavar="NAME=VALUE", help="only with this label")
     add("--limit", type=count, default=20, metavar="N", help="at most N jobs (20)")
     add("--json", action="store_true", help="their records, one a line")
@@ -232,7 +286,7 @@ def _add_logs(command: ArgumentParser) -> None:
 def _add_upload(command: ArgumentParser) -> None:
     add = command.add_argument
     add("file", metavar="FILE", help="the file, or - for standard input")
-    add("--name", help="what to call it; as it is called here unless given")
+    add("--name", type=word, help="what to call it; as it is called here unless given")
     add(
         "--content-type", type=header, metavar="TYPE", help="its media type; what its name tells unless given"
     )
@@ -241,7 +295,7 @@ def _add_upload(command: ArgumentParser) -> None:
 def _add_download(command: ArgumentParser) -> None:
     _add_id(command)
     add = command.add_argument
-    add("name", metavar="NAME", help="the name of the artifact")
+    add("name", type=word, metavar="NAME", help="the name of the artifact")
     add("--to", default=".", metavar="PATH", help="where to save it: a file, or a folder (this one)")
 
 

@@ -1,40 +1,84 @@
 """What each command does, and the exit code that tells how it went."""
 
-import json
+import errno
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import httpx
+
+from client import streams
 from client.arguments import parse
 from client.errors import JobFailed, JobServerError
 from client.faces import Client
 from client.job import Job
 from client.records import LogLine
-from client.views import log_line, printable, table
+from client.streams import as_json, say
+from client.views import log_line, table
 from client.watching import display
+
+ADVICE = {
+    errno.EBADF: "Open it, or redirect it to a file or to /dev/null.",
+    errno.ENOSPC: "Free some space, or choose another disk.",
+    errno.EDQUOT: "Free some space, or choose another disk.",
+}
+LOOK_AT_NAME = "Check the file's name, and the rights to it."
+
+
+class Unusable(Exception):
+    """Something that the command needs can't be used; the text says what, and what to do next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code that `--help` explains."""
-    options = parse(arguments)
     try:
-        with Client(options.url, options.key) as client:
+        streams.prepare()
+        options = parse(arguments)
+        with connect(options) as client:
             COMMANDS[options.command](client, options)
         sys.stdout.flush()
     except JobServerError as error:
-        print(printable(str(error)), file=sys.stderr)
+        say(str(error))
         return 1 if isinstance(error, JobFailed) else 3
     except KeyboardInterrupt as interrupt:
-        print(interrupt.args[0] if interrupt.args else "Interrupted.", file=sys.stderr)
+        say(interrupt.args[0] if interrupt.args else "Interrupted.")
         return 130
-    except BrokenPipeError:  # whoever read the output has enough; Python must not try to flush the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of the output has enough
+        return 0
     except OSError as error:
-        print(f"{printable(str(error))}. Check the file's name, and the rights to it.", file=sys.stderr)
+        say(f"{error}. {ADVICE.get(error.errno or 0, LOOK_AT_NAME)}")
         return 2
+    except Unusable as error:
+        say(str(error))
+        return 2
+    except RecursionError:  # the limit differs between reading and writing, and between Pythons
+        say("The params are nested too deeply. Send them flatter, or as a file.")
+        return 2
+    finally:
+        streams.settle()
     return 0
+
+
+def connect(options: Namespace) -> Client:
+    """The client of the server that is named.
+
+    Raises:
+        Unusable: the environment names a proxy, or certificates, that can't be used.
+    """
+    try:
+        return Client(options.url, options.key)
+    except (ValueError, ImportError, httpx.InvalidURL):
+        names = sorted(name for name in os.environ if name.lower().endswith("_proxy"))
+        raise Unusable(
+            f"The environment names a proxy that can't be used. Correct or unset {', '.join(names)}; a SOCKS "
+            "proxy is written socks5://HOST:PORT, and needs the package httpx[socks]."
+        ) from None
+    except OSError as error:
+        raise Unusable(
+            f"The certificates can't be read ({error}). Correct or unset SSL_CERT_FILE and SSL_CERT_DIR."
+        ) from None
 
 
 def submit(client: Client, options: Namespace) -> None:
@@ -66,7 +110,7 @@ def cancel(client: Client, options: Namespace) -> None:
 
 def logs(client: Client, options: Namespace) -> None:
     for line in log_lines(client, options):
-        print(json.dumps(line.raw, ensure_ascii=False) if options.json else log_line(line), flush=True)
+        print(as_json(line.raw) if options.json else log_line(line), flush=True)
 
 
 def log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
@@ -80,7 +124,7 @@ def log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
 
 
 def upload(client: Client, options: Namespace) -> None:
-    source = sys.stdin.buffer if options.file == "-" else options.file
+    source = streams.standard_input() if options.file == "-" else options.file
     print(client.upload(source, options.name, options.content_type).file_id)
 
 
@@ -92,23 +136,38 @@ def list_jobs(client: Client, options: Namespace) -> None:
     jobs = client.iter_jobs(
         state=options.state, type=options.type, label=dict(options.label), limit=options.limit
     )
-    lines = (json.dumps(job.raw, ensure_ascii=False) for job in jobs) if options.json else table(jobs)
+    lines = (as_json(job.raw) for job in jobs) if options.json else table(jobs)
     for line in lines:
         print(line)
 
 
 def follow(client: Client, job: Job, options: Namespace) -> None:
     """Print the result of a job that was just submitted, if that is asked for, or else its id."""
-    if not options.watch and options.wait is None:
-        print(job.job_id)
-        return
     try:
+        if not options.watch and options.wait is None:
+            hand_over(job, job.job_id)
+            return
         if options.watch:
             job = watch(client, job)
-        print_json(client.result(job, options.wait))
+        hand_over(job, as_json(client.result(job, options.wait), indent=2))
     except KeyboardInterrupt:
         message = f"The job {job.job_id} goes on; `python -m client get {job.job_id}` shows how far it is."
         raise KeyboardInterrupt(message) from None
+
+
+def hand_over(job: Job, text: str) -> None:
+    """Print what the caller submitted a job for.
+
+    Raises:
+        Unusable: it can't be printed; the message names the job, so that nothing is lost.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        raise Unusable(
+            f"Standard output can't be written to ({error.strerror}). The job is {job.job_id}; "
+            f"`python -m client get {job.job_id}` shows what became of it."
+        ) from None
 
 
 def watch(client: Client, job: Job) -> Job:
@@ -122,7 +181,7 @@ def watch(client: Client, job: Job) -> Job:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(as_json(value, indent=2))
 
 
 COMMANDS: dict[str, Callable[[Client, Namespace], None]] = {

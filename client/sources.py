@@ -83,4 +83,5 @@ def _name(source: Source) -> str | None:
     path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     if not isinstance(path, str | os.PathLike) or str(path).startswith("<"):  # such as <stdin>
         return None
-    return Path(path).name
+    name = os.fsencode(Path(path).name)
+    return name.decode(errors="replace")  # a header is UTF-8, the name of a file any bytes

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator
 from client.job import Job
 from client.records import LogLine
 
+BAR = "█░"  # done, and not yet
+PLAIN_BAR = "#."  # for terminals whose encoding has no blocks
 HEAD = ("ID", "TYPE", "STATE", "ATTEMPT", "CREATED", "LABELS")
 
 
-def bar_line(job: Job, elapsed: float, columns: int) -> str:
+def bar_line(job: Job, elapsed: float, columns: int, marks: str = BAR) -> str:
     """One line of at most so many columns: a bar, the state, seconds since the watch began, what is said."""
     width = max(10, min(40, columns - 50))
     filled = int(_fraction(job) * width)
-    bar = "█" * filled + "░" * (width - filled)
+    bar = marks[0] * filled + marks[1] * (width - filled)
     parts = [bar, _percent(job), f"{_state(job):10}", clock(elapsed), _note(job)]
     return "  ".join(parts).rstrip()[:columns]
 

@@ -4,12 +4,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self, TextIO
 
 from client.job import Job
 from client.records import LogLine
-from client.views import bar_line, change_line, log_line
+from client.streams import shows
+from client.views import BAR, PLAIN_BAR, bar_line, change_line, log_line
 
 REDRAW_SECONDS = 0.1
 ERASE_LINE = "\r\x1b[K"
@@ -36,7 +37,7 @@ class Lines:
         line = change_line(news) if isinstance(news, Job) else log_line(news)
         if isinstance(news, LogLine) or line != self._last:
             self._last = line
-            print(line, file=self._out, flush=True)
+            write(self._out, line + "\n")
 
 
 class LiveLine:
@@ -48,6 +49,7 @@ class LiveLine:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._start = time.monotonic()
+        self._marks = BAR if shows(out, BAR) else PLAIN_BAR
         self._job: Job | None = None
         self._over = threading.Event()
         self._drawing = threading.Lock()
@@ -61,14 +63,14 @@ class LiveLine:
         self._over.set()
         self._thread.join()
         self._draw()
-        print(file=self._out, flush=True)
+        write(self._out, "\n")
 
     def show(self, news: Job | LogLine) -> None:
         if isinstance(news, Job):
             self._job = news
             return
         with self._drawing:
-            print(ERASE_LINE + log_line(news), file=self._out, flush=True)
+            write(self._out, f"{ERASE_LINE}{log_line(news)}\n")
 
     def _draw_on(self) -> None:
         while not self._over.wait(REDRAW_SECONDS):
@@ -76,7 +78,20 @@ class LiveLine:
 
     def _draw(self) -> None:
         if self._job is not None:
-            columns = os.get_terminal_size(self._out.fileno()).columns or 80
-            line = bar_line(self._job, time.monotonic() - self._start, columns - 1)
+            line = bar_line(self._job, time.monotonic() - self._start, columns(self._out) - 1, self._marks)
             with self._drawing:
-                print(ERASE_LINE + line, end="", file=self._out, flush=True)
+                write(self._out, ERASE_LINE + line)
+
+
+def columns(terminal: TextIO) -> int:
+    """The width of a terminal; 80 if it has none."""
+    with suppress(OSError):
+        return os.get_terminal_size(terminal.fileno()).columns or 80
+    return 80
+
+
+def write(out: TextIO, text: str) -> None:
+    """Show a text at once; a stream that is gone by now must not end the watch."""
+    with suppress(OSError):
+        out.write(text)
+        out.flush()

@@ -149,7 +149,7 @@ def translated(request: httpx.Request) -> Iterator[None]:
     except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
         raise ServerUnreachable(f"The request can't be sent: {error}", retryable=False) from error
     except httpx.RequestError as error:
-        server = request.url.copy_with(raw_path=b"/")
+        server = request.url.copy_with(raw_path=b"/", userinfo=b"")  # without the password
         raise ServerUnreachable(
             f"{server} does not answer ({str(error) or type(error).__name__})."
         ) from error

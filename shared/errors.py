@@ -15,6 +15,8 @@ JobServerError
 ├── FileNotFound
 ├── FileInUse
 ├── QueueFull
+├── BacklogFull               a caller's own jobs that wait are too many
+├── QuotaReached              what is kept for a caller is too much
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
 │   └── StorageFull           the file store has no room
@@ -148,6 +150,22 @@ class QueueFull(JobServerError):
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 5
+
+
+class BacklogFull(JobServerError):
+    code = "backlog_full"
+    hint = "Wait for the time in Retry-After and send the request again, or cancel jobs that still wait."
+    retryable = True
+    retry_after = 5
+
+
+class QuotaReached(JobServerError):
+    code = "quota_reached"
+    hint = (
+        "Delete files that are not needed any more, or wait until some expire; the operator sets the quota."
+    )
+    retryable = True
+    retry_after = 60
 
 
 class QueueUnavailable(JobServerError):

@@ -22,7 +22,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -35,6 +35,11 @@ UPLOADS = "files"
 ARTIFACTS = "jobs"
 ARTIFACT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}( *;[ -~]{1,127})?", re.ASCII)
+
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
+URL_FORMS = "must be like file:///absolute/path or s3://bucket/prefix"
+CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
 
 PIECE = 1 << 20  # bytes that pass at once
 PART = 5 << 20  # bytes that a bucket gets in one request; it takes 10,000 of them for an object
@@ -108,9 +113,10 @@ class FileStore:
         Where a bucket is, and who may use it, say the usual AWS_* variables of the environment.
 
         Raises:
-            ValueError: the URL is of neither form, or the folder can't be made.
+            ValueError: the URL is of neither form, or the folder can't be made. The message quotes nothing of
+                a URL that is refused, for it may hold a key.
         """
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
             folder = Path(unquote(parts.path))
             try:
@@ -118,7 +124,8 @@ class FileStore:
             except OSError as error:
                 raise ValueError(f"the folder {folder} can't be made: {error.strerror}") from None
             return cls(LocalStore(folder), folder)
-        if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
+        if parts.scheme == "s3" and BUCKET.fullmatch(parts.netloc):
+            _check_endpoint()
             prefix = unquote(parts.path).strip("/") or None
             try:
                 bucket = S3Store(
@@ -127,7 +134,7 @@ class FileStore:
             except BaseError as error:
                 raise ValueError(f"the AWS_* variables do not fit: {_first_line(error)}") from None
             return cls(bucket)
-        raise ValueError("must be like file:///absolute/path or s3://bucket/prefix")
+        raise ValueError(URL_FORMS)
 
     def close(self) -> None:
         """Take no more calls; those under way come to their end."""
@@ -231,6 +238,29 @@ class FileStore:
                 if key != last:  # they come in order
                     yield Listed(key, meta["last_modified"].timestamp())
                 last = key
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL that has neither credentials nor a query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message quotes the host, or what stands in its place
+        raise ValueError(URL_FORMS) from None
+    if parts.scheme == "s3" and re.search("[@:]", parts.netloc):
+        raise ValueError(f"must hold no credentials: {CREDENTIALS}")
+    if parts.query or parts.fragment:
+        raise ValueError(URL_FORMS)
+    return parts
+
+
+def _check_endpoint() -> None:
+    """Refuse an address of the bucket's server that the log must not show, or that the library panics at."""
+    for name in ENDPOINTS:
+        address = os.environ.get(name, "")
+        if "@" in address:
+            raise ValueError(f"{name} must hold no user and no password: {CREDENTIALS}")
+        if address and not re.match(r"https?://[^/\s]", address):
+            raise ValueError(f"{name} must be like https://host:port")
 
 
 def _walk(folder: Path, key: str, depth: int) -> Iterator[Listed]:

@@ -187,6 +187,20 @@ class JobSummary(JobRecord):
     ] = None
 
 
+class JobReceipt(BaseModel):
+    """A job as a caller sees it who may not read it."""
+
+    job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
+    state: JobState
+    done: Annotated[bool, Field(description="True for completed, failed and cancelled.")]
+
+
+class JobReceipts(BaseModel):
+    """The jobs of a batch as a caller sees them who may not read them."""
+
+    items: list[JobReceipt]
+
+
 class Outlook(NamedTuple):
     """What a waiting job may expect: its place in the queue, from 1, and its wait in seconds, estimated."""
 
@@ -239,6 +253,11 @@ class StoredRecord:
     def webhook(self) -> str | None:
         """The address that is told of the job's end."""
         return _text(self.fields.get(b"webhook"))
+
+    @property
+    def caller(self) -> str | None:
+        """The name of the API key that submitted the job."""
+        return _text(self.fields.get(b"caller"))
 
     @property
     def claims(self) -> int:
@@ -307,6 +326,10 @@ class StoredRecord:
             },
             option=orjson.OPT_UTC_Z,
         )
+
+    def to_receipt(self) -> bytes:
+        """The receipt of the job, for a caller who may not read it: the fields of `JobReceipt`."""
+        return orjson.dumps({"job_id": self.job_id, "state": self.state, "done": self.done})
 
     def parse(self) -> JobRecord:
         """The record as a typed model."""

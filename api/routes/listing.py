@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
@@ -14,11 +14,14 @@ from api.dependencies import Queue
 from api.errors import ServerBusy
 from api.links import prefix
 from api.openapi import errors, job_links, success
+from api.ownership import owner_read
+from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
 from shared.store.model import Filters, Place
 
 LARGEST_PAGE = 200
+EMPTY = b'{"items":[],"next_cursor":null}'
 SCORE = re.compile(r"[0-9]{1,16}")  # milliseconds since the epoch
 FIELDS = r"^((params|result)(,(params|result))?)?$"
 NEXT_PAGE = {
@@ -41,6 +44,7 @@ class JobPage(BaseModel):
     "/jobs",
     summary="List jobs",
     response_model=JobPage,
+    dependencies=[Depends(once("state", "type", "limit", "cursor", "fields"))],
     responses={
         200: success("A page.", links={**job_links("/items/0/job_id"), "NextPage": NEXT_PAGE}),
         **errors(
@@ -74,13 +78,23 @@ async def list_jobs(
     A page has at most 4 MiB, unless a single job is larger. It may be short, or even empty, while more
     follow. Jobs that come or go between two pages do not shift the others.
     """
-    labels = dict(pair.split("=", 1) for pair in label)
+    labels = _labels(label)
     after = _place(cursor, state) if cursor else None
+    if labels is None:
+        return Response(EMPTY, media_type="application/json")
+    filters = Filters(state, type, labels, owner_read(request) or "")
     payload = sorted({*fields.split(",")} & {*PAYLOAD})
-    page = await queue.page(Filters(state, type, labels), limit=limit, after=after, payload=payload)
+    page = await queue.page(filters, limit=limit, after=after, payload=payload)
     items = b",".join([record.to_json(None, prefix(request), payload) for record in page.records])
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
     return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")
+
+
+def _labels(pairs: list[str]) -> dict[str, str] | None:
+    """Names and values that a job must have; None if no job can have them, for a name has one value."""
+    wanted = {(name, value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    labels = dict(wanted)
+    return labels if len(labels) == len(wanted) else None
 
 
 def _cursor(place: Place, state: JobState | None) -> str:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.links import prefix
 from api.openapi import errors
+from api.ownership import owner_read
 from shared.errors import QueueUnavailable
 from shared.store.job_store import expired, not_found
 
@@ -39,7 +40,7 @@ async def issue_stream_token(
 ) -> Response:
     """For a browser's `EventSource`, which sends no key: it opens the `url`. The token is good for this job's
     stream alone, for ten minutes, and any number of times, so that the browser may reconnect."""
-    await request.state.queue.get(job_id)
+    await request.state.queue.get(job_id, owner=owner_read(request))
     token, expiry = await request.state.stream_tokens.issue(job_id, request.scope.get("caller"))
     fields = {
         "token": token,

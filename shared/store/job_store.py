@@ -6,22 +6,26 @@ from secrets import token_hex
 from typing import Any
 
 from shared.errors import (
+    BacklogFull,
     IdempotencyConflict,
     JobExpired,
     JobNotFinished,
     JobNotFound,
+    JobServerError,
     QueueFull,
-    UnknownFile,
+    QuotaReached,
 )
 from shared.record import SUMMARY, TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.calls import Calls, as_dict, milliseconds
 from shared.store.client import Argument, Runner
+from shared.store.file_records import unknown_file
 from shared.store.model import (
     Claim,
     Entry,
     Filters,
     Finished,
+    JobQuota,
     Lease,
     Log,
     Page,
@@ -42,6 +46,8 @@ SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
 LARGE = [b"large"]  # in place of a record's fields and values
 STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
+SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
+"""Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
 
 class JobStore:
@@ -63,19 +69,23 @@ class JobStore:
         self._retention = retention
         self._kept = (retention.completed, retention.failed, retention.cancelled)
 
-    async def submit(self, *entries: Entry, max_waiting: int) -> list[Submitted]:
+    async def submit(
+        self, *entries: Entry, max_waiting: int, quota: JobQuota | None = None
+    ) -> list[Submitted]:
         """Accept jobs, all of them or none.
 
         Args:
             max_waiting: jobs that may wait in each queue.
+            quota: the bounds of their caller's jobs, if there are any.
 
         Raises:
             QueueFull: a queue has no room for all of them.
+            BacklogFull, QuotaReached: the caller's quota has none.
             UnknownFile: a job names a file that is not there.
             IdempotencyConflict: an idempotency key was used before, for something else.
             JobExpired: an idempotency key was used before, for a job whose record has expired.
         """
-        words: list[Argument] = []
+        words: list[Argument] = [" ".join(map(str, quota)) if quota else ""]
         for entry in entries:
             words += (entry.job_id, entry.queue, entry.due, entry.delay, entry.start_within, max_waiting)
             words += (entry.idempotency_key and keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
@@ -86,8 +96,10 @@ class JobStore:
         if verdict == b"full":
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+        if quota and verdict in (b"backlog", b"kept"):
+            raise _over(quota, len(entries), *answer)
         if verdict == b"missing":
-            raise UnknownFile(f"There is no file {answer[0].decode()!r}.")
+            raise unknown_file(answer[0].decode())
         if verdict == b"conflict":
             raise IdempotencyConflict(
                 f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
@@ -97,31 +109,44 @@ class JobStore:
         submitted = [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
         return await self._with_large_records(submitted)
 
-    async def get(self, job_id: str) -> StoredRecord:
+    async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job.
+
+        Args:
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept)
+        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept, owner or "")
         if not pairs:
             raise expired(job_id) if place < 0 else not_found(job_id)
         if pairs == LARGE:
             record = await self._large_record(job_id)
-            return StoredRecord(job_id, record.fields, place if record.state is JobState.PENDING else 0)
-        return StoredRecord(job_id, as_dict(pairs), place)
+            place = place if record.state is JobState.PENDING else 0
+            record = StoredRecord(job_id, record.fields, place)
+        else:
+            record = StoredRecord(job_id, as_dict(pairs), place)
+        if owner is not None and record.caller != owner:
+            raise not_found(job_id)
+        return record
 
-    async def logs(self, job_id: str, *, after: int = 0) -> Log:
+    async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
-        total, *lines = await self._bulk.run(scripts.LOGS, public(job_id), after)
+        total, *lines = await self._bulk.run(scripts.LOGS, public(job_id), after, owner or "")
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
         return Log(total, lines)
 
-    async def version(self, job_id: str) -> int | None:
+    async def version(self, job_id: str, *, owner: str | None = None) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
-        version = await self._calls.command("HGET", keys.RECORD + public(job_id), "version")
+        key = keys.RECORD + public(job_id)
+        if owner is None:
+            version = await self._calls.command("HGET", key, "version")
+        else:
+            version, caller = await self._calls.command("HMGET", key, "version", "caller")
+            version = version if caller == owner.encode() else None
         return None if version is None else int(version)
 
     async def ended_lately(self, seconds: float) -> int:
@@ -153,18 +178,31 @@ class JobStore:
         state = filters.state or ""
         fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
         words: list[Argument] = [state, filters.type, limit, LARGEST_PAGE_BYTES, SCANNED_AT_ONCE, score, last]
-        score, last, *found = await self._bulk.run(scripts.LIST, *words, len(fields), *fields, *labels)
+        words += [filters.caller, len(fields), *fields, *labels]
+        score, last, *found = await self._bulk.run(scripts.LIST, *words)
         records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
+        if filters.caller:
+            last = last[:SHOWN_OF_ID]
         return Page(records, (score.decode(), last.decode()) if last else None)
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
+    ) -> tuple[Verdict, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
+
+        Args:
+            job_id: the job.
+            versions: of the record, at which the job may be cancelled; None for any. If it has another one,
+                the returned record has nothing but its version.
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept)
+        condition = "" if versions is None else f" {' '.join(map(str, versions))} "
+        words: list[Argument] = [public(job_id), *self._kept, owner or "", condition]
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, *words)
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":
@@ -182,15 +220,18 @@ class JobStore:
             found for found in await self._records(ids, [*SUMMARY, "result"], most_bytes=0) if found.fields
         ]
 
-    async def redeliver(self, job_id: str) -> int:
+    async def redeliver(self, job_id: str, *, owner: str | None = None) -> int:
         """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
+
+        Args:
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFinished: there is nothing to tell yet.
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        number: int = await self._calls.run(scripts.REDELIVER, job_id)
+        number: int = await self._calls.run(scripts.REDELIVER, job_id, owner or "")
         if number == -1:
             raise JobNotFinished("The job has not finished.")
         if number < 0:
@@ -403,6 +444,19 @@ def not_found(job_id: str) -> JobNotFound:
     return JobNotFound(
         f"No job has the id {job_id[:64]!r}.",
         hint="Check the id; a finished job is kept for a limited time (RETAIN_COMPLETED and its like).",
+    )
+
+
+def _over(quota: JobQuota, more: int, used: bytes | int, size: bytes | None = None) -> JobServerError:
+    """The error of a submission of so many jobs that exceeds a quota of its caller."""
+    if size is None:
+        return BacklogFull(
+            f"{int(used)} jobs of this caller wait, of {quota.waiting}; {more} more are too many."
+        )
+    return QuotaReached(
+        f"{int(used)} bytes of params and results of this caller are kept, of {quota.kept_bytes}; "
+        f"{int(size)} more are too many.",
+        hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
     )
 
 

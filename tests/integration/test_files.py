@@ -231,11 +231,49 @@ async def test_an_unwritable_folder_is_unavailable(tmp_path: Path):
         "s3://",
         "s3://x?y=1",
         "memory:///",
+        "file:///data?x=1",
+        "s3://[x",
+        "s3://bucket name/x",
     ],
 )
 def test_urls_of_no_store(url: str):
     with pytest.raises(ValueError, match="must be like file:///absolute/path or s3://bucket/prefix"):
         FileStore.open(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hunter2@bucket/prefix",
+        "s3://key:hun/hunter2@bucket",
+        "s3://hunter2@bucket",
+        "s3://key:hunter2",
+        "s3://[hunter2]@bucket",
+        "s3://hunter2：@bucket",
+        "s3://bucket?secret=hunter2",
+        "s3://bucket#hunter2",
+        "file://key:hunter2@host/folder",
+        "file:///folder?hunter2",
+        "https://key:hunter2@host/bucket",
+    ],
+)
+def test_a_url_that_is_refused_is_not_quoted(url: str):
+    with pytest.raises(ValueError, match=r"must (be like|hold no credentials)") as caught:
+        FileStore.open(url)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "address", ["http://key:hunter2@127.0.0.1:1", "hunter2@host", "hunter2:no", "http://"]
+)
+def test_the_address_of_a_buckets_server_is_an_address_alone(
+    s3_away: str, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(ValueError, match="AWS_ENDPOINT_URL must") as caught:
+        FileStore.open(s3_away)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path):

@@ -110,6 +110,11 @@ async def test_a_form_brings_one_file(client, folder):
         (r'attachment; filename="C:\\a\\b.txt"', "b.txt"), ("attachment; filename=" + "x" * 300, "x" * 255),
         ("attachment; filename=plain; filename*=UTF-8''%e2%82%ac%2Fx", "x"),
         ("attachment; filename*=utf-8'en'%e2%82%ac.txt", "€.txt"),
+        ("attachment; filename*=iso-8859-1''%e9.txt; x=y", "é.txt"),
+        ("attachment; filename*=\"UTF-8''a%20b.txt\"", "a b.txt"),
+        ("attachment; filename*=utf-9''a; filename=b", "b"),
+        ("attachment; filename=\"a; filename*=utf-8''b\"", "a; filename*=utf-8''b"),
+        ("attachment; filename*=utf-8''%ff%00", "�"),
     ],
 )  # fmt: skip
 async def test_only_the_name_of_a_name_is_kept(client, disposition, name):
@@ -121,10 +126,76 @@ async def test_only_the_name_of_a_name_is_kept(client, disposition, name):
 PART = 'Content-Disposition: form-data; name="file"; filename="a.txt"'
 
 
+NAMED = f"--{BOUNDARY}\r\n{PART}\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "This is a form.\r\n" + NAMED + "\r\n1\r\n--a-boundary--",
+        "x" * 200_000
+        + f"--{BOUNDARY} is its boundary\r\n--{BOUNDARY}x\r\n"
+        + NAMED
+        + "\r\n1\r\n--a-boundary--",
+        "\r\n\r\n" + NAMED + "\r\n1\r\n--a-boundary--\r\n",
+        "\n" + NAMED + "\r\n1\r\n--a-boundary--",
+        NAMED.replace("boundary", "boundary \t") + "\r\n1\r\n--a-boundary--",
+        NAMED + "\r\n1\r\n--a-boundary--\r\nAn epilogue\r\n--a-boundary\r\n",
+        NAMED + "Content-Transfer-Encoding: Binary\r\n\r\n1\r\n--a-boundary--",
+        NAMED.replace("filename=", "FileName=") + "\r\n1\r\n--a-boundary--",
+        NAMED.lower() + "\r\n1\r\n--a-boundary--",
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+async def test_a_form_is_read_as_foreign_clients_write_it(client, folder, body, piece):
+    if len(body) > 10_000 and piece < 100:
+        piece *= 1000
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), piece):
+            yield body[start : start + piece].encode()
+
+    answer = await client.post("/files", content=pieces(), headers=FORM)
+    assert answer.status_code == 201, answer.text
+    file = answer.json()
+    assert (file["name"], (folder / "files" / file["file_id"]).read_bytes()) == ("a.txt", b"1")
+
+
+async def test_a_form_may_name_its_file_by_the_extended_parameter_alone(client):
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    body = (
+        b"--XX\r\nContent-Disposition: form-data; name=file; filename*=UTF-8''na%C3%AFve.csv\r\n"
+        b"Content-Type: text/csv\r\n\r\na,b\n1,2\n\r\n--XX--\r\n"
+    )
+    answer = await client.post("/files", content=body, headers=headers)
+    assert answer.status_code == 201
+    file = answer.json()
+    assert (file["name"], file["content_type"], file["size"]) == ("naïve.csv", "text/csv", 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("text/csv;", "text/csv"), ("text/csv ; ", "text/csv"),
+        ("text/csv;;charset=utf-8;", "text/csv; charset=utf-8"),
+        ("text/csv\t; charset=utf-8", "text/csv; charset=utf-8"), ('Text/CSV; x="a;b"', 'Text/CSV; x="a;b"'),
+        ("text/csv;charset=utf-8", "text/csv; charset=utf-8"), ("", "application/octet-stream"),
+    ],
+)  # fmt: skip
+async def test_a_media_type_is_read_by_its_grammar(client, given, kept):
+    body = form((f"{PART}\r\nContent-Type: {given}", b"1"))
+    for content, headers in ((body, FORM), (b"1", {"Content-Type": given})):
+        answer = await client.post("/files", content=content, headers=headers)
+        assert (answer.status_code, answer.json().get("content_type")) == (201, kept), answer.text
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "ends before its last boundary"),
+        (b"", "begins no line"),
+        (b"--a-boundaryx\r\n" + form((PART, b"1"))[14:], "holds no file"),
+        (form((PART + "\r\nContent-Transfer-Encoding: base64", b"1")), "'base64'"),
+        (form(("Content-Disposition: form-data; name=a; x=\"filename*=utf-8''b\"", b"1")), "no filename"),
         (f"--{BOUNDARY}--\r\n".encode(), "holds no file"),
         (form((PART, b"1"), (PART, b"2")), "more than one part"),
         (form(('Content-Disposition: form-data; name="text"', b"1")), "no filename"),

@@ -59,8 +59,65 @@ def test_a_param_may_come_from_a_file(tmp_path: Path):
 
 
 def test_a_param_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("piped"))
-    assert parse(["submit", "echo", "--param", "text=@-"]).param == [("text", "piped")]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("piped ü\r\n".encode()), "latin-1"))
+    assert parse(["submit", "echo", "--param", "text=@-"]).param == [("text", "piped ü\r\n")]
+
+
+def test_the_text_of_a_file_is_kept_byte_by_byte(tmp_path: Path):
+    (tmp_path / "text").write_bytes("\ufeffa\r\nb\rc\n".encode())
+    assert parse(["submit", "echo", "--param", f"text=@{tmp_path}/text"]).param == [
+        ("text", "\ufeffa\r\nb\rc\n")
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_of_params_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str):
+    (tmp_path / "params.json").write_text('{"text": "ü"}', encoding)
+    assert parse(["submit", "echo", "--params", f"@{tmp_path}/params.json"]).params == {"text": "ü"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["submit", "sleep", "--param", "seconds=1e400"], "1e400 is too large a number"),
+        (["submit", "sleep", "--param", "seconds=[-1e400]"], "-1e400 is too large a number"),
+        (["submit", "sleep", "--params", '{"seconds": 1e400}'], "1e400 is too large a number"),
+        (
+            ["submit", "sleep", "--param", f"seconds={'7' * 5000}"],
+            "77777777777777777777… is too large a number",
+        ),
+        (["submit", "echo", "--param", "a=\udcff"], "not UTF-8"),
+        (["submit", "echo", "--param", "\udcff=a"], "not UTF-8"),
+        (["submit", "echo", "--param", r'a="\ud800"'], "not UTF-8"),
+        (["submit", "echo", "--params", r'{"a": ["\ud800"]}'], "not UTF-8"),
+        (["submit", "echo", "--label", "a=\udcff"], "not UTF-8"),
+        (["submit", "echo", "--webhook", "http://\udcff"], "not UTF-8"),
+        (["submit", "\udcff"], "not UTF-8"),
+        (["get", "\udcff"], "not UTF-8"),
+        (["upload", "a", "--name", "\udcff"], "not UTF-8"),
+        (["submit", "echo", "--param", "a=" + "[" * 100_000], "nested too deeply"),
+        (["submit", "echo", "--params", '{"a":' * 100_000], "nested too deeply"),
+        (["submit", "echo", "--run-at", "0001-01-01"], "no time such as"),
+        (["--url", "http://127.0.0.1:99999", "list"], "no address such as"),
+    ],
+)
+def test_what_no_request_can_carry_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+):
+    with pytest.raises(SystemExit) as ended:
+        parse(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://u:s3cret@a", "http://u:s3cret@a:b", "http://u:s3/cret@a:b", "u:s3cret@a"],
+)
+def test_the_password_in_an_address_is_not_printed(capsys: pytest.CaptureFixture[str], url: str):
+    with pytest.raises(SystemExit):
+        parse(["--url", url, "list"])
+    assert "s3" not in capsys.readouterr().err
 
 
 def test_params_may_come_from_a_file(tmp_path: Path):
@@ -211,6 +268,21 @@ def test_a_server_that_refuses_is_exit_code_3(
     assert out == ""
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+):
+    assert run(f"--url http://u:s3cret@a get {JOB_ID}", httpx.ConnectError("refused")) == 3
+    assert capsys.readouterr().err.startswith("http://a/ does not answer")
+
+
+def test_an_answer_that_is_nested_too_deeply_is_exit_code_3(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+):
+    assert run(f"get {JOB_ID}", httpx.Response(200, content=b"[" * 100_000)) == 3
+    assert run(f"get {JOB_ID}", httpx.Response(500, content=b"[" * 100_000)) == 3
+    assert capsys.readouterr().err.count("\n") == 2
 
 
 def test_whoever_interrupts_a_watch_leaves_the_job_alone(

@@ -32,28 +32,28 @@ OWN = [
 # -- cross-site requests
 
 
-@pytest.mark.parametrize("prefix", ["", "/v1"])
 @pytest.mark.parametrize(("method", "path"), UNSAFE)
-@pytest.mark.parametrize("headers", FOREIGN, ids=str)
-async def test_a_foreign_page_sends_nothing_unsafe(client, fake_redis, prefix, method, path, headers):
-    answer = await client.request(method, prefix + path, headers=headers, content=b"{}")
-    envelope = refused(answer, 403, "cross_site_request")
-    assert "API_CORS_ORIGINS" in envelope.hint
-    assert method in envelope.message
+async def test_a_foreign_page_sends_nothing_unsafe(client, fake_redis, method, path):
+    for headers in FOREIGN:
+        for prefix in ("", "/v1"):
+            answer = await client.request(method, prefix + path, headers=headers, content=b"{}")
+            envelope = refused(answer, 403, "cross_site_request")
+            assert "API_CORS_ORIGINS" in envelope.hint
+            assert method in envelope.message
     assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
 
 
-@pytest.mark.parametrize("headers", OWN, ids=str)
-async def test_other_requests_pass(client, headers):
-    assert (await client.post("/jobs", json=ECHO, headers=headers)).status_code == 202
-    assert (await client.post("/files", content=b"x", headers=headers)).status_code == 201
+async def test_other_requests_pass(client):
+    for headers in OWN:
+        assert (await client.post("/jobs", json=ECHO, headers=headers)).status_code == 202, headers
+        assert (await client.post("/files", content=b"x", headers=headers)).status_code == 201, headers
 
 
-@pytest.mark.parametrize("headers", FOREIGN, ids=str)
-async def test_a_foreign_page_may_ask_but_its_browser_keeps_the_answer(client, headers):
-    answer = await client.get("/job-types", headers=headers)
-    assert answer.status_code == 200
-    assert not any(name.startswith("access-control-") for name in answer.headers)
+async def test_a_foreign_page_may_ask_but_its_browser_keeps_the_answer(client):
+    for headers in FOREIGN:
+        answer = await client.get("/job-types", headers=headers)
+        assert answer.status_code == 200
+        assert not any(name.startswith("access-control-") for name in answer.headers)
 
 
 async def test_with_keys_a_foreign_page_sends_nothing_either(serve, fake_redis):
@@ -143,7 +143,8 @@ async def test_a_page_that_is_allowed_submits_and_reads(shared, origin):
 
 async def test_answers_to_others_may_not_be_kept_for_the_page(shared):
     for headers in ({}, {"Origin": "https://evil.example"}):
-        assert (await shared.get("/job-types", headers=headers)).headers["vary"] == "Origin"
+        vary = (await shared.get("/job-types", headers=headers)).headers["vary"]
+        assert "Origin" in vary.split(", ")
 
 
 async def test_a_page_can_read_every_refusal(serve, fake_redis):

@@ -1,18 +1,19 @@
 -- A page of jobs, newest first: by creation, or those in one terminal state by their end.
 -- ARGV: state or '', type or '', records at most, bytes at most, entries to look at, score and id to go on after,
---       or '', number of fields, the fields to return, then labels to match: names and values as pairs
+--       or '', caller or '', number of fields, the fields to return, then labels to match: names and values as pairs
 -- Returns {score and id to go on after, or '' at the end, then {id, those fields and their values} per job}; one
 -- record at least, however large
 
 local state, kind, limit, bytes, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local fields = fields_from(9)
-local labels_from = 9 + #fields
+local fields = fields_from(10)
+local labels_from = 10 + #fields
 local index = state == '' and INDEX or INDEX_OF .. state
+local caller = ARGV[8]
 local page = {'', ''}
 
 local function matches(record)
-  local job = redis.call('HMGET', record, 'type', 'labels')
-  if not job[1] or (kind ~= '' and job[1] ~= kind) then
+  local job = redis.call('HMGET', record, 'type', 'labels', 'caller')
+  if not job[1] or (kind ~= '' and job[1] ~= kind) or (caller ~= '' and job[3] ~= caller) then
     return false
   end
   local labels = #ARGV >= labels_from and cjson.decode(job[2] or '{}')
