@@ -117,17 +117,20 @@ class Connections:
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
             for n, connection in enumerate(list(self._open)):
-                if n % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
+                ended = self._look_at(connection, time.monotonic())
+                if ended or n % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
                     await asyncio.sleep(0)  # thousands must not hold up the loop
-                self._look_at(connection, time.monotonic())
             self._report_room()
 
-    def _look_at(self, connection: "Bounded", now: float) -> None:
+    def _look_at(self, connection: "Bounded", now: float) -> bool:
+        """End a connection whose client owes the same for too long; whether that is so."""
         wait = connection.wait()
         if wait != connection.last_wait:
             connection.last_wait, connection.waits_since = wait, now
         elif wait is not None and now - connection.waits_since >= self._seconds[wait[0]]:
             connection.end(wait[0])
+            return True
+        return False
 
     def _report_full(self) -> None:
         if not self._full:
