@@ -103,12 +103,15 @@ class Others:
         while not self._end.wait(OTHERS_PAUSE):
             begin, times = time.perf_counter(), self.times
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-            with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-                connection.request("GET", "/healthz")
-                status = connection.getresponse().status
-                times.health.append(1000 * (time.perf_counter() - begin))
-                if status != 200:
-                    times.refused.append(status)
+            with contextlib.closing(connection):
+                try:
+                    connection.request("GET", "/healthz")
+                    status = connection.getresponse().status
+                except (OSError, http.client.HTTPException):
+                    status = 0
+            times.health.append(1000 * (time.perf_counter() - begin))
+            if status != 200:
+                times.refused.append(status)
 
 
 def run(options: Options) -> list[Row]:
