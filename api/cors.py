@@ -13,6 +13,7 @@ EVERY_ORIGIN = "*"
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Disposition",
+    "Content-Encoding",
     "Content-Type",
     "Idempotency-Key",
     "If-Match",
@@ -63,14 +64,14 @@ def normalized(origin: str) -> str:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks before a page's request whether it may send that."""
+    """Whether a request is a preflight: a browser's question whether a page may send the real one."""
     return scope["method"] == "OPTIONS" and any(
         name == b"access-control-request-method" for name, _ in scope["headers"]
     )
 
 
 class Cors:
-    """The origins whose pages may call this API, and the headers that say so.
+    """Origins whose pages may call this API, and the headers of answers to them.
 
     Starlette's middleware is not used: it refuses in plain text, and the answer to a fault of the server
     gets no headers from it.
@@ -89,7 +90,7 @@ class Cors:
         return self._every or origin in self._origins
 
     def headers(self, origin: bytes | None) -> RawHeaders:
-        """Headers of every answer to a request from this origin; None: from no page of another origin."""
+        """Headers of an answer to a request with this `Origin`, or with none."""
         if not self.enabled:
             return []
         if self._every:

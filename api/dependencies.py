@@ -4,6 +4,7 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from api.connections import Connections
 from api.pacing import Pacing
 from api.quotas import CallerQuotas
 from api.settings import ApiSettings
@@ -21,6 +22,7 @@ class State(TypedDict):
     """What the lifespan opens, and every request can reach."""
 
     settings: ApiSettings
+    connections: Connections
     contracts: Contracts
     submissions: Submissions
     queue: JobQueue

@@ -72,6 +72,30 @@ class UnsupportedMediaType(JobServerError):
     hint = "Send the header `Content-Type: application/json`."
 
 
+class BadRequest(JobServerError):
+    code = "bad_request"
+    hint = "Send HTTP/1.1 as RFC 9112 has it; an HTTP library does."
+
+
+class RequestTimeout(JobServerError):
+    code = "request_timeout"
+    hint = "Send the request again, whole and at once."
+    retryable = True
+    retry_after = 1
+
+
+class HeadTooLarge(JobServerError):
+    code = "head_too_large"
+    hint = "Send a shorter URL, and fewer or shorter headers; what is long belongs into the body."
+
+
+class TooManyConnections(JobServerError):
+    code = "too_many_connections"
+    hint = "Wait for the time in Retry-After and connect again; use one connection for many requests."
+    retryable = True
+    retry_after = 1
+
+
 class Unauthorized(JobServerError):
     code = "unauthorized"
     hint = "Send a key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`; the operator gives them out."
@@ -121,6 +145,7 @@ class TooManyAtOnce(JobServerError):
 
 
 STATUS: dict[type[JobServerError], int] = {
+    BadRequest: 400,
     MalformedJson: 400,
     InvalidHost: 400,
     Unauthorized: 401,
@@ -132,6 +157,7 @@ STATUS: dict[type[JobServerError], int] = {
     ArtifactNotFound: 404,
     FileNotFound: 404,
     MethodNotAllowed: 405,
+    RequestTimeout: 408,
     JobAlreadyFinished: 409,
     JobNotFinished: 409,
     FileInUse: 409,
@@ -150,11 +176,13 @@ STATUS: dict[type[JobServerError], int] = {
     TooManyAtOnce: 429,
     BacklogFull: 429,
     QuotaReached: 429,
+    HeadTooLarge: 431,
     JobServerError: 500,
     ServerBusy: 503,
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,
+    TooManyConnections: 503,
     StorageFull: 507,
 }
 NO_SLASH = "Leave out the slash at the end of the path, and any that is there twice; /docs lists the paths."
@@ -166,6 +194,8 @@ def error_response(error: JobServerError, headers: dict[str, str] | None = None)
     headers = dict(headers or {})
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RequestTimeout):
+        headers["Connection"] = "close"  # the rest of the request is not wanted any more
     envelope = {
         "code": error.code,
         "message": error.message,

@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access import Access
 from api.compression import Compression
+from api.connections import Connections, bound_connections, limits_of_process
 from api.cors import Cors
 from api.dependencies import State
 from api.direct import DirectRoutes
@@ -65,7 +66,11 @@ from shared.upkeep import keep_up
 DESCRIPTION = """\
 Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
 
-Every path is also served without `/v1`. Every error has one form, the schema `ErrorEnvelope`.
+Every path is also served without `/v1`, and `HEAD` wherever `GET` is. Bodies may come in gzip or deflate;
+answers above 1 kB leave in gzip for clients that accept it.
+
+Every error has one form, the schema `ErrorEnvelope`, also those that come before any path is known:
+400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503 `too_many_connections`.
 """
 
 
@@ -106,7 +111,11 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         store = JobStore(runner, retention, bulk=bulk)
         queues = sorted({contract.queue for contract in contracts.values()} | {keys.WEBHOOKS})
-        services = [asyncio.create_task(keep_up(store, queues))]
+        connections = Connections(limits_of_process(settings.api_max_connections))
+        services = [
+            asyncio.create_task(keep_up(store, queues)),
+            asyncio.create_task(connections.keep_watch()),
+        ]
         if key_set is None:
             services.append(asyncio.create_task(warn_if_exposed()))
         elif settings.api_keys_file:
@@ -119,6 +128,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         ):
             yield State(
                 settings=settings,
+                connections=connections,
                 contracts=contracts,
                 submissions=submissions,
                 queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
@@ -139,6 +149,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
             if isinstance(connection, Multiplexer):
                 await connection.aclose()
 
+    bound_connections()
     documented = settings.api_docs == "on"
     app = FastAPI(
         title="Job server",
@@ -196,7 +207,6 @@ def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multi
 def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
     """What every request passes, from the last to the first; outside of the framework's own layers."""
     stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
-    stack = Compression(stack)
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )
@@ -204,12 +214,13 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
         stack = Access(stack, keys=key_set, rate=settings.api_rate_limit)
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
+    stack = Compression(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
 
 
 def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
     """The hosts that requests may name. A key protects an API by itself: no web page has it."""
-    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.api_keys else ()))
+    return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.closed else ()))
 
 
 def __getattr__(name: str) -> Any:

@@ -259,7 +259,7 @@ def _require_keys(description: dict[str, Any]) -> None:
 
 
 def _describe_page_errors(description: dict[str, Any]) -> None:
-    """What requests of web pages, and those that name another host, are answered at every path."""
+    """Errors of requests that name a wrong host, or come from pages of other origins, at every path."""
     for methods in description["paths"].values():
         for method, operation in methods.items():
             _add_errors(operation, *HOST_ERRORS)

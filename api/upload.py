@@ -9,17 +9,21 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from api.errors import RequestTimeout
 from api.headers import elements, header, name_and_value
 from shared.errors import InvalidRequest
 from shared.files import MEDIA_TYPE
 
 FORM = "multipart/form-data"
 UNKNOWN = "application/octet-stream"
-SILENCE_SECONDS = 60.0  # after which a client that sends nothing counts as gone
+RATE_SECONDS = 60.0  # of waiting for the client, after which its rate is judged
+LEAST_RATE = 1000  # bytes a second
 LONGEST_NAME = 255
 LONGEST_DELIMITER = 1024  # of a form: its boundary and the blanks after it
+LONGEST_FIELD = 8192  # bytes of a header: the parser needs 150 ms for 60,000 semicolons
 EXTENDED_NAME = re.compile(r"(utf-8|iso-8859-1)'[^']*'(\S+)", re.IGNORECASE)  # RFC 8187
 IDENTITY = {"", "binary", "8bit", "7bit"}
+SLOW = "Send the file again over a faster connection, or compressed."
 HINT = "Send the file as the body, or as the only part of a multipart/form-data body: curl -F file=@NAME."
 
 
@@ -36,7 +40,7 @@ class Upload:
         self.name: str | None = None
         self.content_type = UNKNOWN
         self._body = _body(request)
-        given = header(request, b"content-type") or ""
+        given = _short(header(request, b"content-type") or "", "Content-Type")
         kind, options = parse_options_header(given)
         self._boundary = options.get(b"boundary", b"") if kind == FORM.encode() else None
         if self._boundary is None:
@@ -52,7 +56,7 @@ class Upload:
         if media_type and not MEDIA_TYPE.fullmatch(media_type):
             raise _invalid("Content-Type", f"{content_type[:100]!r} is no media type.")
         self.content_type = media_type or UNKNOWN
-        self.name = _name(disposition)
+        self.name = _name(_short(disposition, "Content-Disposition"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes.
@@ -60,6 +64,7 @@ class Upload:
         Raises:
             InvalidRequest: the form is malformed, or holds anything but one file.
             PayloadTooLarge: they are too many.
+            RequestTimeout: they come too slowly.
             ClientDisconnect: the client has left.
         """
         if self._boundary is None:
@@ -143,7 +148,7 @@ class _Form:
         self._value.clear()
 
     def _end_headers(self) -> None:
-        disposition = self._headers.get(b"content-disposition", "")
+        disposition = _short(self._headers.get(b"content-disposition", ""), "Content-Disposition")
         if b"filename" not in parse_options_header(disposition)[1] and _extended_name(disposition) is None:
             raise _invalid("body", "The only part of the form is no file: it has no filename.")
         coding = self._headers.get(b"content-transfer-encoding", "").strip().lower()
@@ -156,16 +161,45 @@ class _Form:
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
-    while True:
+    """The body as it comes, at the least rate or faster.
+
+    Only the time counts that is spent waiting for the client: a slow store is not the client's fault.
+
+    Raises:
+        RequestTimeout: the client is too slow.
+        ClientDisconnect: the client has left.
+    """
+    clock = asyncio.get_running_loop().time
+    waited, got, more = 0.0, 0, True
+    while more:
+        begun = clock()
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                chunk = await anext(stream, None)
+            async with asyncio.timeout(RATE_SECONDS - waited):
+                message = await request.receive()
         except TimeoutError:
-            raise ClientDisconnect from None
-        if chunk is None:
-            return
-        yield chunk
+            message = None
+        waited += clock() - begun
+        if message is not None:
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            got += len(message.get("body", b""))
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+        if waited >= RATE_SECONDS and more:
+            if got < LEAST_RATE * RATE_SECONDS:
+                raise RequestTimeout(f"The file came with less than {LEAST_RATE} bytes a second.", hint=SLOW)
+            waited, got = 0.0, 0
+
+
+def _short(value: str, name: str) -> str:
+    """The value of a header that is not too long to be parsed.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    if len(value) > LONGEST_FIELD:
+        raise _invalid(name, f"The header is longer than {LONGEST_FIELD} bytes.")
+    return value
 
 
 def _name(disposition: str) -> str | None:

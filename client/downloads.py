@@ -1,5 +1,6 @@
 """An artifact on its way in: to its place only once it is there as a whole."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +19,15 @@ from client.job import Artifact
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file beside the path, which takes its place after the block; after an error, none is left.
 
+    A link stays, and the file that it leads to is replaced. A device or a pipe is refused: to put a file in
+    its place would break it for everybody.
+
     Raises:
         OSError: it can't be written.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     part = path.with_name(f".{uuid4().hex}.part")
     try:
         with part.open("xb") as file:

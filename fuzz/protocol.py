@@ -94,6 +94,8 @@ LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """A request as it is sent, header by header."""
+
     method: str
     path: str
     lines: Lines = field(default_factory=list)
@@ -106,7 +108,7 @@ class Request:
 
 
 class Maker:
-    """Makes requests of each kind.
+    """Requests of each kind, made by chance.
 
     Args:
         dice: where every choice comes from.
@@ -238,7 +240,7 @@ class Maker:
 
 
 def attack(url: str, cases: int, seed: int) -> Iterator[tuple[str, int, str | None, str]]:
-    """Send so many requests of each kind.
+    """Send so many requests of each kind, one after the other.
 
     Yields:
         The kind, the status, what is wrong with the answer or None, and the request with its answer.

@@ -149,7 +149,7 @@ class JobWorker(Worker):
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
-            tools=Tools(self._processes, self._files_of),
+            tools=Tools(self._processes, self._files_of, self._settings.worker_max_result_bytes),
             on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
         )
         return Lane(

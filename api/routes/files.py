@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge, TooManyAtOnce, UnsupportedMediaType
+from api.errors import PayloadTooLarge, RequestTimeout, TooManyAtOnce, UnsupportedMediaType
 from api.headers import header
 from api.links import prefix
 from api.openapi import errors, parameter, success
@@ -84,6 +84,7 @@ class UploadedFile(BaseModel):
     responses={
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
+            RequestTimeout("The file came with less than 1000 bytes a second."),
             PayloadTooLarge("The body is larger than 1073741824 bytes."),
             UnsupportedMediaType("The body is encoded as 'br'."),
             InvalidRequest("The form holds no file."),

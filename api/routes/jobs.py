@@ -53,7 +53,7 @@ QUOTAS = (
 TOO_MANY_WAITS = TooManyAtOnce("1000 waits of this caller run here, of 1000 at once.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
-CHANGED = PreconditionFailed("The record has the version 3.")
+CHANGED = PreconditionFailed("The record has none of the versions in If-Match.")
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 SPENT = spent(JOB_ID)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
@@ -207,7 +207,7 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     if seconds:
         with request.state.quotas.waiting(request.scope, seconds):
             record = await until_done(request, job_id, seconds, owner=owner)
-    elif known and (version := await queue.store.version(job_id, owner=owner)) and matches(known, version):
+    elif known and matches(known, version := await queue.store.version(job_id, owner=owner)):
         _require_version(wanted, version)
         return _unchanged(version)
     else:
@@ -241,11 +241,10 @@ async def get_job(request: Request, job_id: JobId) -> Response:
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
-    wanted = entity_tags(request, b"if-match")
-    owner = owner_changed(request)
-    verdict, record = await request.state.queue.cancel(job_id, _versions(wanted), owner=owner)
+    versions = _versions(entity_tags(request, b"if-match"))
+    verdict, record = await request.state.queue.cancel(job_id, versions, owner=owner_changed(request))
     if verdict is Verdict.CHANGED:
-        raise _changed(record.version)
+        raise _changed()
     if verdict is Verdict.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
     return await _answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
@@ -399,11 +398,11 @@ def _require_version(wanted: frozenset[str] | None, version: int) -> None:
     The tags are weak, and would match nothing by RFC 9110. A version is all that a client wants to compare.
     """
     if wanted is not None and not matches(wanted, version):
-        raise _changed(version)
+        raise _changed()
 
 
-def _changed(version: int) -> PreconditionFailed:
-    return PreconditionFailed(f"The record has the version {version}.")
+def _changed() -> PreconditionFailed:
+    return PreconditionFailed(CHANGED.message)
 
 
 def _versions(wanted: frozenset[str] | None) -> list[int] | None:

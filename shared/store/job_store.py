@@ -201,7 +201,7 @@ class JobStore:
             JobExpired: there was one, until lately.
         """
         condition = "" if versions is None else f" {' '.join(map(str, versions))} "
-        words = (public(job_id), *self._kept, owner or "", condition)
+        words: list[Argument] = [public(job_id), *self._kept, owner or "", condition]
         verdict, *pairs = await self._calls.run(scripts.CANCEL, *words)
         if verdict == b"missing":
             raise not_found(job_id)

@@ -1,10 +1,13 @@
 """The stream of a job's events, as the server that sends it sees it."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
+import httpx_sse
 import pytest
 from redis.asyncio import Redis
 
@@ -18,6 +21,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Entry, Finished, Outcome, OutcomeKind, Report, Retention
 
 SCOPE = {"type": "http"}
+FIELDS: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
 
 
 class Reader:
@@ -65,6 +69,27 @@ async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: 
             await asyncio.sleep(0.01)
 
 
+async def test_each_event_has_data_also_for_readers_that_take_an_empty_line_for_one(
+    redis: Redis, changes: Changes
+):
+    store, reader = JobStore(redis, Retention()), Reader()
+    await store.submit(Entry("a", "default", b"", FIELDS), max_waiting=1)
+    streaming = asyncio.create_task(stream(redis, changes, version=0)(SCOPE, reader.receive, reader.sent.put))
+    bodies = [await reader.body()]
+    while bodies.count(b": still here\n") < 2:
+        bodies.append(await reader.body())
+    await store.cancel("a")
+    await asyncio.wait_for(streaming, 5)
+    bodies += [message["body"] for message in iter_now(reader.sent)]
+
+    answer = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=b"".join(bodies))
+    events = list(httpx_sse.EventSource(answer).iter_sse())
+    assert [(json.loads(event.data)["state"], event.retry) for event in events] == [
+        ("pending", 1000),
+        ("cancelled", None),
+    ]
+
+
 async def test_a_record_that_can_not_be_watched_is_refused_as_any_other(redis: Redis):
     reader, nowhere = Reader(), Changes(connect("redis://127.0.0.1:1/0"))
 
@@ -94,8 +119,7 @@ def iter_now(queue: asyncio.Queue[Any]) -> list[Any]:
 async def written(redis: Redis) -> None:
     """A job that has written one line while it ran, with version 3, and one with its end, version 4."""
     store = JobStore(redis, Retention())
-    fields: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
-    await store.submit(Entry("a", "default", b"", fields), max_waiting=1)
+    await store.submit(Entry("a", "default", b"", FIELDS), max_waiting=1)
     (claim,) = (await store.step("w", 1, ["default"], [], slots=1, lease=9)).claims
     line = b'%d 0 {"attempt":1,"message":"%b","fields":{}}'
     await store.report([Report(claim, lines=line % (1, b"one"))])

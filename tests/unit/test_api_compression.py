@@ -7,6 +7,7 @@ import pytest
 
 from api import compression
 from api.compression import Compression, accepts_gzip
+from api.large_answers import LargeAnswers
 from shared.files import FileStore, artifact_key
 from shared.store import keys
 from shared.store.model import OutcomeKind
@@ -60,6 +61,11 @@ async def test_all_lines_of_what_is_accepted_count(client, url):
     assert answer.headers["content-encoding"] == "gzip"
 
 
+async def test_a_list_without_an_end_asks_for_nothing(client, url):
+    answer = await client.get(url, headers={"Accept-Encoding": "gzip," * 1000})
+    assert "content-encoding" not in answer.headers
+
+
 async def test_a_small_answer_is_not_compressed(client):
     for answer in (await client.get("/healthz", headers=GZIP), await client.get("/jobs/x", headers=GZIP)):
         assert "content-encoding" not in answer.headers
@@ -77,6 +83,21 @@ async def test_what_is_served_in_ranges_is_not_compressed(client, backstage, fil
         assert answer.status_code in (200, 206)
         assert "content-encoding" not in answer.headers
         assert answer.headers["content-length"] == str(len(answer.content))
+
+
+async def test_a_large_answer_counts_with_the_bytes_that_are_held(client, monkeypatch):
+    sizes = []
+
+    def has_room(_: LargeAnswers, size: int) -> bool:
+        sizes.append(size)
+        return True
+
+    monkeypatch.setattr(LargeAnswers, "has_room", has_room)
+    job = {"type": "echo", "params": {"message": "x" * 500_000}}
+    answer = await client.post("/jobs", json=job, headers=GZIP)
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.json()["params"] == job["params"]
+    assert min(sizes) > 500_000
 
 
 def messages(*bodies: bytes, content_type: bytes = b"application/json"):

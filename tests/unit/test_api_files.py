@@ -216,6 +216,15 @@ async def test_a_form_that_is_not_one_file_leaves_nothing(client, folder, fake_r
     assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Disposition"])
+async def test_a_long_header_is_not_parsed(client, folder, name):
+    answer = await client.post("/files", content=b"1", headers={name: "text/plain" + ";" * 60_000})
+    assert refused(answer, 422, "invalid_request")["details"][0]["path"] == name
+    answer = await client.post("/files", content=form((f"{name}: x{';' * 60_000}", b"1")), headers=FORM)
+    refused(answer, 422, "invalid_request")
+    assert stored(folder) == []
+
+
 @pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=" + "x" * 300])
 async def test_a_form_needs_a_boundary(client, boundary):
     headers = {"Content-Type": "multipart/form-data" + boundary}
@@ -239,15 +248,9 @@ async def test_the_limit_of_files_is_for_files_alone(client):
     refused(await client.post("/jobs", content=bytes(LIMIT - 1)), 413, "payload_too_large")
 
 
-@pytest.mark.parametrize("gone", [True, False])
-async def test_a_client_that_leaves_or_falls_silent_leaves_nothing(client, folder, gone, monkeypatch):
-    monkeypatch.setattr("api.upload.SILENCE_SECONDS", 0.01)
-    messages = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
-    messages += [{"type": "http.disconnect"}] if gone else []
-    sent = []
-
-    async def receive() -> dict[str, Any]:
-        return messages.pop(0) if messages else await asyncio.Event().wait()
+async def upload_from(client: Any, receive: Any) -> dict[str, Any]:
+    """The start of the answer to an upload whose body `receive` brings."""
+    sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -261,8 +264,50 @@ async def test_a_client_that_leaves_or_falls_silent_leaves_nothing(client, folde
         "client": None,
     }
     await client._transport.app(scope, receive, send)
-    assert sent[0]["status"] == 499
+    return sent[0]
+
+
+async def test_a_client_that_leaves_leaves_nothing(client, folder):
+    messages = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
+    messages += [{"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    assert (await upload_from(client, receive))["status"] == 499
     assert stored(folder) == []
+
+
+@pytest.mark.parametrize("pause", [0.01, None])
+async def test_a_client_that_is_too_slow_is_refused_and_leaves_nothing(client, folder, pause, monkeypatch):
+    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.1)
+    first = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        """Much at first, then a byte now and then, or none."""
+        if first:
+            return first.pop()
+        await (asyncio.sleep(pause) if pause else asyncio.Event().wait())
+        return {"type": "http.request", "body": b"1", "more_body": True}
+
+    answer = await upload_from(client, receive)
+    assert answer["status"] == 408
+    assert (b"connection", b"close") in answer["headers"]
+    assert stored(folder) == []
+
+
+async def test_a_client_may_be_slow_for_long_if_it_keeps_the_least_rate(client, folder, monkeypatch):
+    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.05)
+    left = 20
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        await asyncio.sleep(0.01)
+        left -= 1
+        return {"type": "http.request", "body": bytes(100), "more_body": left > 0}
+
+    assert (await upload_from(client, receive))["status"] == 201
+    assert [path.stat().st_size for path in stored(folder)] == [2000]
 
 
 async def test_a_store_that_is_away(serve, fake_redis, s3_away):

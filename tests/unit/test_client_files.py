@@ -218,6 +218,21 @@ async def test_it_takes_the_place_of_what_was_there(face: Open, tmp_path: Path):
     assert path.read_bytes() == LARGE
 
 
+async def test_a_download_takes_the_place_of_no_device(face: Open, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="Not a regular file"):
+        await face(FakeServer()).download(DONE, "out.bin", pipe)
+    assert pipe.is_fifo()
+
+
+async def test_a_download_follows_a_link(face: Open, tmp_path: Path):
+    (tmp_path / "link").symlink_to("file")
+    await face(FakeServer(sent(LARGE))).download(DONE, "out.bin", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == LARGE
+
+
 async def test_a_download_that_breaks_is_taken_up_where_it_broke(face: Open, tmp_path: Path, clock: Clock):
     server = FakeServer(
         sent(LARGE[:CUT], whole=False),

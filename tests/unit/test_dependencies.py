@@ -7,23 +7,13 @@ import pytest
 
 from dev.stack import ROOT
 
-COMMANDS = (
-    "api.keys",
-    "benchmarks",
-    "chaos",
-    "client",
-    "dev",
-    "dev.locks",
-    "fuzz",
-    "shared.webhooks",
-    "worker",
-)
+MODULES = ("api.keys", "benchmarks", "chaos", "dev", "dev.locks", "fuzz", "shared.webhooks", "worker")
+BARE = (sys.executable, "-S")  # the Python of this run, without the packages that are installed
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*(f"-m {module}" for module in MODULES), "client/__main__.py"])
 def test_a_command_without_its_dependencies_says_what_to_do(command: str):
-    bare = [sys.executable, "-S"]  # the Python of this run, without the packages that are installed
-    ended = subprocess.run([*bare, "-m", command], cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run([*BARE, *command.split()], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stdout == ""
     [line] = ended.stderr.splitlines()

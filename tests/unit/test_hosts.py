@@ -98,6 +98,13 @@ async def test_the_operator_names_further_hosts(serve, fake_redis, allowed, host
     assert (await client.get("/job-types", headers={"Host": host})).status_code == status
 
 
+async def test_a_keys_file_makes_up_for_the_check_too(serve, fake_redis, tmp_path):
+    path = tmp_path / "keys.toml"
+    path.write_text("[keys]\n")
+    client = await serve(fake_redis, api_keys_file=str(path), api_cors_origins="*")
+    refused(await client.get("/job-types", headers={"Host": "any.example"}), 401, "unauthorized")
+
+
 async def test_a_key_makes_up_for_the_check_unless_hosts_are_named(serve, fake_redis):
     ann = as_caller("ann")
     open_client = await serve(fake_redis, api_keys=KEYS)

@@ -91,6 +91,16 @@ async def test_nothing_of_it_can_be_changed(closed, backstage):
     refused(await closed.get(f"/jobs/{job_id}/events?token="), 401, "unauthorized")
 
 
+async def test_a_caller_of_its_own_jobs_alone_gets_none_of_another_job(serve, fake_redis, backstage):
+    client = await serve(fake_redis, api_keys=f"{entry('ann')},{entry('eve', 'read:own+write:own')}")
+    anns, eves = [await finished_job(client, backstage, name) for name in ("ann", "eve")]
+    assert await opens(client, await issue(client, eves, "eve"))
+    refused(await client.post(f"/jobs/{anns}/stream-token", headers=as_caller("eve")), 404, "job_not_found")
+    issued = await issue(client, eves, "ann")
+    only_own = await serve(fake_redis, api_keys=entry("ann", "read:own"))
+    refused(await only_own.get(issued["url"]), 404, "job_not_found")
+
+
 async def test_it_expires(closed, backstage, monkeypatch):
     job_id = await finished_job(closed, backstage)
     issued = await issue(closed, job_id)

@@ -1,6 +1,6 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
--- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or '', the versions at
---       which it may be cancelled, each between spaces, or '' for any version
+-- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or '',
+--       the versions at which it may be cancelled, each between spaces, or '' for any version
 -- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed' with the version
 -- alone, and nothing is done, if the record has another one. A repeated call has changed it itself: that is no change.
