@@ -8,7 +8,7 @@
 -- Returns one of
 --   {'full', queue, jobs waiting}: it has no room for all
 --   {'missing', file id}: no such file
---   {'backlog', jobs waiting}: so many jobs of the caller wait that there is no room for all
+--   {'backlog', jobs waiting, new jobs}: so many jobs of the caller wait that there is no room for all
 --   {'kept', bytes, bytes of the params}: so much is kept for the caller that there is no room for all
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'expired', id}: the idempotency key was used for that job, whose record has expired
@@ -18,7 +18,10 @@
 
 local FIXED = 12
 local answers, waiting, new = {}, {}, {}
-local counted, most_waiting, most_kept = string.match(ARGV[1], '^(%S+) (%d+) (%d+)$')
+local counted, most_waiting, most_kept
+if ARGV[1] ~= '' then
+  counted, most_waiting, most_kept = string.match(ARGV[1], '^(%S+) (%d+) (%d+)$')
+end
 local replayed = 0  -- bytes of the records that are returned
 
 local function accepted(record)
@@ -120,7 +123,7 @@ local function without_room()
     end
     local waiting = redis.call('ZCARD', key)
     if waiting + #new > most then
-      return {'backlog', waiting}
+      return {'backlog', waiting, #new}
     end
   end
   most = tonumber(most_kept)
