@@ -91,7 +91,10 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     except ValueError as error:
         refuse(str(error))
     submissions = Submissions(
-        contracts, webhooks=bool(settings.webhook_secrets), allowed=settings.webhook_allowed_networks
+        contracts,
+        webhooks=bool(settings.webhook_secrets),
+        allowed=settings.webhook_allowed_networks,
+        ports=settings.webhook_allowed_ports,
     )
     try:
         file_store = FileStore.open(settings.artifacts_url)

@@ -12,9 +12,10 @@ from redis.exceptions import RedisError
 
 from shared.addresses import Network, read_networks
 from shared.secret_files import SecretFiles, UnusableSecretFile
-from shared.webhooks import read_secrets
+from shared.webhooks import Signing, read_ports, read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 S = TypeVar("S", bound="SharedSettings")
 
@@ -74,6 +75,15 @@ class SharedSettings(BaseSettings):
         NoDecode,
         Field(description="Networks that webhooks may go to although not public, separated by commas"),
     ] = ()
+    webhook_allowed_ports: Annotated[
+        tuple[Port, ...],
+        NoDecode,
+        Field(description="Ports below 1025 that webhooks may use beside 80 and 443, separated by commas"),
+    ] = ()
+    webhook_signing: Annotated[
+        Signing,
+        Field(description="Keys that sign webhooks: receiver, shared (older receivers), or both"),
+    ] = "both"
     retain_files: Annotated[
         Retention, Field(description="Seconds an uploaded file is kept, and longer while a job names it")
     ] = 86400
@@ -113,6 +123,11 @@ class SharedSettings(BaseSettings):
     @classmethod
     def _read_networks(cls, value: object) -> object:
         return read_networks(value) if isinstance(value, str) else value
+
+    @field_validator("webhook_allowed_ports", mode="before")
+    @classmethod
+    def _read_ports(cls, value: object) -> object:
+        return read_ports(value) if isinstance(value, str) else value
 
     @field_validator("artifacts_url")
     @classmethod

@@ -36,6 +36,7 @@ from worker.scratch import Scratch, sweep_scratch
 from worker.settings import WorkerSettings
 from worker.slots import Slots
 from worker.sweep import keep_swept
+from worker.webhooks.circuits import Circuits
 from worker.webhooks.deliverer import Deliverer
 
 TICK_SECONDS = 0.1
@@ -106,7 +107,14 @@ class JobWorker(Worker):
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._store = self._open_store(timeout=5.0)
-        self._deliverer = Deliverer(settings.webhook_secrets, settings.webhook_allowed_networks)
+        circuits = Circuits(settings.worker_webhooks)
+        self._deliverer = Deliverer(
+            settings.webhook_secrets,
+            settings.webhook_allowed_networks,
+            ports=settings.webhook_allowed_ports,
+            signing=settings.webhook_signing,
+            circuits=circuits,
+        )
         webhook = self._deliverer.handler()
         worker_id = self.presence.worker_id
         self._lanes = [
@@ -116,8 +124,10 @@ class JobWorker(Worker):
                 [keys.WEBHOOKS],
                 settings.worker_webhooks,
                 {webhook.contract.name: webhook},
+                circuits,
             ),
         ]
+        circuits.on_room = self._lanes[-1].slots.on_end
         self._deaf = asyncio.Event()  # the listener's connection is lost
         self._ear = Multiplexer(
             self.pool, timeout=5.0, patience=0.0, on_message=self._hear_cancel, on_loss=self._deaf.set
@@ -143,7 +153,12 @@ class JobWorker(Worker):
         return JobStore(runner, self._retention)
 
     def _open_lane(
-        self, worker_id: str, queues: Sequence[str], size: int, handlers: Mapping[str, Handler]
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        size: int,
+        handlers: Mapping[str, Handler],
+        circuits: Circuits | None = None,
     ) -> Lane:
         slots = Slots(
             size,
@@ -151,6 +166,8 @@ class JobWorker(Worker):
             max_result_bytes=self._settings.worker_max_result_bytes,
             tools=Tools(self._processes, self._files_of, self._settings.worker_max_result_bytes),
             on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
+            aside=(lambda: circuits.aside) if circuits else None,
+            most_aside=circuits.most_aside if circuits else 0,
         )
         return Lane(
             worker_id,

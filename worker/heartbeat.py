@@ -58,7 +58,7 @@ class Heartbeat:
         self._on_failover = on_failover
         self._lanes = lanes
         self._folder = Path.cwd()  # a handler may change it
-        room = sum(2 * lane.slots.size + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
+        room = sum(2 * lane.slots.most + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
         self._memory = SnapshotMemory.create(room)
         terms = {
             "url": url,
