@@ -47,8 +47,10 @@ JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 QUOTAS = (
-    BacklogFull("1000 jobs of this caller wait, of 1000; 1 more are too many."),
-    QuotaReached("1048000 bytes of params and results of this caller are kept, of 1048576."),
+    BacklogFull("1000 jobs of this caller wait, of 1000: no room for 1 more."),
+    QuotaReached(
+        "1048000 bytes of params and results of this caller are kept, of 1048576: no room for 900 more."
+    ),
 )
 TOO_MANY_WAITS = TooManyAtOnce("1000 waits of this caller run here, of 1000 at once.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)

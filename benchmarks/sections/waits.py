@@ -26,6 +26,8 @@ from benchmarks.report import Figures, ratio, table, tolerated
 from dev.stack import Stack, running, wait_until
 
 QUIET: dict[str, Any] = {
+    "API_QUOTA_STREAMS_AT_ONCE": "0",  # all clients come from one address
+    "API_QUOTA_WAITS_AT_ONCE": "0",
     "LOG_LEVEL": "WARNING",
     "QUEUE_MAX_WAITING": "10000000",
     "UVICORN_LOG_LEVEL": "warning",

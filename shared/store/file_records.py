@@ -16,6 +16,7 @@ from shared.store.client import Argument, Runner
 from shared.store.model import FileQuota
 
 RETIRED_AT_ONCE = 100
+FULL = "Delete files that no job needs, or wait until some expire; the operator sets the quota."
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
 
 
@@ -78,7 +79,7 @@ class FileRecords:
             words += ("caller", caller)
         first, *rest = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
         if quota and first in (b"files", b"bytes"):
-            raise _over(quota, first, int(rest[0]))
+            raise _over(quota, first, int(rest[0]), stored.size)
         return FileRecord(file_id, name, content_type, *stored, first, rest[0], caller)
 
     async def require_room(self, quota: FileQuota, size: int) -> None:
@@ -90,9 +91,9 @@ class FileRecords:
         found = await self._calls.command("HMGET", keys.UPLOADS + quota.caller, "count", "bytes")
         files, total = (int(number or 0) for number in found)
         if quota.files and files >= quota.files:
-            raise _over(quota, b"files", files)
+            raise _over(quota, b"files", files, size)
         if quota.total_bytes and total + size > quota.total_bytes:
-            raise _over(quota, b"bytes", total)
+            raise _over(quota, b"bytes", total, size)
 
     async def get(self, file_id: str, *, owner: str | None = None) -> FileRecord:
         """The record of a file; of a caller's own file alone, if an owner is given. Raises FileNotFound."""
@@ -167,12 +168,17 @@ class FileRecords:
         return answer is not None
 
 
-def _over(quota: FileQuota, what: bytes, used: int) -> QuotaReached:
-    most = quota.files if what == b"files" else quota.total_bytes
-    return QuotaReached(
-        f"{used} {'files' if what == b'files' else 'bytes of files'} of this caller are kept, of {most}.",
-        hint="Delete files that no job needs, or wait until some expire; the operator sets the quota.",
+def _over(quota: FileQuota, what: bytes, used: int, size: int) -> QuotaReached:
+    if what == b"files":
+        return QuotaReached(f"{used} files of this caller are kept, of {quota.files}.", hint=FULL)
+    error = QuotaReached(
+        f"{used} bytes of files of this caller are kept, of {quota.total_bytes}: no room for {size} more.",
+        hint=FULL,
     )
+    if size > quota.total_bytes:  # there will never be room
+        error.hint = f"Send files of {quota.total_bytes} bytes at most; the operator sets the quota."
+        error.retryable = False
+    return error
 
 
 def unknown_file(file_id: str) -> UnknownFile:

@@ -97,7 +97,7 @@ class JobStore:
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
         if quota and verdict in (b"backlog", b"kept"):
-            raise _over(quota, len(entries), *answer)
+            raise _over(quota, verdict, *map(int, answer))
         if verdict == b"missing":
             raise unknown_file(answer[0].decode())
         if verdict == b"conflict":
@@ -447,17 +447,23 @@ def not_found(job_id: str) -> JobNotFound:
     )
 
 
-def _over(quota: JobQuota, more: int, used: bytes | int, size: bytes | None = None) -> JobServerError:
-    """The error of a submission of so many jobs that exceeds a quota of its caller."""
-    if size is None:
-        return BacklogFull(
-            f"{int(used)} jobs of this caller wait, of {quota.waiting}; {more} more are too many."
+def _over(quota: JobQuota, verdict: bytes, used: int, more: int) -> JobServerError:
+    """The error of a submission that exceeds a quota of its caller, by jobs or by bytes."""
+    error: JobServerError
+    if verdict == b"backlog":
+        most, hint = quota.waiting, f"Submit {quota.waiting} jobs at most in one request."
+        error = BacklogFull(f"{used} jobs of this caller wait, of {most}: no room for {more} more.")
+    else:
+        most = quota.kept_bytes
+        hint = f"Send params of {most} bytes at most in one request; the operator sets the quota."
+        error = QuotaReached(
+            f"{used} bytes of params and results of this caller are kept, of {most}: "
+            f"no room for {more} more.",
+            hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
         )
-    return QuotaReached(
-        f"{int(used)} bytes of params and results of this caller are kept, of {quota.kept_bytes}; "
-        f"{int(size)} more are too many.",
-        hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
-    )
+    if more > most:  # there will never be room
+        error.hint, error.retryable = hint, False
+    return error
 
 
 def _submitted(entry: Entry, verdict: bytes, *answer: Any) -> Submitted:

@@ -79,10 +79,24 @@ async def test_a_caller_above_its_quota_is_refused_alone(submit_all, server):
 
 async def test_a_batch_is_accepted_as_a_whole_or_not_at_all(submit_all, backlog, server):
     await submit_all("a")
-    with pytest.raises(BacklogFull, match="2 more are too many"):
+    with pytest.raises(BacklogFull, match="no room for 2 more"):
         await submit_all("b", "c")
     assert await backlog() == {"a"}
     assert not await server.exists(keys.RECORD + "b", keys.RECORD + "c")
+
+
+async def test_what_never_fits_is_not_to_be_tried_again(submit_all):
+    with pytest.raises(BacklogFull) as refusal:
+        await submit_all("a", "b", "c")
+    assert "2 jobs at most" in refusal.value.hint
+    assert not refusal.value.retryable
+    with pytest.raises(QuotaReached) as refusal:
+        await submit_all("a", "b", quota=JobQuota("ann", 0, kept_bytes=len(PARAMS)))
+    assert not refusal.value.retryable
+    await submit_all("a", quota=JobQuota("ann", 0, kept_bytes=len(PARAMS)))
+    with pytest.raises(QuotaReached) as refusal:
+        await submit_all("b", quota=JobQuota("ann", 0, kept_bytes=len(PARAMS)))
+    assert refusal.value.retryable
 
 
 async def test_a_repeat_of_an_accepted_job_is_never_refused(submit_all):
@@ -221,6 +235,9 @@ async def test_files_and_their_bytes_are_bounded_for_each_caller(add, kept, serv
     await add(1, size=20)
     with pytest.raises(QuotaReached, match="2 files of this caller are kept, of 2"):
         await add(2, size=0)
+    with pytest.raises(QuotaReached) as refusal:
+        await add(3, size=31, quota=FileQuota("ann", 0, 30))
+    assert not refusal.value.retryable
     await add(1, size=20)  # a repeat
     assert await kept(keys.UPLOADS) == (2, 30)
     assert not await server.exists(keys.FILE + FILE_IDS[2])

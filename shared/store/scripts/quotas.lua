@@ -1,7 +1,7 @@
 -- What callers with a quota hold: their jobs that wait, the bytes of their records, their files.
 --
--- A count is a hash: `bytes` and `count` in all, and the bytes of each thing by its id. Each change of it is one HSET, so
--- that a command which fails leaves it right, and may be repeated.
+-- A count is a hash: `bytes` and `count` in all, and the bytes of each thing by its id. Each change of it is one HSET,
+-- so that a command which fails leaves it right, and may be repeated.
 
 -- What a count holds in all: how many things, and their bytes.
 local function held(count)

@@ -1,7 +1,7 @@
 -- What is done for jobs that no worker sees to any more.
 
--- Drops retired jobs from the indexes and from what their callers hold; their records have expired by themselves. Their ids stay as long again
--- as the records were kept, a day at most: until then a request for one is answered 410.
+-- Drops retired jobs from the indexes and from what their callers hold; their records have expired by themselves. Their
+-- ids stay as long again as the records were kept, a day at most: until then a request for one is answered 410.
 local function prune(limit, retain)
   prune_kept(limit)
   for state, retention in pairs(retain) do

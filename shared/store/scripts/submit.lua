@@ -1,15 +1,16 @@
 -- Accepts jobs: for each its record, its message, its place in the queue and in the indexes; all of them
 -- or none.
 -- ARGV: '', or the caller that has a quota, its jobs that may wait, and its bytes that may be kept, separated by spaces
---       (0: no bound); then per job: id, queue, due (ms since the epoch; now if that has passed), delay (ms), start_within (ms; 0 for any
---       time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
+--       (0: no bound);
+--       then per job: id, queue, due (ms since the epoch; now if that has passed), delay (ms), start_within (ms; 0 for
+--       any time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
 --       kept, ids of the files that it names, separated by spaces, message, number of words, then as many
 --       words: the record's fields and values as pairs
 -- Returns one of
 --   {'full', queue, jobs waiting}: it has no room for all
 --   {'missing', file id}: no such file
---   {'backlog', jobs waiting}: so many jobs of the caller wait that there is no room for all
---   {'kept', bytes, bytes of the params}: so much is kept for the caller that there is no room for all
+--   {'backlog', jobs waiting, new jobs}: the caller's quota of jobs has no room for all
+--   {'kept', bytes, bytes of the params}: the caller's quota of bytes has no room for all
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'expired', id}: the idempotency key was used for that job, whose record has expired
 --   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record,
@@ -18,7 +19,10 @@
 
 local FIXED = 12
 local answers, waiting, new = {}, {}, {}
-local counted, most_waiting, most_kept = string.match(ARGV[1], '^(%S+) (%d+) (%d+)$')
+local counted, most_waiting, most_kept
+if ARGV[1] ~= '' then
+  counted, most_waiting, most_kept = string.match(ARGV[1], '^(%S+) (%d+) (%d+)$')
+end
 local replayed = 0  -- bytes of the records that are returned
 
 local function accepted(record)
@@ -120,7 +124,7 @@ local function without_room()
     end
     local waiting = redis.call('ZCARD', key)
     if waiting + #new > most then
-      return {'backlog', waiting}
+      return {'backlog', waiting, #new}
     end
   end
   most = tonumber(most_kept)
