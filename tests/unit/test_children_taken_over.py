@@ -141,7 +141,7 @@ async def test_in_a_group_each_error_is_sent_as_it_can_be(pool: Processes):
 GOOD = line_of("a", {"b": 1})
 BAD_REPORTS = {
     "no report": 5,
-    "a trap": ((0.5, "x"), [in_child.Trap("touch", "trapped")]),
+    "a trap": ((0.5, "x"), [in_child.Trap("false")]),
     "a progress of another type": (("much", "x"), []),
     "lines that are none": (None, ["a"]),
     "a body that is no JSON": (None, [Line(1.0, b"{")]),

@@ -298,6 +298,7 @@ NO_HEADER = {
     "root:x:0:/root\nbin:x:1:/bin\n": (":", ["text", "text", "integer", "text"]),
     "2024-01-01 12:00:01,5\n2024-01-01 12:00:02,6\n": (",", ["timestamp", "integer"]),
     "a:1,b:2,c:3\na:4,b:5,c:6\n": (",", ["text", "text", "text"]),
+    "1;red,blue,green\n2;red,blue\n3;red\n4;blue,red,tan\n": (";", ["integer", "text"]),
 }
 
 

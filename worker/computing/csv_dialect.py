@@ -32,7 +32,6 @@ TORN = re.compile(
     r'\d{4}-\d\d-\d\d[T ]\d\d|[^"]*"|"[^"]*', re.ASCII
 )  # half a time, or half a field in quotes
 SEPARATED = re.compile(r"[,;\t|](?! )")  # another delimiter within a text, but no comma as in prose
-WEIGHT = 4  # how often the share of whole fields counts: more than some records that do not fit
 
 Record = list[str]
 
@@ -105,7 +104,7 @@ def fit(text: str, delimiter: str) -> tuple[float, int]:
     alike = [record for record in sample if len(record) == width]
     fields = [field for record in alike for field in record]
     whole = sum(is_whole(field, delimiter) for field in fields) / len(fields)
-    return (round(len(alike) / len(sample) * whole**WEIGHT, 6), width)
+    return (round(len(alike) / len(sample) * whole, 6), width)
 
 
 def is_whole(field: str, delimiter: str) -> bool:
