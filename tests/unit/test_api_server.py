@@ -178,6 +178,7 @@ async def test_every_documented_error_has_an_example_that_fits(client):
         "file_not_found", "file_in_use", "unknown_file",
         "artifact_not_found", "range_not_satisfiable", "storage_unavailable", "storage_full", "server_busy",
         "invalid_host", "misdirected_request", "cross_site_request", "precondition_failed", "request_timeout",
+        "backlog_full", "quota_reached", "too_many_at_once",
     }  # fmt: skip
     assert seen == expected
 
