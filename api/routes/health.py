@@ -31,7 +31,7 @@ class Readiness(BaseModel):
 
     status: Literal["pass", "warn", "fail"]
     checks: Annotated[
-        dict[str, str], Field(examples=[{"redis": "pass", "workers": NO_WORKER, "files": "pass"}])
+        dict[str, str], Field(examples=[{"redis": "pass", "workers": NO_WORKER, "files": FULL}])
     ]
 
 
@@ -61,18 +61,16 @@ async def readyz(request: Request, queue: Queue) -> Response:
         workers = len(await queue.store.workers())
     except QueueUnavailable as error:
         return _fail(error.message)
-    checks = {
-        "redis": "pass",
-        "workers": f"pass: {workers} alive" if workers else NO_WORKER,
-        "files": await _check_files(request.state.files),
-    }
+    checks = {"redis": "pass", "workers": f"pass: {workers} alive" if workers else NO_WORKER}
+    if fault := await _fault_of_files(request.state.files):
+        checks["files"] = fault
     warned = any(check.startswith("warn") for check in checks.values())
     return _answer(Readiness(status="warn" if warned else "pass", checks=checks))
 
 
-async def _check_files(files: FileStore) -> str:
+async def _fault_of_files(files: FileStore) -> str | None:
     try:
-        return "pass" if await files.has_room() else FULL
+        return None if await files.has_room() else FULL
     except StorageUnavailable as error:
         return f"warn: {error.message}"
 
