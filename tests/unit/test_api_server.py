@@ -129,7 +129,7 @@ async def test_a_submission_is_a_union_told_apart_by_type(client):
     assert list(union["discriminator"]["mapping"]) == list(load_contracts())
     for reference in union["discriminator"]["mapping"].values():
         assert reference.rpartition("/")[2] in schemas
-    assert media["examples"].keys() == load_contracts().keys()
+    assert set(media["examples"]) == set(load_contracts())
 
 
 async def test_every_example_of_a_submission_is_accepted(client):
