@@ -1,20 +1,19 @@
-"""Who may do what: keys, scopes and rate limits, before any route. Only there if `API_KEYS` lists a key."""
-
-import hmac
-from collections.abc import Iterable
-from hashlib import sha256
+"""Keys, scopes and rate limits, before any route. Absent from a server without `API_KEYS` and a keys file."""
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as RequestScope
 
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
-from api.keys import ApiKey, Scope
+from api.key_set import KeySet
+from api.keys import READING, WRITING, ApiKey, Scope
+from shared.errors import InvalidRequest, QueueUnavailable
 from shared.logging import log_context
-from shared.store.rate_limits import WINDOW, Allowance
+from shared.store.rate_limits import WINDOW, Allowance, RateLimits
 
-OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
-READING = {"GET", "HEAD", "OPTIONS"}
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+READING_POST = "/stream-token"  # the end of a path whose POST changes nothing, and lets a page read
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
 
@@ -29,17 +28,17 @@ def is_open(path: str) -> bool:
 class Access:
     """Lets a request pass whose key is known, has the scope, and is within its rate limit.
 
-    Routes find the name of the key as `scope["caller"]`, log lines as `caller`.
+    Routes find the key as `scope["key"]` and its name as `scope["caller"]`, log lines the name as `caller`.
 
     Args:
         app: what lies behind.
-        keys: all there are.
+        keys: the keys of this process.
         rate: requests a minute for a key that has no limit of its own; 0 for no limit.
     """
 
-    def __init__(self, app: ASGIApp, keys: Iterable[ApiKey], rate: int) -> None:
+    def __init__(self, app: ASGIApp, keys: KeySet, rate: int) -> None:
         self._app = app
-        self._keys = [(key.digest.get_secret_value(), key) for key in keys]
+        self._keys = keys
         self._rate = rate
 
     async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
@@ -47,28 +46,26 @@ class Access:
             await self._app(scope, receive, send)
             return
         try:
-            key = self._identify(scope["headers"])
+            given = _given_key(scope["headers"])
+            key = await self._identify_by_token(scope) if given is None else self._keys.identify(given)
             log_context.set({**(log_context.get() or {}), "caller": key.name})
-            _require_scope(key, scope["method"])
+            _require_scope(key, scope["method"], scope["path"])
         except (Unauthorized, Forbidden) as error:
             await error_response(error, CHALLENGE)(scope, receive, send)
             return
-        scope["caller"] = key.name
+        except QueueUnavailable as error:
+            await error_response(error)(scope, receive, send)
+            return
+        scope["key"], scope["caller"] = key, key.name
         await self._serve_within_limit(key, scope, receive, send)
 
-    def _identify(self, headers: Headers) -> ApiKey:
-        given = _given_key(headers)
-        if given is None:
+    async def _identify_by_token(self, scope: RequestScope) -> ApiKey:
+        """The caller whose stream token the request carries."""
+        caller = await scope["state"]["stream_tokens"].caller_of(scope)
+        key = self._keys.named(caller) if caller else None
+        if key is None:
             raise Unauthorized("The request carries no API key.")
-        # One round of SHA-256 is enough: a key is 256 random bits, which nobody can guess however fast.
-        digest = sha256(given).hexdigest()
-        found = None
-        for known, key in self._keys:  # all of them: when the loop ends must not tell which one it was
-            if hmac.compare_digest(known, digest):
-                found = key
-        if found is None:
-            raise Unauthorized("The API key is not one of this server's.")
-        return found
+        return key
 
     async def _serve_within_limit(
         self, key: ApiKey, scope: RequestScope, receive: Receive, send: Send
@@ -80,11 +77,55 @@ class Access:
         if allowance is None:
             await self._app(scope, receive, send)
         elif allowance.granted:
-            await self._app(scope, receive, _adding(_rate_headers(quota, allowance), send))
+            scope["meter"] = meter = Meter(scope["state"]["rate_limits"], key.name, quota, allowance)
+            await self._app(scope, receive, _adding(meter, send))
         else:
-            error = RateLimited(f"The limit of {quota} requests a minute is reached.")
-            error.retry_after = allowance.more_in
+            error = _limited(quota, allowance)
             await error_response(error, _rate_headers(quota, allowance))(scope, receive, send)
+
+
+class Meter:
+    """The requests of a limited caller that one request counts as.
+
+    Routes find it as `scope["meter"]`, if the caller has a limit. It has counted one when a route is called.
+
+    Attributes:
+        quota: requests a minute.
+        allowance: the rest of the limit, after the last count.
+    """
+
+    def __init__(self, limits: RateLimits, caller: str, quota: int, allowance: Allowance) -> None:
+        self._limits = limits
+        self._caller = caller
+        self.quota = quota
+        self.allowance = allowance
+
+    async def count(self, jobs: int) -> None:
+        """Count a request as one for each of its jobs, all of them or none.
+
+        Raises:
+            RateLimited: they are more than what is left.
+            InvalidRequest: they are more than all that the caller may send in a minute.
+        """
+        if jobs > self.quota:
+            message = f"{jobs} jobs count as {jobs} requests, and the limit is {self.quota} a minute."
+            raise InvalidRequest(
+                message,
+                hint=f"Split the batch into parts of {self.quota} jobs at most.",
+                details=[{"path": "jobs", "message": message, "kind": "above_rate_limit"}],
+            )
+        if jobs > 1 and (allowance := await self._limits.take(self._caller, self.quota, jobs - 1)):
+            self.allowance = allowance
+            if not allowance.granted:
+                raise _limited(self.quota, allowance)
+
+
+def _limited(quota: int, allowance: Allowance) -> RateLimited:
+    error = RateLimited(
+        f"The limit of {quota} requests a minute is reached; {allowance.remaining} are left now."
+    )
+    error.retry_after = allowance.more_in
+    return error
 
 
 def _given_key(headers: Headers) -> bytes | None:
@@ -97,10 +138,13 @@ def _given_key(headers: Headers) -> bytes | None:
     return None
 
 
-def _require_scope(key: ApiKey, method: str) -> None:
-    scope = Scope.READ if method in READING else Scope.WRITE
-    if scope not in key.scopes:
-        raise Forbidden(f"{method} needs the scope {scope.value!r}, which this API key does not have.")
+def _require_scope(key: ApiKey, method: str, path: str) -> None:
+    reads = method in SAFE_METHODS or path.endswith(READING_POST)
+    scope, scopes = (Scope.READ, READING) if reads else (Scope.WRITE, WRITING)
+    if key.scopes.isdisjoint(scopes):
+        raise Forbidden(
+            f"{method} needs the scope '{scope}', or '{scope}:own', which this API key does not have."
+        )
 
 
 def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
@@ -115,11 +159,11 @@ def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
     }
 
 
-def _adding(headers: dict[str, str], send: Send) -> Send:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
+def _adding(meter: Meter, send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
+            headers = _rate_headers(meter.quota, meter.allowance)
+            raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message["headers"] = [*message["headers"], *raw]
         await send(message)
 

@@ -4,8 +4,11 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from api.connections import Connections
 from api.pacing import Pacing
+from api.quotas import CallerQuotas
 from api.settings import ApiSettings
+from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared.contracts import Contracts
 from shared.files import FileStore
@@ -19,6 +22,7 @@ class State(TypedDict):
     """What the lifespan opens, and every request can reach."""
 
     settings: ApiSettings
+    connections: Connections
     contracts: Contracts
     submissions: Submissions
     queue: JobQueue
@@ -27,6 +31,8 @@ class State(TypedDict):
     changes: Changes
     pacing: Pacing
     rate_limits: RateLimits
+    quotas: CallerQuotas
+    stream_tokens: StreamTokens
     started_at: float
 
 

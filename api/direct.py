@@ -10,11 +10,14 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import error_response
+from api.head import HEAD, as_get
 from shared.errors import JobServerError
 
 
 class DirectRoutes:
     """Calls the endpoints of some routers with the request and the parameters of its path.
+
+    A HEAD request goes on as GET, to the framework as well: the server leaves the body out.
 
     The framework documents these routes, and answers for whatever they do not match. Its own way to an
     endpoint (layers of middleware, two routers, parameters resolved for every request) takes longer than
@@ -33,6 +36,8 @@ class DirectRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if scope["method"] == HEAD:
+                scope = as_get(scope)
             for methods, pattern, endpoint in self._routes:
                 if scope["method"] in methods and (found := pattern.match(scope["path"])):
                     request = Request(scope, receive)

@@ -11,8 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.head import HEAD, method
 from api.request_id import request_id
 from shared.errors import (
+    BacklogFull,
     FileInUse,
     FileNotFound,
     IdempotencyConflict,
@@ -25,6 +27,8 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
+    StorageFull,
     StorageUnavailable,
     UnknownFile,
     UnknownJobType,
@@ -35,7 +39,7 @@ from shared.errors import (
 
 class NotFound(JobServerError):
     code = "not_found"
-    hint = "The paths are listed at /docs."
+    hint = "The paths are listed at /docs, unless API_DOCS is off."
 
 
 class ArtifactNotFound(JobServerError):
@@ -53,6 +57,11 @@ class PayloadTooLarge(JobServerError):
     hint = "Send less, or split the work into several jobs."
 
 
+class PreconditionFailed(JobServerError):
+    code = "precondition_failed"
+    hint = "Read it again, and send the `ETag` of that answer in If-Match, or leave If-Match out."
+
+
 class RangeNotSatisfiable(JobServerError):
     code = "range_not_satisfiable"
     hint = "The header Content-Range says how long the whole is; leave Range out to get it."
@@ -61,6 +70,30 @@ class RangeNotSatisfiable(JobServerError):
 class UnsupportedMediaType(JobServerError):
     code = "unsupported_media_type"
     hint = "Send the header `Content-Type: application/json`."
+
+
+class BadRequest(JobServerError):
+    code = "bad_request"
+    hint = "Send HTTP/1.1 as RFC 9112 has it; an HTTP library does."
+
+
+class RequestTimeout(JobServerError):
+    code = "request_timeout"
+    hint = "Send the request again, whole and at once."
+    retryable = True
+    retry_after = 1
+
+
+class HeadTooLarge(JobServerError):
+    code = "head_too_large"
+    hint = "Send a shorter URL, and fewer or shorter headers; what is long belongs into the body."
+
+
+class TooManyConnections(JobServerError):
+    code = "too_many_connections"
+    hint = "Wait for the time in Retry-After and connect again; use one connection for many requests."
+    retryable = True
+    retry_after = 1
 
 
 class Unauthorized(JobServerError):
@@ -73,6 +106,21 @@ class Forbidden(JobServerError):
     hint = "Use a key that has this scope; the operator gives them out."
 
 
+class InvalidHost(JobServerError):
+    code = "invalid_host"
+    hint = "Send one Host header: a name or an IP address, and the port after a colon."
+
+
+class MisdirectedRequest(JobServerError):
+    code = "misdirected_request"
+    hint = "Use localhost or an IP address, or let the operator add the host to API_ALLOWED_HOSTS."
+
+
+class CrossSiteRequest(JobServerError):
+    code = "cross_site_request"
+    hint = "Let the operator add the page's origin to API_CORS_ORIGINS, or send the request from elsewhere."
+
+
 class RateLimited(JobServerError):
     code = "rate_limited"
     hint = "Wait for the time in Retry-After and send the request again."
@@ -80,34 +128,64 @@ class RateLimited(JobServerError):
     retry_after = 1
 
 
+class ServerBusy(JobServerError):
+    code = "server_busy"
+    hint = (
+        "Send the request again after Retry-After; a list is smaller with a lower limit, or without fields."
+    )
+    retryable = True
+    retry_after = 1
+
+
+class TooManyAtOnce(JobServerError):
+    code = "too_many_at_once"
+    hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
+    retryable = True
+    retry_after = 1
+
+
 STATUS: dict[type[JobServerError], int] = {
+    BadRequest: 400,
     MalformedJson: 400,
+    InvalidHost: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    CrossSiteRequest: 403,
     NotFound: 404,
     JobNotFound: 404,
     WebhookNotFound: 404,
     ArtifactNotFound: 404,
     FileNotFound: 404,
     MethodNotAllowed: 405,
+    RequestTimeout: 408,
     JobAlreadyFinished: 409,
     JobNotFinished: 409,
     FileInUse: 409,
     JobExpired: 410,
+    PreconditionFailed: 412,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    MisdirectedRequest: 421,
     InvalidRequest: 422,
     UnknownJobType: 422,
     UnknownFile: 422,
     IdempotencyConflict: 422,
     WebhooksDisabled: 422,
     RateLimited: 429,
+    TooManyAtOnce: 429,
+    BacklogFull: 429,
+    QuotaReached: 429,
+    HeadTooLarge: 431,
     JobServerError: 500,
+    ServerBusy: 503,
     QueueUnavailable: 503,
     QueueFull: 503,
     StorageUnavailable: 503,
+    TooManyConnections: 503,
+    StorageFull: 507,
 }
+NO_SLASH = "Leave out the slash at the end of the path, and any that is there twice; /docs lists the paths."
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -116,6 +194,8 @@ def error_response(error: JobServerError, headers: dict[str, str] | None = None)
     headers = dict(headers or {})
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RequestTimeout):
+        headers["Connection"] = "close"  # the rest of the request is not wanted any more
     envelope = {
         "code": error.code,
         "message": error.message,
@@ -151,6 +231,10 @@ def add_error_handlers(app: FastAPI) -> None:
         ]
         return error_response(InvalidRequest("The request is not valid.", details=details))
 
+    @app.exception_handler(Exception)  # the framework raises it again, and `RequestContext` logs it
+    async def handle_unexpected(_: Request, __: Exception) -> Response:
+        return internal_error()
+
     @app.exception_handler(ClientDisconnect)
     async def handle_disconnect(_: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=499)
@@ -163,9 +247,11 @@ def _place(parts: Sequence[Any]) -> str:
 
 def _translate(error: HTTPException, request: Request) -> JobServerError:
     if error.status_code == 404:
-        return NotFound(f"There is nothing at {request.url.path[:200]!r}.")
+        path = request.scope["path"]
+        hint = NO_SLASH if path != "/" and (path.endswith("/") or "//" in path) else None
+        return NotFound(f"There is nothing at {path[:200]!r}.", hint=hint)
     if error.status_code == 405:
-        return MethodNotAllowed(f"{request.method} is not allowed at {request.url.path[:200]!r}.")
+        return MethodNotAllowed(f"{method(request)} is not allowed at {request.url.path[:200]!r}.")
     if error.status_code < 500:
         return InvalidRequest(str(error.detail))
     return JobServerError("The server failed to handle this request.")
@@ -182,8 +268,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """The methods of every route at this path; the framework names those of the first route only."""
     scope = dict(request.scope)
     allowed = []
-    for method in METHODS:
-        scope["method"] = method
+    for name in METHODS:
+        scope["method"] = "GET" if name == HEAD else name
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            allowed.append(method)
+            allowed.append(name)
     return allowed

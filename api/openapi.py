@@ -7,17 +7,34 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.access import is_open
-from api.errors import STATUS, Forbidden, RateLimited, Unauthorized
+from api.errors import (
+    STATUS,
+    CrossSiteRequest,
+    Forbidden,
+    InvalidHost,
+    MisdirectedRequest,
+    RateLimited,
+    Unauthorized,
+)
+from api.origins import SAFE_METHODS
 from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
-from shared.record import EXAMPLE_RECORD
+from shared.record import EXAMPLE_RECORD, JobReceipt, JobReceipts
 
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
     "bearerAuth": {"type": "http", "scheme": "bearer"},
     "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+STREAM_SCHEME = {
+    "streamToken": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "Of one job, from `POST /v1/jobs/{job_id}/stream-token`.",
+    }
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
@@ -87,6 +104,19 @@ REQUEST_ID = {
     "required": False,
     "schema": {"type": "string"},
 }
+KEY_ERRORS = (
+    Unauthorized("The request carries no API key."),
+    Forbidden("POST needs the scope 'write', or 'write:own', which this API key does not have."),
+    RateLimited("The limit of 100 requests a minute is reached."),
+)
+HOST_ERRORS = (
+    InvalidHost("The request has no Host header."),
+    MisdirectedRequest("This server does not answer for the host 'jobs.example.com'."),
+)
+CROSS_SITE = CrossSiteRequest(
+    "A page of the origin 'https://app.example.com' may not send POST requests to this server."
+)
+RECEIPTS = {"JobRecord": "JobReceipt", "WebhookDeliveries": "JobReceipt", "JobBatch": "JobReceipts"}
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -168,6 +198,7 @@ def _build(app: FastAPI, submissions: Submissions, contracts: Contracts) -> dict
     schemas["JobEvent"] = JOB_EVENT
     schemas["JobRecord"]["examples"] = [EXAMPLE_RECORD]  # the framework drops what is null, there too
     _drop_framework_errors(description)
+    _describe_page_errors(description)
     _name_requests(description)
     paths, one = description["paths"], {"$ref": f"#/components/schemas/{SUBMISSION}"}
     examples, with_files = _examples(submissions, contracts)
@@ -215,20 +246,54 @@ def _describe_access(description: dict[str, Any], *, closed: bool) -> None:
 
 
 def _require_keys(description: dict[str, Any]) -> None:
-    refusals = errors(
-        Unauthorized("The request carries no API key."),
-        Forbidden("POST needs the scope 'write', which this API key does not have."),
-        RateLimited("The limit of 100 requests a minute is reached."),
-    )
-    for answer in refusals.values():
-        schema = {"$ref": f"#/components/schemas/{answer.pop('model').__name__}"}
-        answer["content"]["application/json"]["schema"] = schema
-    description["components"]["securitySchemes"] = SECURITY_SCHEMES
+    """How to send a key, and what happens without one, at every path that needs it."""
+    description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
+    _describe_receipts(description)
     for path, methods in description["paths"].items():
         if not is_open(path):
             for operation in methods.values():
                 operation["security"] = [{scheme: []} for scheme in SECURITY_SCHEMES]
-                operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
+                _add_errors(operation, *KEY_ERRORS)
+    follow_job = description["paths"]["/v1/jobs/{job_id}/events"]["get"]
+    follow_job["security"] += [{scheme: []} for scheme in STREAM_SCHEME]
+
+
+def _describe_page_errors(description: dict[str, Any]) -> None:
+    """Errors of requests that name a wrong host, or come from pages of other origins, at every path."""
+    for methods in description["paths"].values():
+        for method, operation in methods.items():
+            _add_errors(operation, *HOST_ERRORS)
+            if method.upper() not in SAFE_METHODS:
+                _add_errors(operation, CROSS_SITE)
+
+
+def _add_errors(operation: dict[str, Any], *examples: JobServerError) -> None:
+    """Add errors to those that an operation documents itself."""
+    for status, answer in errors(*examples).items():
+        known = operation["responses"].setdefault(str(status), {**answer, "description": ""})
+        known["description"] = " or ".join(filter(None, [known["description"], answer["description"]]))
+        media, added = known["content"]["application/json"], answer["content"]["application/json"]
+        media["examples"] = {**media["examples"], **added["examples"]}
+        schema = f"#/components/schemas/{answer['model'].__name__}"
+        media.setdefault("schema", {"$ref": schema})
+        known.pop("model", None)
+
+
+def _describe_receipts(description: dict[str, Any]) -> None:
+    """The second form of each answer that is a record: a receipt, for a key that may not read the job."""
+    schemas = description["components"]["schemas"]
+    for model in (JobReceipt, JobReceipts):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs")
+        schemas[model.__name__] = schema
+    for methods in description["paths"].values():
+        for method in ("post", "delete"):
+            for answer in methods.get(method, {"responses": {}})["responses"].values():
+                media = answer.get("content", {}).get("application/json", {})
+                record = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if record in RECEIPTS:
+                    receipt = {"$ref": f"#/components/schemas/{RECEIPTS[record]}"}
+                    media["schema"] = {"anyOf": [media["schema"], receipt]}
 
 
 def _drop_framework_errors(description: dict[str, Any]) -> None:

@@ -38,3 +38,18 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     yield
     for number in handled:
         signal.signal(number, before[number])
+
+
+@contextmanager
+def at_hangup(act: Callable[[], None]) -> Iterator[None]:
+    """Within the block, SIGHUP runs a callback on the event loop, and does not end the process.
+
+    Needs to be within `before_shutdown`, which lets SIGHUP end the process, as it should without a callback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(act))
+    yield
+    signal.signal(signal.SIGHUP, before)

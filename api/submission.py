@@ -25,7 +25,8 @@ from shared.addresses import Network, kind_of, may_be_reached
 from shared.contract import Contract, Params
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
 from shared.params_codec import EncodedParams, ParamsNotKept
-from shared.webhooks import WebhookUrl, read_target
+from shared.webhooks import WebhookUrl, port_may_be_used, port_of, read_target
+from shared.yielding import in_parts
 
 YEAR = 365 * 86400
 MOST_LABELS = 16
@@ -125,6 +126,7 @@ class Submissions:
         contracts: the job types.
         webhooks: whether there is a secret to sign them with.
         allowed: networks that webhooks may go to although they are not public.
+        ports: ports that webhooks may use beside those that all may use.
     """
 
     def __init__(
@@ -133,10 +135,12 @@ class Submissions:
         *,
         webhooks: bool = False,
         allowed: Sequence[Network] = (),
+        ports: Sequence[int] = (),
     ) -> None:
         self._contracts = contracts
         self._webhooks = webhooks
         self._allowed = allowed
+        self._ports = ports
         models = [_model(contract) for contract in contracts.values()]
         union: Any = reduce(or_, models)
         if len(models) > 1:
@@ -162,6 +166,8 @@ class Submissions:
             submission._files = frozenset(files)
             submission._encoded = self._encode(submission)
             return submission
+        if faults[0]["type"] == "union_tag_invalid" and not isinstance(value["type"], str):
+            raise _fault("type", f"Must be text: one of {', '.join(self._contracts)}.", "string_type")
         if faults[0]["type"] == "union_tag_invalid":
             raise UnknownJobType(
                 f"There is no job type {str(value['type'])[:64]!r}.",
@@ -180,7 +186,7 @@ class Submissions:
             )
             raise _fault(path, message, "params_not_kept") from None
 
-    def validate_batch(self, value: Any) -> list[Submission]:
+    async def validate_batch(self, value: Any) -> list[Submission]:
         """A parsed body with many submissions, each under `jobs`.
 
         Raises:
@@ -192,7 +198,7 @@ class Submissions:
                 "jobs", f"Must be the only field: a list of 1 to {MOST_IN_BATCH} submissions.", "jobs"
             )
         found, faults = [], []
-        for n, job in enumerate(jobs):
+        async for n, job in in_parts(enumerate(jobs)):
             try:
                 found.append(self.validate(job))
             except InvalidRequest as error:
@@ -208,19 +214,29 @@ class Submissions:
 
         Raises:
             WebhooksDisabled: there are none here.
-            InvalidRequest: the host is an IP address that is not public. A name's addresses are judged when
-                the webhook is sent; they may change until then.
+            InvalidRequest: the port may not be used, or the host is an IP address that is not public. The
+                addresses of a name are judged when the webhook is sent; they may change until then.
         """
         if not self._webhooks:
             fault = {"path": "webhook", "message": "This server sends none.", "kind": WebhooksDisabled.code}
             raise WebhooksDisabled("This server sends no webhooks.", details=[fault])
-        address = read_target(url).address
+        target = read_target(url)
+        if not port_may_be_used(port_of(target), self._ports):
+            raise _fault(
+                "webhook.url",
+                "Must have the port 80, 443 or one above 1024, unless the operator allows it with "
+                "WEBHOOK_ALLOWED_PORTS.",
+                "webhook_blocked",
+                hint="Use a port that webhooks may go to, or ask the operator to allow this one.",
+            )
+        address = target.address
         if address and not may_be_reached(address, self._allowed):
             raise _fault(
                 "webhook.url",
                 f"Must lead to a public address, not to one that is {kind_of(address)}, unless the operator "
                 "allows its network with WEBHOOK_ALLOWED_NETWORKS.",
                 "webhook_blocked",
+                hint="Name a public receiver, or ask the operator to allow its network.",
             )
 
     def json_schema(self) -> dict[str, Any]:
@@ -228,10 +244,9 @@ class Submissions:
         return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
 
 
-def _fault(path: str, message: str, kind: str) -> InvalidRequest:
-    return InvalidRequest(
-        "The request is not valid.", details=[{"path": path, "message": message, "kind": kind}]
-    )
+def _fault(path: str, message: str, kind: str, *, hint: str | None = None) -> InvalidRequest:
+    details = [{"path": path, "message": message, "kind": kind}]
+    return InvalidRequest("The request is not valid.", hint=hint, details=details)
 
 
 def _model(contract: Contract[Any, Any]) -> type[Submission]:

@@ -3,21 +3,27 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from api.headers import header
+from api.errors import RequestTimeout
+from api.headers import elements, header, name_and_value
 from shared.errors import InvalidRequest
 from shared.files import MEDIA_TYPE
 
 FORM = "multipart/form-data"
 UNKNOWN = "application/octet-stream"
-SILENCE_SECONDS = 60.0  # after which a client that sends nothing counts as gone
+RATE_SECONDS = 60.0  # of waiting for the client, after which its rate is judged
+LEAST_RATE = 1000  # bytes a second
 LONGEST_NAME = 255
-EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*utf-8'[^']*'([^;\s]+)""", re.IGNORECASE)
+LONGEST_DELIMITER = 1024  # of a form: its boundary and the blanks after it
+LONGEST_FIELD = 8192  # bytes of a header: the parser needs 150 ms for 60,000 semicolons
+EXTENDED_NAME = re.compile(r"(utf-8|iso-8859-1)'[^']*'(\S+)", re.IGNORECASE)  # RFC 8187
+IDENTITY = {"", "binary", "8bit", "7bit"}
+SLOW = "Send the file again over a faster connection, or compressed."
 HINT = "Send the file as the body, or as the only part of a multipart/form-data body: curl -F file=@NAME."
 
 
@@ -34,7 +40,7 @@ class Upload:
         self.name: str | None = None
         self.content_type = UNKNOWN
         self._body = _body(request)
-        given = header(request, b"content-type") or ""
+        given = _short(header(request, b"content-type") or "", "Content-Type")
         kind, options = parse_options_header(given)
         self._boundary = options.get(b"boundary", b"") if kind == FORM.encode() else None
         if self._boundary is None:
@@ -46,10 +52,11 @@ class Upload:
         Raises:
             InvalidRequest: the content type is none.
         """
-        if content_type and not MEDIA_TYPE.fullmatch(content_type):
+        media_type = "; ".join(elements(content_type, ";"))  # parameters may be empty, as in `text/csv;`
+        if media_type and not MEDIA_TYPE.fullmatch(media_type):
             raise _invalid("Content-Type", f"{content_type[:100]!r} is no media type.")
-        self.content_type = content_type or UNKNOWN
-        self.name = _name(disposition)
+        self.content_type = media_type or UNKNOWN
+        self.name = _name(_short(disposition, "Content-Disposition"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes.
@@ -57,6 +64,7 @@ class Upload:
         Raises:
             InvalidRequest: the form is malformed, or holds anything but one file.
             PayloadTooLarge: they are too many.
+            RequestTimeout: they come too slowly.
             ClientDisconnect: the client has left.
         """
         if self._boundary is None:
@@ -74,6 +82,9 @@ class _Form:
 
     def __init__(self, upload: Upload, boundary: bytes) -> None:
         self._upload = upload
+        self._delimiter = re.compile(rb"\n--" + re.escape(boundary) + rb"[ \t]*(?=\r\n|--)")
+        self._opening = b"--" + boundary
+        self._preamble: bytes | None = b"\n"  # the first delimiter may begin the body
         self._parts = 0
         self._complete = False
         self._name = bytearray()
@@ -99,14 +110,28 @@ class _Form:
     def feed(self, chunk: bytes) -> bytes:
         """What a chunk of the body holds of the file."""
         try:
-            self._parser.write(chunk)
+            self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
             raise _invalid("body", f"The form is malformed: {error}") from None
         data = bytes(self._data)
         self._data.clear()
         return data
 
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        """The chunk from the first delimiter on; what is before that, RFC 2046 lets a reader ignore."""
+        if self._preamble is None:
+            return chunk
+        chunk = self._preamble + chunk
+        delimiter = self._delimiter.search(chunk)
+        if delimiter is None:
+            self._preamble = chunk[-LONGEST_DELIMITER:]
+            return b""
+        self._preamble = None
+        return self._opening + chunk[delimiter.end() :]
+
     def end(self) -> None:
+        if self._preamble is not None:
+            raise _invalid("body", "The form is malformed: its boundary begins no line of the body.")
         if not self._parts and self._complete:
             raise _invalid("body", "The form holds no file.")
         if not self._complete:
@@ -123,9 +148,12 @@ class _Form:
         self._value.clear()
 
     def _end_headers(self) -> None:
-        disposition = self._headers.get(b"content-disposition", "")
-        if b"filename" not in parse_options_header(disposition)[1]:
+        disposition = _short(self._headers.get(b"content-disposition", ""), "Content-Disposition")
+        if b"filename" not in parse_options_header(disposition)[1] and _extended_name(disposition) is None:
             raise _invalid("body", "The only part of the form is no file: it has no filename.")
+        coding = self._headers.get(b"content-transfer-encoding", "").strip().lower()
+        if coding not in IDENTITY:
+            raise _invalid("body", f"The part is encoded as {coding[:40]!r}; send its bytes as they are.")
         self._upload.describe(disposition, self._headers.get(b"content-type", ""))
 
     def _end(self) -> None:
@@ -133,26 +161,63 @@ class _Form:
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
-    while True:
+    """The body as it comes, at the least rate or faster.
+
+    Only the time counts that is spent waiting for the client: a slow store is not the client's fault.
+
+    Raises:
+        RequestTimeout: the client is too slow.
+        ClientDisconnect: the client has left.
+    """
+    clock = asyncio.get_running_loop().time
+    waited, got, more = 0.0, 0, True
+    while more:
+        begun = clock()
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                chunk = await anext(stream, None)
+            async with asyncio.timeout(RATE_SECONDS - waited):
+                message = await request.receive()
         except TimeoutError:
-            raise ClientDisconnect from None
-        if chunk is None:
-            return
-        yield chunk
+            message = None
+        waited += clock() - begun
+        if message is not None:
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            got += len(message.get("body", b""))
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+        if waited >= RATE_SECONDS and more:
+            if got < LEAST_RATE * RATE_SECONDS:
+                raise RequestTimeout(f"The file came with less than {LEAST_RATE} bytes a second.", hint=SLOW)
+            waited, got = 0.0, 0
+
+
+def _short(value: str, name: str) -> str:
+    """The value of a header that is not too long to be parsed.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    if len(value) > LONGEST_FIELD:
+        raise _invalid(name, f"The header is longer than {LONGEST_FIELD} bytes.")
+    return value
 
 
 def _name(disposition: str) -> str | None:
     """The file's name as a Content-Disposition gives it, in characters that can be shown."""
-    if extended := EXTENDED_NAME.search(disposition):
-        name = unquote(extended[1])
-    else:
+    name = _extended_name(disposition)
+    if name is None:
         name = parse_options_header(disposition)[1].get(b"filename", b"").decode("utf-8", "replace")
     shown = "".join(character for character in re.split(r"[/\\]", name)[-1] if character.isprintable())
     return shown[:LONGEST_NAME] or None
+
+
+def _extended_name(disposition: str) -> str | None:
+    """The value of `filename*`, or None if there is none that can be read; quoted text holds no parameter."""
+    for element in elements(disposition, ";"):
+        name, value = name_and_value(element)
+        if name == "filename*" and (extended := EXTENDED_NAME.fullmatch(value)):
+            return unquote_to_bytes(extended[2]).decode(extended[1], "replace")
+    return None
 
 
 def _invalid(path: str, message: str) -> InvalidRequest:

@@ -8,23 +8,24 @@ from contextlib import asynccontextmanager, suppress
 from starlette.requests import Request
 from starlette.types import Receive
 
-from api.headers import header
+from api.headers import elements, list_header, name_and_value
+from api.query import single
 from shared.errors import InvalidRequest
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 
 LONGEST_WAIT = 60
 SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-PREFERENCE = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9})', re.IGNORECASE)
+WHOLE_SECONDS = re.compile(r"[0-9]+")
 
 
 def wait_asked_for(request: Request) -> float | None:
     """The seconds that the client wants to wait: by its query, else by its preference, which may be cut.
 
     Raises:
-        InvalidRequest: the query's is no number from 0 to 60.
+        InvalidRequest: the query's is no number from 0 to 60, or was sent more than once.
     """
-    given = request.query_params.get("wait") if request.scope["query_string"] else None
+    given = single(request, "wait")
     if given is not None:
         if SECONDS.fullmatch(given) and 0 <= float(given) <= LONGEST_WAIT:
             return float(given)
@@ -33,12 +34,30 @@ def wait_asked_for(request: Request) -> float | None:
             f"The query parameter wait: {message}",
             details=[{"path": "wait", "message": message, "kind": "wait_out_of_range"}],
         )
-    preference = PREFERENCE.search(header(request, b"prefer") or "")
-    return min(int(preference[1]), LONGEST_WAIT) if preference else None
+    listed = list_header(request, b"prefer")
+    return None if listed is None else preferred_wait(listed)
 
 
-async def until_done(request: Request, job_id: str, seconds: float) -> StoredRecord:
+def preferred_wait(preferences: str) -> int | None:
+    """The seconds, 60 at most, of the first `wait` in a list of preferences (RFC 7240); None without one.
+
+    Parameters of other preferences, and quoted text in them, are no `wait`.
+    """
+    for preference in elements(preferences):
+        name, value = name_and_value(next(iter(elements(preference, ";")), ""))
+        if name == "wait":
+            digits = value.lstrip("0")[:9] or "0"  # Python reads 4,300 digits at most
+            return min(int(digits), LONGEST_WAIT) if WHOLE_SECONDS.fullmatch(value) else None
+    return None
+
+
+async def until_done(
+    request: Request, job_id: str, seconds: float, *, owner: str | None = None
+) -> StoredRecord:
     """The record once the job is done; or as it is when time is over, the client leaves or this process ends.
+
+    Args:
+        owner: the caller whose jobs alone count.
 
     Raises:
         JobNotFound, QueueUnavailable: as reading it does.
@@ -47,7 +66,7 @@ async def until_done(request: Request, job_id: str, seconds: float) -> StoredRec
 
     async def read() -> StoredRecord:
         async with changes.turns:
-            record: StoredRecord = await request.state.queue.get(job_id)
+            record: StoredRecord = await request.state.queue.get(job_id, owner=owner)
             return record
 
     async with changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):

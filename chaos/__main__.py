@@ -31,6 +31,7 @@ SCENARIOS = (
     "leaks",
     "artifacts",
     "webhooks",
+    "strangers",
     "releases",
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 from shared.store import keys
 
 FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
-MORTAL = (keys.RECORD, keys.WORKER)
+MORTAL = (keys.RECORD, keys.OWNER, keys.WORKER)
 ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|set|list) ", re.MULTILINE)
 
 

@@ -132,7 +132,7 @@ class Calls(Following, FileCalls):
             limit: at most so many.
         """
         labels = [f"{name}={value}" for name, value in (label or {}).items()]
-        wanted = {"state": state, "type": type, "label": labels}
+        wanted = {"state": state, "type": type, "label": labels, "fields": "params,result"}
         query = {name: value for name, value in wanted.items() if value}
         left = math.inf if limit is None else limit
         while left > 0:

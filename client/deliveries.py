@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from client.job import AttemptError
+from client.job import RECEIPT, AttemptError
 from client.records import Record, time_or_none
 
 
@@ -47,6 +47,8 @@ class Delivery:
 class Webhook:
     """Who is told of a job's end, and what became of it; no delivery before the job has ended.
 
+    All of it is empty for a key that may not read the job.
+
     Attributes:
         webhook_id: the header `webhook-id`, the same at every attempt.
         deliveries: oldest first.
@@ -58,5 +60,7 @@ class Webhook:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
+        if record.keys() == RECEIPT:
+            return cls("", "", ())
         deliveries = tuple(map(Delivery.from_record, record["deliveries"]))
         return cls(record["url"], record["webhook_id"], deliveries)

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
+from uuid import UUID
 
 from client.records import File, Record, time_or_none
 
@@ -93,9 +94,25 @@ class AttemptError:
         return cls(**told | {"at": datetime.fromisoformat(told["at"])})
 
 
+RECEIPT = {"job_id", "state", "done"}
+EMPTY: Record = {
+    **dict.fromkeys(("type", "queue"), ""),
+    **dict.fromkeys(("attempt", "max_attempts", "version"), 0),
+    **dict.fromkeys(("result", "progress", "webhook", "retry_of")),
+    **dict.fromkeys(("run_at", "started_at", "finished_at", "expires_at")),
+    **dict.fromkeys(("artifacts", "errors"), ()),
+    "params": {},
+    "labels": {},
+    "cancel_requested": False,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as it was when the server told of it; it does not change by itself.
+
+    A key that may not read the job gets its id, its state and `done` alone. The rest is empty then, and
+    `created_at` comes from the id.
 
     Attributes:
         state: `pending`, `running`, `completed`, `failed` or `cancelled`.
@@ -140,6 +157,9 @@ class Job:
         Raises:
             KeyError, TypeError, ValueError: it is no record of a job.
         """
+        raw = record
+        if record.keys() == RECEIPT:
+            record = _from_receipt(record)
         progress = record["progress"]
         return cls(
             job_id=record["job_id"],
@@ -164,8 +184,14 @@ class Job:
             started_at=time_or_none(record["started_at"]),
             finished_at=time_or_none(record["finished_at"]),
             expires_at=time_or_none(record["expires_at"]),
-            raw=record,
+            raw=raw,
         )
+
+
+def _from_receipt(receipt: Record) -> Record:
+    """A receipt as a record, whose other fields are empty; the id, a UUIDv7, holds the time of creation."""
+    created_at = datetime.fromtimestamp((UUID(receipt["job_id"]).int >> 80) / 1000, UTC)
+    return {**EMPTY, "created_at": created_at.isoformat(), **receipt}
 
 
 def _plain(value: Any) -> Any:

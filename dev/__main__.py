@@ -17,7 +17,7 @@ def main() -> int:
         "PYTHONUNBUFFERED": "1",
     }
     environment = {**defaults, **os.environ, **read_dotenv()}
-    embedded = not environment.get("REDIS_URL")
+    embedded = not (environment.get("REDIS_URL") or environment.get("REDIS_URL_FILE"))
     if embedded:
         port = free_port()
         environment |= {"REDIS_PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}

@@ -75,7 +75,9 @@ class Stack:
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
             "ARTIFACTS_URL": (folder / "artifacts").as_uri(),
+            "REDIS_URL_FILE": "",
             "API_KEYS": "",  # whoever starts a stack has none
+            "API_KEYS_FILE": "",
             **environment,
         }
         self._outputs: list[IO[bytes]] = []

@@ -16,6 +16,7 @@ from schemathesis.engine import from_schema
 
 from dev.stack import Stack
 from fuzz.cases import add_hooks
+from fuzz.protocol import attack
 from fuzz.tally import Tally
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -40,11 +41,14 @@ class Plan:
 def fuzz(stack: Stack, plan: Plan) -> Tally:
     """Send every operation its cases, and as many by links; the jobs that they make are performed meanwhile.
 
-    The first run has all phases; each after it adds what was too little, with a seed of its own.
+    Requests that the document does not describe come first. The first run has all phases; each after it adds
+    what was too little, with a seed of its own.
     """
     add_hooks()
     end = time.monotonic() + plan.seconds
     tally = Tally(_operations(_load(stack, plan, 0, PHASES)))
+    for answer in attack(stack.api_url, plan.cases, plan.seed):
+        tally.note_answer(*answer)
     run = 0
     while time.monotonic() < end and ((lacking := tally.lacking(plan.cases)) or tally.chained < plan.cases):
         phases = PHASES if run == 0 else ("fuzzing",) if lacking else ("stateful",)

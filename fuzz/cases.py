@@ -10,7 +10,7 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import AllowHeaderMismatch, RejectedPositiveData, UnsupportedMethodResponse
 
 from api.strict_json import LARGEST_NUMBER
-from api.waiting import LONGEST_WAIT, PREFERENCE
+from api.waiting import LONGEST_WAIT, preferred_wait
 from shared.webhooks import LONGEST_URL, URL
 
 Case = schemathesis.Case[Any]
@@ -41,8 +41,8 @@ def before_call(context: HookContext, case: Case, kwargs: Object) -> None:
     if isinstance(case.query, dict):
         shorten(case.query, "wait", 0.2, longest=LONGEST_WAIT)
         turn_page(case)
-    if prefer := case.headers.get("Prefer"):
-        case.headers["Prefer"] = PREFERENCE.sub("wait=1", str(prefer))
+    if (preferred_wait(str(case.headers.get("Prefer", ""))) or 0) > 1:
+        case.headers["Prefer"] = "wait=1"
     if isinstance(case.body, dict):
         jobs = case.body.get("jobs", [case.body])
         for job in jobs if isinstance(jobs, list) else []:
@@ -63,6 +63,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
             "idempotency_conflict",
             "unknown_file",
             "range_not_satisfiable",
+            "precondition_failed",
         )
     if isinstance(
         failure, AcceptedNegativeData

@@ -49,6 +49,14 @@ class Tally:
         elif isinstance(event, FatalError):
             raise event.exception
 
+    def note_answer(self, kind: str, status: int, fault: str | None, example: str) -> None:
+        """Count an answer to a request of a kind that no document describes."""
+        row = self._rows.setdefault(kind, Row())
+        row.answers[status // 100] += 1
+        if fault is not None:
+            row.failures += 1
+            self._find(kind, fault, example)
+
     def table(self) -> str:
         """The rows in Markdown."""
         lines = ["| operation | cases | 2xx, 3xx | 4xx | 5xx or none | failures |"]

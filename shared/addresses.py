@@ -12,6 +12,11 @@ KINDS = {
     "private": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10"],
     "link-local": ["169.254.0.0/16", "fe80::/10"],
     "carrier-grade NAT": ["100.64.0.0/10"],
+    "cloud infrastructure": [
+        "168.63.129.16/32",  # Azure's host agent, which every virtual machine reaches
+        "161.26.0.0/16",  # IBM Cloud's services inside its network
+        "166.8.0.0/14",
+    ],
     "multicast": ["224.0.0.0/4", "ff00::/8"],
     "documentation": [
         "192.0.2.0/24",

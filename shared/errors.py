@@ -15,8 +15,11 @@ JobServerError
 ├── FileNotFound
 ├── FileInUse
 ├── QueueFull
+├── BacklogFull               a caller's own jobs that wait are too many
+├── QuotaReached              what is kept for a caller is too much
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
+│   └── StorageFull           the file store has no room
 └── JobFailure                an attempt at a job did not succeed; written into its record
     ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
     └── FinalError            raise it in a handler: the job fails at once
@@ -149,6 +152,22 @@ class QueueFull(JobServerError):
     retry_after = 5
 
 
+class BacklogFull(JobServerError):
+    code = "backlog_full"
+    hint = "Wait for the time in Retry-After and send the request again, or cancel jobs that still wait."
+    retryable = True
+    retry_after = 5
+
+
+class QuotaReached(JobServerError):
+    code = "quota_reached"
+    hint = (
+        "Delete files that are not needed any more, or wait until some expire; the operator sets the quota."
+    )
+    retryable = True
+    retry_after = 60
+
+
 class QueueUnavailable(JobServerError):
     code = "queue_unavailable"
     hint = "Wait for the time in Retry-After and send the request again."
@@ -161,6 +180,14 @@ class StorageUnavailable(JobServerError):
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 5
+
+
+class StorageFull(StorageUnavailable):
+    code = "storage_full"
+    hint = (
+        "Delete files that nobody needs, or wait until the operator has made room; then send the file again."
+    )
+    retry_after = 60
 
 
 class JobFailure(JobServerError):

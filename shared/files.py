@@ -16,19 +16,19 @@ import re
 import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from shared.errors import StorageUnavailable
+from shared.errors import StorageFull, StorageUnavailable
 from shared.logging import get_log
 
 UPLOADS = "files"
@@ -36,17 +36,34 @@ ARTIFACTS = "jobs"
 ARTIFACT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}( *;[ -~]{1,127})?", re.ASCII)
 
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
+URL_FORMS = "must be like file:///absolute/path or s3://bucket/prefix"
+CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+
 PIECE = 1 << 20  # bytes that pass at once
 PART = 5 << 20  # bytes that a bucket gets in one request; it takes 10,000 of them for an object
+FOLDER_PART = PIECE
 LARGEST = 10_000 * PART
 PARTS_AT_ONCE = 2
-WRITES_AT_ONCE = 16  # each holds its parts in memory
+ROOM = ".room"  # the key of a file that is written to see whether there is room
+ROOM_BYTES = 1 << 16
+WRITES_AT_ONCE = 16  # pieces, each of which takes a moment
 CALLS_AT_ONCE = 16
 LISTED_AT_ONCE = 500
 BUCKET_TIMES: Any = {"connect_timeout": "2s", "timeout": "10s"}  # for each request, that is a part or a piece
 BUCKET_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
 
+if TYPE_CHECKING:
+    from obstore import WritableFile
+
 log = get_log(__name__)
+
+FULL = re.compile(
+    r"os error (28|122)\b|No space left|quota exceeded|InsufficientStorage|QuotaExceeded|StorageFull",
+    re.IGNORECASE,
+)
+"""Texts of errors: of a full disk and a spent quota (Linux: ENOSPC, EDQUOT), and of a bucket's server."""
 
 T = TypeVar("T")
 Data = bytes | Path | AsyncIterable[bytes]
@@ -85,6 +102,7 @@ class FileStore:
     def __init__(self, objects: LocalStore | S3Store, folder: Path | None = None) -> None:
         self._objects = objects
         self._folder = folder
+        self._full = False  # by the last write
         self._writers = ThreadPoolExecutor(WRITES_AT_ONCE, "file-writer")
         self._callers = ThreadPoolExecutor(CALLS_AT_ONCE, "file-caller")
 
@@ -95,9 +113,10 @@ class FileStore:
         Where a bucket is, and who may use it, say the usual AWS_* variables of the environment.
 
         Raises:
-            ValueError: the URL is of neither form, or the folder can't be made.
+            ValueError: the URL is of neither form, or the folder can't be made. The message quotes nothing of
+                a URL that is refused, for it may hold a key.
         """
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
             folder = Path(unquote(parts.path))
             try:
@@ -105,7 +124,8 @@ class FileStore:
             except OSError as error:
                 raise ValueError(f"the folder {folder} can't be made: {error.strerror}") from None
             return cls(LocalStore(folder), folder)
-        if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
+        if parts.scheme == "s3" and BUCKET.fullmatch(parts.netloc):
+            _check_endpoint()
             prefix = unquote(parts.path).strip("/") or None
             try:
                 bucket = S3Store(
@@ -114,7 +134,7 @@ class FileStore:
             except BaseError as error:
                 raise ValueError(f"the AWS_* variables do not fit: {_first_line(error)}") from None
             return cls(bucket)
-        raise ValueError("must be like file:///absolute/path or s3://bucket/prefix")
+        raise ValueError(URL_FORMS)
 
     def close(self) -> None:
         """Take no more calls; those under way come to their end."""
@@ -130,15 +150,25 @@ class FileStore:
         Args:
             data: bytes, the path of a file, or chunks of any size, as they come.
         """
-        write = _Write(self._objects, key, data)
-        done = asyncio.get_running_loop().run_in_executor(self._writers, write.run)
+        write = _Write(self._objects, key, self._writers, FOLDER_PART if self._folder else PART)
         try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            write.stop()
-            await asyncio.wait([done])
-            done.exception()  # so that nobody misses it
+            stored = await write.run(data)
+        except StorageFull:
+            self._full = True
             raise
+        self._full = False
+        return stored
+
+    async def has_room(self) -> bool:
+        """Whether a small file can be written; a bucket is not tried unless it was full at the last write."""
+        if self._folder is None and not self._full:
+            return True
+        try:
+            await self.put(ROOM, bytes(ROOM_BYTES))
+        except StorageFull:
+            return False
+        await self.delete(ROOM)
+        return True
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to and without `end`, piece by piece.
@@ -210,6 +240,29 @@ class FileStore:
                 last = key
 
 
+def _split(url: str) -> SplitResult:
+    """The parts of a URL that has neither credentials nor a query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message quotes the host, or what stands in its place
+        raise ValueError(URL_FORMS) from None
+    if parts.scheme == "s3" and re.search("[@:]", parts.netloc):
+        raise ValueError(f"must hold no credentials: {CREDENTIALS}")
+    if parts.query or parts.fragment:
+        raise ValueError(URL_FORMS)
+    return parts
+
+
+def _check_endpoint() -> None:
+    """Refuse an address of the bucket's server that the log must not show, or that the library panics at."""
+    for name in ENDPOINTS:
+        address = os.environ.get(name, "")
+        if "@" in address:
+            raise ValueError(f"{name} must hold no user and no password: {CREDENTIALS}")
+        if address and not re.match(r"https?://[^/\s]", address):
+            raise ValueError(f"{name} must be like https://host:port")
+
+
 def _walk(folder: Path, key: str, depth: int) -> Iterator[Listed]:
     """As the folder has it: the library does not show what a killed process has left."""
     gone = suppress(FileNotFoundError)  # meanwhile
@@ -226,74 +279,112 @@ def _walk(folder: Path, key: str, depth: int) -> Iterator[Listed]:
             yield Listed(key, (folder / key).stat().st_mtime)
 
 
-class _Stopped(Exception):
-    """Whoever wanted the write has gone."""
-
-
 class _Write:
-    """One object on its way into the store: runs in a thread, is made and stopped in the event loop's."""
+    """One object on its way into the store. Threads of `pool` write its pieces; none is held between them.
 
-    def __init__(self, objects: LocalStore | S3Store, key: str, data: Data) -> None:
+    Args:
+        part: bytes that the library gathers before it passes them on.
+    """
+
+    def __init__(self, objects: LocalStore | S3Store, key: str, pool: ThreadPoolExecutor, part: int) -> None:
         self._objects = objects
         self._key = key
-        self._data = data
-        self._loop = asyncio.get_running_loop()
-        self._pulling: asyncio.Task[Any] | None = None
-        self._stopped = False
+        self._pool = pool
+        self._part = part
+        self._writer: WritableFile | None = None
+        self._call_under_way: asyncio.Future[Any] | None = None
         self._digest = sha256()
         self._size = 0
 
-    def run(self) -> Stored:
-        pieces = self._counted()
-        first = next(pieces, b"")
-        data = first if len(first) < PIECE else chain([first], pieces)  # what is small goes in one request
+    async def run(self, data: Data) -> Stored:
         try:
-            obstore.put(self._objects, self._key, data, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
-        except (BaseError, FileNotFoundError) as error:  # not found: the bucket
-            raise _unavailable(error) from error
+            pieces = self._pieces(data)
+            first = await anext(pieces, b"")
+            if len(first) < PIECE:  # that is all: it goes in one request
+                await self._call(self._put, first)
+            else:
+                await self._call(self._append, first)
+                async for piece in pieces:
+                    await self._call(self._append, piece)
+                await self._call(self._close)
+        except BaseException:
+            await asyncio.shield(self._abort())
+            raise
         return Stored(self._size, self._digest.hexdigest())
 
-    def stop(self) -> None:
-        self._stopped = True
-        if self._pulling is not None:
-            self._pulling.cancel()
-
-    def _counted(self) -> Iterator[bytes]:
-        for piece in self._pieces():
-            if self._stopped:
-                raise _Stopped
-            self._digest.update(piece)
-            self._size += len(piece)
-            yield piece
-
-    def _pieces(self) -> Iterator[bytes]:
+    async def _pieces(self, data: Data) -> AsyncIterator[bytes]:
         """The data in pieces of PIECE bytes, but for the last."""
-        if isinstance(self._data, bytes):
-            for start in range(0, len(self._data), PIECE):
-                yield self._data[start : start + PIECE]
-        elif isinstance(self._data, Path):
-            with self._data.open("rb") as file:
-                while piece := file.read(PIECE):
+        if isinstance(data, bytes):
+            for start in range(0, len(data), PIECE):
+                yield data[start : start + PIECE]
+        elif isinstance(data, Path):
+            with await self._call(data.open, "rb") as file:
+                while piece := await self._call(cast("BinaryIO", file).read, PIECE):
                     yield piece
         else:
-            chunks, rest = aiter(self._data), bytearray()
-            while piece := asyncio.run_coroutine_threadsafe(self._pull(chunks, rest), self._loop).result():
-                yield piece
+            rest = bytearray()
+            async for chunk in data:
+                rest += chunk
+                while len(rest) >= PIECE:
+                    yield bytes(rest[:PIECE])
+                    del rest[:PIECE]
+            if rest:
+                yield bytes(rest)
 
-    async def _pull(self, chunks: AsyncIterator[bytes], rest: bytearray) -> bytes:
-        """The next piece of a source that only the event loop may ask."""
-        if self._stopped:
-            raise _Stopped
-        self._pulling = asyncio.current_task()
-        while len(rest) < PIECE and (chunk := await anext(chunks, None)) is not None:
-            rest += chunk
-        piece = bytes(rest[:PIECE])
-        del rest[:PIECE]
-        return piece
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        call = asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        self._call_under_way = call
+        return await asyncio.shield(call)
+
+    def _put(self, piece: bytes) -> None:
+        self._count(piece)
+        with _translated():
+            obstore.put(self._objects, self._key, piece)
+
+    def _append(self, piece: bytes) -> None:
+        self._count(piece)
+        with _translated():
+            if self._writer is None:
+                self._writer = obstore.open_writer(
+                    self._objects, self._key, buffer_size=self._part, max_concurrency=PARTS_AT_ONCE
+                )
+            self._writer.write(piece)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            with _translated():
+                self._writer.close()
+
+    async def _abort(self) -> None:
+        """Leave nothing of the object, once the call that is under way has ended."""
+        if self._call_under_way is not None:
+            await asyncio.wait([self._call_under_way])
+            self._call_under_way.exception()  # so that nobody misses it
+        if self._writer is not None and not self._writer.closed():
+            with suppress(BaseError, OSError):
+                await self._call(self._writer.__exit__, _Aborted, _Aborted(), None)
+
+    def _count(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._size += len(piece)
+
+
+class _Aborted(Exception):
+    """Tells the library's writer that the object is not to be."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:  # not found: the bucket
+        raise _unavailable(error) from error
 
 
 def _unavailable(error: Exception) -> StorageUnavailable:
     log.warning("the file store failed", error=_first_line(error))  # it may name what no client should know
+    if FULL.search(str(error)):
+        return StorageFull("The file store has no room for the file.")
     return StorageUnavailable(f"The file store does not answer ({type(error).__name__}).")
 
 

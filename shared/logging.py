@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, cast
+from io import StringIO
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
-from structlog.types import EventDict, Processor, WrappedLogger
+from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
 from shared.log_stream import LogStream, descriptor_of, occupy_standard_descriptors, printing_to
 
@@ -25,6 +26,10 @@ LONGEST_TEXT = 20_000  # characters of a text field
 LONGEST_LINE = 100_000  # bytes of a line; its fields are cut further if there are that many
 NEVER_DROPPED = ("event", "source", "logger", "level", "time")  # fields of a line that stays too long
 DROPPED = "log lines were dropped"
+CONTROLS = (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in CONTROLS}
+"""Characters that move the cursor, change colours, begin a line or turn text round, as escapes."""
+TRACEBACK_ESCAPES = {**ESCAPES, ord("\n"): "\n  "}  # indented: no line of a message looks like a log line
 JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
@@ -83,9 +88,16 @@ def _console_renderers() -> list[Processor]:
     renderer = structlog.dev.ConsoleRenderer(
         colors=sys.stdout is not None and sys.stdout.isatty(),
         timestamp_key="time",
-        exception_formatter=structlog.dev.plain_traceback,  # not local variables, nor secrets
+        exception_formatter=_write_traceback,
     )
     return [_write_time, _write_values, renderer, _cut_line]
+
+
+def _write_traceback(output: TextIO, error: ExcInfo) -> None:
+    """Write a traceback for people: without local variables, which may hold secrets."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, error)
+    output.write(text.getvalue().translate(TRACEBACK_ESCAPES))
 
 
 def _notice(renderers: list[Processor]) -> Callable[[int], bytes]:
@@ -184,9 +196,11 @@ def _write_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _write_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Write the values of a line for people, each within its bounds."""
+    """Write the values of a line for people, each within its bounds and without control characters."""
     return {
-        key: value if key == "exc_info" or isinstance(value, int | float | None) else _cut(_text(value))
+        key: value
+        if key == "exc_info" or isinstance(value, int | float | None)
+        else _cut(_text(value)).translate(ESCAPES)
         for key, value in event.items()
     }
 

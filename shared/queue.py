@@ -1,7 +1,7 @@
 """JobQueue: what the API does with jobs."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
@@ -12,13 +12,14 @@ import orjson
 from arq.jobs import serialize_job
 
 from shared.contract import Contract
-from shared.errors import JobNotFinished, QueueFull
+from shared.errors import BacklogFull, JobNotFinished, QueueFull
 from shared.ids import new_job_id
 from shared.record import Outlook, StoredRecord
 from shared.store.calls import milliseconds
 from shared.store.client import Argument
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, Filters, Page, Place, Submitted, Verdict
+from shared.store.model import Entry, Filters, JobQuota, Page, Place, Submitted, Verdict
+from shared.yielding import in_parts
 
 RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over
 RATE_KEPT_SECONDS = 1.0
@@ -75,54 +76,68 @@ class JobQueue:
         self._rate = 0.0
         self._rate_until = 0.0
 
-    async def submit(self, job: NewJob) -> Submitted:
+    async def submit(self, job: NewJob, quota: JobQuota | None = None) -> Submitted:
         """Accept a job; it is pending, and safe in Redis, when this returns.
 
         Raises:
             QueueFull: too many jobs wait.
+            BacklogFull, QuotaReached: the caller's quota has no room for it.
             UnknownFile: the job names a file that is not there.
             IdempotencyConflict: the key was used before, for something else.
             JobExpired: the key was used before, for a job whose record has expired.
             QueueUnavailable: Redis can't take it now.
         """
-        return (await self.submit_all([job]))[0]
+        return (await self._submit([_entry(job)], quota))[0]
 
-    async def submit_all(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+    async def submit_all(self, jobs: Sequence[NewJob], quota: JobQuota | None = None) -> list[Submitted]:
         """Accept all of the jobs or none. Raises what `submit` does."""
+        return await self._submit([_entry(job) async for job in in_parts(jobs)], quota)
+
+    async def _submit(self, entries: Sequence[Entry], quota: JobQuota | None) -> list[Submitted]:
         try:
-            return await self.store.submit(*map(_entry, jobs), max_waiting=self._max_waiting)
+            return await self.store.submit(*entries, max_waiting=self._max_waiting, quota=quota)
         except QueueFull as error:
             error.retry_after = await self._seconds_to_drain(ROOM * self._max_waiting)
             raise
+        except BacklogFull as error:
+            error.retry_after = await self._seconds_to_drain(ROOM * quota.waiting if quota else 1)
+            raise
 
-    async def get(self, job_id: str) -> StoredRecord:
-        """The job's record. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.get(job_id)
+    async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
+        """The job's record, if it is the owner's, or there is none. Raises JobNotFound, QueueUnavailable."""
+        return await self.store.get(job_id, owner=owner)
 
     async def outlook(self, record: StoredRecord) -> Outlook:
         """What a job that waits for a worker, and so has a `place`, may expect."""
         rate = await self._ended_per_second()
         return Outlook(record.place, round(record.place / rate, 1) if rate else None)
 
-    async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
+    async def page(
+        self, filters: Filters, *, limit: int, after: Place | None, payload: Collection[str] = ()
+    ) -> Page:
         """Jobs, newest first. A page may be short, even empty, although more follow: go on with `next`."""
-        page = await self.store.page(filters, limit=limit, after=after)
+        page = await self.store.page(filters, limit=limit, after=after, payload=payload)
         for _ in range(PAGES_AT_ONCE - 1):
             if page.records or page.next is None:
                 break
-            page = await self.store.page(filters, limit=limit, after=page.next)
+            page = await self.store.page(filters, limit=limit, after=page.next, payload=payload)
         return page
 
-    async def finished(self, job_id: str) -> StoredRecord:
+    async def finished(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job that has ended. Raises JobNotFinished, and what `get` does."""
-        record = await self.get(job_id)
+        record = await self.get(job_id, owner=owner)
         if not record.done:
             raise JobNotFinished(f"The job is {record.state}.")
         return record
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
-        """Cancel the job, or ask its worker to. Raises JobNotFound, QueueUnavailable."""
-        return await self.store.cancel(job_id)
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
+    ) -> tuple[Verdict, StoredRecord]:
+        """Cancel the job, or ask its worker to, if its record has one of these versions; None for any.
+
+        Raises JobNotFound, QueueUnavailable.
+        """
+        return await self.store.cancel(job_id, versions, owner=owner)
 
     async def _seconds_to_drain(self, jobs: float) -> int:
         rate = await self._ended_per_second()

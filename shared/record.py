@@ -1,6 +1,6 @@
 """The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,26 @@ class JobState(StrEnum):
 TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 LONGEST_TEXT = 1000
+
+PAYLOAD = ("params", "result")
+"""Fields of a record that clients and handlers fill, and that may be large."""
+
+SUMMARY = (
+    *(
+        "type",
+        "queue",
+        "state",
+        "progress",
+        "artifacts",
+        "errors",
+        "attempt",
+        "max_attempts",
+        "cancel_requested",
+    ),
+    *("labels", "webhook", "retry_of", "caller", "version", "created_at", "run_at", "start_by", "started_at"),
+    *("finished_at", "expires_at"),
+)
+"""Fields of `jobs:record:<id>` that a record without its payload is made of."""
 
 
 class Progress(BaseModel):
@@ -147,6 +167,40 @@ class JobRecord(BaseModel):
     ] = None
 
 
+def _without_payload(schema: dict[str, Any]) -> None:
+    """Let the schema of a summary say that a list may leave its payload out."""
+    for name in PAYLOAD:
+        schema["required"].remove(name)
+        schema["properties"][name].pop("default")
+
+
+class JobSummary(JobRecord):
+    """A job in a list: its params and result are there if the list was asked for them."""
+
+    model_config = ConfigDict(json_schema_extra=_without_payload)
+
+    params: Annotated[
+        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
+    ] = {}
+    result: Annotated[
+        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
+    ] = None
+
+
+class JobReceipt(BaseModel):
+    """A job as a caller sees it who may not read it."""
+
+    job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
+    state: JobState
+    done: Annotated[bool, Field(description="True for completed, failed and cancelled.")]
+
+
+class JobReceipts(BaseModel):
+    """The jobs of a batch as a caller sees them who may not read them."""
+
+    items: list[JobReceipt]
+
+
 class Outlook(NamedTuple):
     """What a waiting job may expect: its place in the queue, from 1, and its wait in seconds, estimated."""
 
@@ -201,6 +255,11 @@ class StoredRecord:
         return _text(self.fields.get(b"webhook"))
 
     @property
+    def caller(self) -> str | None:
+        """The name of the API key that submitted the job."""
+        return _text(self.fields.get(b"caller"))
+
+    @property
     def claims(self) -> int:
         """The number of the last claim; of a completed job that is the one which completed it."""
         return int(self.fields.get(b"claims", 0))
@@ -217,15 +276,23 @@ class StoredRecord:
         stored = self.fields.get(b"artifacts")
         return [] if stored is None else orjson.loads(stored)
 
-    def to_json(self, outlook: Outlook | None = None, prefix: str = "/v1") -> bytes:
+    def to_json(
+        self, outlook: Outlook | None = None, prefix: str = "/v1", payload: Collection[str] = PAYLOAD
+    ) -> bytes:
         """The record as clients see it, in the field order of `JobRecord`.
 
         Args:
             prefix: what the paths of its links begin with.
+            payload: those fields of PAYLOAD that are shown.
         """
         fields = self.fields
         get = fields.get
         state = fields[b"state"].decode()
+        shown = {}
+        if "params" in payload:
+            shown["params"] = orjson.Fragment(get(b"params_shown") or fields[b"params"])
+        if "result" in payload:
+            shown["result"] = orjson.Fragment(get(b"result", b"null"))
         return orjson.dumps(
             {
                 "job_id": self.job_id,
@@ -233,8 +300,7 @@ class StoredRecord:
                 "queue": fields[b"queue"].decode(),
                 "state": state,
                 "done": state in TERMINAL_STATES,
-                "params": orjson.Fragment(get(b"params_shown") or fields[b"params"]),
-                "result": orjson.Fragment(get(b"result", b"null")),
+                **shown,
                 "progress": orjson.Fragment(get(b"progress", b"null")),
                 "artifacts": [
                     {**artifact, "url": f"{prefix}/jobs/{self.job_id}/artifacts/{artifact['name']}"}
@@ -260,6 +326,10 @@ class StoredRecord:
             },
             option=orjson.OPT_UTC_Z,
         )
+
+    def to_receipt(self) -> bytes:
+        """The receipt of the job, for a caller who may not read it: the fields of `JobReceipt`."""
+        return orjson.dumps({"job_id": self.job_id, "state": self.state, "done": self.done})
 
     def parse(self) -> JobRecord:
         """The record as a typed model."""

@@ -6,14 +6,16 @@ from typing import Annotated, Literal, NoReturn, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretBytes, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from shared.addresses import Network, read_networks
-from shared.webhooks import read_secrets
+from shared.secret_files import SecretFiles, UnusableSecretFile
+from shared.webhooks import Signing, read_ports, read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 S = TypeVar("S", bound="SharedSettings")
 
@@ -34,6 +36,18 @@ class SharedSettings(BaseSettings):
     """What API and worker both read."""
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Before the environment: an empty setting there counts as none beside its file."""
+        return init_settings, SecretFiles(settings_cls), env_settings
 
     redis_url: Annotated[
         SecretStr, Field(description="Redis: redis://, rediss:// or unix://, the password percent-encoded")
@@ -61,6 +75,15 @@ class SharedSettings(BaseSettings):
         NoDecode,
         Field(description="Networks that webhooks may go to although not public, separated by commas"),
     ] = ()
+    webhook_allowed_ports: Annotated[
+        tuple[Port, ...],
+        NoDecode,
+        Field(description="Ports below 1025 that webhooks may use beside 80 and 443, separated by commas"),
+    ] = ()
+    webhook_signing: Annotated[
+        Signing,
+        Field(description="Keys that sign webhooks: receiver, shared (older receivers), or both"),
+    ] = "both"
     retain_files: Annotated[
         Retention, Field(description="Seconds an uploaded file is kept, and longer while a job names it")
     ] = 86400
@@ -100,6 +123,11 @@ class SharedSettings(BaseSettings):
     @classmethod
     def _read_networks(cls, value: object) -> object:
         return read_networks(value) if isinstance(value, str) else value
+
+    @field_validator("webhook_allowed_ports", mode="before")
+    @classmethod
+    def _read_ports(cls, value: object) -> object:
+        return read_ports(value) if isinstance(value, str) else value
 
     @field_validator("artifacts_url")
     @classmethod
@@ -157,6 +185,8 @@ def read_settings(kind: type[S]) -> S:
     """The settings of a process from its environment; a wrong value ends the process with exit code 2."""
     try:
         return kind()
+    except UnusableSecretFile as error:
+        refuse(str(error))
     except ValidationError as error:
         refuse(
             "; ".join(

@@ -5,22 +5,26 @@
 
 import argparse
 import hmac
+import os
 import re
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, Field, SecretBytes
 
 from shared.addresses import Address
 from shared.contract import Backoff, Contract, Params
 
+Signing = Literal["shared", "receiver", "both"]
+
 PREFIX = "whsec_"
 SHORTEST_KEY, LONGEST_KEY, NEW_KEY = 24, 64, 32  # bytes
 LONGEST_URL = 2000
+OPEN_PORTS = {80, 443}  # and all above 1024
 IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 NAME = r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z][A-Za-z0-9_-]{0,62}"
 HOST = rf"\[([0-9A-Fa-f:.]+)\]|({IPV4})|({NAME})"
@@ -81,6 +85,25 @@ WebhookUrl = Annotated[
 ]
 
 
+def port_of(target: Target) -> int:
+    return target.port or (443 if target.scheme == "https" else 80)
+
+
+def port_may_be_used(port: int, allowed: Iterable[int]) -> bool:
+    """Whether webhooks may go to a port. Below 1025 are mail, shells and other services of the system."""
+    return port in OPEN_PORTS or port > 1024 or port in allowed
+
+
+def read_ports(text: str) -> list[int]:
+    """The ports of a comma-separated list. Raises ValueError, which names the wrong one."""
+    ports = []
+    for name in filter(None, map(str.strip, text.split(","))):
+        if not (name.isascii() and name.isdigit() and 0 < int(name[:6]) < 65536):
+            raise ValueError(f"{name!r:.20} must be a port from 1 to 65535")
+        ports.append(int(name))
+    return ports
+
+
 # -- secrets and signatures
 
 
@@ -103,6 +126,39 @@ def read_secrets(text: str) -> list[SecretBytes]:
             )
         keys.append(SecretBytes(key))
     return keys
+
+
+def write_secret(key: bytes) -> str:
+    """A key as receivers get it."""
+    return f"{PREFIX}{b64encode(key).decode()}"
+
+
+def receiver_key(secret: SecretBytes, *, caller: str | None, host: str) -> SecretBytes:
+    """The key for the webhooks of one caller to one host.
+
+    No receiver can compute that of another one from it. A caller's name has no line break, nor has a host.
+    """
+    purpose = f"job-server webhook receiver 1\n{caller or ''}\n{host.lower()}"
+    return SecretBytes(hmac.digest(secret.get_secret_value(), purpose.encode(), sha256))
+
+
+def signing_keys(
+    secrets: Sequence[SecretBytes], signing: Signing, *, caller: str | None, host: str
+) -> list[SecretBytes]:
+    """The keys that sign a webhook: those of its receiver first, each group with the newest first."""
+    derived = [receiver_key(secret, caller=caller, host=host) for secret in secrets]
+    return [*(derived if signing != "shared" else ()), *(secrets if signing != "receiver" else ())]
+
+
+def read_host(text: str) -> str:
+    """The host of a receiver as its key has it. Raises ValueError."""
+    try:
+        target = read_target(f"https://{text}")
+    except ValueError:
+        target = None
+    if target is None or target.port is not None or target.path != "/" or text.endswith("/"):
+        raise ValueError("must be a host such as hooks.example.com, without scheme, port and path")
+    return target.host.lower()
 
 
 def webhook_id(job_id: str) -> str:
@@ -157,16 +213,36 @@ DELIVERY = Contract(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make a secret and print it."""
-    argparse.ArgumentParser(
-        prog="python -m shared.webhooks", description="Make a webhook secret."
-    ).parse_args(arguments)
-    print(
-        "The secret, for the server and for those who receive its webhooks, to check the signatures with:\n"
+    """Make a secret for the server, or show that of a receiver."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.webhooks",
+        description="Make a secret for WEBHOOK_SECRETS; with --host, show the secret of a receiver.",
     )
-    print(f"  {PREFIX}{b64encode(secrets.token_bytes(NEW_KEY)).decode()}\n")
+    parser.add_argument("--host", help="the receiver's host, as in the webhook's URL, without port")
+    parser.add_argument("--caller", help="the name of the API key that submits the jobs; none without keys")
+    options = parser.parse_args(arguments)
+    if options.host is None:
+        if options.caller is not None:
+            parser.error("--caller needs --host: a receiver's secret is for one caller and one host")
+        _print_new_secret()
+        return
+    try:
+        host = read_host(options.host)
+        keys = read_secrets(os.environ.get("WEBHOOK_SECRETS", ""))
+    except ValueError as error:
+        parser.error(f"--host or WEBHOOK_SECRETS: {error}")
+    if not keys:
+        parser.error("WEBHOOK_SECRETS is empty: run this with the environment of the API")
+    for key in keys:
+        print(write_secret(receiver_key(key, caller=options.caller, host=host).get_secret_value()))
+
+
+def _print_new_secret() -> None:
+    print("The secret, for the server alone:\n")
+    print(f"  {write_secret(secrets.token_bytes(NEW_KEY))}\n")
     print("Put it first in WEBHOOK_SECRETS, before a comma if there are others, and restart API and workers.")
     print("Every webhook is signed with all of them: drop an old one once every receiver knows the new one.")
+    print("A receiver gets a secret of its own: python -m shared.webhooks --caller NAME --host HOST.")
 
 
 if __name__ == "__main__":

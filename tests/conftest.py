@@ -162,7 +162,7 @@ async def _find_leaks(redis: Redis) -> list[str]:
             leaks.append(f"{key} ({kind}) is not in the table of keys")
         if key.startswith(FLEETING):
             leaks.append(f"{key} is left over")
-        if key.startswith((keys.RECORD, keys.WORKER, keys.RATE)) and await redis.ttl(key) < 0:
+        if key.startswith((keys.RECORD, keys.OWNER, keys.WORKER, keys.RATE)) and await redis.ttl(key) < 0:
             leaks.append(f"{key} never expires")
     return leaks
 

@@ -10,6 +10,7 @@ import faulthandler
 import fcntl
 import os
 import pickle
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +23,8 @@ from queue import SimpleQueue
 from struct import Struct
 from threading import Lock, Thread, Timer
 from typing import TYPE_CHECKING
+
+from worker.plain_pickles import Packages, load_plain, packages_of
 
 if TYPE_CHECKING:
     from worker.lines import Line, Lines
@@ -42,7 +45,10 @@ LARGEST_ERROR = 1 << 20  # bytes of a pickled error; a larger one is replaced by
 LONGEST_TEXT = 20_000  # characters of an error's message or traceback; a record shows 1,000
 FORK_EXIT = 70
 MOST_DESCRIPTORS = 1 << 16
+LARGEST_FILE = 64 << 30  # bytes that a function may write into one
+OPEN_FILES = 4096
 NICENESS = 10  # the worker's event loop and its heartbeat go first
+MEMORY_HINT = "Submit less work per job, or raise WORKER_PROCESS_MAX_MEMORY_BYTES."
 UNPICKLABLE_HINT = (
     "Give in_process a function from the top level of a module, no lambda or inner function, and let "
     "arguments and result be plain data: numbers, text, bytes, lists, dicts."
@@ -207,6 +213,7 @@ def main() -> None:
         group.write(str(NICENESS))  # Linux may weigh sessions against each other, and this is one of its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the worker, which lets running jobs finish
     faulthandler.enable()
+    set_limits(int(sys.argv[3]))
     descriptor, lifeline = int(sys.argv[1]), hold_on_to(int(sys.argv[2]))
     for lower, upper in pairwise(sorted((2, descriptor, lifeline, MOST_DESCRIPTORS))):
         os.closerange(lower + 1, upper)  # what a process inherits, it would keep open for others
@@ -225,6 +232,29 @@ def main() -> None:
         surroundings.restore()
         connection.send(kind, number, body, left=surroundings.left_behind())
         del request, body  # they may be large, and the next call may be long in coming
+
+
+def set_limits(memory: int) -> None:
+    """Bound what a function may take of the machine; no function can raise a limit again.
+
+    Memory is bounded by what the process may write to (RLIMIT_DATA): libraries reserve address space by far
+    more than they use.
+
+    Args:
+        memory: bytes; 0 for no bound.
+    """
+    limits = [
+        (resource.RLIMIT_CORE, 0),  # a core dump would hold what others have uploaded
+        (resource.RLIMIT_FSIZE, LARGEST_FILE),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+    ]
+    if memory:
+        limits.append((resource.RLIMIT_DATA, memory))
+    for kind, most in limits:
+        _, hard = resource.getrlimit(kind)
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with suppress(ValueError, OSError):  # a system without this limit
+            resource.setrlimit(kind, (limit, limit))
 
 
 def hold_on_to(lifeline: int) -> int:
@@ -249,7 +279,7 @@ def answer(request: bytes) -> tuple[int, bytes]:
     try:
         result = function(*arguments)
     except BaseException as error:  # SystemExit as well: it ends the call, not the process
-        return ERROR, pickled_error(error)
+        return ERROR, pickled_error(error, packages_of(function))
     try:
         return RESULT, pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
@@ -268,16 +298,39 @@ def unpicklable(what: str, error: Exception) -> bytes:
     return pickle.dumps(FinalError(f"{what}: {describe(error)}.", code="unpicklable", hint=UNPICKLABLE_HINT))
 
 
-def pickled_error(error: BaseException) -> bytes:
-    """The error, with its traceback as a note."""
+def pickled_error(error: BaseException, packages: Packages) -> bytes:
+    """The error, with its traceback as a note; in place of one that can't be sent, what it says."""
+    if isinstance(error, MemoryError):
+        error = out_of_memory(error)
+    note = cut("".join(traceback.format_exception(error)))
+    with suppress(Exception):
+        sent = sendable(error, packages)
+        sent.add_note(note)
+        body = pickle.dumps(sent)
+        if len(body) <= LARGEST_ERROR:
+            return body
+    return pickle.dumps(substitute(error))
+
+
+def out_of_memory(error: MemoryError) -> Exception:
+    from shared.errors import RetryableError
+
+    failure = RetryableError(
+        "The job's function got no more memory.", code="process_memory", hint=MEMORY_HINT
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def sendable(error: BaseException, packages: Packages) -> Exception:
+    """The error itself if the worker takes it in, or one that says the same."""
     if isinstance(error, Exception):  # what ends a process must not be raised in the worker
         with suppress(Exception):
-            error.add_note(cut("".join(traceback.format_exception(error))))
-            body = pickle.dumps(error)
-            pickle.loads(body)
-            if len(body) <= LARGEST_ERROR:
-                return body
-    return pickle.dumps(substitute(error))
+            load_plain(pickle.dumps(error), packages)
+            return error
+    if isinstance(error, BaseExceptionGroup):
+        return ExceptionGroup(error.message, [sendable(inner, packages) for inner in error.exceptions])
+    return substitute(error)
 
 
 def substitute(error: BaseException) -> Exception:

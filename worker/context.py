@@ -21,6 +21,7 @@ from worker.processes import Processes
 
 STOPPED = "The attempt was stopped; what it still does no longer counts."
 BYTES = "application/octet-stream"
+MAX_RESULT_BYTES = 4 << 20
 LOCK = Lock()  # of all jobs' lines: a handler may log from several threads
 
 T = TypeVar("T")
@@ -41,10 +42,12 @@ class Tools:
     Attributes:
         processes: where functions run that compute.
         attempt_files: makes the files of an attempt.
+        max_result_bytes: bytes that a result may have as JSON.
     """
 
     processes: Processes
     attempt_files: Callable[[Claim], AttemptFiles]
+    max_result_bytes: int = MAX_RESULT_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +58,7 @@ class JobContext:
         job_id: the job's id.
         attempt: which attempt this is, from 1.
         max_attempts: the attempts after which the job fails for good.
+        max_result_bytes: bytes that the result may have as JSON; a larger one fails the job.
         cancel_requested: true once the job is to stop: it was cancelled, its time is over, or the
             worker shuts down. An `async def` handler is interrupted as well; a `def` handler that
             runs for long looks here now and then.
@@ -83,6 +87,11 @@ class JobContext:
         )
 
     # -- what a handler does
+
+    @property
+    def max_result_bytes(self) -> int:
+        """Bytes that the result may have as JSON."""
+        return self._tools.max_result_bytes if self._tools else MAX_RESULT_BYTES
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report how far the job is; may be called as often as one likes, from any thread.
@@ -127,7 +136,7 @@ class JobContext:
             await self._files(tools, claim).save(name, data, content_type)
 
     async def open_input(self, reference: str) -> Path:
-        """The path of a local copy of a file that the params refer to; it is gone once the attempt ends."""
+        """The path of a read-only copy of a file that the params name; it is gone once the attempt ends."""
         async with self._lent() as (tools, claim):
             return await self._files(tools, claim).open_input(reference)
 
@@ -221,6 +230,11 @@ class BlockingContext:
     def cancel_requested(self) -> bool:
         """True once the job is to stop; a handler that runs for long looks here now and then."""
         return self._context.cancel_requested
+
+    @property
+    def max_result_bytes(self) -> int:
+        """As `JobContext.max_result_bytes`."""
+        return self._context.max_result_bytes
 
     def in_process(self, function: Callable[..., T], *arguments: object) -> T:
         """As `JobContext.in_process`."""

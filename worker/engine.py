@@ -25,6 +25,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Claim, Presence, Report, Retention
 from shared.store.multiplexer import Multiplexer
 from shared.upkeep import keep_up
+from worker.child_environment import child_environment
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
@@ -35,6 +36,7 @@ from worker.scratch import Scratch, sweep_scratch
 from worker.settings import WorkerSettings
 from worker.slots import Slots
 from worker.sweep import keep_swept
+from worker.webhooks.circuits import Circuits
 from worker.webhooks.deliverer import Deliverer
 
 TICK_SECONDS = 0.1
@@ -93,6 +95,8 @@ class JobWorker(Worker):
             settings.worker_processes,
             max_calls=settings.worker_process_max_calls,
             max_rss=settings.worker_process_max_rss_bytes,
+            max_memory=settings.worker_process_max_memory_bytes,
+            environment=child_environment(settings.worker_child_environment),
         )
         self._files = files
         self._scratch = Scratch()
@@ -103,7 +107,14 @@ class JobWorker(Worker):
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._store = self._open_store(timeout=5.0)
-        self._deliverer = Deliverer(settings.webhook_secrets, settings.webhook_allowed_networks)
+        circuits = Circuits(settings.worker_webhooks)
+        self._deliverer = Deliverer(
+            settings.webhook_secrets,
+            settings.webhook_allowed_networks,
+            ports=settings.webhook_allowed_ports,
+            signing=settings.webhook_signing,
+            circuits=circuits,
+        )
         webhook = self._deliverer.handler()
         worker_id = self.presence.worker_id
         self._lanes = [
@@ -113,8 +124,10 @@ class JobWorker(Worker):
                 [keys.WEBHOOKS],
                 settings.worker_webhooks,
                 {webhook.contract.name: webhook},
+                circuits,
             ),
         ]
+        circuits.on_room = self._lanes[-1].slots.on_end
         self._deaf = asyncio.Event()  # the listener's connection is lost
         self._ear = Multiplexer(
             self.pool, timeout=5.0, patience=0.0, on_message=self._hear_cancel, on_loss=self._deaf.set
@@ -140,14 +153,21 @@ class JobWorker(Worker):
         return JobStore(runner, self._retention)
 
     def _open_lane(
-        self, worker_id: str, queues: Sequence[str], size: int, handlers: Mapping[str, Handler]
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        size: int,
+        handlers: Mapping[str, Handler],
+        circuits: Circuits | None = None,
     ) -> Lane:
         slots = Slots(
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
-            tools=Tools(self._processes, self._files_of),
+            tools=Tools(self._processes, self._files_of, self._settings.worker_max_result_bytes),
             on_report=lambda: self.loop.call_soon_threadsafe(self._reported.set),
+            aside=(lambda: circuits.aside) if circuits else None,
+            most_aside=circuits.most_aside if circuits else 0,
         )
         return Lane(
             worker_id,

@@ -61,6 +61,19 @@ class NoHandler(Exception):
     """The job's type is not known here, as while a newer release is rolled out."""
 
 
+class JobPostponed(Exception):
+    """The attempt can't be made now: the job goes back for a while, and the attempt is not charged.
+
+    Args:
+        reason: for the log.
+        delay: seconds until the job is due again.
+    """
+
+    def __init__(self, reason: str, *, delay: float) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
 async def execute(
     job: RunningJob, handlers: Mapping[str, Handler], *, max_result_bytes: int
 ) -> Outcome | None:
@@ -172,6 +185,9 @@ def judge(job: RunningJob, error: BaseException) -> Outcome:
     if isinstance(error, NoHandler):
         log.warning("no handler for this job type", type=str(error), job_id=job.claim.job_id)
         return Outcome(OutcomeKind.RELEASED, delay=milliseconds(RELEASE_SECONDS))
+    if isinstance(error, JobPostponed):
+        log.debug("job postponed", reason=str(error), seconds=round(error.delay, 3))
+        return Outcome(OutcomeKind.RELEASED, delay=milliseconds(error.delay))
     if isinstance(error, JobFailure):
         try:
             return failed(job, error)

@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 from shared.logging import get_log
 from shared.store.model import Presence
+from worker.child_environment import child_environment
 from worker.lane import LARGEST_BATCH, Lane
 from worker.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.snapshot import SnapshotMemory
@@ -57,7 +58,7 @@ class Heartbeat:
         self._on_failover = on_failover
         self._lanes = lanes
         self._folder = Path.cwd()  # a handler may change it
-        room = sum(2 * lane.slots.size + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
+        room = sum(2 * lane.slots.most + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
         self._memory = SnapshotMemory.create(room)
         terms = {
             "url": url,
@@ -124,7 +125,13 @@ class Heartbeat:
     def _start(self, descriptor: int) -> "subprocess.Popen[bytes]":
         numbers = (descriptor, self._memory.descriptor)
         command = [sys.executable, "-m", "worker.heartbeat_process", *map(str, numbers)]
-        return subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL, cwd=self._folder)  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
+            command,
+            pass_fds=numbers,
+            stdin=subprocess.DEVNULL,
+            cwd=self._folder,
+            env=child_environment(),  # all else that it needs is in the terms
+        )
 
     def _listen(self, connection: socket.socket) -> None:
         connection.settimeout(WATCH_SECONDS)

@@ -10,10 +10,13 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
+
+import orjson
 
 from shared.errors import FinalError, RetryableError
 from shared.logging import get_log
@@ -21,6 +24,7 @@ from worker.child import (
     CALL,
     ERROR,
     HEADER,
+    LARGEST_ERROR,
     NOTHING,
     PROCESSES,
     READY,
@@ -31,6 +35,9 @@ from worker.child import (
     Report,
     describe,
 )
+from worker.child_environment import child_environment
+from worker.lines import LONGEST_LINE, MOST_LINES, Line
+from worker.plain_pickles import Packages, load_plain, packages_of
 
 START_SECONDS = 30.0
 FIRST_PAUSE = 0.1
@@ -39,6 +46,8 @@ CRASH_SECONDS = 1.0  # for a process that has closed its connection to end as we
 CLOSE_SECONDS = 1.0
 BUFFER_BYTES = 1 << 20
 STDERR = 2
+LARGEST_REPORT = 4 * MOST_LINES * LONGEST_LINE
+LARGEST = {REPORT: LARGEST_REPORT, ERROR: 2 * LARGEST_ERROR}  # bytes of a message, by its kind
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MEMORY_HINT = "It was probably short of memory: submit less work per job, or give the worker more memory."
 CRASH_HINT = "Look for a fault in what the function calls; the worker's standard error may hold a traceback."
@@ -57,12 +66,24 @@ class Processes:
         size: processes at once.
         max_calls: calls after which a process is replaced.
         max_rss: resident memory in bytes above which a process is replaced after a call.
+        max_memory: bytes that a function may take; it gets no more. 0 for no bound.
+        environment: of the processes; by default what `child_environment` passes on.
     """
 
-    def __init__(self, size: int, *, max_calls: int, max_rss: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        max_calls: int,
+        max_rss: int,
+        max_memory: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._size = size
         self._max_calls = max_calls
         self._max_rss = max_rss
+        self._max_memory = max_memory
+        self._environment = child_environment() if environment is None else environment
         self._free: list[Child] = []
         self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
         self._keepers: list[asyncio.Task[None]] = []
@@ -85,19 +106,21 @@ class Processes:
 
         Args:
             function: from the top level of a module, so that the child can import it.
-            arguments: what pickle can carry, as the result must be.
+            arguments: what pickle can carry. The result is to be plain data, or of classes of the function's
+                own package.
             on_message: called with what the function reports while it runs.
 
         Raises:
             FinalError: the function, its arguments or its result can't go from process to process.
             RetryableError: the process died (code `process_crashed`), or what the function raised can't
                 be sent.
-            Exception: whatever else the function raised.
+            Exception: whatever else the function raised that is built in, or of its own package; any other
+                one comes as a RetryableError that says the same.
         """
         request = pack(function, arguments)
         child = await self._take()
         try:
-            result: T = await child.call(request, on_message)
+            result: T = await child.call(request, packages_of(function), on_message)
             return result
         finally:
             if child.spoiled or child.calls >= self._max_calls or child.resident() > self._max_rss:
@@ -140,7 +163,7 @@ class Processes:
     async def _keep_one(self) -> bool:
         """Start a process and wait for its end; whether it was of use."""
         try:
-            child = await Child.start(self._lifeline[0])
+            child = await Child.start(self._lifeline[0], self._max_memory, self._environment)
         except (OSError, EOFError, TimeoutError) as error:
             log.error("a child process does not start", reason=describe(error))
             return False
@@ -194,14 +217,16 @@ class Child:
         self._writer = writer
 
     @classmethod
-    async def start(cls, lifeline: int) -> "Child":
+    async def start(cls, lifeline: int, max_memory: int, environment: Mapping[str, str]) -> "Child":
         """A process that is ready. Raises OSError, EOFError or TimeoutError if it does not get there."""
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await _connect(ours)
             try:
+                numbers = (theirs.fileno(), lifeline, max_memory)
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-u", "-m", "worker.child", str(theirs.fileno()), str(lifeline)),
+                    *(sys.executable, "-u", "-m", "worker.child", *map(str, numbers)),
+                    env=environment,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=STDERR,  # the worker's standard output is its log
                     pass_fds=[theirs.fileno(), lifeline],
@@ -251,7 +276,9 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
         self._writer.transport.abort()
 
-    async def call(self, request: bytes, on_message: Callable[[Report], None] | None) -> Any:
+    async def call(
+        self, request: bytes, packages: Packages, on_message: Callable[[Report], None] | None
+    ) -> Any:
         """Run what the request asks for. However this is left early, the process is killed."""
         self.calls += 1
         answered = False
@@ -260,7 +287,7 @@ class Child:
             kind, body = await self._receive(REPORT, RESULT, ERROR)
             while kind == REPORT:
                 if on_message is not None:
-                    on_message(pickle.loads(body))
+                    on_message(read_report(body))
                 kind, body = await self._receive(REPORT, RESULT, ERROR)
             answered = True
         except (EOFError, ConnectionError):
@@ -274,7 +301,11 @@ class Child:
         finally:
             if not answered:
                 self.kill()
-        value = unpack(body)
+        try:
+            value = unpack(body, packages)
+        except FinalError:
+            self.kill()  # a file may have taken it over
+            raise
         if kind == RESULT:
             return value
         raise value
@@ -290,6 +321,8 @@ class Child:
         kind, left, number, pid, length = HEADER.unpack(header)
         if kind not in kinds or (number, pid) != (self.calls, self.process.pid):
             raise Unasked("it sent what is no answer to this call.")
+        if length > LARGEST.get(kind, length):
+            raise Unasked(f"it sent {length} bytes where {LARGEST[kind]} are allowed.")
         if left != NOTHING:
             self.spoiled = True
             log.warning(
@@ -328,9 +361,28 @@ def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> byte
         raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
 
 
-def unpack(body: bytes) -> Any:
+def unpack(body: bytes, packages: Packages) -> Any:
     try:
-        return pickle.loads(body)
+        return load_plain(body, packages)
     except Exception as error:
         what = f"What the function returned or raised can't be loaded in the worker: {describe(error)}."
         raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
+
+
+def read_report(body: bytes) -> Report:
+    """A report whose parts are what they should be: the engine passes them on as they are."""
+    try:
+        progress, lines = load_plain(body, (Line.__module__,))
+        if progress is not None:
+            fraction, message = progress
+            progress = (float(fraction), str(message))
+        return progress, [_checked(line) for line in lines]
+    except Exception as error:
+        raise Unasked(f"it sent a report that can't be read: {describe(error)}.") from None
+
+
+def _checked(line: Line) -> Line:
+    at, body = float(line.at), bytes(line.body)
+    if not isfinite(at) or len(body) > LONGEST_LINE or orjson.loads(body).keys() != {"message", "fields"}:
+        raise ValueError("a line of the log is none")
+    return Line(at, b" ".join(body.splitlines()))

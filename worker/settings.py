@@ -12,6 +12,8 @@ from pydantic_settings import NoDecode
 
 from shared.settings import Name, SharedSettings
 
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+
 
 def available_cpus() -> int:
     """The CPUs that this process may use: those it is bound to, or fewer if its container has a limit."""
@@ -54,7 +56,20 @@ class WorkerSettings(SharedSettings):
     worker_process_max_rss_bytes: Annotated[
         int, Field(ge=1, description="Resident memory above which a child process is replaced after a call")
     ] = 1073741824
-
+    worker_process_max_memory_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Memory that a function in a child process may take at once; 0: as much as there is",
+        ),
+    ] = 4294967296
+    worker_child_environment: Annotated[
+        tuple[Variable, ...],
+        NoDecode,
+        Field(
+            description="Variables that child processes get besides the harmless ones, separated by commas"
+        ),
+    ] = ()
     worker_sweep_seconds: Annotated[
         float,
         Field(ge=1, le=86400, description="Seconds between two looks for files that are of no use any more"),
@@ -69,6 +84,13 @@ class WorkerSettings(SharedSettings):
         if len(set(queues)) < len(queues):
             raise ValueError("must name each queue once")
         return queues
+
+    @field_validator("worker_child_environment", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [name.strip() for name in value.split(",") if name.strip()]
 
     @field_validator("worker_processes", mode="before")
     @classmethod

@@ -31,9 +31,12 @@ class Slots:
         max_result_bytes: the largest result that a job may have.
         tools: what the jobs may use.
         on_report: called when a job has news; from any thread.
+        aside: how many of the running jobs need no slot now.
+        most_aside: their bound.
 
     Attributes:
         size: jobs at once.
+        most: jobs at once, with those that need no slot.
         on_end: called when a job has ended.
         running: the jobs by their leases.
         finished: ended attempts that Redis does not know of yet.
@@ -49,8 +52,11 @@ class Slots:
         max_result_bytes: int,
         tools: Tools | None = None,
         on_report: Callable[[], object],
+        aside: Callable[[], int] | None = None,
+        most_aside: int = 0,
     ) -> None:
         self.size = size
+        self.most = size + most_aside
         self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
         self.finished: list[Finished] = []
@@ -60,12 +66,15 @@ class Slots:
         self._max_result_bytes = max_result_bytes
         self._tools = tools
         self._on_report = on_report
+        self._aside = aside
         self._unfinished: set[asyncio.Task[None]] = set()  # of jobs that have ended here
         self._loop = asyncio.get_event_loop()
 
     @property
     def free(self) -> int:
-        return self.size - len(self.running)
+        if self._aside is None:
+            return self.size - len(self.running)
+        return max(0, self.size + self._aside() - len(self.running))
 
     def start(self, claim: Claim) -> None:
         context = JobContext.of(claim, self._on_report, self._tools)

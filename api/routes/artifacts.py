@@ -7,17 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
-from api.errors import ArtifactNotFound, RangeNotSatisfiable, error_response
-from api.headers import header
+from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
+from api.head import head_alone
+from api.headers import entity_tags, header, matches
 from api.openapi import errors, parameter, success
-from shared.errors import QueueUnavailable, StorageUnavailable
+from api.ownership import owner_read
+from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
 from shared.store.job_store import not_found
 
-RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII | re.IGNORECASE)
+RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # what a job made is nothing that a browser should run in the name of this server
     "Content-Security-Policy": "sandbox",
-    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",  # kept by the reader alone, and asked for again by its ETag
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 # Generators know no `*/*`, and leave the answer out if nothing else is there.
@@ -26,7 +28,6 @@ ANYTHING = {"application/octet-stream": BINARY, "*/*": BINARY}
 router = APIRouter(tags=["jobs"])
 
 
-@router.head("/jobs/{job_id}/artifacts/{name}", include_in_schema=False)
 @router.get(
     "/jobs/{job_id}/artifacts/{name}",
     summary="Read an artifact",
@@ -38,7 +39,9 @@ router = APIRouter(tags=["jobs"])
         **errors(
             not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"),
             ArtifactNotFound("The job has no artifact 'out.png'."),
+            PreconditionFailed("The artifact has another `ETag`."),
             RangeNotSatisfiable("The artifact has 18231 bytes."),
+            InvalidRequest("The header Range was sent more than once."),
             QueueUnavailable("Redis does not answer (ConnectionError)."),
             StorageUnavailable("The file store does not answer (GenericError)."),
         ),
@@ -47,7 +50,8 @@ router = APIRouter(tags=["jobs"])
         "parameters": [
             parameter("Range", "header", "`bytes=FIRST-LAST`: a part of it.", type="string"),
             parameter("If-Range", "header", "The part only if this is still its `ETag`.", type="string"),
-            parameter("If-None-Match", "header", "An `ETag` seen before.", type="string"),
+            parameter("If-None-Match", "header", "`ETag`s seen before, or `*`.", type="string"),
+            parameter("If-Match", "header", "Only if one of these is its `ETag`.", type="string"),
         ]
     },
 )
@@ -57,12 +61,16 @@ async def read_artifact(
     name: Annotated[str, Path(description="The `name` of one of its `artifacts`.", examples=["out.png"])],
 ) -> Response:
     """The bytes of a file that a completed job made; they never change. The `ETag` is their SHA-256."""
-    record = await request.state.queue.get(job_id)
+    record = await request.state.queue.get(job_id, owner=owner_read(request))
     artifact = next((found for found in record.artifacts if found["name"] == name), None)
     if artifact is None:
         raise ArtifactNotFound(f"The job has no artifact {name[:128]!r}.")
-    tag, size = f'"{artifact["sha256"]}"', artifact["size"]
-    if _knows(header(request, b"if-none-match"), tag):
+    digest, size = artifact["sha256"], artifact["size"]
+    tag = f'"{digest}"'
+    wanted, known = entity_tags(request, b"if-match", strong=True), entity_tags(request, b"if-none-match")
+    if wanted is not None and not matches(wanted, digest):
+        raise PreconditionFailed(f"The artifact has the ETag {tag}.")
+    if known and matches(known, digest):
         return Response(status_code=304, headers={"ETag": tag})
     try:
         part = _part(request, tag, size)
@@ -81,7 +89,7 @@ async def read_artifact(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     key = artifact_key(job_id, record.claims, name)
     try:
-        if request.method == "HEAD" or start == end:
+        if head_alone(request.scope) or start == end:
             await request.state.files.size(key)
             return Response(status_code=200, headers=headers)
         pieces = request.state.files.read(key, start, end)
@@ -97,10 +105,6 @@ async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield piece
 
 
-def _knows(tags: str | None, tag: str) -> bool:
-    return tags is not None and (tags.strip() == "*" or tag in tags)
-
-
 def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
     """Where the part that is asked for begins, and where it has ended; None for the whole.
 
@@ -110,7 +114,7 @@ def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
         RangeNotSatisfiable: there is no such part.
     """
     asked = RANGE.fullmatch(header(request, b"range") or "")
-    if request.method != "GET" or not asked or header(request, b"if-range") not in (None, tag):
+    if head_alone(request.scope) or not asked or header(request, b"if-range") not in (None, tag):
         return None
     first, last = asked.groups()
     if not (first or last) or (first and last and int(last) < int(first)):

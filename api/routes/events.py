@@ -7,12 +7,15 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors import error_response
+from api.errors import TooManyAtOnce, error_response
+from api.head import head_alone
 from api.headers import header
 from api.links import prefix
 from api.openapi import EVENT_STREAM, errors, parameter
+from api.ownership import owner_read
+from api.quotas import CallerQuotas
 from api.waiting import noticed
-from shared.errors import JobNotFound, QueueUnavailable
+from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
 from shared.queue import JobQueue
 from shared.record import StoredRecord
@@ -30,6 +33,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # for nginx, which would gather events otherwise
 ]
 
+TOO_MANY = TooManyAtOnce("1000 streams of this caller run here, of 1000 at once.")
+
 router = APIRouter(tags=["jobs"])
 
 
@@ -43,7 +48,13 @@ router = APIRouter(tags=["jobs"])
             "content": EVENT_STREAM,
         },
         204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
+        **errors(
+            not_found(JOB_ID),
+            expired(JOB_ID),
+            InvalidRequest("The header Last-Event-ID was sent more than once."),
+            TOO_MANY,
+            QueueUnavailable("Redis does not answer."),
+        ),
     },
     openapi_extra={
         "parameters": [
@@ -63,10 +74,32 @@ async def follow_job(
     """
     seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
-    record = await request.state.queue.get(job_id)
+    record = await request.state.queue.get(job_id, owner=owner_read(request))
     if record.done and version >= record.version:
         return Response(status_code=204)
-    return EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
+    stream = EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
+    return CountedStream(stream, request.state.quotas)
+
+
+class CountedStream(Response):
+    """A stream that counts as one of its caller's until it has ended, however it ends.
+
+    Args:
+        stream: the stream.
+        quotas: the counts and bounds of all callers.
+    """
+
+    def __init__(self, stream: Response, quotas: CallerQuotas) -> None:
+        super().__init__()
+        self._stream = stream
+        self._quotas = quotas
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._quotas.one_of("streams", scope):
+                await self._stream(scope, receive, send)
+        except TooManyAtOnce as error:
+            await error_response(error)(scope, receive, send)
 
 
 class EventStream(Response):
@@ -101,6 +134,10 @@ class EventStream(Response):
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if head_alone(scope):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": b""})
+            return
         try:
             async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})

@@ -9,12 +9,21 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge
+from api.errors import PayloadTooLarge, RequestTimeout, TooManyAtOnce, UnsupportedMediaType
+from api.headers import header
 from api.links import prefix
 from api.openapi import errors, parameter, success
+from api.ownership import owner_changed, owner_read
 from api.upload import FORM, Upload
 from shared.contract import FILE_ID
-from shared.errors import FileInUse, InvalidRequest, QueueUnavailable, StorageUnavailable
+from shared.errors import (
+    FileInUse,
+    InvalidRequest,
+    QueueUnavailable,
+    QuotaReached,
+    StorageFull,
+    StorageUnavailable,
+)
 from shared.files import upload_key
 from shared.ids import new_file_id
 from shared.store.file_records import FileRecord, not_found
@@ -64,6 +73,7 @@ class UploadedFile(BaseModel):
     expires_at: Annotated[
         datetime, Field(description="It is kept until then, and for as long as the record of a job names it.")
     ]
+    caller: Annotated[str | None, Field(description="The name of the API key that uploaded it.")]
 
 
 @router.post(
@@ -74,10 +84,15 @@ class UploadedFile(BaseModel):
     responses={
         201: success("The file is stored.", "Location", links=LINKS),
         **errors(
+            RequestTimeout("The file came with less than 1000 bytes a second."),
             PayloadTooLarge("The body is larger than 1073741824 bytes."),
+            UnsupportedMediaType("The body is encoded as 'br'."),
             InvalidRequest("The form holds no file."),
             UNAVAILABLE,
             StorageUnavailable("The file store does not answer (GenericError)."),
+            QuotaReached("100 files of this caller are kept, of 100."),
+            TooManyAtOnce("16 uploads of this caller run here, of 16 at once."),
+            StorageFull("The file store has no room for the file."),
         ),
     },
     openapi_extra={
@@ -94,14 +109,9 @@ class UploadedFile(BaseModel):
 )
 async def upload_file(request: Request) -> Response:
     """The body is the file, of the type that `Content-Type` says; or a form with it as the only part."""
-    state, upload = request.state, Upload(request)
-    await state.queue.store.ping()  # a client should not hear that Redis is away after it has sent everything
-    file_id = new_file_id()
-    stored = await state.files.put(upload_key(file_id), upload.chunks())
-    record = await state.file_records.add(
-        file_id, upload.name, upload.content_type, stored, retention=state.settings.retain_files
-    )
-    headers = {"Location": f"{prefix(request)}/files/{file_id}"}
+    with request.state.quotas.one_of("uploads", request.scope):
+        record = await _store(request, Upload(request))
+    headers = {"Location": f"{prefix(request)}/files/{record.file_id}"}
     return Response(_render(record), 201, headers, "application/json")
 
 
@@ -113,7 +123,8 @@ async def upload_file(request: Request) -> Response:
 )
 async def get_file(request: Request, file_id: FileId) -> Response:
     """What was uploaded; a job reads it by its id."""
-    return Response(_render(await request.state.file_records.get(file_id)), media_type="application/json")
+    record = await request.state.file_records.get(file_id, owner=owner_read(request))
+    return Response(_render(record), media_type="application/json")
 
 
 @router.delete(
@@ -127,10 +138,41 @@ async def get_file(request: Request, file_id: FileId) -> Response:
 )
 async def delete_file(request: Request, file_id: FileId) -> Response:
     """Only once no job needs it that is still to be done."""
-    await request.state.file_records.drop(file_id)
+    await request.state.file_records.drop(file_id, owner=owner_changed(request))
     with suppress(StorageUnavailable):  # nothing leads to it any more: a worker's sweep removes it
         await request.state.files.delete(upload_key(file_id))
     return Response(status_code=204)
+
+
+async def _store(request: Request, upload: Upload) -> FileRecord:
+    state, quota = request.state, request.state.quotas.of_files(request.scope)
+    # A client should not hear that Redis is away, or that it has no room, after it has sent everything.
+    await state.queue.store.ping()
+    if quota:
+        await state.file_records.require_room(quota, _announced(request))
+    file_id = new_file_id()
+    stored = await state.files.put(upload_key(file_id), upload.chunks())
+    try:
+        record: FileRecord = await state.file_records.add(
+            file_id,
+            upload.name,
+            upload.content_type,
+            stored,
+            retention=state.settings.retain_files,
+            caller=request.scope.get("caller"),
+            quota=quota,
+        )
+    except QuotaReached:  # another upload took the room meanwhile
+        with suppress(StorageUnavailable):  # no record leads to it: a worker's sweep removes it
+            await state.files.delete(upload_key(file_id))
+        raise
+    return record
+
+
+def _announced(request: Request) -> int:
+    """The bytes of the file that comes as the body; 0 of a form, which is larger than its file."""
+    length, kind = header(request, b"content-length") or "", header(request, b"content-type") or ""
+    return int(length) if length.isascii() and length.isdigit() and not kind.lower().startswith(FORM) else 0
 
 
 def _render(record: FileRecord) -> bytes:

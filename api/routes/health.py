@@ -3,15 +3,18 @@
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
 from shared.answer import ALWAYS_SENT
-from shared.errors import QueueUnavailable
+from shared.errors import QueueUnavailable, StorageUnavailable
+from shared.files import FileStore
 from shared.store.preflight import lacking
 
+NO_WORKER = "warn: no worker is alive; start one with python -m worker"
+FULL = "warn: the file store is full; make room behind ARTIFACTS_URL"
 NO_REDIS = {"status": "fail", "checks": {"redis": "fail: Redis does not answer.", "workers": "unknown"}}
 
 router = APIRouter(tags=["health"])
@@ -24,11 +27,11 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`warn` still serves: jobs are accepted, and wait for a worker."""
+    """`warn` still serves: jobs are accepted, though they wait for a worker, or no file has room."""
 
     status: Literal["pass", "warn", "fail"]
     checks: Annotated[
-        dict[str, str], Field(examples=[{"redis": "pass", "workers": "warn: no worker is alive; start one"}])
+        dict[str, str], Field(examples=[{"redis": "pass", "workers": NO_WORKER, "files": "pass"}])
     ]
 
 
@@ -50,18 +53,28 @@ async def healthz() -> Response:
         }
     },
 )
-async def readyz(queue: Queue) -> Response:
-    """Whether jobs can be accepted now, which is tried, and whether a worker lives to perform them."""
+async def readyz(request: Request, queue: Queue) -> Response:
+    """Whether jobs and files can be accepted, which is tried, and whether a worker lives to perform them."""
     try:
         if missing := await queue.store.probe():
             return _fail(lacking(missing[0]))
         workers = len(await queue.store.workers())
     except QueueUnavailable as error:
         return _fail(error.message)
-    if not workers:
-        checks = {"redis": "pass", "workers": "warn: no worker is alive; start one with python -m worker"}
-        return _answer(Readiness(status="warn", checks=checks))
-    return _answer(Readiness(status="pass", checks={"redis": "pass", "workers": f"pass: {workers} alive"}))
+    checks = {
+        "redis": "pass",
+        "workers": f"pass: {workers} alive" if workers else NO_WORKER,
+        "files": await _check_files(request.state.files),
+    }
+    warned = any(check.startswith("warn") for check in checks.values())
+    return _answer(Readiness(status="warn" if warned else "pass", checks=checks))
+
+
+async def _check_files(files: FileStore) -> str:
+    try:
+        return "pass" if await files.has_room() else FULL
+    except StorageUnavailable as error:
+        return f"warn: {error.message}"
 
 
 def _fail(reason: str) -> Response:

@@ -5,18 +5,20 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge, UnsupportedMediaType
-from api.headers import header
+from api.errors import PayloadTooLarge, PreconditionFailed, TooManyAtOnce, UnsupportedMediaType
+from api.headers import ANY, elements, entity_tags, header, matches, name_and_value
 from api.links import prefix
 from api.openapi import errors, job_links, parameter, success
+from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
 from api.waiting import until_done, wait_asked_for
 from shared.errors import (
+    BacklogFull,
     IdempotencyConflict,
     InvalidRequest,
     JobAlreadyFinished,
@@ -24,15 +26,18 @@ from shared.errors import (
     MalformedJson,
     QueueFull,
     QueueUnavailable,
+    QuotaReached,
     UnknownFile,
     UnknownJobType,
     WebhooksDisabled,
 )
 from shared.queue import NewJob
-from shared.record import JobRecord, StoredRecord
+from shared.record import PAYLOAD, JobRecord, JobSummary, Outlook, StoredRecord
 from shared.store.job_store import expired, not_found, spent
 from shared.store.model import Submitted, Verdict
+from shared.yielding import in_parts
 
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 NODES_IN_BATCH = 10 * MOST_NODES
 
@@ -41,8 +46,14 @@ JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
+QUOTAS = (
+    BacklogFull("1000 jobs of this caller wait, of 1000; 1 more are too many."),
+    QuotaReached("1048000 bytes of params and results of this caller are kept, of 1048576."),
+)
+TOO_MANY_WAITS = TooManyAtOnce("1000 waits of this caller run here, of 1000 at once.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
+CHANGED = PreconditionFailed("The record has none of the versions in If-Match.")
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 SPENT = spent(JOB_ID)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
@@ -66,6 +77,12 @@ WAITS = [
     ),
     parameter("Prefer", "header", "`wait=N`: the same, up to 60; it may be cut.", type="string"),
 ]
+IF_MATCH = parameter(
+    "If-Match",
+    "header",
+    "Only if the record has the version of one of these `ETag`s; `W/` makes no difference.",
+    type="string",
+)
 ONCE = parameter(
     "Idempotency-Key",
     "header",
@@ -77,7 +94,13 @@ ONCE = parameter(
 
 
 class JobBatch(BaseModel):
-    items: list[JobRecord]
+    items: Annotated[
+        list[JobRecord | JobSummary],
+        Field(
+            description="In the order of the submissions. Jobs of an earlier request have no params and no "
+            "result once those exceed 4 MiB."
+        ),
+    ]
 
 
 @router.post(
@@ -104,7 +127,7 @@ class JobBatch(BaseModel):
             sometimes=("Retry-After", "Preference-Applied", "Idempotent-Replayed"),
             links=job_links(),
         ),
-        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS, NO_WEBHOOKS, CONFLICT, SPENT, UNAVAILABLE, FULL, *QUOTAS, TOO_MANY_WAITS),
     },
     openapi_extra={"parameters": [ONCE, *WAITS]},
 )
@@ -113,8 +136,11 @@ async def submit_job(request: Request) -> Response:
     _require_json(request)
     key, seconds = _idempotency_key(request), wait_asked_for(request)
     submission = request.state.submissions.validate(parse(await request.body()))
-    submitted = await request.state.queue.submit(_new_job(request, submission, key))
-    return await _answer_submitted(request, submitted, seconds)
+    job, quotas = _new_job(request, submission, key), request.state.quotas
+    await _require_files(request, job)
+    with quotas.waiting(request.scope, seconds):  # first: a client that is refused submits again
+        submitted = await request.state.queue.submit(job, quotas.of_jobs(request.scope))
+        return await _answer_submitted(request, submitted, seconds)
 
 
 @router.post(
@@ -128,7 +154,7 @@ async def submit_job(request: Request) -> Response:
             sometimes=("Idempotent-Replayed",),
             links=job_links("/items/0/job_id"),
         ),
-        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL),
+        **errors(*BODY_ERRORS[:-1], CONFLICT, SPENT, UNAVAILABLE, FULL, *QUOTAS),
     },
     openapi_extra={"parameters": [ONCE]},
 )
@@ -137,14 +163,15 @@ async def submit_batch(request: Request) -> Response:
     _require_json(request)
     key = _idempotency_key(request)
     value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
-    jobs = [
-        _new_job(request, submission, key and f"{key}/{n}")
-        for n, submission in enumerate(request.state.submissions.validate_batch(value))
-    ]
-    submitted = await request.state.queue.submit_all(jobs)
-    items = b",".join(record.to_json(None, prefix(request)) for record, _ in submitted)
+    submissions = await request.state.submissions.validate_batch(value)
+    jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
+    await _require_files(request, *jobs)
+    if meter := request.scope.get("meter"):
+        await meter.count(len(jobs))
+    submitted = await request.state.queue.submit_all(jobs, request.state.quotas.of_jobs(request.scope))
+    items = [_render(request, record) async for record, _ in in_parts(submitted)]
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
-    return Response(b'{"items":[%b]}' % items, 202, headers, "application/json")
+    return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
 
 
 @router.get(
@@ -156,23 +183,38 @@ async def submit_batch(request: Request) -> Response:
             "The record.", "ETag", sometimes=("Retry-After", "Preference-Applied"), links=job_links()
         ),
         304: success("The client has this version.", "ETag"),
-        **errors(*NO_JOB, InvalidRequest("The query parameter wait: Must be …"), UNAVAILABLE),
+        **errors(
+            *NO_JOB,
+            CHANGED,
+            InvalidRequest("The query parameter wait: Must be …"),
+            UNAVAILABLE,
+            TOO_MANY_WAITS,
+        ),
     },
     openapi_extra={
-        "parameters": [*WAITS, parameter("If-None-Match", "header", "An `ETag` seen before.", type="string")]
+        "parameters": [
+            *WAITS,
+            parameter("If-None-Match", "header", "`ETag`s seen before, or `*`.", type="string"),
+            IF_MATCH,
+        ]
     },
 )
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
-    seconds, known = wait_asked_for(request), header(request, b"if-none-match")
+    seconds, known = wait_asked_for(request), entity_tags(request, b"if-none-match")
+    wanted, owner = entity_tags(request, b"if-match"), owner_read(request)
+    queue = request.state.queue
     if seconds:
-        record = await until_done(request, job_id, seconds)
-    elif known and _knows(known, version := await request.state.queue.store.version(job_id)):
-        return Response(status_code=304, headers={"ETag": _etag(version)})
+        with request.state.quotas.waiting(request.scope, seconds):
+            record = await until_done(request, job_id, seconds, owner=owner)
+    elif known and matches(known, version := await queue.store.version(job_id, owner=owner)):
+        _require_version(wanted, version)
+        return _unchanged(version)
     else:
-        record = await request.state.queue.get(job_id)
-    if known and _knows(known, record.version):
-        return Response(status_code=304, headers={"ETag": _etag(record.version)})
+        record = await queue.get(job_id, owner=owner)
+    _require_version(wanted, record.version)
+    if known and matches(known, record.version):
+        return _unchanged(record.version)
     return await _answer(request, record, 200, _applied(seconds))
 
 
@@ -188,12 +230,21 @@ async def get_job(request: Request, job_id: JobId) -> Response:
                 "The job runs; its worker was asked to stop.", "ETag", "Retry-After", links=job_links()
             ),
         },
-        **errors(*NO_JOB, JobAlreadyFinished("The job is completed."), UNAVAILABLE),
+        **errors(
+            *NO_JOB,
+            JobAlreadyFinished("The job is completed."),
+            CHANGED,
+            UNAVAILABLE,
+        ),
     },
+    openapi_extra={"parameters": [IF_MATCH]},
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
-    verdict, record = await request.state.queue.cancel(job_id)
+    versions = _versions(entity_tags(request, b"if-match"))
+    verdict, record = await request.state.queue.cancel(job_id, versions, owner=owner_changed(request))
+    if verdict is Verdict.CHANGED:
+        raise _changed()
     if verdict is Verdict.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
     return await _answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
@@ -215,6 +266,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
         **errors(
             *NO_JOB,
             JobNotFinished("The job is running."),
+            CHANGED,
             InvalidRequest(BAD_KEY),
             UnknownJobType("This server has no job type 'flaky' any more."),
             NO_WEBHOOKS,
@@ -223,17 +275,20 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
             SPENT,
             UNAVAILABLE,
             FULL,
+            *QUOTAS,
         ),
     },
-    openapi_extra={"parameters": [ONCE]},
+    openapi_extra={"parameters": [ONCE, IF_MATCH]},
 )
 async def retry_job(request: Request, job_id: JobId) -> Response:
     """The old job stays as it is; the new one names it in `retry_of`."""
     state, key = request.state, _idempotency_key(request)
-    old = await state.queue.finished(job_id)
+    old = await state.queue.finished(job_id, owner=owner_used(request))
+    _require_version(entity_tags(request, b"if-match"), old.version)
     if old.type not in state.contracts:
+        shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(
-            f"This server has no job type {old.type!r} any more.", hint="GET /job-types lists those it has."
+            f"This server has no job type {shown} any more.", hint="GET /job-types lists those it has."
         )
     if old.webhook:
         state.submissions.admit(old.webhook)
@@ -249,7 +304,8 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
         files=old.fields.get(b"files", b"").decode().split(),
         params_shown=old.fields.get(b"params_shown", b""),
     )
-    submitted = await state.queue.submit(job)
+    await _require_files(request, job)
+    submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
     return await _answer_submitted(request, submitted, None)
 
 
@@ -271,13 +327,21 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
     )
 
 
+async def _require_files(request: Request, *jobs: NewJob) -> None:
+    """Raises UnknownFile if a job names a file that this request may not use."""
+    owner = owner_used(request)
+    files = [file_id for job in jobs for file_id in job.files]
+    if owner is not None and files:
+        await request.state.file_records.require_owned(files, owner)
+
+
 def _require_json(request: Request) -> None:
     given_type = header(request, b"content-type") or ""
     if given_type == "application/json":
         return
-    kind, *parameters = given_type.lower().split(";")
-    given = dict(parameter.replace(" ", "").replace('"', "").partition("=")[::2] for parameter in parameters)
-    if kind.strip() != "application/json" or given.get("charset", "utf-8") != "utf-8":
+    kind, *rest = elements(given_type.lower(), ";") or [""]
+    charset = dict(name_and_value(element) for element in rest).get("charset", "utf-8")
+    if kind != "application/json" or charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("The body is not declared as JSON.")
 
 
@@ -305,10 +369,18 @@ async def _answer(
     state = request.state
     if record.done:
         state.pacing.note(record)
-        return Response(record.to_json(None, prefix(request)), status, headers, "application/json")
+        return Response(_render(request, record), status, headers, "application/json")
     headers["Retry-After"] = str(state.pacing.pause(record.type))
     outlook = await state.queue.outlook(record) if record.place else None
-    return Response(record.to_json(outlook, prefix(request)), status, headers, "application/json")
+    return Response(_render(request, record, outlook), status, headers, "application/json")
+
+
+def _render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
+    """The record, or the receipt of a job that the caller may not read."""
+    if may_read(request, record.caller):
+        payload = PAYLOAD if b"params" in record.fields else ()
+        return record.to_json(outlook, prefix(request), payload)
+    return record.to_receipt()
 
 
 def _etag(version: int) -> str:
@@ -316,9 +388,28 @@ def _etag(version: int) -> str:
     return f'W/"{version}"'
 
 
-def _knows(tags: str, version: int | None) -> bool:
-    """Whether `If-None-Match` names the version of a record; weak or strong, it is the same here."""
-    return version is not None and str(version) in re.findall(r'"(\d+)"', tags)
+def _unchanged(version: int) -> Response:
+    return Response(status_code=304, headers={"ETag": _etag(version)})
+
+
+def _require_version(wanted: frozenset[str] | None, version: int) -> None:
+    """Refuse a request whose `If-Match` names other versions.
+
+    The tags are weak, and would match nothing by RFC 9110. A version is all that a client wants to compare.
+    """
+    if wanted is not None and not matches(wanted, version):
+        raise _changed()
+
+
+def _changed() -> PreconditionFailed:
+    return PreconditionFailed(CHANGED.message)
+
+
+def _versions(wanted: frozenset[str] | None) -> list[int] | None:
+    """The versions that `If-Match` names; None if any will do."""
+    if wanted is None or ANY in wanted:
+        return None
+    return [int(tag) for tag in wanted if VERSION.fullmatch(tag)]
 
 
 def _applied(seconds: float | None) -> dict[str, str]:

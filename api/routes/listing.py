@@ -1,22 +1,29 @@
 """Jobs, page by page."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from api.dependencies import Queue
+from api.errors import ServerBusy
 from api.links import prefix
 from api.openapi import errors, job_links, success
+from api.ownership import owner_read
+from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
-from shared.record import JobRecord, JobState
+from shared.record import PAYLOAD, JobState, JobSummary
 from shared.store.model import Filters, Place
 
 LARGEST_PAGE = 200
+EMPTY = b'{"items":[],"next_cursor":null}'
+SCORE = re.compile(r"[0-9]{1,16}")  # milliseconds since the epoch
+FIELDS = r"^((params|result)(,(params|result))?)?$"
 NEXT_PAGE = {
     "operationId": "list_jobs",
     "parameters": {"cursor": "$response.body#/next_cursor"},
@@ -27,7 +34,7 @@ router = APIRouter(tags=["jobs"])
 
 
 class JobPage(BaseModel):
-    items: list[JobRecord]
+    items: list[JobSummary]
     next_cursor: Annotated[
         str | None, Field(description="Where the next page begins; null after the last one.")
     ]
@@ -37,11 +44,13 @@ class JobPage(BaseModel):
     "/jobs",
     summary="List jobs",
     response_model=JobPage,
+    dependencies=[Depends(once("state", "type", "limit", "cursor", "fields"))],
     responses={
         200: success("A page.", links={**job_links("/items/0/job_id"), "NextPage": NEXT_PAGE}),
         **errors(
             InvalidRequest("The cursor is not one that this list gave."),
             QueueUnavailable("Redis does not answer (ConnectionError)."),
+            ServerBusy("The server holds as many large answers as it can."),
         ),
     },
 )
@@ -56,15 +65,36 @@ async def list_jobs(
     ] = [],  # noqa: B006  # the framework copies it
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Jobs on a page at most.")] = 50,
     cursor: Annotated[str, Query(description="The `next_cursor` of the page before.", max_length=200)] = "",
+    fields: Annotated[
+        str,
+        Query(
+            description="What the jobs have besides: `params`, `result` or both, separated by a comma.",
+            pattern=FIELDS,
+        ),
+    ] = "",
 ) -> Response:
-    """Newest first: by creation; or, with a terminal `state`, by their end. A page may be short, or even
-    empty, while more follow. Jobs that come or go between two pages do not shift the others."""
-    labels = dict(pair.split("=", 1) for pair in label)
+    """Newest first: by creation; or, with a terminal `state`, by their end.
+
+    A page has at most 4 MiB, unless a single job is larger. It may be short, or even empty, while more
+    follow. Jobs that come or go between two pages do not shift the others.
+    """
+    labels = _labels(label)
     after = _place(cursor, state) if cursor else None
-    page = await queue.page(Filters(state, type, labels), limit=limit, after=after)
-    items = b",".join(record.to_json(None, prefix(request)) for record in page.records)
+    if labels is None:
+        return Response(EMPTY, media_type="application/json")
+    filters = Filters(state, type, labels, owner_read(request) or "")
+    payload = sorted({*fields.split(",")} & {*PAYLOAD})
+    page = await queue.page(filters, limit=limit, after=after, payload=payload)
+    items = b",".join([record.to_json(None, prefix(request), payload) for record in page.records])
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
     return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")
+
+
+def _labels(pairs: list[str]) -> dict[str, str] | None:
+    """Names and values that a job must have; None if no job can have them, for a name has one value."""
+    wanted = {(name, value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    labels = dict(wanted)
+    return labels if len(labels) == len(wanted) else None
 
 
 def _cursor(place: Place, state: JobState | None) -> str:
@@ -78,14 +108,12 @@ def _place(cursor: str, state: JobState | None) -> Place:
         InvalidRequest: this list did not give it.
     """
     try:
-        of_state, score, last = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        place = f"{int(score)}", str(last)
+        words = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
-        of_state, place = None, ("", "")
-    if of_state != (state or ""):
-        message = "The cursor is not one that this list gave."
-        fault = {"path": "cursor", "message": message, "kind": "invalid_cursor"}
-        raise InvalidRequest(
-            message, hint="Leave the cursor out to begin at the newest job.", details=[fault]
-        )
-    return place
+        words = None
+    match words:
+        case [of_state, str(score), str(last)] if of_state == (state or "") and SCORE.fullmatch(score):
+            return score, last
+    message = "The cursor is not one that this list gave."
+    fault = {"path": "cursor", "message": message, "kind": "invalid_cursor"}
+    raise InvalidRequest(message, hint="Leave the cursor out to begin at the newest job.", details=[fault])

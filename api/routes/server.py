@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import Queue
 from api.openapi import errors
+from api.ownership import owner_read
 from api.strict_json import DEEPEST, MOST_NODES
 from shared import VERSION
 from shared.errors import QueueUnavailable
@@ -17,6 +18,7 @@ from shared.record import JobState
 from shared.store import keys
 
 NAME = "job-server"
+OWN_ONLY = "for a key with the scope `read:own` alone"
 
 router = APIRouter(tags=["server"])
 
@@ -50,12 +52,15 @@ class ServerInfo(BaseModel):
     started_at: datetime
     uptime_seconds: float
     job_types: list[str]
-    queues: dict[str, QueueInfo]
-    webhooks: Annotated[QueueInfo, Field(description="Webhooks that are to be delivered.")]
-    jobs: Annotated[
-        dict[JobState, int], Field(description="Jobs by state, as far as their records are kept.")
+    queues: Annotated[dict[str, QueueInfo], Field(description=f"Queues by name; {OWN_ONLY} empty.")]
+    webhooks: Annotated[
+        QueueInfo | None, Field(description=f"Webhooks that are to be delivered; {OWN_ONLY} null.")
     ]
-    workers: list[WorkerInfo]
+    jobs: Annotated[
+        dict[JobState, int],
+        Field(description=f"Jobs by state, as far as their records are kept; {OWN_ONLY} empty."),
+    ]
+    workers: Annotated[list[WorkerInfo], Field(description=f"The live workers; {OWN_ONLY} empty.")]
     limits: Limits
 
 
@@ -68,19 +73,17 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
     """Version, job types, jobs by state, the length of each queue, and the workers that are alive."""
     state = request.state
     settings = state.settings
-    names = sorted({contract.queue for contract in state.contracts.values()})
-    counts = {name: await _count(queue, name) for name in names}
-    workers = [{**worker, "queues": worker["queues"].split(",")} for worker in await queue.store.workers()]
+    sees_all = owner_read(request) is None  # counts and workers tell of other callers' work
     return ServerInfo(
         name=NAME,
         version=VERSION,
         started_at=datetime.fromtimestamp(state.started_at, UTC),
         uptime_seconds=round(time.time() - state.started_at, 3),
         job_types=list(state.contracts),
-        queues=counts,
-        webhooks=await _count(queue, keys.WEBHOOKS),
-        jobs=await queue.store.state_counts(),
-        workers=[WorkerInfo.model_validate(worker) for worker in workers],
+        queues=await _queues(request, queue) if sees_all else {},
+        webhooks=await _count(queue, keys.WEBHOOKS) if sees_all else None,
+        jobs=await queue.store.state_counts() if sees_all else {},
+        workers=await _workers(queue) if sees_all else [],
         limits=Limits(
             max_body_bytes=settings.api_max_body_bytes,
             max_file_bytes=settings.api_max_file_bytes,
@@ -89,6 +92,18 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
             queue_max_waiting=settings.queue_max_waiting,
         ),
     )
+
+
+async def _queues(request: Request, queue: JobQueue) -> dict[str, QueueInfo]:
+    names = sorted({contract.queue for contract in request.state.contracts.values()})
+    return {name: await _count(queue, name) for name in names}
+
+
+async def _workers(queue: JobQueue) -> list[WorkerInfo]:
+    workers = await queue.store.workers()
+    return [
+        WorkerInfo.model_validate({**worker, "queues": worker["queues"].split(",")}) for worker in workers
+    ]
 
 
 async def _count(queue: JobQueue, name: str) -> QueueInfo:

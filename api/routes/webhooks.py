@@ -4,14 +4,16 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
 from api.dependencies import Queue
 from api.openapi import errors
+from api.ownership import may_read, owner_changed, owner_read
 from shared.errors import JobNotFinished, QueueUnavailable, WebhookNotFound
 from shared.queue import JobQueue
-from shared.record import JobError, JobRecord, JobState, StoredRecord
+from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
 from shared.store.job_store import expired, not_found
 from shared.webhooks import webhook_id
 
@@ -56,22 +58,26 @@ class WebhookEvent(BaseModel):
 
 
 @router.get("/jobs/{job_id}/webhook", summary="Read how a webhook was delivered", responses=errors(*REFUSALS))
-async def read_webhook(queue: Queue, job_id: JobId) -> WebhookDeliveries:
+async def read_webhook(request: Request, queue: Queue, job_id: JobId) -> WebhookDeliveries:
     """Failed deliveries are tried again, at growing intervals, until 24 hours have passed."""
-    return await _deliveries(queue, job_id)
+    return await _deliveries(queue, await queue.get(job_id, owner=owner_read(request)))
 
 
 @router.post(
     "/jobs/{job_id}/webhook/redeliver",
     status_code=202,
+    response_model=WebhookDeliveries,
     summary="Deliver a webhook again",
     responses=errors(*REFUSALS, JobNotFinished("The job has not finished.")),
 )
-async def redeliver_webhook(queue: Queue, job_id: JobId) -> WebhookDeliveries:
+async def redeliver_webhook(request: Request, queue: Queue, job_id: JobId) -> WebhookDeliveries | Response:
     """At once, if a delivery waits for its next attempt; else by a new one, with the same `webhook-id`."""
-    if await queue.store.redeliver(job_id) == 0:
+    if await queue.store.redeliver(job_id, owner=owner_changed(request)) == 0:
         raise WebhookNotFound("The job has no webhook.")
-    return await _deliveries(queue, job_id)
+    record = await queue.get(job_id)
+    if not may_read(request, record.caller):
+        return Response(record.to_receipt(), 202, media_type="application/json")
+    return await _deliveries(queue, record)
 
 
 @sent.post("job-ended")
@@ -83,16 +89,15 @@ async def job_ended(event: WebhookEvent) -> None:
     """
 
 
-async def _deliveries(queue: JobQueue, job_id: str) -> WebhookDeliveries:
-    record = await queue.get(job_id)
+async def _deliveries(queue: JobQueue, record: StoredRecord) -> WebhookDeliveries:
     if record.webhook is None:
         raise WebhookNotFound("The job has no webhook.")
     deliveries = [_delivery(delivery) for delivery in await queue.store.deliveries(record)]
-    return WebhookDeliveries(url=record.webhook, webhook_id=webhook_id(job_id), deliveries=deliveries)
+    return WebhookDeliveries(url=record.webhook, webhook_id=webhook_id(record.job_id), deliveries=deliveries)
 
 
 def _delivery(stored: StoredRecord) -> Delivery:
-    record = stored.parse()
+    record = JobSummary.model_validate_json(stored.to_json(payload=("result",)))
     completed = record.state is JobState.COMPLETED
     return Delivery(
         number=int(stored.job_id.split("-")[1]),

@@ -19,6 +19,7 @@ from shared.contracts.csv_profile import CSV_PROFILE, CsvProfileParams, CsvProfi
 from worker.computing.csv_profile import profile
 
 SIZE = 1_000_000_000
+LARGEST_RESULT = 4 << 20
 
 
 def run(options: Options) -> str:
@@ -64,7 +65,7 @@ def is_equal(result: CsvProfileResult, path: Path) -> bool:
 def profile_in(folder: Path) -> None:
     """What the process does that is measured."""
     params = CsvProfileParams(file=CSV_PROFILE.example["file"])
-    result = profile(folder / "file.csv", params, folder)
+    result = profile(folder / "file.csv", params, folder, LARGEST_RESULT)
     (folder / "result.json").write_text(result.model_dump_json())
 
 

@@ -13,10 +13,18 @@ ColumnType = Literal["integer", "float", "boolean", "date", "timestamp", "text"]
 Value = bool | int | float | str
 
 
+Encoding = Literal[
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32",
+    "iso-8859-1", "iso-8859-2", "iso-8859-15", "windows-1250", "windows-1251", "windows-1252", "koi8-r",
+    "mac-roman", "shift_jis", "euc-jp", "euc-kr", "gb18030", "big5",
+]  # fmt: skip
+NumberFormat = Literal["1234.5", "1,234.5", "1 234.5", "1'234.5", "1234,5", "1.234,5", "1 234,5"]
+
+
 class CsvProfileParams(Params):
     file: Annotated[
         FileReference,
-        Field(description=f"CSV as in RFC 4180, in UTF-8, of up to {MOST_COLUMNS:,} columns."),
+        Field(description=f"CSV as in RFC 4180, of up to {MOST_COLUMNS:,} columns, in UTF-8 or `encoding`."),
     ]
     delimiter: Annotated[
         Literal[",", ";", "\t", "|", ":"] | None,
@@ -29,6 +37,21 @@ class CsvProfileParams(Params):
             "number, a date or a timestamp."
         ),
     ] = None
+    encoding: Annotated[Encoding, Field(description="The file's encoding. It is never guessed.")] = "utf-8"
+    nulls: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
+        Field(
+            max_length=50,
+            description="Fields that are nulls besides empty ones, such as `NA`; compared exactly.",
+        ),
+    ] = ()
+    numbers: Annotated[
+        NumberFormat,
+        Field(
+            description="How numbers are written: the marks of thousands, which may be left out, and of "
+            "decimals. A field that is written otherwise is text. The space stands for a no-break space too."
+        ),
+    ] = "1234.5"
     top: Annotated[int, Field(ge=1, le=50, description="How many of the most frequent values to name.")] = 5
     quantiles: Annotated[
         tuple[Annotated[float, Field(ge=0, le=1)], ...],
@@ -55,7 +78,8 @@ class ColumnProfile(BaseModel):
     The type is what all values are: `integer` (64 bits, written the usual way: no leading zeros, no plus
     sign), `float`, `boolean` (true or false), `date` (2026-12-24), `timestamp` (ISO 8601, all with an offset,
     and then shown in UTC, or none), or else `text`. Values are equal if they are so as that type, as 1.5 and
-    1.50. Text is ordered by code point, and shown up to 200 characters.
+    1.50. Text is ordered by code point, and shown up to 200 characters, or fewer if the result would be too
+    large.
     """
 
     name: str

@@ -18,8 +18,12 @@ class WordFrequency(BaseModel):
 
 
 class WordCountResult(BaseModel):
-    lines: int
-    words: int
+    lines: Annotated[
+        int, Field(description=r"Lines end with \n, \r\n or \r; what follows the last end is a line too.")
+    ]
+    words: Annotated[
+        int, Field(description="Runs of characters between whitespace. A byte-order mark is no part of them.")
+    ]
     unique: int
     top: list[WordFrequency]
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.contract import FILE_ID
-from shared.errors import FileInUse, FileNotFound
+from shared.errors import FileInUse, FileNotFound, QuotaReached, UnknownFile
 from shared.files import Stored
 from shared.record import JobState
 from shared.store import keys, scripts
 from shared.store.calls import Calls, milliseconds
 from shared.store.client import Argument, Runner
+from shared.store.model import FileQuota
 
 RETIRED_AT_ONCE = 100
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
@@ -27,6 +28,7 @@ class FileRecord(NamedTuple):
         sha256: in hexadecimal.
         created_at: in milliseconds since the epoch.
         expires_at: the same; it is kept until then, and longer while a job's record names it.
+        caller: the name of the API key that uploaded it.
     """
 
     file_id: str
@@ -36,6 +38,7 @@ class FileRecord(NamedTuple):
     sha256: str
     created_at: int
     expires_at: int
+    caller: str | None
 
 
 class FileRecords:
@@ -49,20 +52,53 @@ class FileRecords:
         self._calls = Calls(runner)
 
     async def add(
-        self, file_id: str, name: str | None, content_type: str, stored: Stored, *, retention: int
+        self,
+        file_id: str,
+        name: str | None,
+        content_type: str,
+        stored: Stored,
+        *,
+        retention: int,
+        caller: str | None = None,
+        quota: FileQuota | None = None,
     ) -> FileRecord:
-        """Note a file that lies in the store, and is to be kept for so many seconds."""
-        words: list[Argument] = ["content_type", content_type, "size", stored.size, "sha256", stored.sha256]
+        """Note a file that lies in the store, and is to be kept for so many seconds.
+
+        Args:
+            quota: the bounds of the caller's files, if there are any.
+
+        Raises:
+            QuotaReached: there is no room for it.
+        """
+        words: list[Argument] = [*(quota or ("", 0, 0)), stored.size]
+        words += ("content_type", content_type, "sha256", stored.sha256)
         if name is not None:
             words += ("name", name)
-        times = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
-        return FileRecord(file_id, name, content_type, *stored, *times)
+        if caller is not None:
+            words += ("caller", caller)
+        first, *rest = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
+        if quota and first in (b"files", b"bytes"):
+            raise _over(quota, first, int(rest[0]))
+        return FileRecord(file_id, name, content_type, *stored, first, rest[0], caller)
 
-    async def get(self, file_id: str) -> FileRecord:
-        """The record of a file. Raises FileNotFound."""
+    async def require_room(self, quota: FileQuota, size: int) -> None:
+        """Refuse a file before it comes, of which so many bytes are announced.
+
+        Raises:
+            QuotaReached: there is no room for it.
+        """
+        found = await self._calls.command("HMGET", keys.UPLOADS + quota.caller, "count", "bytes")
+        files, total = (int(number or 0) for number in found)
+        if quota.files and files >= quota.files:
+            raise _over(quota, b"files", files)
+        if quota.total_bytes and total + size > quota.total_bytes:
+            raise _over(quota, b"bytes", total)
+
+    async def get(self, file_id: str, *, owner: str | None = None) -> FileRecord:
+        """The record of a file; of a caller's own file alone, if an owner is given. Raises FileNotFound."""
         found = await self._calls.command("HMGET", _key(file_id), *FileRecord._fields[1:])
-        name, content_type, size, sha256, created_at, expires_at = found
-        if content_type is None:
+        name, content_type, size, sha256, created_at, expires_at, caller = found
+        if content_type is None or (owner is not None and caller != owner.encode()):
             raise not_found(file_id)
         return FileRecord(
             file_id,
@@ -72,21 +108,34 @@ class FileRecords:
             sha256.decode(),
             int(created_at),
             int(expires_at),
+            None if caller is None else caller.decode(),
         )
 
-    async def drop(self, file_id: str) -> None:
-        """Forget a file.
+    async def require_owned(self, file_ids: Iterable[str], owner: str) -> None:
+        """Raises UnknownFile unless this caller uploaded all of the files; a file keeps its owner."""
+        ids = sorted(set(file_ids))
+        callers = await asyncio.gather(
+            *(self._calls.command("HGET", keys.FILE + file_id, "caller") for file_id in ids)
+        )
+        for file_id, caller in zip(ids, callers, strict=True):
+            if caller != owner.encode():
+                raise unknown_file(file_id)
+
+    async def drop(self, file_id: str, *, owner: str | None = None) -> None:
+        """Forget a file; a caller's own file alone, if an owner is given.
 
         Raises:
             FileNotFound: there is none.
             FileInUse: a job that is not done names it.
         """
         _key(file_id)
-        verdict, *user = await self._calls.run(scripts.FILE_DROP, file_id)
+        verdict, *user = await self._calls.run(scripts.FILE_DROP, file_id, owner or "")
         if verdict == b"missing":
             raise not_found(file_id)
         if verdict == b"in use":
-            raise FileInUse(f"The job {user[0].decode()} needs the file.")
+            job_id, caller = (word.decode() for word in user)
+            shown = f"The job {job_id}" if owner in (None, caller) else "A job of another caller"
+            raise FileInUse(f"{shown} needs the file.")
 
     async def retire(self) -> tuple[list[str], bool]:
         """Forget files whose time is over; returns their ids, and whether there may be more of them."""
@@ -116,6 +165,18 @@ class FileRecords:
         """Whether nobody has asked this in the last so many seconds."""
         answer = await self._calls.command("SET", keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
         return answer is not None
+
+
+def _over(quota: FileQuota, what: bytes, used: int) -> QuotaReached:
+    most = quota.files if what == b"files" else quota.total_bytes
+    return QuotaReached(
+        f"{used} {'files' if what == b'files' else 'bytes of files'} of this caller are kept, of {most}.",
+        hint="Delete files that no job needs, or wait until some expire; the operator sets the quota.",
+    )
+
+
+def unknown_file(file_id: str) -> UnknownFile:
+    return UnknownFile(f"There is no file {file_id!r}.")
 
 
 def not_found(file_id: str) -> FileNotFound:

@@ -1,27 +1,31 @@
 """The store: every move in a job's life as one typed call."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from secrets import token_hex
 from typing import Any
 
 from shared.errors import (
+    BacklogFull,
     IdempotencyConflict,
     JobExpired,
     JobNotFinished,
     JobNotFound,
+    JobServerError,
     QueueFull,
-    UnknownFile,
+    QuotaReached,
 )
-from shared.record import TERMINAL_STATES, JobState, StoredRecord
+from shared.record import SUMMARY, TERMINAL_STATES, JobState, StoredRecord
 from shared.store import keys, scripts
 from shared.store.calls import Calls, as_dict, milliseconds
 from shared.store.client import Argument, Runner
+from shared.store.file_records import unknown_file
 from shared.store.model import (
     Claim,
     Entry,
     Filters,
     Finished,
+    JobQuota,
     Lease,
     Log,
     Page,
@@ -39,6 +43,11 @@ from shared.store.model import (
 IDEMPOTENCY_SECONDS = 86400
 DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
+LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
+LARGE = [b"large"]  # in place of a record's fields and values
+STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
+SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
+"""Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
 
 class JobStore:
@@ -47,29 +56,36 @@ class JobStore:
     Args:
         runner: sends commands; a client, or a `Multiplexer`, which is faster.
         retention: how long finished jobs are kept.
+        bulk: sends the commands whose replies are large, over another connection: those on `runner` need not
+            wait until such a reply has come.
 
     Every method may be repeated when its reply was lost. Besides what is named, each raises
     QueueUnavailable while Redis can't serve it.
     """
 
-    def __init__(self, runner: Runner, retention: Retention) -> None:
+    def __init__(self, runner: Runner, retention: Retention, *, bulk: Runner | None = None) -> None:
         self._calls = Calls(runner)
+        self._bulk = Calls(bulk or runner)
         self._retention = retention
         self._kept = (retention.completed, retention.failed, retention.cancelled)
 
-    async def submit(self, *entries: Entry, max_waiting: int) -> list[Submitted]:
+    async def submit(
+        self, *entries: Entry, max_waiting: int, quota: JobQuota | None = None
+    ) -> list[Submitted]:
         """Accept jobs, all of them or none.
 
         Args:
             max_waiting: jobs that may wait in each queue.
+            quota: the bounds of their caller's jobs, if there are any.
 
         Raises:
             QueueFull: a queue has no room for all of them.
+            BacklogFull, QuotaReached: the caller's quota has none.
             UnknownFile: a job names a file that is not there.
             IdempotencyConflict: an idempotency key was used before, for something else.
             JobExpired: an idempotency key was used before, for a job whose record has expired.
         """
-        words: list[Argument] = []
+        words: list[Argument] = [" ".join(map(str, quota)) if quota else ""]
         for entry in entries:
             words += (entry.job_id, entry.queue, entry.due, entry.delay, entry.start_within, max_waiting)
             words += (entry.idempotency_key and keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
@@ -80,38 +96,57 @@ class JobStore:
         if verdict == b"full":
             queue, waiting = answer
             raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+        if quota and verdict in (b"backlog", b"kept"):
+            raise _over(quota, len(entries), *answer)
         if verdict == b"missing":
-            raise UnknownFile(f"There is no file {answer[0].decode()!r}.")
+            raise unknown_file(answer[0].decode())
         if verdict == b"conflict":
             raise IdempotencyConflict(
                 f"This Idempotency-Key was used before, with another request: job {answer[0].decode()}."
             )
         if verdict == b"expired":
             raise spent(answer[0].decode())
-        return [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
+        submitted = [_submitted(entry, *found) for entry, found in zip(entries, answer[0], strict=True)]
+        return await self._with_large_records(submitted)
 
-    async def get(self, job_id: str) -> StoredRecord:
+    async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job.
+
+        Args:
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept)
+        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept, owner or "")
         if not pairs:
             raise expired(job_id) if place < 0 else not_found(job_id)
-        return StoredRecord(job_id, as_dict(pairs), place)
+        if pairs == LARGE:
+            record = await self._large_record(job_id)
+            place = place if record.state is JobState.PENDING else 0
+            record = StoredRecord(job_id, record.fields, place)
+        else:
+            record = StoredRecord(job_id, as_dict(pairs), place)
+        if owner is not None and record.caller != owner:
+            raise not_found(job_id)
+        return record
 
-    async def logs(self, job_id: str, *, after: int = 0) -> Log:
+    async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises what `get` does."""
-        total, *lines = await self._calls.run(scripts.LOGS, public(job_id), after)
+        total, *lines = await self._bulk.run(scripts.LOGS, public(job_id), after, owner or "")
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
         return Log(total, lines)
 
-    async def version(self, job_id: str) -> int | None:
+    async def version(self, job_id: str, *, owner: str | None = None) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
-        version = await self._calls.command("HGET", keys.RECORD + public(job_id), "version")
+        key = keys.RECORD + public(job_id)
+        if owner is None:
+            version = await self._calls.command("HGET", key, "version")
+        else:
+            version, caller = await self._calls.command("HMGET", key, "version", "caller")
+            version = version if caller == owner.encode() else None
         return None if version is None else int(version)
 
     async def ended_lately(self, seconds: float) -> int:
@@ -127,55 +162,76 @@ class JobStore:
         ]
         return sum(await asyncio.gather(*counts))
 
-    async def page(self, filters: Filters, *, limit: int, after: Place | None) -> Page:
+    async def page(
+        self, filters: Filters, *, limit: int, after: Place | None, payload: Collection[str] = ()
+    ) -> Page:
         """A page of jobs, newest first: by creation, or those in one terminal state by their end.
 
         Args:
-            limit: records at most; there may be fewer although more follow, where filters match few.
+            limit: records at most; there may be fewer although more follow, where filters match few, or
+                records are large.
             after: where the page before ended; None for the first one.
+            payload: the fields of PAYLOAD that the records have, none unless given.
         """
         labels = [word for pair in filters.labels.items() for word in pair]
         score, last = after or ("", "")
         state = filters.state or ""
-        score, last, *found = await self._calls.run(
-            scripts.LIST, state, filters.type, limit, SCANNED_AT_ONCE, score, last, *labels
-        )
+        fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
+        words: list[Argument] = [state, filters.type, limit, LARGEST_PAGE_BYTES, SCANNED_AT_ONCE, score, last]
+        words += [filters.caller, len(fields), *fields, *labels]
+        score, last, *found = await self._bulk.run(scripts.LIST, *words)
         records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
+        if filters.caller:
+            last = last[:SHOWN_OF_ID]
         return Page(records, (score.decode(), last.decode()) if last else None)
 
-    async def cancel(self, job_id: str) -> tuple[Verdict, StoredRecord]:
+    async def cancel(
+        self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
+    ) -> tuple[Verdict, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
+
+        Args:
+            job_id: the job.
+            versions: of the record, at which the job may be cancelled; None for any. If it has another one,
+                the returned record has nothing but its version.
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        verdict, *pairs = await self._calls.run(scripts.CANCEL, public(job_id), *self._kept)
+        condition = "" if versions is None else f" {' '.join(map(str, versions))} "
+        words: list[Argument] = [public(job_id), *self._kept, owner or "", condition]
+        verdict, *pairs = await self._calls.run(scripts.CANCEL, *words)
         if verdict == b"missing":
             raise not_found(job_id)
         if verdict == b"expired":
             raise expired(job_id)
+        if pairs == LARGE:
+            return Verdict(verdict.decode()), await self._large_record(job_id)
         return Verdict(verdict.decode()), StoredRecord(job_id, as_dict(pairs))
 
     async def deliveries(self, record: StoredRecord) -> list[StoredRecord]:
-        """The deliveries of a job's webhook, oldest first, as far as they are kept."""
+        """The deliveries of a job's webhook, oldest first, as far as they are kept, without their params."""
         last = int(record.fields.get(b"deliveries", 0))
-        found = []
-        for number in range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1):
-            delivery_id = f"{keys.DELIVERY}{number}-{record.job_id}"
-            if fields := await self._calls.hash(keys.RECORD + delivery_id):
-                found.append(StoredRecord(delivery_id, fields))
-        return found
+        numbers = range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1)
+        ids = [f"{keys.DELIVERY}{number}-{record.job_id}" for number in numbers]
+        return [
+            found for found in await self._records(ids, [*SUMMARY, "result"], most_bytes=0) if found.fields
+        ]
 
-    async def redeliver(self, job_id: str) -> int:
+    async def redeliver(self, job_id: str, *, owner: str | None = None) -> int:
         """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
+
+        Args:
+            owner: the caller whose jobs alone count; None for those of all callers.
 
         Raises:
             JobNotFinished: there is nothing to tell yet.
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        number: int = await self._calls.run(scripts.REDELIVER, job_id)
+        number: int = await self._calls.run(scripts.REDELIVER, job_id, owner or "")
         if number == -1:
             raise JobNotFinished("The job has not finished.")
         if number < 0:
@@ -322,6 +378,43 @@ class JobStore:
             counts[state] = await self._calls.command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
         return counts
 
+    async def _large_record(self, job_id: str) -> StoredRecord:
+        """A record that is too large for the connection that all share. Raises JobExpired."""
+        fields = await self._bulk.hash(keys.RECORD + job_id)
+        if not fields:
+            raise expired(job_id)
+        return StoredRecord(job_id, fields)
+
+    async def _with_large_records(self, submitted: list[Submitted]) -> list[Submitted]:
+        """The same jobs, with the records that `submit` left out.
+
+        One such record is whole; several are as far as they do not exceed LARGEST_PAGE_BYTES, else without
+        their payload.
+        """
+        left_out = [job.record.job_id for job in submitted if not job.record.fields]
+        if not left_out:
+            return submitted
+        if len(submitted) == 1:
+            return [Submitted(await self._large_record(left_out[0]), replayed=True)]
+        records = {
+            record.job_id: record for record in await self._records(left_out, SUMMARY, LARGEST_PAGE_BYTES)
+        }
+        for job_id, record in records.items():
+            if not record.fields:
+                raise spent(job_id)
+        return [
+            job if job.record.fields else Submitted(records[job.record.job_id], replayed=True)
+            for job in submitted
+        ]
+
+    async def _records(
+        self, ids: Sequence[str], fields: Sequence[str], most_bytes: int
+    ) -> list[StoredRecord]:
+        """Records, whole within `most_bytes` together, else with these fields alone; one that is missing has
+        no fields."""
+        found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *ids)
+        return [StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(ids, found, strict=True)]
+
     async def _now(self) -> int:
         """Milliseconds since the epoch by Redis' clock, by which all times in the store are."""
         seconds, microseconds = await self._calls.command("TIME")
@@ -354,10 +447,24 @@ def not_found(job_id: str) -> JobNotFound:
     )
 
 
+def _over(quota: JobQuota, more: int, used: bytes | int, size: bytes | None = None) -> JobServerError:
+    """The error of a submission of so many jobs that exceeds a quota of its caller."""
+    if size is None:
+        return BacklogFull(
+            f"{int(used)} jobs of this caller wait, of {quota.waiting}; {more} more are too many."
+        )
+    return QuotaReached(
+        f"{int(used)} bytes of params and results of this caller are kept, of {quota.kept_bytes}; "
+        f"{int(size)} more are too many.",
+        hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
+    )
+
+
 def _submitted(entry: Entry, verdict: bytes, *answer: Any) -> Submitted:
     if verdict == b"replayed":
         job_id, pairs = answer
-        return Submitted(StoredRecord(job_id.decode(), as_dict(pairs)), replayed=True)
+        fields = {} if pairs == LARGE else as_dict(pairs)
+        return Submitted(StoredRecord(job_id.decode(), fields), replayed=True)
     created_at, run_at, start_by = map(_bytes, answer)
     fields = {name.encode(): _bytes(value) for name, value in entry.fields.items()}
     fields |= {

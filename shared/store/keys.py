@@ -3,6 +3,8 @@
 | key                             | type    | holds                              | written by   | ends                    |
 | ------------------------------- | ------- | ---------------------------------- | ------------ | ----------------------- |
 | jobs:record:<id>                | hash    | the JobRecord                      | every script | after its retention     |
+| jobs:owner:<id>                 | string  | the caller of a finished job       | step, cancel | when jobs:index forgets |
+|                                 |         |                                    |              | the job                 |
 | jobs:logs:<id>                  | list    | the job's log: its last 1000 lines | step, report | with the record         |
 | arq:job:<id>                    | string  | arq's message: what to call        | submit       | with the terminal write |
 | arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
@@ -22,7 +24,7 @@
 |                                 |         | where the repair goes on           |              |                         |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
 |                                 |         | made: `digest:id`                  |              |                         |
-| jobs:file:<id>                  | hash    | an uploaded file: name,            | file_add     | with the file           |
+| jobs:file:<id>                  | hash    | an uploaded file: name, caller,    | file_add     | with the file           |
 |                                 |         | content_type, size, sha256,        |              |                         |
 |                                 |         | created_at, expires_at (ms)        |              |                         |
 | jobs:file:<id>:jobs             | set     | ids of jobs that name the file     | submit       | with the file           |
@@ -32,6 +34,15 @@
 |                                 |         | of no use, or just has             |              | later                   |
 | jobs:rate:<caller>              | string  | when the caller's quota is whole   | rate         | at that time            |
 |                                 |         | again (µs)                         |              |                         |
+| jobs:backlog:<caller>           | zset    | ids of jobs that wait, of a caller | submit, step | when none of them waits |
+|                                 |         | with a quota, by the time          |              |                         |
+| jobs:kept:<caller>              | hash    | bytes of each record of a caller   | submit, step | with the last record    |
+|                                 |         | with a quota, by id; bytes, count  |              |                         |
+| jobs:kept                       | zset    | `caller id` of ended jobs that are | step, cancel | with the record         |
+|                                 |         | counted there, by expires_at (ms)  |              |                         |
+| jobs:uploads:<caller>           | hash    | bytes of each uploaded file of a   | file_*       | with the last file      |
+|                                 |         | caller with a quota; bytes, count  |              |                         |
+| jobs:stream-secret              | string  | what stream tokens are signed with | an API       | -                       |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
 |                                 |         | after it once nothing will change  |              |                         |
 | jobs:cancel                     | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
@@ -40,6 +51,7 @@ Keys are computed from ids and queue names inside the scripts, so Redis Cluster 
 """  # noqa: E501
 
 RECORD = "jobs:record:"
+OWNER = "jobs:owner:"
 LOGS = "jobs:logs:"
 MESSAGE = "arq:job:"
 QUEUE = "arq:queue:"
@@ -56,6 +68,11 @@ FILE = "jobs:file:"
 FILES = "jobs:index:files"
 SWEEP = "jobs:sweep"
 RATE = "jobs:rate:"
+BACKLOG = "jobs:backlog:"
+KEPT = "jobs:kept:"
+KEPT_ENDS = "jobs:kept"
+UPLOADS = "jobs:uploads:"
+STREAM_SIGNING = "jobs:stream-secret"
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 

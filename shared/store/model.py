@@ -18,12 +18,41 @@ class Retention:
     cancelled: int = 86400
 
 
+class JobQuota(NamedTuple):
+    """The bounds of one caller's jobs, each 0 for none.
+
+    Attributes:
+        caller: the name of the caller.
+        waiting: jobs that wait for a worker.
+        kept_bytes: bytes of the params and results that are kept.
+    """
+
+    caller: str
+    waiting: int
+    kept_bytes: int
+
+
+class FileQuota(NamedTuple):
+    """The bounds of one caller's uploaded files, each 0 for none.
+
+    Attributes:
+        caller: the name of the caller.
+        files: how many are kept.
+        total_bytes: their bytes together.
+    """
+
+    caller: str
+    files: int
+    total_bytes: int
+
+
 class Verdict(StrEnum):
     """What a request to cancel came to."""
 
     CANCELLED = "cancelled"
     CANCELLING = "cancelling"
     FINISHED = "finished"
+    CHANGED = "changed"
 
 
 class OutcomeKind(StrEnum):
@@ -190,6 +219,7 @@ class Filters:
     state: JobState | None = None
     type: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ""
 
 
 Place = tuple[str, str]

@@ -17,7 +17,8 @@ class Allowance(NamedTuple):
     Attributes:
         granted: whether it is within the limit.
         remaining: further requests that would be let in at once.
-        more_in: whole seconds, at least 1, after which there is one more.
+        more_in: whole seconds, at least 1, after which there is one more; of a refused request, after which
+            it would be granted.
     """
 
     granted: bool
@@ -35,11 +36,15 @@ class RateLimits:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    async def take(self, caller: str, quota: int) -> Allowance | None:
-        """Count one request of the caller, who has `quota` in each WINDOW; None while Redis can't count."""
+    async def take(self, caller: str, quota: int, cost: int = 1) -> Allowance | None:
+        """Count requests of the caller, who has `quota` in each WINDOW; None while Redis can't count.
+
+        Args:
+            cost: how many requests; all of them are granted or none.
+        """
         try:
             async with asyncio.timeout(PATIENCE):
-                reply = await scripts.RATE.run(self._runner, caller, quota, WINDOW * 1000)
+                reply = await scripts.RATE.run(self._runner, caller, quota, WINDOW * 1000, cost)
         except REDIS_GONE:
             return None
         granted, remaining, wait = reply

@@ -11,8 +11,8 @@ from shared.store.keys import FOR_SCRIPTS
 
 FOLDER = Path(__file__).parent / "scripts"
 NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
-TRANSITIONS = ("transitions",)
-RESCUE = ("transitions", "rescue")
+TRANSITIONS = ("quotas", "transitions")
+RESCUE = (*TRANSITIONS, "rescue")
 
 
 class Script:
@@ -31,19 +31,20 @@ class Script:
             return await runner.execute_command("EVAL", self.source, 0, *arguments)
 
 
-SUBMIT = Script("submit")
+SUBMIT = Script("submit", "quotas", "records")
 STEP = Script("step", *RESCUE)
 BEAT = Script("beat", *RESCUE)
 REPORT = Script("report", *TRANSITIONS)
-CANCEL = Script("cancel", *RESCUE)
-READ = Script("read", *RESCUE)
-LIST = Script("list")
+CANCEL = Script("cancel", *RESCUE, "records")
+READ = Script("read", *RESCUE, "records")
+LIST = Script("list", "records")
+RECORDS = Script("excerpts", "records")
 LOGS = Script("logs")
 REDELIVER = Script("redeliver", *TRANSITIONS)
 LEAVE = Script("leave")
 UPKEEP = Script("upkeep", *RESCUE)
 PROBE = Script("probe")
-FILE_ADD = Script("file_add")
-FILE_DROP = Script("file_drop")
-FILE_RETIRE = Script("file_retire")
+FILE_ADD = Script("file_add", "quotas")
+FILE_DROP = Script("file_drop", "quotas")
+FILE_RETIRE = Script("file_retire", "quotas")
 RATE = Script("rate")

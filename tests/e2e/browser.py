@@ -20,6 +20,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 )
 DRIVER = shutil.which("chromedriver")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -40,7 +41,7 @@ class Browser:
         self._command(f"{self._session}/url", url=url)
 
     def run(self, script: str, *arguments: object) -> Any:
-        """What a script returns."""
+        """What a script returns; if that is a promise, what it resolves to."""
         return self._command(f"{self._session}/execute/sync", script=script, args=arguments)
 
     def close(self) -> None:

@@ -2,11 +2,13 @@
 
 import random
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from dev.stack import wait_until
@@ -225,3 +227,47 @@ def test_a_negative_zero_stays_negative(service: Service) -> None:
 
     assert str(record["params"]["message"]) == "[-0.0]"
     assert str(record["result"]["message"]) == "[-0.0]"
+
+
+# -- the wire
+
+
+def talk(service: Service, *sent: bytes, ends: bytes) -> bytes:
+    """All that comes on one connection, up to these bytes; a text is sent once the one before is answered."""
+    url = httpx.URL(service.stack.api_url)
+    received = b""
+    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+        for text in sent:
+            connection.sendall(text)
+            received += connection.recv(65_536)
+        while not received.endswith(ends):
+            piece = connection.recv(65_536)
+            assert piece, received
+            received += piece
+    return received
+
+
+def test_the_head_of_a_stream_leaves_the_connection_in_order(service: Service) -> None:
+    job_id = service.submit_for_later("echo", message=1)
+    lines = b"HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    requests = b"HEAD /jobs/%b/events " % job_id.encode() + lines + b"GET /healthz " + lines
+
+    received = talk(service, requests, ends=b'{"status":"ok"}')
+
+    service.call("DELETE", f"/jobs/{job_id}")
+    first, second, body = received.split(b"\r\n\r\n")  # and nothing between the two heads
+    assert b"text/event-stream" in first
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert body == b'{"status":"ok"}'
+
+
+def test_a_client_that_expects_an_answer_gets_it_before_it_sends(service: Service) -> None:
+    body = b'{"type":"echo","params":{"message":1}}'
+    head = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Expect: 100-continue\r\n"
+
+    received = talk(service, head + b"Content-Length: %d\r\n\r\n" % len(body), body, ends=b"}")
+
+    assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 ")
+    refused = talk(service, head + b"Content-Length: 99999999\r\n\r\n", ends=b"}")
+    assert refused.startswith(b"HTTP/1.1 413 ")

@@ -38,6 +38,25 @@ def dies(process: int) -> None:
     wait_until(lambda: not lives(process), "the process ends", seconds=SOON)
 
 
+def test_no_process_of_the_worker_has_a_secret_in_its_environment(cluster: Service, jobs: Direct) -> None:
+    """Nor the heartbeat process, which gets the address of Redis over its socket."""
+    worker = cluster.workers[0].process.pid
+    names = (b"worker.child", b"worker.heartbeat_process")
+
+    def started() -> list[Path]:
+        """Those that run a program of their own; before, they show the worker's environment."""
+        found = [Path(f"/proc/{process}") for process in children(worker)]
+        return [path for path in found if any(name in (path / "cmdline").read_bytes() for name in names)]
+
+    wait_until(lambda: len(started()) == 3, "all processes run, and the heartbeat")
+    assert b"REDIS_URL=" in Path(f"/proc/{worker}/environ").read_bytes()
+    for path in started():
+        environment = (path / "environ").read_bytes()
+        assert b"PATH=" in environment
+        assert b"redis://" not in environment
+        assert b"WORKER_" not in environment
+
+
 @pytest.mark.parametrize("job_type", ["compute", "compute_for_a_thread"])
 def test_a_cancelled_job_frees_its_cpu(jobs: Direct, job_type: str, tmp_path: Path) -> None:
     job_id, process = begin(jobs, job_type, tmp_path / "started")

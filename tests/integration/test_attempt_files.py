@@ -94,9 +94,33 @@ async def test_an_input_is_opened_and_is_gone_with_the_attempt(attempt, files, t
 async def test_an_input_is_fetched_once(attempt, files):
     await files.put(upload_key(FILE), b"1")
     path = await attempt.open_input(FILE)
-    if files.local_path("") is None:
-        await files.delete(upload_key(FILE))
-        assert await attempt.open_input(FILE) == path
+    await files.delete(upload_key(FILE))
+    assert await attempt.open_input(FILE) == path
+
+
+async def test_no_handler_changes_the_stored_file(attempt, files):
+    """Whatever it does at the path that it gets: as root it may write to files that are read-only."""
+    await files.put(upload_key(FILE), b"as it was uploaded")
+    path = await attempt.open_input(FILE)
+    assert path.stat().st_mode & 0o777 == 0o400
+    path.chmod(0o600)
+    path.write_bytes(b"changed")
+    path.unlink()
+    (path.parent / FILE).write_bytes(b"in its place")
+    assert await content(files, upload_key(FILE)) == b"as it was uploaded"
+
+
+async def test_an_attempt_that_is_stopped_leaves_no_half_copy(attempt, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("worker.files.COPIED_AT_ONCE", 1)
+    await files.put(upload_key(FILE), bytes(PIECE * 3))
+    opening = asyncio.create_task(attempt.open_input(FILE))
+    while not [path for path in (tmp_path / "scratch").rglob("*.part") if path.stat().st_size]:
+        await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await attempt.close()
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 @pytest.mark.parametrize("reference", [FILE, "../../etc/passwd", "", "jobs/a/1/b"])

@@ -58,6 +58,21 @@ async def test_cancelling_a_cancelled_job_changes_nothing(submit, store):
     assert await store.cancel("a") == first
 
 
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_job_is_cancelled_at_the_wanted_versions_alone(runs, submit, store, worker):
+    await submit("a")
+    if runs:
+        await worker.claim_one()
+    before = await store.get("a")
+    for versions in ([], [before.version + 1], [before.version * 11]):
+        verdict, record = await store.cancel("a", versions)
+        assert (verdict, record.version) == (Verdict.CHANGED, before.version)
+    assert (await store.get("a")).fields == before.fields
+    first = await store.cancel("a", [7, before.version])
+    assert first[0] is (Verdict.CANCELLING if runs else Verdict.CANCELLED)
+    assert await store.cancel("a", [before.version]) == first  # repeated: a reply may have been lost
+
+
 @pytest.mark.parametrize("kind", [OutcomeKind.COMPLETED, OutcomeKind.FAILED])
 async def test_a_finished_job_stays_as_it_is(kind, submit, store, worker):
     await submit("a")

@@ -20,11 +20,24 @@ from shared.record import JobState
 from shared.store import keys, scripts
 from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Report, Retention, Step
+from shared.store.model import (
+    Claim,
+    Entry,
+    FileQuota,
+    Finished,
+    JobQuota,
+    Outcome,
+    OutcomeKind,
+    Presence,
+    Report,
+    Retention,
+    Step,
+)
 from shared.store.scripts import Script
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
 PRESENCE = Presence("w", "host", 1, ("default",), slots=10, started_at=1.5)
+QUOTA = JobQuota("me", waiting=1000, kept_bytes=10**6)
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 
 
@@ -67,7 +80,7 @@ class World:
             "webhook": "http://x",
         }
         entries = [Entry(job_id, "default", b"m", fields, **options) for job_id in job_ids]
-        await self.store.submit(*entries, max_waiting=1000)
+        await self.store.submit(*entries, max_waiting=1000, quota=QUOTA)
         self.job_ids += job_ids
 
     async def step(self, *finished: Finished, slots: int = 0) -> Step:
@@ -116,7 +129,14 @@ async def submit_again(world: World) -> None:
             left = [key.decode() async for key in world.redis.scan_iter(match=f"*:{job_id}")]
             assert left == []
             assert not await world.redis.sismember(keys.FILE + "f:jobs", job_id)
-            for index in (keys.INDEX, keys.INDEX_OF + "pending", keys.DEADLINES, keys.QUEUE + "default"):
+            assert not await world.redis.hexists(keys.KEPT + "me", job_id)
+            for index in (
+                keys.BACKLOG + "me",
+                keys.INDEX,
+                keys.INDEX_OF + "pending",
+                keys.DEADLINES,
+                keys.QUEUE + "default",
+            ):
                 assert await world.redis.zscore(index, job_id) is None
         assert not await world.redis.exists(keys.IDEMPOTENCY + "me:k")
         await world.submit("d", **options)
@@ -259,6 +279,22 @@ async def all_jobs_end(world: World, where: str, charge: int) -> None:
     assert not await world.redis.exists(keys.LEASES + "default", keys.QUEUE + "default"), where
     for state in ("pending", "running"):
         assert not await world.redis.exists(keys.INDEX_OF + state), (where, state)
+    await counted_right(world, where)
+
+
+async def counted_right(world: World, where: str) -> None:
+    """The caller has no job that waits, and its records count until they expire."""
+    assert not await world.redis.exists(keys.BACKLOG + "me"), where
+    records = [await world.record(name) for name in world.job_ids]
+    total = sum(len(record.get(name, b"")) for record in records for name in (b"params", b"result"))
+    assert await world.redis.hmget(keys.KEPT + "me", "count", "bytes") == [
+        str(len(records)).encode(),
+        str(total).encode(),
+    ], where
+    for member in await world.redis.zrange(keys.KEPT_ENDS, 0, -1):
+        await world.redis.zadd(keys.KEPT_ENDS, {member: 1})
+    await world.store.upkeep(["default"])
+    assert not await world.redis.exists(keys.KEPT + "me", keys.KEPT_ENDS), where
 
 
 async def in_place(world: World, name: str, where: str) -> None:
@@ -271,11 +307,14 @@ async def in_place(world: World, name: str, where: str) -> None:
     lives = state in (b"pending", b"running")
     assert (state == b"pending") <= queued, (where, name, record)
     assert (state == b"running") <= leased, (where, name, record)
+    waits = await world.redis.zscore(keys.BACKLOG + "me", name) is not None
+    assert waits == (state == b"pending"), (where, name, record)
     assert (await world.redis.ttl(keys.RECORD + name) == -1) == lives, (where, name, record)
     index = keys.INDEX_OF + state.decode()
     assert await world.redis.zscore(index, name) is not None, (where, name, record)
 
 
+FILE_QUOTA = FileQuota("me", files=9, total_bytes=9)
 FILE_ID = "file_" + "0" * 32
 
 
@@ -286,11 +325,13 @@ async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, worl
     while failed:
         number += 1
         await world.redis.flushall()
-        await records.add(FILE_ID, None, "text/plain", Stored(1, "00"), retention=1)
+        await records.add(FILE_ID, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA)
         await world.redis.zadd(keys.FILES, {FILE_ID: 1})
         world.runner.failing = script, number
         for call in (
-            lambda: records.add("file_" + "1" * 32, None, "text/plain", Stored(1, "00"), retention=1),
+            lambda: records.add(
+                "file_" + "1" * 32, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA
+            ),
             lambda: records.drop(FILE_ID),
             records.retire,
         ):
@@ -309,4 +350,4 @@ async def test_the_failure_is_what_redis_says(world: World) -> None:
         await world.submit("a")
     world.runner.failing = scripts.SUBMIT, 5
     with pytest.raises(OutOfMemoryError):
-        await scripts.SUBMIT.run(world.runner, "id", "default", 0, 0, 0, 9, "", "", 1, "", "m", 0)
+        await scripts.SUBMIT.run(world.runner, "", "id", "default", 0, 0, 0, 9, "", "", 1, "", "m", 0)

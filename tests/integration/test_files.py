@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from dev.stack import ROOT, wait_until
 from shared import files as module
-from shared.errors import StorageUnavailable
-from shared.files import PART, PIECE, FileStore, Stored
+from shared.errors import StorageFull, StorageUnavailable
+from shared.files import PART, PIECE, WRITES_AT_ONCE, FileStore, Stored
 
 SIZES = (0, 1, PIECE - 1, PIECE, PIECE + 1, PART + PIECE + 7)
 
@@ -166,7 +168,49 @@ async def test_a_bucket_that_does_not_exist_is_no_missing_source(s3: str):
     store.close()
 
 
-async def test_a_full_or_unwritable_folder_is_unavailable(tmp_path: Path):
+@pytest.mark.parametrize("size", [1, 2 * PART])
+@pytest.mark.parametrize(
+    "reason",
+    ["No space left on device (os error 28)", "Disk quota exceeded (os error 122)", "XMinioStorageFull"],
+)
+async def test_a_full_store_says_so(
+    files: FileStore, monkeypatch: pytest.MonkeyPatch, size: int, reason: str
+):
+    def full(*_: object, **__: object) -> None:
+        raise GenericError(f"Generic error: Unable to upload data: {reason}")
+
+    assert await files.has_room()
+    with monkeypatch.context() as disk:
+        disk.setattr(obstore, "put", full)
+        disk.setattr(obstore, "open_writer", full)
+        with pytest.raises(StorageFull, match="no room"):
+            await files.put("files/a", chunked(bytes(size)))
+        assert not await files.has_room()
+    assert await files.has_room()
+    await files.put("files/a", b"1")
+    assert await keys(files, "files", 1) == ["files/a"]
+
+
+async def test_slow_writers_hold_up_nobody(files: FileStore):
+    """More of them than there are threads, each in the midst of its file."""
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(PIECE)
+        begun.release()
+        await go_on.wait()
+        yield bytes(1)
+
+    writes = [asyncio.create_task(files.put(f"files/{n}", slow())) for n in range(2 * WRITES_AT_ONCE)]
+    for _ in writes:
+        await begun.acquire()
+    async with asyncio.timeout(10):
+        await files.put("files/quick", b"1")
+    go_on.set()
+    assert {stored.size for stored in await asyncio.gather(*writes)} == {PIECE + 1}
+
+
+async def test_an_unwritable_folder_is_unavailable(tmp_path: Path):
     store = FileStore.open(tmp_path.as_uri())
     (tmp_path / "files").write_text("in the way")
     with pytest.raises(StorageUnavailable):
@@ -187,11 +231,49 @@ async def test_a_full_or_unwritable_folder_is_unavailable(tmp_path: Path):
         "s3://",
         "s3://x?y=1",
         "memory:///",
+        "file:///data?x=1",
+        "s3://[x",
+        "s3://bucket name/x",
     ],
 )
 def test_urls_of_no_store(url: str):
     with pytest.raises(ValueError, match="must be like file:///absolute/path or s3://bucket/prefix"):
         FileStore.open(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hunter2@bucket/prefix",
+        "s3://key:hun/hunter2@bucket",
+        "s3://hunter2@bucket",
+        "s3://key:hunter2",
+        "s3://[hunter2]@bucket",
+        "s3://hunter2：@bucket",
+        "s3://bucket?secret=hunter2",
+        "s3://bucket#hunter2",
+        "file://key:hunter2@host/folder",
+        "file:///folder?hunter2",
+        "https://key:hunter2@host/bucket",
+    ],
+)
+def test_a_url_that_is_refused_is_not_quoted(url: str):
+    with pytest.raises(ValueError, match=r"must (be like|hold no credentials)") as caught:
+        FileStore.open(url)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "address", ["http://key:hunter2@127.0.0.1:1", "hunter2@host", "hunter2:no", "http://"]
+)
+def test_the_address_of_a_buckets_server_is_an_address_alone(
+    s3_away: str, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(ValueError, match="AWS_ENDPOINT_URL must") as caught:
+        FileStore.open(s3_away)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path):

@@ -117,7 +117,46 @@ async def test_one_call_looks_at_a_bounded_number_and_says_where_to_go_on(store,
     assert await all_ids(store, limit=5, type="rare") == ["j1"]
 
 
-async def test_a_page_carries_whole_records(store, add):
+async def test_a_page_carries_the_payload_that_is_asked_for(store, add, server):
     await add("a", 1, team="x")
-    page = await store.page(Filters(), limit=1, after=None)
-    assert page.records == [await store.get("a")]
+    await server.hset(keys.RECORD + "a", "result", "1")
+    whole = json.loads((await store.get("a")).to_json())
+    for payload in ((), ("params",), ("result",), ("params", "result")):
+        [record] = (await store.page(Filters(), limit=1, after=None, payload=payload)).records
+        left_out = {"params", "result"} - {*payload}
+        assert json.loads(record.to_json(payload=payload)) == {
+            name: value for name, value in whole.items() if name not in left_out
+        }
+
+
+async def test_a_page_ends_by_bytes(store, add, server):
+    megabyte = json.dumps({"text": "x" * 2**20})
+    for n in range(9):
+        await add(f"j{n}", 1000 + n // 3)
+        await server.hset(keys.RECORD + f"j{n}", "params", megabyte)
+    sizes, found, after = [], [], None
+    while True:
+        page = await store.page(Filters(), limit=100, after=after, payload=["params"])
+        sizes.append(sum(len(record.to_json(payload=["params"])) for record in page.records))
+        found += [record.job_id for record in page.records]
+        after = page.next
+        if not after:
+            break
+    assert found == [f"j{n}" for n in reversed(range(9))]
+    assert len(sizes) == 3
+    assert max(sizes) <= 4 * 2**20
+    assert await all_ids(store, limit=100) == found
+
+
+async def test_a_record_larger_than_a_page_is_a_page(store, add, server):
+    for n in range(3):
+        await add(f"j{n}", 1000 + n)
+    await server.hset(keys.RECORD + "j1", "params", json.dumps({"text": "x" * 5 * 2**20}))
+    pages, after = [], None
+    while True:
+        page = await store.page(Filters(), limit=100, after=after, payload=["params"])
+        pages.append([record.job_id for record in page.records])
+        after = page.next
+        if not after:
+            break
+    assert pages == [["j2"], ["j1"], ["j0"]]

@@ -125,7 +125,7 @@ async def test_the_key_ends_when_the_quota_is_whole(rates, server, find_leaks):
 
 async def test_the_fake_and_the_real_redis_reply_alike(fake_redis, redis):
     for _ in range(4):
-        replies = [await RATE.run(client, "a", 3, WINDOW * 1000) for client in (fake_redis, redis)]
+        replies = [await RATE.run(client, "a", 3, WINDOW * 1000, 1) for client in (fake_redis, redis)]
         assert replies[0][:2] == replies[1][:2]
         assert all(isinstance(number, int) for reply in replies for number in reply)
         assert abs(replies[0][2] - replies[1][2]) < 2000

@@ -185,7 +185,9 @@ async def test_the_repair_comes_to_every_job_in_bounded_looks(submit, store, ser
 
 async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, store, server, indexes_agree):
     await submit("a")
+    await server.hset(keys.RECORD + "a", "caller", "ann")
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
+    assert await server.getdel(keys.OWNER + "a") == b"ann"
     expires_at = await server.zscore(keys.INDEX_OF + "completed", "a")
     await server.persist(keys.RECORD + "a")
     await server.set(keys.MESSAGE + "a", "m")
@@ -194,6 +196,8 @@ async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, store, 
     assert (await store.upkeep(["default"])).repaired == {}
     assert await server.zscore(keys.INDEX_OF + "completed", "a") == expires_at
     assert await server.ttl(keys.RECORD + "a") > 0
+    assert await server.get(keys.OWNER + "a") == b"ann"
+    assert 190 <= await server.ttl(keys.OWNER + "a") <= 200  # as long as the record, and once more
     assert not await server.exists(keys.MESSAGE + "a")
     await indexes_agree()
 

@@ -41,7 +41,7 @@ async def serve() -> AsyncIterator[Callable[..., Any]]:
 
             transport = ASGITransport(with_state, client=(peer, 50000))
             return await stack.enter_async_context(
-                AsyncClient(transport=transport, base_url="http://jobs.test")
+                AsyncClient(transport=transport, base_url="http://jobs.localhost")
             )
 
         yield serve

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from worker.child import log, progress
 
 LONG = 60.0
+LIMITS = ("RLIMIT_CORE", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NOFILE")
 CRASHES: dict[str, Callable[[], object]] = {
     "SIGSEGV": lambda: ctypes.string_at(0),
     "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -102,9 +104,10 @@ def state() -> dict[str, Any]:
     """What a child has of its parent's, and what it has imported."""
     return {
         "nice": os.nice(0),
-        "SIGINT": signal.getsignal(signal.SIGINT),
+        "SIGINT": int(cast("int", signal.getsignal(signal.SIGINT))),
         "group": os.getpgrp() == os.getpid(),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "limits": {name: resource.getrlimit(getattr(resource, name)) for name in LIMITS},
         "imported": {name.partition(".")[0] for name in sys.modules},
     }
 
@@ -260,3 +263,63 @@ def fail_in_a_group() -> NoReturn:
 
     decisive = ExceptionGroup("more", [FinalError("no", code="decided")])
     raise ExceptionGroup("several", [ValueError("a"), decisive])
+
+
+class Trap:
+    """A value that runs a command where its pickle is loaded, as a child that was taken over may send one."""
+
+    def __init__(self, *command: str) -> None:
+        self._command = command
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return subprocess.call, (list(self._command),)
+
+
+class TrapError(Exception):
+    def __init__(self, *command: str) -> None:
+        self._command = command
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return subprocess.call, (list(self._command),)
+
+
+def give_a_trap(path: str, depth: int) -> object:
+    trap: object = Trap("touch", path)
+    for _ in range(depth):
+        trap = {"deeper": [trap]}
+    return trap
+
+
+def report_raw(body: bytes) -> None:
+    """A report made by something else than `progress` and `log`."""
+    from worker import child
+
+    call = child._call
+    assert call is not None
+    call._connection.send(child.REPORT, call._number, body)
+
+
+def send_an_error(body: bytes) -> None:
+    from worker import child
+
+    call = child._call
+    assert call is not None
+    call._connection.send(child.ERROR, call._number, body)
+
+
+def fill_memory(size: int) -> int:
+    return len(bytearray(size))
+
+
+def fail_as_a_library_does() -> NoReturn:
+    from duckdb import ConversionException
+
+    raise ConversionException("no number")
+
+
+def fail_in_a_group_with_a_library() -> NoReturn:
+    from duckdb import ConversionException
+
+    from shared.errors import FinalError
+
+    raise ExceptionGroup("several", [ConversionException("no number"), FinalError("no", code="decided")])

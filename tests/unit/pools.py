@@ -13,9 +13,11 @@ SOON = 1.0  # seconds in which a process that is to end has ended
 
 
 @asynccontextmanager
-async def a_pool(size: int = 1, *, max_calls: int = 1000, max_rss: int = 1 << 40) -> AsyncIterator[Processes]:
+async def a_pool(
+    size: int = 1, *, max_calls: int = 1000, max_rss: int = 1 << 40, max_memory: int = 0
+) -> AsyncIterator[Processes]:
     """A pool that is open within the block."""
-    pool = Processes(size, max_calls=max_calls, max_rss=max_rss)
+    pool = Processes(size, max_calls=max_calls, max_rss=max_rss, max_memory=max_memory)
     pool.start()
     try:
         yield pool

@@ -82,6 +82,7 @@ async def test_the_whole_is_sent_with_what_describes_it(client, add, size):
     [
         ("bytes=0-0", 0, 1), ("bytes=0-9", 0, 10), ("bytes=3-5", 3, 6), ("bytes=3-", 3, 10),
         ("bytes=-3", 7, 10), ("bytes=-99", 0, 10), ("bytes=9-99", 9, 10), ("Bytes=0-0", 0, 1),
+        ("bytes=0-99999999999999999999", 0, 10), ("bytes=-" + "9" * 999, 0, 10), ("bytes=0-0, ,", 0, 1),
     ],
 )  # fmt: skip
 async def test_a_part_is_sent(client, url, asked, start, end):
@@ -98,7 +99,9 @@ async def test_a_part_may_go_over_the_pieces_of_the_store(client, add):
     assert answer.content == data[PIECE - 3 : PIECE + 4]
 
 
-@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=999999999999999-"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=999999999999999-", "bytes=99999999999999999999-"]
+)
 async def test_a_part_that_is_not_there(client, url, asked):
     answer = await client.get(url, headers={"Range": asked})
     assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
@@ -140,8 +143,30 @@ async def test_what_the_client_has_is_not_sent_again(client, url, tags, method):
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", TAG)
 
 
-async def test_what_the_client_has_not_is_sent(client, url):
-    assert (await client.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
+@pytest.mark.parametrize("tags", ['"other"', TAG.strip('"'), TAG[:-1], f'"x{TAG[1:]}', ""])
+async def test_what_the_client_has_not_is_sent(client, url, tags):
+    assert (await client.get(url, headers={"If-None-Match": tags})).status_code == 200
+
+
+async def test_all_lines_of_tags_are_read(client, url):
+    answer = await client.get(url, headers=[("If-None-Match", '"other"'), ("If-None-Match", TAG)])
+    assert answer.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"), [(TAG, 200), ("*", 200), (f'"a", {TAG}', 200), (f"W/{TAG}", 412), ('"other"', 412)]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_file_is_compared_strongly(client, url, tags, status, method):
+    answer = await client.request(method, url, headers={"If-Match": tags})
+    assert answer.status_code == status
+    if method == "GET" and status == 412:
+        assert answer.json()["code"] == "precondition_failed"
+
+
+async def test_two_ranges_are_none(client, url):
+    answer = await client.get(url, headers=[("Range", "bytes=0-1"), ("Range", "bytes=2-3")])
+    assert (answer.status_code, answer.json()["details"][0]["path"]) == (422, "Range")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +230,13 @@ async def test_a_reader_who_leaves_is_read_for_no_more(client, add, files, monke
     async def send(_: object) -> None:
         pass
 
-    scope = {"type": "http", "method": "GET", "path": url, "headers": [], "query_string": b"", "client": None}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": url,
+        "headers": [(b"host", b"localhost")],
+        "query_string": b"",
+        "client": None,
+    }
     await asyncio.wait_for(app(scope, receive, send), 5)
     assert len(read) == 2

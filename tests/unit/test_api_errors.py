@@ -4,13 +4,17 @@ import orjson
 import pytest
 
 from api import errors, main
+from api.routes import job_types
 from api.settings import ApiSettings
 from shared.contracts import load_contracts
 from shared.errors import ErrorEnvelope, JobFailure, JobServerError
 from shared.queue import JobQueue
+from shared.store.file_records import FileRecords
+from shared.store.job_store import JobStore
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = {"Content-Type": "application/json"}
+TYPES = ", ".join(load_contracts())
 
 
 def refused(answer, status: int, code: str) -> dict:
@@ -52,6 +56,13 @@ async def test_an_unknown_path_is_not_found(client, path):
     refused(await client.get(path), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("path", "named"), [("/jobs/", True), ("/v1//jobs", True), ("/nothing", False), ("/", False)]
+)
+async def test_a_slash_too_many_is_named(client, path, named):
+    assert ("slash" in refused(await client.get(path), 404, "not_found")["hint"]) is named
+
+
 @pytest.mark.parametrize("job_id", ["nobody", "%00", "%ED%A0%80", "ü", "x" * 2000, "a:b", "*", "{}"])
 async def test_an_unknown_job_is_not_found(client, job_id):
     refused(await client.get(f"/jobs/{job_id}"), 404, "job_not_found")
@@ -61,9 +72,10 @@ async def test_an_unknown_job_is_not_found(client, job_id):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/jobs/x", "DELETE, GET"), ("POST", "/v1/jobs/x", "DELETE, GET"),
-        ("DELETE", "/jobs", "GET, POST"),
-        ("PUT", "/v1/jobs", "GET, POST"), ("POST", "/healthz", "GET"), ("PATCH", "/v1/server/info", "GET"),
+        ("PUT", "/jobs/x", "DELETE, GET, HEAD"), ("POST", "/v1/jobs/x", "DELETE, GET, HEAD"),
+        ("DELETE", "/jobs", "GET, HEAD, POST"), ("OPTIONS", "/jobs", "GET, HEAD, POST"),
+        ("PUT", "/v1/jobs", "GET, HEAD, POST"), ("POST", "/healthz", "GET, HEAD"),
+        ("PATCH", "/v1/server/info", "GET, HEAD"), ("PUT", "/files", "POST"),
     ],
 )  # fmt: skip
 async def test_a_wrong_method_is_told_the_right_ones(client, method, path, allowed):
@@ -142,6 +154,40 @@ async def test_a_body_that_is_not_declared_as_json_is_refused(client, content_ty
     refused(answer, 415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "APPLICATION/JSON",
+        'application/json; charset="UTF-8"',
+        "application/json;",
+        "application/json ; charset = utf-8;",
+        'application/json; profile="a;charset=latin-1"',
+        "application/json; charset=utf8",
+    ],
+)
+async def test_json_is_declared_in_many_ways(client, content_type):
+    answer = await client.post("/jobs", content=orjson.dumps(ECHO), headers={"Content-Type": content_type})
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Idempotency-Key"])
+@pytest.mark.parametrize("path", ["/jobs", "/v1/jobs/batch"])
+async def test_a_header_that_counts_once_is_refused_twice(client, fake_redis, name, path):
+    lines = [*JSON.items(), (name, "application/json")] + [(name, "b")] * (name not in JSON)
+    answer = await client.post(path, content=orjson.dumps(ECHO), headers=lines)
+    envelope = refused(answer, 422, "invalid_request")
+    assert envelope["details"][0]["path"] == name
+    assert "once" in envelope["hint"]
+    assert await fake_redis.keys("jobs:record:*") == []
+
+
+async def test_a_stream_begins_at_one_place(client):
+    job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
+    lines = [("Last-Event-ID", "1"), ("Last-Event-ID", "2")]
+    answer = await client.get(f"/jobs/{job_id}/events", headers=lines)
+    assert refused(answer, 422, "invalid_request")["details"][0]["path"].lower() == "last-event-id"
+
+
 MALFORMED = [
     b"", b"  ", b"{", b"NaN", b'{"type":"echo","params":{"message":NaN}}', b"\xff", b'"\\ud800"',
     b'{"type":"echo","params":{"message":Infinity}}', b'{"type":"echo","params":{"message":"\\ud800"}}',
@@ -200,16 +246,45 @@ async def test_an_unknown_job_type_is_told_those_there_are(client, name):
 
 @pytest.mark.parametrize("name", [5, None, True, [], {}, ["echo"], {"echo": 1}])
 async def test_a_type_that_is_no_text_is_refused(client, name):
-    answer = await client.post("/jobs", json={"type": name, "params": {}})
-    assert answer.status_code == 422
+    fault = {"path": "type", "kind": "string_type", "message": f"Must be text: one of {TYPES}."}
+    for path, body in (("/jobs", {"type": name, "params": {}}), ("/jobs/batch", {"jobs": [{"type": name}]})):
+        details = refused(await client.post(path, json=body), 422, "invalid_request")["details"]
+        assert details == [fault | {"path": fault["path"] if path == "/jobs" else "jobs.0.type"}]
 
 
 @pytest.fixture
 def _broken(monkeypatch):
-    async def fail(*_):
+    async def fail(*_, **__):
         raise RuntimeError("the password is s3cret")
 
     monkeypatch.setattr(JobQueue, "get", fail)
+
+
+@pytest.fixture(
+    params=["/jobs/x", "/jobs", "/server/info", "/job-types", "/files/x", "/jobs/x/logs", "/readyz"]
+)
+def broken_path(request, monkeypatch):
+    """A path whose work fails in a way that nobody expects."""
+
+    def fail(*_, **__):
+        raise RuntimeError("the password is s3cret")
+
+    for owner, name in (
+        (JobQueue, "get"), (JobQueue, "page"), (JobStore, "workers"), (JobStore, "logs"), (JobStore, "probe"),
+        (FileRecords, "get"), (job_types, "_describe"),
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, name, fail)
+    return request.param
+
+
+async def test_an_unexpected_error_of_any_route_is_the_envelope(client, broken_path, log_tape):
+    answer = await client.get(broken_path)
+    envelope = refused(answer, 500, "internal_error")
+    assert "s3cret" not in answer.text
+    assert answer.headers["x-request-id"] == envelope["request_id"]
+    [line] = [line for line in log_tape.lines() if line["event"] == "request failed"]
+    assert line["request_id"] == envelope["request_id"]
+    assert "the password is s3cret" in line["exception"]
 
 
 @pytest.mark.usefixtures("_broken")

@@ -110,6 +110,11 @@ async def test_a_form_brings_one_file(client, folder):
         (r'attachment; filename="C:\\a\\b.txt"', "b.txt"), ("attachment; filename=" + "x" * 300, "x" * 255),
         ("attachment; filename=plain; filename*=UTF-8''%e2%82%ac%2Fx", "x"),
         ("attachment; filename*=utf-8'en'%e2%82%ac.txt", "€.txt"),
+        ("attachment; filename*=iso-8859-1''%e9.txt; x=y", "é.txt"),
+        ("attachment; filename*=\"UTF-8''a%20b.txt\"", "a b.txt"),
+        ("attachment; filename*=utf-9''a; filename=b", "b"),
+        ("attachment; filename=\"a; filename*=utf-8''b\"", "a; filename*=utf-8''b"),
+        ("attachment; filename*=utf-8''%ff%00", "�"),
     ],
 )  # fmt: skip
 async def test_only_the_name_of_a_name_is_kept(client, disposition, name):
@@ -121,10 +126,76 @@ async def test_only_the_name_of_a_name_is_kept(client, disposition, name):
 PART = 'Content-Disposition: form-data; name="file"; filename="a.txt"'
 
 
+NAMED = f"--{BOUNDARY}\r\n{PART}\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "This is a form.\r\n" + NAMED + "\r\n1\r\n--a-boundary--",
+        "x" * 200_000
+        + f"--{BOUNDARY} is its boundary\r\n--{BOUNDARY}x\r\n"
+        + NAMED
+        + "\r\n1\r\n--a-boundary--",
+        "\r\n\r\n" + NAMED + "\r\n1\r\n--a-boundary--\r\n",
+        "\n" + NAMED + "\r\n1\r\n--a-boundary--",
+        NAMED.replace("boundary", "boundary \t") + "\r\n1\r\n--a-boundary--",
+        NAMED + "\r\n1\r\n--a-boundary--\r\nAn epilogue\r\n--a-boundary\r\n",
+        NAMED + "Content-Transfer-Encoding: Binary\r\n\r\n1\r\n--a-boundary--",
+        NAMED.replace("filename=", "FileName=") + "\r\n1\r\n--a-boundary--",
+        NAMED.lower() + "\r\n1\r\n--a-boundary--",
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+async def test_a_form_is_read_as_foreign_clients_write_it(client, folder, body, piece):
+    if len(body) > 10_000 and piece < 100:
+        piece *= 1000
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), piece):
+            yield body[start : start + piece].encode()
+
+    answer = await client.post("/files", content=pieces(), headers=FORM)
+    assert answer.status_code == 201, answer.text
+    file = answer.json()
+    assert (file["name"], (folder / "files" / file["file_id"]).read_bytes()) == ("a.txt", b"1")
+
+
+async def test_a_form_may_name_its_file_by_the_extended_parameter_alone(client):
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    body = (
+        b"--XX\r\nContent-Disposition: form-data; name=file; filename*=UTF-8''na%C3%AFve.csv\r\n"
+        b"Content-Type: text/csv\r\n\r\na,b\n1,2\n\r\n--XX--\r\n"
+    )
+    answer = await client.post("/files", content=body, headers=headers)
+    assert answer.status_code == 201
+    file = answer.json()
+    assert (file["name"], file["content_type"], file["size"]) == ("naïve.csv", "text/csv", 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("text/csv;", "text/csv"), ("text/csv ; ", "text/csv"),
+        ("text/csv;;charset=utf-8;", "text/csv; charset=utf-8"),
+        ("text/csv\t; charset=utf-8", "text/csv; charset=utf-8"), ('Text/CSV; x="a;b"', 'Text/CSV; x="a;b"'),
+        ("text/csv;charset=utf-8", "text/csv; charset=utf-8"), ("", "application/octet-stream"),
+    ],
+)  # fmt: skip
+async def test_a_media_type_is_read_by_its_grammar(client, given, kept):
+    body = form((f"{PART}\r\nContent-Type: {given}", b"1"))
+    for content, headers in ((body, FORM), (b"1", {"Content-Type": given})):
+        answer = await client.post("/files", content=content, headers=headers)
+        assert (answer.status_code, answer.json().get("content_type")) == (201, kept), answer.text
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "ends before its last boundary"),
+        (b"", "begins no line"),
+        (b"--a-boundaryx\r\n" + form((PART, b"1"))[14:], "holds no file"),
+        (form((PART + "\r\nContent-Transfer-Encoding: base64", b"1")), "'base64'"),
+        (form(("Content-Disposition: form-data; name=a; x=\"filename*=utf-8''b\"", b"1")), "no filename"),
         (f"--{BOUNDARY}--\r\n".encode(), "holds no file"),
         (form((PART, b"1"), (PART, b"2")), "more than one part"),
         (form(('Content-Disposition: form-data; name="text"', b"1")), "no filename"),
@@ -143,6 +214,15 @@ async def test_a_form_that_is_not_one_file_leaves_nothing(client, folder, fake_r
     assert answer["details"]
     assert stored(folder) == []
     assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Disposition"])
+async def test_a_long_header_is_not_parsed(client, folder, name):
+    answer = await client.post("/files", content=b"1", headers={name: "text/plain" + ";" * 60_000})
+    assert refused(answer, 422, "invalid_request")["details"][0]["path"] == name
+    answer = await client.post("/files", content=form((f"{name}: x{';' * 60_000}", b"1")), headers=FORM)
+    refused(answer, 422, "invalid_request")
+    assert stored(folder) == []
 
 
 @pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=" + "x" * 300])
@@ -168,15 +248,9 @@ async def test_the_limit_of_files_is_for_files_alone(client):
     refused(await client.post("/jobs", content=bytes(LIMIT - 1)), 413, "payload_too_large")
 
 
-@pytest.mark.parametrize("gone", [True, False])
-async def test_a_client_that_leaves_or_falls_silent_leaves_nothing(client, folder, gone, monkeypatch):
-    monkeypatch.setattr("api.upload.SILENCE_SECONDS", 0.01)
-    messages = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
-    messages += [{"type": "http.disconnect"}] if gone else []
-    sent = []
-
-    async def receive() -> dict[str, Any]:
-        return messages.pop(0) if messages else await asyncio.Event().wait()
+async def upload_from(client: Any, receive: Any) -> dict[str, Any]:
+    """The start of the answer to an upload whose body `receive` brings."""
+    sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -186,12 +260,54 @@ async def test_a_client_that_leaves_or_falls_silent_leaves_nothing(client, folde
         "method": "POST",
         "path": "/files",
         "query_string": b"",
-        "headers": [],
+        "headers": [(b"host", b"localhost")],
         "client": None,
     }
     await client._transport.app(scope, receive, send)
-    assert sent[0]["status"] == 499
+    return sent[0]
+
+
+async def test_a_client_that_leaves_leaves_nothing(client, folder):
+    messages = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
+    messages += [{"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    assert (await upload_from(client, receive))["status"] == 499
     assert stored(folder) == []
+
+
+@pytest.mark.parametrize("pause", [0.01, None])
+async def test_a_client_that_is_too_slow_is_refused_and_leaves_nothing(client, folder, pause, monkeypatch):
+    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.1)
+    first = [{"type": "http.request", "body": bytes(2 * PIECE), "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        """Much at first, then a byte now and then, or none."""
+        if first:
+            return first.pop()
+        await (asyncio.sleep(pause) if pause else asyncio.Event().wait())
+        return {"type": "http.request", "body": b"1", "more_body": True}
+
+    answer = await upload_from(client, receive)
+    assert answer["status"] == 408
+    assert (b"connection", b"close") in answer["headers"]
+    assert stored(folder) == []
+
+
+async def test_a_client_may_be_slow_for_long_if_it_keeps_the_least_rate(client, folder, monkeypatch):
+    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.05)
+    left = 20
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        await asyncio.sleep(0.01)
+        left -= 1
+        return {"type": "http.request", "body": bytes(100), "more_body": left > 0}
+
+    assert (await upload_from(client, receive))["status"] == 201
+    assert [path.stat().st_size for path in stored(folder)] == [2000]
 
 
 async def test_a_store_that_is_away(serve, fake_redis, s3_away):

@@ -1,5 +1,8 @@
 """Conditional reads and lists."""
 
+import json
+from base64 import urlsafe_b64encode
+
 import pytest
 
 from shared.store.model import OutcomeKind
@@ -44,6 +47,46 @@ async def test_tags_are_compared_weakly(client, job_id, tag):
 @pytest.mark.parametrize("tag", ['"11"', "1", '"x"', ""])
 async def test_other_tags_do_not_match(client, job_id, tag):
     assert (await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})).status_code == 200
+
+
+@pytest.mark.parametrize("lines", [["*"], ['"other"', 'W/"1"'], ['"a,b"', '"1"']])
+async def test_all_lines_of_tags_are_read(client, job_id, lines):
+    answer = await client.get(f"/jobs/{job_id}", headers=[("If-None-Match", line) for line in lines])
+    assert (answer.status_code, answer.headers["etag"]) == (304, 'W/"1"')
+
+
+@pytest.mark.parametrize("tag", ['"1"', 'W/"1"', '"0", W/"1"', "*"])
+async def test_a_record_of_the_wanted_version_is_read_and_cancelled(client, job_id, tag):
+    headers = {"If-Match": tag}
+    assert (await client.get(f"/jobs/{job_id}", headers=headers)).status_code == 200
+    answer = await client.get(f"/jobs/{job_id}", headers=headers | {"If-None-Match": tag})
+    assert answer.status_code == 304
+    assert (await client.delete(f"/jobs/{job_id}", headers=headers)).json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("tag", ['"2"', '"*"', '"any"', 'W/"11"', '"01"', "1", "", '"' + "9" * 5000 + '"'])
+@pytest.mark.parametrize("more", [{}, {"If-None-Match": "*"}])
+async def test_a_record_of_another_version_stays_as_it_is(client, job_id, tag, more):
+    for method in ("GET", "DELETE"):
+        answer = await client.request(method, f"/jobs/{job_id}", headers={"If-Match": tag, **more})
+        assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+        assert "If-Match" in answer.json()["message"]
+    assert (await client.get(f"/jobs/{job_id}")).json()["state"] == "pending"
+
+
+async def test_a_job_is_done_again_at_the_wanted_version_alone(client, job_id, backstage):
+    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
+    answer = await client.post(f"/jobs/{job_id}/retry", headers={"If-Match": 'W/"1"'})
+    assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+    assert (await client.post(f"/jobs/{job_id}/retry", headers={"If-Match": tag})).status_code == 202
+
+
+async def test_the_state_of_a_job_says_more_than_its_version(client, job_id, backstage):
+    headers = {"If-Match": '"0"'}
+    assert (await client.post(f"/jobs/{job_id}/retry", headers=headers)).json()["code"] == "job_not_finished"
+    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    assert (await client.delete(f"/jobs/{job_id}", headers=headers)).json()["code"] == "job_already_finished"
 
 
 async def test_a_job_that_is_not_there_is_not_unchanged(client):
@@ -105,11 +148,22 @@ async def test_lists_are_filtered(client, backstage):
     assert [await count(query) for query in queries] == [2, 1, 0, 1, 1, 0, 0]
 
 
+async def test_a_job_has_one_value_of_a_label(client):
+    await client.post("/jobs", json={**ECHO, "labels": {"team": "b", "kind": "x"}})
+    queries = ("label=team=a&label=team=b", "label=team=b&label=team=b", "label=team=b&label=kind=x")
+    answers = [await client.get(f"/v1/jobs?{query}") for query in queries]
+    assert [len(answer.json()["items"]) for answer in answers] == [0, 1, 1]
+    assert answers[0].json()["next_cursor"] is None
+
+
 @pytest.mark.parametrize(
     ("query", "path"),
     [
+        ("limit=1&limit=2", "limit"), ("state=failed&state=pending", "state"), ("type=a&type=a", "type"),
+        ("cursor=&cursor=", "cursor"), ("label=a=1&limit=1&limit=1", "limit"),
         ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("state=odd", "state"),
         ("cursor=x", "cursor"), ("cursor=%21", "cursor"), ("cursor=WzEsMl0", "cursor"),
+        ("cursor=NQ", "cursor"), ("fields=errors", "fields"), ("fields=params,", "fields"),
         ("label=a", "label.0"), ("type=" + "x" * 65, "type"),
     ],
 )  # fmt: skip
@@ -117,6 +171,33 @@ async def test_queries_that_are_not_allowed(client, query, path):
     answer = await client.get(f"/jobs?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["details"][0]["path"] == path
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, 5, {}, [], [""], ["", 1, "x"], ["", "1"], ["", "-1", "x"], ["", "1e3", "x"], ["", "1", None],
+        ["", "9" * 99, "x"], ["", "1", "x", 1], {"": 1, "1": 2, "x": 3}, "abc", ["", "1", ["x"]],
+        ["", "", ""],
+    ],
+)  # fmt: skip
+async def test_a_cursor_of_another_make_is_refused(client, value):
+    cursor = urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    answer = await client.get("/jobs", params={"cursor": cursor})
+    assert answer.status_code == 422
+    assert answer.json()["details"][0]["kind"] == "invalid_cursor"
+
+
+async def test_a_list_has_no_payload_unless_asked_for_it(client, backstage):
+    await client.post("/jobs", json=ECHO)
+    await backstage.finish(OutcomeKind.COMPLETED, {"message": 1})
+    whole = (await client.get("/jobs?fields=params,result")).json()["items"][0]
+    assert whole == (await client.get(f"/jobs/{whole['job_id']}")).json()
+    summary = {name: value for name, value in whole.items() if name not in ("params", "result")}
+    assert (await client.get("/jobs")).json()["items"] == [summary]
+    assert (await client.get("/jobs?fields=result")).json()["items"] == [
+        {**summary, "result": whole["result"]}
+    ]
 
 
 async def test_a_cursor_belongs_to_its_list(client):

@@ -2,7 +2,9 @@
 
 import re
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from shared.contracts import load_contracts
 from shared.errors import ErrorEnvelope
@@ -35,6 +37,23 @@ async def test_ready_with_a_worker_passes(client, backstage):
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "pass")
     assert "1 alive" in answer.json()["checks"]["workers"]
+
+
+async def test_a_full_file_store_is_a_warning(client, backstage, files, monkeypatch):
+    await backstage.beat()
+
+    def full(*_, **__):
+        raise GenericError("No space left on device (os error 28)")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(obstore, "put", full)
+        answer = await client.post("/files", content=b"1")
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+        assert answer.headers["retry-after"] == "60"
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "warn")
+        assert "make room" in answer.json()["checks"]["files"]
+    assert (await client.get("/readyz")).json()["status"] == "pass"
 
 
 async def test_without_redis_it_is_not_ready(lonely_client):
@@ -157,7 +176,9 @@ async def test_every_documented_error_has_an_example_that_fits(client):
         "unsupported_media_type", "invalid_request", "unknown_job_type", "queue_unavailable", "queue_full",
         "job_not_finished", "job_expired", "idempotency_conflict", "webhooks_disabled", "webhook_not_found",
         "file_not_found", "file_in_use", "unknown_file",
-        "artifact_not_found", "range_not_satisfiable", "storage_unavailable",
+        "artifact_not_found", "range_not_satisfiable", "storage_unavailable", "storage_full", "server_busy",
+        "invalid_host", "misdirected_request", "cross_site_request", "precondition_failed", "request_timeout",
+        "too_many_at_once", "backlog_full", "quota_reached",
     }  # fmt: skip
     assert seen == expected
 
@@ -170,6 +191,6 @@ async def test_the_example_of_a_record_fits(client):
 async def test_the_reference_needs_no_internet(client):
     page = await client.get("/docs")
     assert page.status_code == 200
-    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//(?!jobs\.test)""", page.text)
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//(?!jobs\.localhost)""", page.text)
     for path in re.findall(r"""(?:src|href)=["'](/[^"']+)""", page.text):
         assert (await client.get(path)).status_code == 200, path

@@ -79,5 +79,5 @@ def test_outside_of_a_child_reports_do_nothing():
 def test_a_failure_that_can_not_be_sent_keeps_what_it_says():
     failure = FinalError("no", code="broken", hint="Mend it.")
     failure.lock = threading.Lock()  # type: ignore[attr-defined]
-    error = pickle.loads(child.pickled_error(failure))
+    error = pickle.loads(child.pickled_error(failure, ()))
     assert (str(error), error.code, error.hint, error.retryable) == ("no", "broken", "Mend it.", False)

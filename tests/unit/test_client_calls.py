@@ -315,6 +315,7 @@ async def test_listing_asks_for_what_is_wanted(face: Open):
     query = server.request.url.params
     assert (query["state"], query["type"], query["limit"]) == ("failed", "echo", "5")
     assert query.get_list("label") == ["team=a", "run=7"]
+    assert query["fields"] == "params,result"
 
 
 async def test_listing_asks_for_no_more_than_it_may_yield(face: Open):
@@ -356,3 +357,24 @@ async def test_a_client_closes_its_connections_with_its_block():
         client.get(JOB_ID)
     with pytest.raises(RuntimeError, match="closed"):
         await awaiting.get(JOB_ID)
+
+
+# -- without a scope to read
+
+
+async def test_a_key_that_may_not_read_gets_the_receipt_of_a_job(face: Open):
+    receipt = {"job_id": JOB_ID, "state": "completed", "done": True}
+    server = FakeServer(
+        httpx.Response(202, json=receipt),
+        httpx.Response(202, json={"items": [receipt]}),
+        httpx.Response(202, json=receipt),
+    )
+    client = face(server)
+    job = await client.submit("word_count", {})
+    (second,) = await client.submit_batch([NewJob("word_count", {})])
+    webhook = await client.redeliver(job)
+    assert (job.job_id, job.state, job.done, job.raw) == (JOB_ID, "completed", True, receipt)
+    assert (job.type, job.result, job.params, job.errors, job.version) == ("", None, {}, (), 0)
+    assert job.created_at == datetime(2025, 11, 23, 17, 28, 24, 592000, UTC)
+    assert second == job
+    assert (webhook.url, webhook.deliveries) == ("", ())

@@ -255,6 +255,7 @@ async def test_files_are_made_when_they_are_used():
     await job.save_artifact("a.txt", b"1", "text/plain")
     await job.save_artifact("b", Path("/b"))
     assert await job.open_input("c") == Path("/inputs/c")
+    assert job.max_result_bytes == 4 << 20
     files = job.files
     assert isinstance(files, Files)
     assert files.claim is CLAIM

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from io import StringIO
 
 import orjson
 import pytest
@@ -84,12 +85,13 @@ async def test_a_long_sleep_reports_each_twentieth_and_ends_at_one(monkeypatch: 
 
 
 def expected(text: str, top: int) -> dict:
-    """The same count by another way: word by word."""
+    """The same count by another way: word by word, and the lines as a file in text mode has them."""
+    text = text.replace("\ufeff", "")
     words = text.split()
     order = {word: place for place, word in reversed(list(enumerate(words)))}
     ranking = sorted(Counter(words).items(), key=lambda item: (-item[1], order[item[0]]))
     return {
-        "lines": len(text.splitlines()),
+        "lines": len(list(StringIO(text, newline=None))),
         "words": len(words),
         "unique": len(set(words)),
         "top": [{"word": word, "count": count} for word, count in ranking[:top]],
@@ -122,7 +124,31 @@ def test_of_words_equally_frequent_the_first_seen_comes_first():
     assert [word.word for word in result.top] == ["b", "a"]
 
 
-@given(some.text(alphabet="abcé猫 \n\t\u00a0"), some.integers(1, 100))
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\nb", 2),
+        ("a\nb\n", 2),
+        ("a\r\nb\r\n", 2),
+        ("a\rb", 2),
+        ("a\n\rb", 3),
+        ("\r\n\r\n", 2),
+        ("a\x0bb\x0cc\x1cd\x1de\x1ef\x85g\u2028h\u2029i", 1),
+        ("\ufeff", 0),
+        ("\ufeffa\n", 1),
+    ],
+)
+def test_word_count_counts_lines_as_editors_do(text: str, lines: int):
+    assert word_count(WordCountParams(text=text), BlockingContext(attempt())).lines == lines
+
+
+def test_a_byte_order_mark_is_no_part_of_a_word():
+    result = word_count(WordCountParams(text="\ufeffto be\n\ufeffto \ufeff"), BlockingContext(attempt()))
+    assert (result.words, result.unique) == (3, 2)
+    assert [(word.word, word.count) for word in result.top] == [("to", 2), ("be", 1)]
+
+
+@given(some.text(alphabet="abcé猫 \n\r\t\u00a0\u2028\x0c\ufeff"), some.integers(1, 100))
 def test_word_count_agrees_with_a_plain_count(text: str, top: int):
     assert word_count(
         WordCountParams(text=text, top=top), BlockingContext(attempt())

@@ -16,6 +16,7 @@ from shared.settings import read_settings
 
 DIGEST = sha256(b"jobs_a").hexdigest()
 OTHER_DIGEST = sha256(b"jobs_b").hexdigest()
+THIRD_DIGEST = sha256(b"jobs_c").hexdigest()
 KEY = re.compile(r"^  (jobs_[A-Za-z0-9_-]{43})$", re.MULTILINE)
 ENTRY = re.compile(r"^  ([^:\s]+:\S+)$", re.MULTILINE)
 
@@ -40,7 +41,7 @@ def made(capsys, *arguments: str) -> tuple[str, str]:
 
 def test_a_key_is_printed_once_with_its_entry(capsys):
     key, entry = made(capsys, "ci")
-    assert entry == f"ci:read+write:{sha256(key.encode()).hexdigest()}"
+    assert entry == f"ci:read:own+write:own:{sha256(key.encode()).hexdigest()}"
 
 
 def test_no_two_keys_are_the_same(capsys):
@@ -50,7 +51,9 @@ def test_no_two_keys_are_the_same(capsys):
 @pytest.mark.parametrize(
     ("options", "scopes", "rate"),
     [
-        ([], {Scope.READ, Scope.WRITE}, None),
+        ([], {Scope.READ_OWN, Scope.WRITE_OWN}, None),
+        (["--scopes", "read:own"], {Scope.READ_OWN}, None),
+        (["--scopes", "write,read:own", "--rate", "7"], {Scope.READ_OWN, Scope.WRITE}, 7),
         (["--scopes", "read"], {Scope.READ}, None),
         (["--scopes", "write", "--rate", "5"], {Scope.WRITE}, 5),
         (["--scopes", "write,read", "--rate", "0"], {Scope.READ, Scope.WRITE}, 0),
@@ -61,13 +64,16 @@ def test_the_entry_is_one_that_the_setting_takes(options, scopes, rate, capsys, 
     monkeypatch.setenv("API_KEYS", entry)
     (known,) = read_settings(ApiSettings).api_keys
     assert (known.name, known.scopes, known.rate) == ("ci", scopes, rate)
-    assert known.digest.get_secret_value() == sha256(key.encode()).hexdigest()
+    assert known.digests[0].sha256.get_secret_value() == sha256(key.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "NAME"),
+        ([], "NAME is missing"),
+        (["ci", "--scopes", "read,read:own"], "its scopes must be"),
+        (["ci", "--scopes", "read:mine"], "its scopes must be"),
+        (["ci", "--scopes", "read:own:own"], "its scopes must be"),
         (["a b"], "its name must be"),
         (["a:b"], "its name must be"),
         (["a,b"], "its name must be"),
@@ -108,8 +114,10 @@ def test_it_runs_as_a_module_and_needs_no_settings():
 
 
 def test_entries_are_separated_by_commas_and_may_have_space_around(monkeypatch):
-    monkeypatch.setenv("API_KEYS", f" a:read:{DIGEST} ,b:write+read:{OTHER_DIGEST}:7,")
-    first, second = read_settings(ApiSettings).api_keys
+    listed = f" a:read:{DIGEST} ,b:write+read:{OTHER_DIGEST}:7,c:write:own+read:{THIRD_DIGEST}:9, "
+    monkeypatch.setenv("API_KEYS", listed)
+    first, second, third = read_settings(ApiSettings).api_keys
+    assert (third.name, third.scopes, third.rate) == ("c", {Scope.READ, Scope.WRITE_OWN}, 9)
     assert (first.name, first.scopes, first.rate) == ("a", {Scope.READ}, None)
     assert (second.name, second.scopes, second.rate) == ("b", {Scope.READ, Scope.WRITE}, 7)
 
@@ -122,7 +130,11 @@ def test_entries_are_separated_by_commas_and_may_have_space_around(monkeypatch):
         (f"a:read:{DIGEST},b:read", "entry 2: it must be name:scopes:sha256"),
         (f"a b:read:{DIGEST}", "entry 1: its name must be 1 to 64"),
         (f"a:admin:{DIGEST}", "entry 1: its scopes must be read, write or read+write"),
+        (f"jobs_{'a' * 43}:read:{DIGEST}", "entry 1: its name looks like a key"),
         (f"a::{DIGEST}", "entry 1: its scopes must be"),
+        (f"a:own:{DIGEST}", "entry 1: it must be name:scopes:sha256"),
+        (f"a:read:own+read:{DIGEST}", "entry 1: its scopes must be"),
+        (f"a:read+write:own:own:{DIGEST}", "entry 1: its scopes must be"),
         (f"a:read:{DIGEST[:-1]}", "entry 1: its sha256 must be"),
         (f"a:read:{DIGEST.upper()}", "entry 1: its sha256 must be"),
         (f"a:read:{DIGEST}:", "entry 1: its rate must be"),

@@ -196,6 +196,40 @@ log.debug("not shown")
     assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \[warning +\] from a library +", second)
 
 
+def test_the_console_shows_control_characters_as_escapes():
+    text = output(
+        r"""
+odd = "a\x1b[2Jb\r\nc\x07\x9b\x7f\u2028\u202ed"
+log_context.set({"request_id": odd})
+log.info(odd, path=odd, several=[odd])
+logging.getLogger("arq").warning("%s", odd)
+""",
+        form="console",
+    )
+    assert len(text.splitlines()) == 2
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+    assert text.count(r"a\x1b[2Jb\r\nc\x07\x9b\x7f\u2028\u202ed") >= 5
+
+
+@pytest.mark.parametrize("logger", ["log", "logging.getLogger('arq')"])
+def test_the_message_of_an_exception_looks_like_no_line_on_the_console(logger: str):
+    text = output(
+        rf"""
+try:
+    raise ValueError("no\n2026-01-01T00:00:00Z [info] forged \x1b[2J")
+except ValueError:
+    {logger}.exception("it broke")
+""",
+        form="console",
+    )
+    first, *rest = text.splitlines()
+    assert "it broke" in first
+    assert all(line.startswith("  ") for line in rest if line)
+    assert any("forged" in line for line in rest)
+    assert "\x1b" not in text
+
+
 def test_lines_of_several_threads_do_not_mix():
     found = lines("""
 from concurrent.futures import ThreadPoolExecutor

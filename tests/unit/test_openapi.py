@@ -13,8 +13,8 @@ from shared.contracts import load_contracts
 from shared.record import JobRecord
 
 OPERATIONS = {
-    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job", "read_log",
-    "read_webhook", "redeliver_webhook",
+    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job",
+    "issue_stream_token", "read_log", "read_webhook", "redeliver_webhook",
     "list_job_types", "get_job_type", "healthz", "readyz", "server_info",
     "read_artifact", "upload_file", "get_file", "delete_file",
 }  # fmt: skip
@@ -143,7 +143,9 @@ def test_paths_begin_at_the_root_of_the_server(document: dict[str, Any]):
     assert document["servers"] == [{"url": "/"}]
 
 
-def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(document: dict[str, Any]):
+async def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(
+    document: dict[str, Any],
+):
     submissions = Submissions(load_contracts())
     examples = _examples(document, "/v1/jobs")
     needs_file = {
@@ -154,7 +156,7 @@ def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(d
     for name, needed in needs_file.items():
         assert ("uploaded" in examples[name]["summary"]) == needed, name
     batch = _examples(document, "/v1/jobs/batch")["batch"]["value"]
-    assert not any(job.files for job in submissions.validate_batch(batch))
+    assert not any(job.files for job in await submissions.validate_batch(batch))
 
 
 def _examples(document: dict[str, Any], path: str) -> dict[str, Any]:

@@ -87,8 +87,11 @@ async def test_a_child_is_modest_and_takes_nothing_with_it():
     assert state["nice"] == os.nice(0) + child.NICENESS
     assert state["SIGINT"] == signal.SIG_IGN
     assert state["group"]
+    assert state["limits"]["RLIMIT_CORE"] == (0, 0)
+    assert state["limits"]["RLIMIT_FSIZE"] == (child.LARGEST_FILE, child.LARGEST_FILE)
+    assert max(state["limits"]["RLIMIT_NOFILE"]) <= child.OPEN_FILES
     assert state["descriptors"] == len([0, 1, 2, "the connection", "the lifeline", "the listing itself"])
-    assert not state["imported"] & {"pydantic", "orjson", "redis", "arq", "shared"}
+    assert not state["imported"] & {"pydantic", "orjson", "redis", "arq", "structlog"}
 
 
 # -- errors

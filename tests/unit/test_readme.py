@@ -107,7 +107,15 @@ def test_the_tree_names_every_package():
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/job-types.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/architecture.md",
+        "docs/job-types.md",
+        "docs/access.md",
+    ],
 )
 def test_every_link_leads_to_a_file(document: str):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text())

@@ -131,6 +131,14 @@ WRONG = [
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.0/33"),
     (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.1/8"),
     (ApiSettings, "API_TRUSTED_PROXIES", "127.0.0.1,all\nof them"),
+    *((ApiSettings, "API_ALLOWED_HOSTS", value) for value in (
+        "jobs.example:8000", "https://jobs.example", "*example.com", "a.*.com", "[::1]", "ok.example,a b",
+    )),
+    *((ApiSettings, "API_CORS_ORIGINS", value) for value in (
+        "app.example", "https://app.example/", "https://app.example/page", "null", "https://*.example", "https://",
+        "https://a b", "*",
+    )),
+    (ApiSettings, "API_DOCS", "false"),
     (WorkerSettings, "WORKER_QUEUES", ""),
     (WorkerSettings, "WORKER_QUEUES", " , "),
     (WorkerSettings, "WORKER_QUEUES", "a,b,a"),
@@ -145,6 +153,8 @@ WRONG = [
     *((WorkerSettings, "WORKER_PROCESSES", value) for value in ("0", "1001", "all", "0.5")),
     (WorkerSettings, "WORKER_PROCESS_MAX_CALLS", "0"),
     (WorkerSettings, "WORKER_PROCESS_MAX_RSS_BYTES", "1 GiB"),
+    (WorkerSettings, "WORKER_PROCESS_MAX_MEMORY_BYTES", "-1"),
+    *((WorkerSettings, "WORKER_CHILD_ENVIRONMENT", value) for value in ("A B", "A=1", "1A", "AWS_*")),
     *((WorkerSettings, "WORKER_SWEEP_SECONDS", value) for value in ("0.9", "86401", "nan", "")),
 ]  # fmt: skip
 
@@ -188,8 +198,9 @@ def test_the_line_says_where_all_settings_are_listed(
         (["-m", "worker", "--check"], "REDIS_URL", "redis://localhost?db=x"),
         (["-c", "from api.main import create_app; create_app()"], "API_MAX_BODY_BYTES", "1"),
         (["-c", "from api.main import create_app; create_app()"], "ARTIFACTS_URL", "ftp://host/folder"),
+        (["-c", "from api.main import create_app; create_app()"], "ARTIFACTS_URL", "s3://key:hunter2@bucket"),
     ],
-    ids=["worker", "check", "check: database", "api", "api: files"],
+    ids=["worker", "check", "check: database", "api", "api: files", "api: a key"],
 )
 def test_a_process_ends_with_code_2_and_nothing_but_that_line(command: list[str], name: str, value: str):
     ended = subprocess.run(
@@ -203,6 +214,7 @@ def test_a_process_ends_with_code_2_and_nothing_but_that_line(command: list[str]
     )
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     assert f"{name}: " in ended.stderr
+    assert "hunter2" not in ended.stderr
     assert (ended.returncode, ended.stdout) == (2, "")
 
 

@@ -26,3 +26,9 @@ def test_a_wait_is_a_number(given):
 def test_a_wait_is_no_other_text(given):
     with pytest.raises(InvalidRequest):
         wait_asked_for(asking(given))
+
+
+def test_two_waits_are_none():
+    request = Request({"type": "http", "query_string": b"wait=1&wait=2", "headers": []})
+    with pytest.raises(InvalidRequest, match="wait was sent more than once"):
+        wait_asked_for(request)

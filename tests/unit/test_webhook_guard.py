@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_network
@@ -10,6 +11,7 @@ import httpcore
 import pytest
 
 from shared.errors import FinalError
+from worker.execute import JobPostponed
 from worker.webhooks.guard import Guard
 
 PUBLIC, PUBLIC_6 = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
@@ -58,11 +60,11 @@ def resolve(monkeypatch: pytest.MonkeyPatch):
     def resolve(*answers: list[str]) -> list[str]:
         left, asked = list(answers), []
 
-        async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple]:
+        def answer(host: str, port: int) -> list[tuple]:
             asked.append(host)
             return [(0, 0, 0, "", (address, port)) for address in left.pop(0)]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr("worker.webhooks.lookups.resolve", answer)
         return asked
 
     return resolve
@@ -78,6 +80,7 @@ SPELLINGS = [
     "10.0.0.1", "012.0.0.1", "0xa000001", "172.16.0.1", "192.168.0.1", "169.254.169.254",
     "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe", "100.64.0.1", "100.100.100.200", "192.0.0.192", "198.18.0.1", "192.0.2.1",
+    "168.63.129.16", "::ffff:168.63.129.16", "161.26.0.10", "166.9.0.1",
     "224.0.0.1", "240.0.0.1", "255.255.255.255",
 ]  # fmt: skip
 
@@ -173,22 +176,58 @@ async def test_a_name_is_looked_up_once_for_a_connection_and_judged_each_time(do
 
 
 async def test_a_name_without_an_address_can_not_be_reached(door: Door, monkeypatch):
-    async def fail(*_: object, **__: object) -> list[tuple]:
+    def fail(*_: object) -> list[tuple]:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    monkeypatch.setattr("worker.webhooks.lookups.resolve", fail)
     with pytest.raises(httpcore.ConnectError, match="its name has no address"):
         await Guard(()).connect_tcp("nobody.example", door.port, 5)
 
 
 async def test_a_name_server_that_does_not_answer_costs_no_more_than_the_timeout(door: Door, monkeypatch):
-    async def hang(*_: object, **__: object) -> list[tuple]:
-        await asyncio.Event().wait()
-        return []
+    over, started = threading.Event(), []
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
-    with pytest.raises(httpcore.ConnectTimeout):
-        await Guard(()).connect_tcp("slow.example", door.port, 0.05)
+    def hang(host: str, port: int) -> list[tuple]:
+        started.append(host)
+        over.wait(10)
+        return [(0, 0, 0, "", (PUBLIC, port))]
+
+    monkeypatch.setattr("worker.webhooks.lookups.resolve", hang)
+    guard = Guard(())
+    try:
+        for _ in range(3):  # one thread for all of them
+            with pytest.raises(httpcore.ConnectTimeout):
+                await guard.connect_tcp("slow.example", door.port, 0.05)
+        assert started == ["slow.example"]
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 5) == "free"
+    finally:
+        over.set()
+
+
+async def test_lookups_that_hang_have_a_bound(door: Door, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr("worker.webhooks.lookups.resolve", lambda *_: over.wait(10) and [])
+    monkeypatch.setattr("worker.webhooks.lookups.MOST_LOOKUPS", 2)
+    guard = Guard(())
+    try:
+        for name in ("a.example", "b.example"):
+            with pytest.raises(httpcore.ConnectTimeout):
+                await guard.connect_tcp(name, door.port, 0.05)
+        with pytest.raises(JobPostponed):
+            await guard.connect_tcp("c.example", door.port, 5)
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("port", [22, 25, 79, 442, 1024])
+async def test_a_port_of_the_system_may_not_be_used_unless_it_is_allowed(port: int, door: Door):
+    with pytest.raises(FinalError) as caught:
+        await Guard(LOOPBACK).connect_tcp("127.0.0.1", port, 5)
+    assert (caught.value.code, door.asked) == ("webhook_blocked", [])
+    assert "WEBHOOK_ALLOWED_PORTS" in caught.value.hint
+    with pytest.raises(httpcore.ConnectError):  # nothing listens there
+        await Guard(LOOPBACK, [port]).connect_tcp("127.0.0.1", port, 5)
+    assert door.asked == ["127.0.0.1"]
 
 
 async def test_sockets_of_the_file_system_are_out_of_reach(tmp_path):

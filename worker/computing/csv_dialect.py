@@ -9,14 +9,30 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from shared.contracts.csv_profile import MOST_CHARACTERS, MOST_COLUMNS, CsvProfileParams
+from shared.contracts.csv_profile import MOST_CHARACTERS, MOST_COLUMNS, CsvProfileParams, NumberFormat
 from shared.errors import FinalError
+from worker.computing.column_kinds import number_shape
+from worker.computing.csv_text import unreadable
 
 DELIMITERS: tuple[str, ...] = (",", ";", "\t", "|", ":")
 MOST_RECORD_BYTES = 1 << 20
 SAMPLE_BYTES = 2 * MOST_RECORD_BYTES
 SAMPLE_RECORDS = 200
-NUMBER_OR_DATE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|\d{4}-\d\d-\d\d.*", re.ASCII | re.IGNORECASE)
+NUMBER_OR_DATE = re.compile(
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|\d{4}-\d\d-\d\d.*", re.ASCII | re.IGNORECASE
+)
+DECIMAL_COMMA = re.compile(r"[+-]?(0|[1-9]\d*),\d+", re.ASCII)
+WHOLE = re.compile(  # values that a delimiter within them would tear apart
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|true|false|"
+    r"(\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4})?"
+    r"([T ]?\d\d?:\d\d(:\d\d([.,]\d+)?)? ?(Z|[ap]m|[+-]\d\d:?\d\d)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+TORN = re.compile(
+    r'\d{4}-\d\d-\d\d[T ]\d\d|[^"]*"|"[^"]*', re.ASCII
+)  # half a time, or half a field in quotes
+SEPARATED = re.compile(r"[,;\t|](?! )")  # another delimiter within a text, but no comma as in prose
+WEIGHT = 4  # how often the share of whole fields counts: more than some records that do not fit
 
 Record = list[str]
 
@@ -35,10 +51,6 @@ class Dialect(NamedTuple):
     blank: int
 
 
-def unreadable(message: str, hint: str) -> FinalError:
-    return FinalError(message, code="unreadable_csv", hint=hint)
-
-
 def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
     """What the params leave open, and the columns' names. FinalError if there are none, or too many."""
     text = read_sample(path)
@@ -52,7 +64,7 @@ def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
             code="too_many_columns",
             hint="Split it by columns; or name its delimiter, if it is another one.",
         )
-    header = names_columns(first) if params.header is None else params.header
+    header = names_columns(first, delimiter, params.numbers) if params.header is None else params.header
     blank = len(text[: len(text) - len(text.lstrip("\r\n"))].splitlines())
     return Dialect(delimiter, header, distinct_names(first if header else [""] * len(first)), blank)
 
@@ -77,14 +89,42 @@ def records(text: str, delimiter: str) -> Iterator[Record]:
     return filter(None, csv.reader(StringIO(text, newline=""), delimiter=delimiter))
 
 
-def fit(text: str, delimiter: str) -> tuple[int, int]:
-    """How many records have as many fields as the first one, if it has several, and how many those are."""
-    widths = [len(record) for record in islice(records(text, delimiter), SAMPLE_RECORDS)] or [0]
-    return (widths.count(widths[0]), widths[0]) if widths[0] > 1 else (0, 0)
+def read_records(path: Path, delimiter: str) -> Iterator[Record]:
+    """All records of a file in UTF-8; a blank line is an empty one."""
+    csv.field_size_limit(SAMPLE_BYTES)
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        yield from csv.reader(file, delimiter=delimiter)
 
 
-def names_columns(record: Record) -> bool:
-    return any(record) and not any(NUMBER_OR_DATE.fullmatch(field.strip()) for field in record)
+def fit(text: str, delimiter: str) -> tuple[float, int]:
+    """How well a delimiter fits: by records of one width with fields that are whole, then by the width."""
+    sample = list(islice(records(text, delimiter), SAMPLE_RECORDS))
+    width = len(sample[0]) if sample else 0
+    if width < 2:
+        return (0, 0)
+    alike = [record for record in sample if len(record) == width]
+    fields = [field for record in alike for field in record]
+    whole = sum(is_whole(field, delimiter) for field in fields) / len(fields)
+    return (round(len(alike) / len(sample) * whole**WEIGHT, 6), width)
+
+
+def is_whole(field: str, delimiter: str) -> bool:
+    """Whether a field is a value or a text, and no part of one, nor several."""
+    field = field.strip()
+    if WHOLE.fullmatch(field) or (delimiter not in ",:" and DECIMAL_COMMA.fullmatch(field)):
+        return True
+    return not TORN.fullmatch(field) and not SEPARATED.search(field.replace(delimiter, ""))
+
+
+def names_columns(record: Record, delimiter: str, numbers: NumberFormat) -> bool:
+    """Whether a first record is a header: it has a name, and no number, date or timestamp."""
+    shape = re.compile(number_shape(numbers), re.ASCII)
+    return any(record) and not any(
+        NUMBER_OR_DATE.fullmatch(field.strip())
+        or shape.fullmatch(field.strip())
+        or (delimiter != "," and DECIMAL_COMMA.fullmatch(field.strip()))
+        for field in record
+    )
 
 
 def distinct_names(fields: Record) -> list[str]:

@@ -12,10 +12,10 @@ def csv_profile(params: CsvProfileParams, job: BlockingContext) -> CsvProfileRes
     """Profile the file in a process, which may be killed; so what it puts down is removed from here."""
     path = job.open_input(params.file)
     with closing(Scratch()) as scratch:
-        return job.in_process(profile, path, params, scratch.folder)
+        return job.in_process(profile, path, params, scratch.folder, job.max_result_bytes)
 
 
-def profile(path: Path, params: CsvProfileParams, scratch: Path) -> CsvProfileResult:
+def profile(path: Path, params: CsvProfileParams, scratch: Path, most_bytes: int) -> CsvProfileResult:
     from worker.computing import csv_profile
 
-    return csv_profile.profile(path, params, scratch)
+    return csv_profile.profile(path, params, scratch, most_bytes)

@@ -16,15 +16,27 @@ from shared import VERSION
 from shared.addresses import Network
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.record import StoredRecord
-from shared.webhooks import DELIVERY, Delivered, DeliveryParams, read_target, sign, webhook_id
+from shared.webhooks import (
+    DELIVERY,
+    Delivered,
+    DeliveryParams,
+    Signing,
+    read_target,
+    sign,
+    signing_keys,
+    webhook_id,
+)
 from worker.context import JobContext
+from worker.execute import JobPostponed
 from worker.registry import Handler
+from worker.webhooks.circuits import Circuits
 from worker.webhooks.guard import Guard
 
 WINDOW = 86400.0  # seconds, from `ended_at`, after which a delivery is given up
 ATTEMPT_SECONDS, CONNECT_SECONDS, BODY_SECONDS = 15.0, 5.0, 1.0
 MOST_READ = 4096  # bytes of an answer's body, read only so that its connection can be used again
 KEEP_ALIVE_SECONDS = 30.0
+UNBOUNDED = 1_000_000  # slots, for a deliverer without a worker
 PATIENCE = "It is tried again until 24 h have passed; the receiver has to answer 2xx within 15 s."
 UNREACHABLE = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, TimeoutError)
 
@@ -35,19 +47,31 @@ class Deliverer:
     Args:
         secrets: the keys to sign with, the newest first; without any, nothing is sent.
         allowed: networks that may be reached although they are not public.
+        ports: ports that may be used beside those that every webhook may use.
+        signing: which keys made of the secrets sign.
+        circuits: bounds and circuit breakers; without them, each delivery goes at once.
         timeout: seconds in which a receiver has to answer.
     """
 
     def __init__(
-        self, secrets: Sequence[SecretBytes], allowed: Sequence[Network], *, timeout: float = ATTEMPT_SECONDS
+        self,
+        secrets: Sequence[SecretBytes],
+        allowed: Sequence[Network],
+        *,
+        ports: Sequence[int] = (),
+        signing: Signing = "both",
+        circuits: Circuits | None = None,
+        timeout: float = ATTEMPT_SECONDS,
     ) -> None:
         self._secrets = secrets
+        self._signing = signing
+        self._circuits = circuits or Circuits(UNBOUNDED)
         self._timeout = timeout
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=None,  # the worker's slots bound them
             keepalive_expiry=KEEP_ALIVE_SECONDS,
-            network_backend=Guard(allowed),
+            network_backend=Guard(allowed, ports, self._circuits),
         )
 
     def handler(self) -> Handler:
@@ -70,7 +94,10 @@ class Deliverer:
             )
         started = time.monotonic()
         try:
-            response = await self._post(delivery)
+            with self._circuits.passage(read_target(delivery.url).host):
+                response = await self._post(delivery)
+        except JobPostponed as error:
+            raise _postponed(delivery, error) from None
         except UNREACHABLE as error:
             reason = str(error) or f"no answer within {self._timeout:g} s"
             raise _later(
@@ -88,6 +115,9 @@ class Deliverer:
         message = f"The receiver answers {status}."
         raise _later(delivery, job, "webhook_refused", message, asked=_retry_after(response))
 
+    def _keys(self, delivery: DeliveryParams, host: str) -> list[SecretBytes]:
+        return signing_keys(self._secrets, self._signing, caller=delivery.fields.get("caller"), host=host)
+
     async def _post(self, delivery: DeliveryParams) -> httpcore.Response:
         """The receiver's answer; of its body, nothing is kept."""
         target = read_target(delivery.url)
@@ -100,7 +130,7 @@ class Deliverer:
             "User-Agent": f"job-server/{VERSION}",
             "webhook-id": name,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._secrets, name, timestamp, body),
+            "webhook-signature": sign(self._keys(delivery, target.host), name, timestamp, body),
         }
         extensions = {"timeout": {"connect": min(CONNECT_SECONDS, self._timeout)}}
         async with AsyncExitStack() as stack:
@@ -140,12 +170,23 @@ def _later(
     left = delivery.ended_at / 1000 + WINDOW - time.time()
     pause = max(min(asked, left), DELIVERY.backoff.seconds(job.attempt))
     if pause > left:
-        return FinalError(
-            f"{message} It was tried for 24 h.",
-            code="webhook_given_up",
-            hint=f"Mend the receiver, then POST /jobs/{delivery.job_id}/webhook/redeliver.",
-        )
+        return _given_up(delivery, message)
     return RetryableError(message, code=code, hint=PATIENCE, retry_after=pause)
+
+
+def _postponed(delivery: DeliveryParams, postponed: JobPostponed) -> Exception:
+    """The postponement; or the end, if the time of the delivery is over by then."""
+    if delivery.ended_at / 1000 + WINDOW - time.time() > postponed.delay:
+        return postponed
+    return _given_up(delivery, f"The receiver could not be tried: {postponed}.")
+
+
+def _given_up(delivery: DeliveryParams, message: str) -> FinalError:
+    return FinalError(
+        f"{message} It was tried for 24 h.",
+        code="webhook_given_up",
+        hint=f"Mend the receiver, then POST /jobs/{delivery.job_id}/webhook/redeliver.",
+    )
 
 
 def _retry_after(response: httpcore.Response) -> float:

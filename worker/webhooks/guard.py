@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
-from socket import SOCK_STREAM
 from typing import Any
 
 from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, ConnectError, ConnectTimeout
@@ -11,6 +9,9 @@ from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, Conn
 from shared.addresses import Address, Network, kind_of, may_be_reached
 from shared.errors import FinalError
 from shared.logging import get_log
+from shared.webhooks import port_may_be_used
+from worker.webhooks.circuits import Circuits
+from worker.webhooks.lookups import Lookups
 
 log = get_log(__name__)
 
@@ -23,10 +24,17 @@ class Guard(AsyncNetworkBackend):
 
     Args:
         allowed: networks that may be reached although they are not public.
+        ports: ports that may be used beside those that every webhook may use.
+        circuits: bounds of deliveries at once, for each address.
     """
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
+    def __init__(
+        self, allowed: Sequence[Network], ports: Sequence[int] = (), circuits: Circuits | None = None
+    ) -> None:
         self._allowed = allowed
+        self._ports = ports
+        self._circuits = circuits
+        self._lookups = Lookups()
         self._wire = AnyIOBackend()
 
     async def connect_tcp(
@@ -40,12 +48,19 @@ class Guard(AsyncNetworkBackend):
         """Connect to the host.
 
         Raises:
-            FinalError: none of its addresses may be reached.
+            FinalError: none of its addresses may be reached, or the port may not be used.
+            JobPostponed: too much waits for its address, or for its name.
             ConnectError, ConnectTimeout: it has no address, or does not answer at any.
         """
+        if not port_may_be_used(port, self._ports):
+            raise FinalError(
+                f"The webhook's port {port} may not be used.",
+                code="webhook_blocked",
+                hint="Use 80, 443 or a port above 1024, or let the operator add it to WEBHOOK_ALLOWED_PORTS.",
+            )
         try:
             async with asyncio.timeout(timeout):
-                addresses = self._judge(host, await _resolve(host, port))
+                addresses = self._judge(host, await self._lookups.find(host, port))
                 return await self._connect(addresses, port, timeout)
         except TimeoutError:
             raise ConnectTimeout("no connection in time") from None
@@ -67,6 +82,9 @@ class Guard(AsyncNetworkBackend):
         self, addresses: Sequence[Address], port: int, timeout: float | None
     ) -> AsyncNetworkStream:
         """The first connection that succeeds; each address has its share of the time."""
+        if self._circuits:
+            for address in addresses:
+                self._circuits.enter_address(str(address))
         *others, last = addresses
         for address in others:
             try:
@@ -74,12 +92,3 @@ class Guard(AsyncNetworkBackend):
             except (ConnectError, ConnectTimeout):
                 continue
         return await self._wire.connect_tcp(str(last), port, timeout)
-
-
-async def _resolve(host: str, port: int) -> list[Address]:
-    """All addresses of a host, the best first; of literal ones in any spelling that the system knows."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise ConnectError("its name has no address") from None
-    return [ip_address(place[0]) for *_, place in found]

@@ -1,16 +1,25 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
--- ARGV: id, retention of completed, failed, cancelled jobs (s)
--- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs} with the verdict
--- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'.
+-- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or '',
+--       the versions at which it may be cancelled, each between spaces, or '' for any version
+-- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
+-- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed' with the version
+-- alone, and nothing is done, if the record has another one. A repeated call has changed it itself: that is no change.
 
 local id = ARGV[1]
 local record = RECORD .. id
 local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
 local job = look(id)
 if not job[STATE] then
-  return {redis.call('ZSCORE', INDEX, id) and 'expired' or 'missing'}
+  return {expired_lately(id, ARGV[5]) and 'expired' or 'missing'}
+elseif ARGV[5] ~= '' and job[CALLER] ~= ARGV[5] then
+  return {'missing'}
 end
 local queue, requested = unpack(redis.call('HMGET', record, 'queue', 'cancel_requested'))
+local versions = ARGV[6]
+local alive = job[STATE] == 'pending' or job[STATE] == 'running'
+if alive and not requested and versions ~= '' and not versions:find(' ' .. job[VERSION] .. ' ', 1, true) then
+  return {'changed', 'version', job[VERSION]}
+end
 
 local verdict = 'finished'
 if job[STATE] == 'pending' then
@@ -32,4 +41,4 @@ elseif job[STATE] == 'cancelled' then
   verdict = 'cancelled'
 end
 wake_workers()
-return {verdict, unpack(redis.call('HGETALL', record))}
+return {verdict, unpack(fields_of(record))}

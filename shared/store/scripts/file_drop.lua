@@ -1,16 +1,21 @@
 -- Forgets an uploaded file, unless a job that is not done names it.
--- ARGV: id
--- Returns one of {'missing'}, {'in use', job id}, {'dropped'}. A repeat answers 'missing'.
+-- ARGV: id, caller whose files alone count, or ''
+-- Returns one of {'missing'}, {'in use', job id, its caller or ''}, {'dropped'}. A repeat answers 'missing'.
 
 local file = FILE .. ARGV[1]
-if redis.call('EXISTS', file) == 0 then
+local known = redis.call('HMGET', file, 'size', 'caller')
+if not known[1] or (ARGV[2] ~= '' and known[2] ~= ARGV[2]) then
   return {'missing'}
 end
 for _, id in ipairs(redis.call('SMEMBERS', file .. ':jobs')) do
-  local state = redis.call('HGET', RECORD .. id, 'state')
-  if state == 'pending' or state == 'running' then
-    return {'in use', id}
+  local job = redis.call('HMGET', RECORD .. id, 'state', 'caller')
+  if job[1] == 'pending' or job[1] == 'running' then
+    return {'in use', id, job[2] or ''}
   end
+end
+local caller = redis.call('HGET', file, 'counted')
+if caller then
+  discharge(UPLOADS .. caller, ARGV[1])
 end
 redis.call('DEL', file, file .. ':jobs')
 redis.call('ZREM', FILES, ARGV[1])

@@ -29,6 +29,10 @@ for _, id in ipairs(due) do
   if look then
     redis.call('ZADD', FILES, look, id)
   else
+    local caller = redis.call('HGET', file, 'counted')
+    if caller then
+      discharge(UPLOADS .. caller, id)
+    end
     redis.call('DEL', file)
     redis.call('ZREM', FILES, id)
     forgotten[#forgotten + 1] = id

@@ -1,19 +1,23 @@
 -- A page of jobs, newest first: by creation, or those in one terminal state by their end.
--- ARGV: state or '', type or '', records at most, entries to look at, score and id to go on after, or '',
---       then labels to match: names and values as pairs
--- Returns {score and id to go on after, or '' at the end, then {id, the record's fields and values} per job}
+-- ARGV: state or '', type or '', records at most, bytes at most, entries to look at, score and id to go on after,
+--       or '', caller or '', number of fields, the fields to return, then labels to match: names and values as pairs
+-- Returns {score and id to go on after, or '' at the end, then {id, those fields and their values} per job}; one
+-- record at least, however large
 
-local state, kind, limit, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local state, kind, limit, bytes, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local fields = fields_from(10)
+local labels_from = 10 + #fields
 local index = state == '' and INDEX or INDEX_OF .. state
+local caller = ARGV[8]
 local page = {'', ''}
 
 local function matches(record)
-  local job = redis.call('HMGET', record, 'type', 'labels')
-  if not job[1] or (kind ~= '' and job[1] ~= kind) then
+  local job = redis.call('HMGET', record, 'type', 'labels', 'caller')
+  if not job[1] or (kind ~= '' and job[1] ~= kind) or (caller ~= '' and job[3] ~= caller) then
     return false
   end
-  local labels = #ARGV > 6 and cjson.decode(job[2] or '{}')
-  for i = 7, #ARGV, 2 do
+  local labels = #ARGV >= labels_from and cjson.decode(job[2] or '{}')
+  for i = labels_from, #ARGV, 2 do
     if labels[ARGV[i]] ~= ARGV[i + 1] then
       return false
     end
@@ -21,9 +25,15 @@ local function matches(record)
   return true
 end
 
+-- Ends the page after the entry (score, id); '' for none, when nothing follows.
+local function ended(score, id)
+  page[1], page[2] = score, id
+  return page
+end
+
 -- Of jobs that have ended, the index is by their expiry, and remembers some that have expired.
 local lowest = (state == '' or state == 'pending' or state == 'running') and '-inf' or now
-local score, last = ARGV[5], ARGV[6]
+local score, last = ARGV[6], ARGV[7]
 while budget > 0 do
   local from = score == '' and '+inf' or score
   local skipped = 0  -- entries of the same millisecond that an earlier page has shown
@@ -36,13 +46,17 @@ while budget > 0 do
   local count = math.min(budget, 200)
   local found = redis.call('ZREVRANGEBYSCORE', index, from, lowest, 'WITHSCORES', 'LIMIT', skipped, count)
   for i = 1, #found, 2 do
-    last, score = found[i], found[i + 1]
-    if matches(RECORD .. last) then
-      page[#page + 1] = {last, unpack(redis.call('HGETALL', RECORD .. last))}
-      if #page - 2 == limit then
-        page[1], page[2] = score, last
-        return page
+    local id, record = found[i], RECORD .. found[i]
+    if matches(record) then
+      local values, size = excerpt(record, fields, #page > 2 and bytes or math.huge)
+      if not values then
+        return ended(score, last)
       end
+      page[#page + 1], bytes = {id, unpack(values)}, bytes - size
+    end
+    last, score = id, found[i + 1]
+    if #page - 2 == limit then
+      return ended(score, last)
     end
   end
   if #found < 2 * count then
@@ -50,5 +64,4 @@ while budget > 0 do
   end
   budget = budget - count
 end
-page[1], page[2] = score, last
-return page
+return ended(score, last)

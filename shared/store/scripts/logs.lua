@@ -1,11 +1,13 @@
 -- A job's log, as far as it is kept.
--- ARGV: id, number of the last line that is known already, or 0
+-- ARGV: id, number of the last line that is known already, or 0, caller whose jobs alone count, or ''
 -- Returns {lines written in all, the lines after that one, each a JSON object};
 --         of a job that is missing {-1} if it has expired lately, else {-2}
 
-local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'lines')
+local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'lines', 'caller')
 if not job[1] then
-  return {redis.call('ZSCORE', INDEX, ARGV[1]) and -1 or -2}
+  return {expired_lately(ARGV[1], ARGV[3]) and -1 or -2}
+elseif ARGV[3] ~= '' and job[3] ~= ARGV[3] then
+  return {-2}
 end
 local total = tonumber(job[2] or 0)
 local unknown = math.max(total - ARGV[2], 0)

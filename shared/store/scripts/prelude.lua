@@ -1,10 +1,15 @@
 -- Put before every script: the clock, and announcements.
--- The key prefixes (RECORD, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
--- UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, CHANGES, CANCEL) and the internal names (WEBHOOKS, DELIVERY) are locals
--- that come from keys.py.
+-- The key prefixes (RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
+-- UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES, CANCEL) and the internal names
+-- (WEBHOOKS, DELIVERY) are locals that come from keys.py.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Whether a job whose record is gone has expired lately, as far as this owner may know; '' may know of all.
+local function expired_lately(id, owner)
+  return redis.call('ZSCORE', INDEX, id) and (owner == '' or redis.call('GET', OWNER .. id) == owner)
+end
 
 local waking = {}
 

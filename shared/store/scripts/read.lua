@@ -1,7 +1,7 @@
 -- A record as it is now, and the place of a job that waits for a worker. What a worker would do to a job that was not
 -- started in time, or whose worker has died, is done first: no reader sees it wait or run any more.
--- ARGV: id, retention of completed, failed, cancelled jobs (s)
--- Returns {place in the queue, from 1, or 0, then the record's fields and values as pairs};
+-- ARGV: id, retention of completed, failed, cancelled jobs (s), caller who alone may know that it has expired, or ''
+-- Returns {place in the queue, from 1, or 0, then the record's fields and values as pairs, or 'large' in place of them};
 --         of a record that is missing {-1} if it has expired lately, else {0}
 
 local id, place = ARGV[1], 0
@@ -10,7 +10,7 @@ local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cance
 local job = redis.call('HMGET', record, 'state', 'queue', 'start_by', 'run_at', 'claims')
 local state, queue, start_by, run_at, claims = unpack(job)
 if not state then
-  return {redis.call('ZSCORE', INDEX, id) and -1 or 0}
+  return {expired_lately(id, ARGV[5]) and -1 or 0}
 elseif state == 'pending' then
   if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
     expire(id, retain.failed)
@@ -22,4 +22,4 @@ elseif state == 'running' then
   rescue_one(queue, id, claims, retain)
 end
 wake_workers()
-return {place, unpack(redis.call('HGETALL', record))}
+return {place, unpack(fields_of(record))}

@@ -1,13 +1,15 @@
 -- Sends the webhook of a finished job once more: now, if its last delivery still waits for its next attempt, else by
 -- a new delivery.
--- ARGV: id
+-- ARGV: id, caller whose jobs alone count, or ''
 -- Returns the number of the delivery; 0 if the job has no webhook, -1 if it has not finished, -2 if it has expired
 -- lately, -3 if there is none
 
-local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'webhook', 'deliveries')
-local state, url, number = unpack(job)
+local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'webhook', 'deliveries', 'caller')
+local state, url, number, caller = unpack(job)
 if not state then
-  return redis.call('ZSCORE', INDEX, ARGV[1]) and -2 or -3
+  return expired_lately(ARGV[1], ARGV[2]) and -2 or -3
+elseif ARGV[2] ~= '' and caller ~= ARGV[2] then
+  return -3
 elseif not url then
   return 0
 elseif state == 'pending' or state == 'running' then

@@ -1,8 +1,9 @@
 -- What is done for jobs that no worker sees to any more.
 
--- Drops retired jobs from the indexes; their records have expired by themselves. Their ids stay as long again
+-- Drops retired jobs from the indexes and from what their callers hold; their records have expired by themselves. Their ids stay as long again
 -- as the records were kept, a day at most: until then a request for one is answered 410.
 local function prune(limit, retain)
+  prune_kept(limit)
   for state, retention in pairs(retain) do
     local oldest = now - math.min(retention, 86400) * 1000
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
@@ -82,6 +83,9 @@ local function mend(id, retain)
   local job = look(id)
   local indexed = string.sub(id, 1, #DELIVERY) ~= DELIVERY
   begin_writing()
+  if job[COUNTED] then
+    count_job(job[COUNTED], id, job[STATE], expires_at)
+  end
   if not job[STATE] then
     redis.call('ZREM', INDEX, id)
     redis.call('ZREM', INDEX_OF .. 'running', id)
@@ -108,6 +112,7 @@ local function mend(id, retain)
     end
   else
     redis.call('PEXPIREAT', record, expires_at)
+    remember_owner(id, job, tonumber(expires_at))
     redis.call('DEL', MESSAGE .. id)
     redis.call('ZREM', QUEUE .. queue, id)
     if job[LINES] then

@@ -79,10 +79,10 @@ local function add_claim(claims, queue, id, token, attempt, max_attempts, params
 end
 
 -- Writes a claim into the record of a pending job.
-local function start(queue, id, token, attempt, version, created_at)
+local function start(id, token, attempt, version, created_at, counted)
   redis.call('HSET', RECORD .. id, 'state', 'running', 'attempt', attempt, 'claims', token, 'version', version,
     'worker', worker, 'started_at', now)
-  move(id, 'pending', 'running', created_at)
+  move(id, 'pending', 'running', created_at, counted)
   publish(CHANGES .. id, version)
 end
 
@@ -92,14 +92,17 @@ local function claimed_before(memory, claims)
   for queue, token, id in string.gmatch(memory, '(%S+) (%d+):(%S+)') do
     if redis.call('ZSCORE', LEASES .. queue, token .. ':' .. id) then
       local job = redis.call('HMGET', RECORD .. id, 'state', 'claims', 'attempt', 'max_attempts', 'params',
-        'request_id', 'version', 'created_at')
+        'request_id', 'version', 'created_at', 'counted')
       local attempt, started = tonumber(job[3] or 0), job[1] == 'running' and job[2] == token
       if job[1] == 'pending' and tonumber(job[2] or 0) == token - 1 then
         attempt, started = attempt + 1, true
-        start(queue, id, token, attempt, job[7] + 1, job[8])
+        start(id, token, attempt, job[7] + 1, job[8], job[9])
       end
       if started then
         redis.call('ZREM', QUEUE .. queue, id)
+        if job[9] then
+          count_job(job[9], id, 'running')
+        end
         add_claim(claims, queue, id, tonumber(token), attempt, job[4], job[5], job[6])
       end
     end
@@ -113,7 +116,7 @@ local function claim_from(queue, limit, claims, memory)
   local jobs, names, tokens, leases, late, in_time = {}, {}, {}, {}, {}, {}
   for _, id in ipairs(ids) do
     local job = redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'created_at',
-      'max_attempts', 'params', 'request_id', 'start_by')
+      'max_attempts', 'params', 'request_id', 'start_by', 'counted')
     local pending, start_by = job[1] == 'pending', job[9]
     if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
       late[#late + 1] = id  -- it has not started before
@@ -133,7 +136,7 @@ local function claim_from(queue, limit, claims, memory)
   end
   for n, job in ipairs(jobs) do
     local id, token, attempt = names[n], tokens[n], (job[2] or 0) + 1
-    start(queue, id, token, attempt, job[4] + 1, job[5])
+    start(id, token, attempt, job[4] + 1, job[5], job[10])
     add_claim(claims, queue, id, token, attempt, job[6], job[7], job[8])
   end
   flush()

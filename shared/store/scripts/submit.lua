@@ -1,19 +1,25 @@
 -- Accepts jobs: for each its record, its message, its place in the queue and in the indexes; all of them
 -- or none.
--- ARGV: per job: id, queue, due (ms since the epoch; now if that has passed), delay (ms), start_within (ms; 0 for any
+-- ARGV: '', or the caller that has a quota, its jobs that may wait, and its bytes that may be kept, separated by spaces
+--       (0: no bound); then per job: id, queue, due (ms since the epoch; now if that has passed), delay (ms), start_within (ms; 0 for any
 --       time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
 --       kept, ids of the files that it names, separated by spaces, message, number of words, then as many
 --       words: the record's fields and values as pairs
 -- Returns one of
 --   {'full', queue, jobs waiting}: it has no room for all
 --   {'missing', file id}: no such file
+--   {'backlog', jobs waiting}: so many jobs of the caller wait that there is no room for all
+--   {'kept', bytes, bytes of the params}: so much is kept for the caller that there is no room for all
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'expired', id}: the idempotency key was used for that job, whose record has expired
---   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record}}
+--   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record,
+--   or {'large'}}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
 local FIXED = 12
 local answers, waiting, new = {}, {}, {}
+local counted, most_waiting, most_kept = string.match(ARGV[1], '^(%S+) (%d+) (%d+)$')
+local replayed = 0  -- bytes of the records that are returned
 
 local function accepted(record)
   local times = redis.call('HMGET', record, 'created_at', 'run_at', 'start_by')
@@ -32,9 +38,21 @@ local function known(id, key, digest)
   elseif first and before ~= digest then
     return {'conflict', first}
   elseif first then
-    local fields = redis.call('HGETALL', RECORD .. first)
-    return #fields > 0 and {'replayed', first, fields} or {'expired', first}
+    replayed = replayed + payload_size(RECORD .. first)
+    local fields = replayed > LARGE and {'large'} or redis.call('HGETALL', RECORD .. first)
+    return redis.call('EXISTS', RECORD .. first) == 1 and {'replayed', first, fields} or {'expired', first}
   end
+end
+
+-- The bytes of a new record that count.
+local function bytes_of(first, words)
+  local bytes = 0
+  for i = first, first + words - 1, 2 do
+    if ARGV[i] == 'params' or ARGV[i] == 'params_shown' then
+      bytes = bytes + #ARGV[i + 1]
+    end
+  end
+  return bytes
 end
 
 -- The record's state comes last: without it none of the rest counts.
@@ -48,6 +66,11 @@ local function accept(id, queue, due, delay, start_within, key, digest, ttl, fil
   end
   for file in string.gmatch(files, '%S+') do
     redis.call('SADD', FILE .. file .. ':jobs', id)
+  end
+  if counted then
+    count_job(counted, id, 'pending')
+    charge(KEPT .. counted, id, bytes_of(first, words))
+    redis.call('HSET', record, 'counted', counted)
   end
   redis.call('ZADD', INDEX, now, id)
   redis.call('ZADD', INDEX_OF .. 'pending', now, id)
@@ -80,10 +103,41 @@ local function refuse(id, queue, key, files)
   for file in string.gmatch(files, '%S+') do
     redis.pcall('SREM', FILE .. file .. ':jobs', id)
   end
+  if counted then
+    redis.pcall('ZREM', BACKLOG .. counted, id)
+    pcall(discharge, KEPT .. counted, id)
+  end
+end
+
+-- The answer to a caller whose quota has no room for the new jobs; nil if there is room.
+local function without_room()
+  local key, most = BACKLOG .. counted, tonumber(most_waiting)
+  if most > 0 and redis.call('ZCARD', key) + #new > most then
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, 9)) do
+      if redis.call('HGET', RECORD .. id, 'state') ~= 'pending' then
+        redis.call('ZREM', key, id)  -- left over, should a command have failed
+      end
+    end
+    local waiting = redis.call('ZCARD', key)
+    if waiting + #new > most then
+      return {'backlog', waiting}
+    end
+  end
+  most = tonumber(most_kept)
+  if most > 0 then
+    prune_kept(1000)
+    local bytes, _, kept = 0, held(KEPT .. counted)
+    for _, job in ipairs(new) do
+      bytes = bytes + bytes_of(job.at + FIXED, ARGV[job.at + FIXED - 1])
+    end
+    if kept + bytes > most then
+      return {'kept', string.format('%.0f', kept), string.format('%.0f', bytes)}
+    end
+  end
 end
 
 -- First a look at all of them, so that nothing is written unless everything can be.
-local n, i = 0, 1
+local n, i = 0, 2
 while i <= #ARGV do
   n = n + 1
   local queue, answer = ARGV[i + 1], known(ARGV[i], ARGV[i + 6], ARGV[i + 7])
@@ -103,6 +157,11 @@ while i <= #ARGV do
   end
   answers[n] = answer or false
   i = i + FIXED + ARGV[i + 11]
+end
+
+local refusal = counted and #new > 0 and without_room()
+if refusal then
+  return refusal
 end
 
 local accepted_all, failure = pcall(function()

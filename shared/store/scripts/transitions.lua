@@ -4,7 +4,7 @@
 -- writes in this order, and may be repeated from any point of it:
 --   1. the lease, where there is a new one: a worker that dies from here on is noticed
 --   2. the record, in one HSET: from here on the move has happened
---   3. queue, new index, message, webhook
+--   3. queue, new index, message, webhook, the caller's counts
 --   4. the end of the old lease, then the old index: until here a job that is half moved is still listed, and `mend`
 --      puts the rest right
 -- Announcements may come at any point after the record: their failure changes nothing.
@@ -21,9 +21,10 @@ local function begin_writing()
 end
 
 -- What every move has to know of a job, by these places; its state is false if the record is gone.
-local STATE, VERSION, LINES, WEBHOOK, CLAIMS = 1, 2, 3, 4, 5
+-- `counted` is the caller, if that had a quota when the job was submitted.
+local STATE, VERSION, LINES, WEBHOOK, CLAIMS, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
 local function look(id)
-  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims')
+  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
 
 -- arq's message of a job that a script makes.
@@ -54,9 +55,9 @@ end
 
 -- What follows the records that a script has moved. It is gathered, and written by `flush` in one call per key:
 -- Redis' own time per job is mostly calls.
-local entering, messages, webhooks, released, leaving = {}, {}, {}, {}, {}
+local entering, messages, webhooks, counting, released, leaving = {}, {}, {}, {}, {}, {}
 
-local function move(id, from, to, score)
+local function move(id, from, to, score, counted)
   if string.sub(id, 1, #DELIVERY) == DELIVERY then
     return
   end
@@ -64,6 +65,9 @@ local function move(id, from, to, score)
   leaving[from], entering[to] = out, into
   local n = #into
   out[#out + 1], into[n + 1], into[n + 2] = id, score, id
+  if counted then
+    counting[#counting + 1] = {counted, id, to, score}
+  end
 end
 
 local function release(queue, lease)
@@ -86,13 +90,16 @@ local function flush()
   for _, id in ipairs(webhooks) do
     add_delivery(id)
   end
+  for _, job in ipairs(counting) do
+    count_job(unpack(job))
+  end
   for queue, leases in pairs(released) do
     redis.call('ZREM', LEASES .. queue, unpack(leases))
   end
   for state, ids in pairs(leaving) do
     redis.call('ZREM', INDEX_OF .. state, unpack(ids))
   end
-  entering, messages, webhooks, released, leaving = {}, {}, {}, {}, {}
+  entering, messages, webhooks, counting, released, leaving = {}, {}, {}, {}, {}, {}
 end
 
 -- Appends to a job's log. `lines` holds, one a line: its number within this claim, how long ago it was written (ms),
@@ -128,6 +135,15 @@ local function errors_with(id, error)
   return list .. string.sub(error, 1, -2) .. ',"at":' .. now .. '}]'
 end
 
+-- Keeps the caller of a finished job for as long as the index remembers the job. A failure changes nothing else than
+-- that a caller whose key is limited to its own jobs gets 404 in place of 410.
+local function remember_owner(id, job, expires)
+  if job[CALLER] then
+    local kept = math.max(expires - now, 1)
+    redis.pcall('SET', OWNER .. id, job[CALLER], 'PX', kept + math.min(kept, 86400000))
+  end
+end
+
 -- Moves a job to a terminal state, for good. `words` are further fields of the record with their values.
 local function settle(id, job, to, retention, words)
   local record, expires = RECORD .. id, now + retention * 1000
@@ -142,11 +158,12 @@ local function settle(id, job, to, retention, words)
   if job[LINES] then
     redis.call('PEXPIREAT', LOGS .. id, expires)
   end
+  remember_owner(id, job, expires)
   if job[WEBHOOK] then
     webhooks[#webhooks + 1] = id
   end
   messages[#messages + 1] = MESSAGE .. id
-  move(id, job[STATE], to, expires)
+  move(id, job[STATE], to, expires, job[COUNTED])
   publish(CHANGES .. id, version .. ' done')
 end
 
@@ -165,7 +182,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   redis.call('HDEL', record, 'started_at', 'progress', 'worker')
   redis.call('HSET', record, 'state', 'pending', 'version', version, unpack(words))
   redis.call('ZADD', QUEUE .. queue, now + delay, id)
-  move(id, 'running', 'pending', more[1])
+  move(id, 'running', 'pending', more[1], job[COUNTED])
   publish(CHANGES .. id, version)
   if delay == 0 then
     wake(queue)

@@ -9,10 +9,14 @@ local PAUSE, LIMIT = 5000, 500  -- ms between two looks for lost jobs, jobs of e
 
 -- Whether a job of an index is where its record says.
 local function is_in_place(id, index)
-  local job = redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims')
+  local job = redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted')
   if job[1] ~= index then
     return false
-  elseif index == 'pending' then
+  end
+  local waits = index == 'pending'
+  if job[4] and waits ~= (redis.call('ZSCORE', BACKLOG .. job[4], id) and true or false) then
+    return false
+  elseif waits then
     return redis.call('ZSCORE', QUEUE .. job[2], id)
   end
   return redis.call('ZSCORE', LEASES .. job[2], job[3] .. ':' .. id)

@@ -1,0 +1,38 @@
+"""Ownership: the jobs and files that a request may touch, by the scopes of its key.
+
+The functions `owner_…` return the caller whose jobs and files alone a request may touch, or None for those of
+all callers. Other callers' jobs and files are answered as if they did not exist.
+"""
+
+from starlette.requests import Request
+
+from api.keys import ApiKey, Scope
+
+
+def owner_read(request: Request) -> str | None:
+    """The limit of a request that reads."""
+    key: ApiKey | None = request.scope.get("key")
+    return None if key is None or Scope.READ in key.scopes else key.name
+
+
+def owner_changed(request: Request) -> str | None:
+    """The limit of a request that cancels, deletes or sends again."""
+    key: ApiKey | None = request.scope.get("key")
+    return None if key is None or Scope.WRITE in key.scopes else key.name
+
+
+def owner_used(request: Request) -> str | None:
+    """The limit of a request whose new job takes over params or files.
+
+    A caller reads its new job, and so would read through it what it may not read.
+    """
+    key: ApiKey | None = request.scope.get("key")
+    if key is not None and Scope.READ_OWN in key.scopes:
+        return key.name
+    return owner_changed(request)
+
+
+def may_read(request: Request, caller: str | None) -> bool:
+    """Whether the request may be answered with the whole record of a job that this caller submitted."""
+    key: ApiKey | None = request.scope.get("key")
+    return key is None or key.may_read(caller)

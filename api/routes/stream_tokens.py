@@ -1,0 +1,50 @@
+"""Stream tokens: the permission of a page to follow a job without a key."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
+
+import orjson
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.links import prefix
+from api.openapi import errors
+from api.ownership import owner_read
+from shared.errors import QueueUnavailable
+from shared.store.job_store import expired, not_found
+
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
+
+router = APIRouter(tags=["jobs"])
+
+
+class StreamToken(BaseModel):
+    token: str
+    url: Annotated[str, Field(description="The job's stream with the token in it, for `EventSource`.")]
+    expires_at: Annotated[
+        datetime, Field(description="No stream is opened with it after that; open ones go on.")
+    ]
+
+
+@router.post(
+    "/jobs/{job_id}/stream-token",
+    summary="Let a page follow a job",
+    response_model=StreamToken,
+    responses=errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
+)
+async def issue_stream_token(
+    request: Request,
+    job_id: Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])],
+) -> Response:
+    """For a browser's `EventSource`, which sends no key: it opens the `url`. The token is good for this job's
+    stream alone, for ten minutes, and any number of times, so that the browser may reconnect."""
+    await request.state.queue.get(job_id, owner=owner_read(request))
+    token, expiry = await request.state.stream_tokens.issue(job_id, request.scope.get("caller"))
+    fields = {
+        "token": token,
+        "url": f"{prefix(request)}/jobs/{job_id}/events?token={quote(token)}",
+        "expires_at": datetime.fromtimestamp(expiry, UTC),
+    }
+    return Response(orjson.dumps(fields, option=orjson.OPT_UTC_Z), media_type="application/json")

@@ -1,0 +1,197 @@
+"""Clients that mean harm attack the API: others hardly notice, and its memory stays small."""
+
+import contextlib
+import http.client
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+
+from chaos.rows import Options, Row, at_most, exactly, quantile, report
+from chaos.scenarios.flush import exits
+from chaos.site import Site, assert_there, site
+from dev.stack import ROOT
+from shared.store import keys
+
+ROUNDS, QUIET_SECONDS, ATTACK_SECONDS = 3, 3.0, 6.0
+OTHERS_PAUSE = 0.01
+MOST_CONNECTIONS = 300
+BIG_JOBS, BIG = 40, 900_000  # bytes of each one's params, and of its result
+SLOWER = 2.0  # times
+NOT_SLOW_MS = 10.0  # below which a p99 on two shared cores tells of the machine alone
+HEALTH_MS = 100.0
+MEMORY_MB = 512.0
+ATTACKS = {"heads": 12, "uploads": 48, "drips": MOST_CONNECTIONS + 100, "lists": 2}  # clients of each
+TITLES = {
+    "heads": "12 endless heads and trailers",
+    "uploads": "48 slow uploads",
+    "drips": f"400 dripping heads, {MOST_CONNECTIONS} connections allowed",
+    "lists": f"2 readers of lists of {BIG_JOBS} jobs of 2 MB",
+}
+STRANGER, OTHER = "key-of-a-stranger", "key-of-another-caller"
+PAGE = {"Origin": "https://evil.example"}
+REBOUND = {"Host": "evil.example"}
+
+
+@dataclass
+class Times:
+    """Milliseconds of the requests of one phase, and the answers that were no success."""
+
+    requests: list[float] = field(default_factory=list)
+    health: list[float] = field(default_factory=list)
+    uploads: list[float] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+
+
+class Others:
+    """A caller that submits and reads jobs, uploads, and looks at `/healthz`, within a `with` block."""
+
+    def __init__(self, place: Site) -> None:
+        self._port = place.stack.api_port
+        self._http = httpx.Client(
+            base_url=place.stack.api_url, headers={"X-API-Key": OTHER}, timeout=30, trust_env=False
+        )
+        self._end = Event()
+        self._threads = [Thread(target=self._use), Thread(target=self._look), Thread(target=self._upload)]
+        self.times = Times()
+
+    def __enter__(self) -> "Others":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+        self._http.close()
+
+    def _use(self) -> None:
+        job = {"type": "echo", "params": {"message": 1}}
+        while not self._end.wait(OTHERS_PAUSE):
+            submitted = self._timed("requests", "POST", "/jobs", json=job)
+            if submitted is not None:
+                self._timed("requests", "GET", f"/jobs/{submitted.json()['job_id']}")
+
+    def _upload(self) -> None:
+        while not self._end.wait(0.2):
+            self._timed("uploads", "POST", "/files", content=b"small")
+
+    def _timed(self, kind: str, method: str, path: str, **options: object) -> httpx.Response | None:
+        """A request whose time is noted; None if it was refused."""
+        begin, times = time.perf_counter(), self.times
+        try:
+            answer = self._http.request(method, path, **options)  # type: ignore[arg-type]
+        except httpx.HTTPError:
+            times.refused.append(0)
+            return None
+        getattr(times, kind).append(1000 * (time.perf_counter() - begin))
+        if answer.is_success:
+            return answer
+        times.refused.append(answer.status_code)
+        return None
+
+    def _look(self) -> None:
+        """Each look has a connection of its own, as a probe's has."""
+        while not self._end.wait(OTHERS_PAUSE):
+            begin, times = time.perf_counter(), self.times
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+            with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+                connection.request("GET", "/healthz")
+                status = connection.getresponse().status
+                times.health.append(1000 * (time.perf_counter() - begin))
+                if status != 200:
+                    times.refused.append(status)
+
+
+def run(options: Options) -> list[Row]:
+    entries = ",".join(f"{name}:read+write:{sha256(name.encode()).hexdigest()}" for name in (STRANGER, OTHER))
+    rounds = options.times(ROUNDS)
+    with site(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MOST_CONNECTIONS)) as place:
+        place.http.headers["X-API-Key"] = STRANGER
+        for _ in range(BIG_JOBS):
+            place.submit("echo", message="x" * BIG)
+        rows = [row for name in ATTACKS for row in attack(place, name, rounds)]
+        rows.append(at_most("strangers: the API's memory, peak", memory(place), MEMORY_MB, "MB"))
+        rows.append(exactly("strangers: processes that exited", exits(place), 0))
+    return [*rows, *foreign_pages()]
+
+
+def attack(place: Site, name: str, rounds: int) -> list[Row]:
+    """Quiet and attacked phases by turns, so that both meet the same machine."""
+    quiet, attacked = Times(), Times()
+    with Others(place) as others:
+        for _ in range(rounds):
+            others.times = quiet
+            time.sleep(QUIET_SECONDS)
+            with attackers(place, name):
+                others.times = Times()  # the start of their process is not their attack
+                time.sleep(1.0)
+                others.times = attacked
+                time.sleep(ATTACK_SECONDS)
+                others.times = Times()
+            time.sleep(0.5)
+    title = TITLES[name]
+    before, during = quantile(quiet.requests, 0.99), quantile(attacked.requests, 0.99)
+    limit = max(SLOWER * before, NOT_SLOW_MS)
+    return [
+        Row(f"{title}: others' p99", *_compared(before, during, limit)),
+        at_most(f"{title}: /healthz, slowest", max(attacked.health), HEALTH_MS, "ms"),
+        at_most(f"{title}: others' uploads, slowest", max(attacked.uploads) / 1000, 1.0, "s"),
+        exactly(f"{title}: others' requests refused", len(attacked.refused), 0, note=_codes(attacked)),
+        report(f"{title}: others' requests", f"{len(attacked.requests) + len(attacked.health):,}"),
+    ]
+
+
+def _compared(before: float, during: float, limit: float) -> tuple[str, str, bool]:
+    figure = f"{during:.1f} ms ({during / before:.2f} x, quiet {before:.1f} ms)"
+    return figure, f"≤ {SLOWER:.2f} x, or {NOT_SLOW_MS:.0f} ms", during <= limit
+
+
+def _codes(times: Times) -> str:
+    return f" ({', '.join(map(str, sorted(set(times.refused))))})" if times.refused else ""
+
+
+@contextlib.contextmanager
+def attackers(place: Site, name: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "chaos.attackers", name, str(place.stack.api_port), STRANGER]
+    with subprocess.Popen([*command, str(ATTACKS[name])], cwd=ROOT) as process:  # noqa: S603
+        try:
+            yield
+            if process.poll() is not None:
+                raise RuntimeError(f"The attackers {name!r} ended by themselves.")
+        finally:
+            process.kill()
+
+
+def memory(place: Site) -> float:
+    """The most resident memory that the API has had, in MB."""
+    status = Path(f"/proc/{assert_there(place.stack.api).pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 / 1e6 if found else float("inf")
+
+
+def foreign_pages() -> list[Row]:
+    """What a web page can send to an API without keys on its visitor's machine, as simple requests."""
+    with site() as place:
+        job_id = place.submit(seconds=0)
+        http, url = place.http, place.stack.api_url
+        answers = [
+            http.post(f"{url}{path}", headers=headers, content=b"x")
+            for path in ("/files", f"/jobs/{job_id}/retry", f"/jobs/{job_id}/webhook/redeliver")
+            for headers in (PAGE, REBOUND)
+        ]
+        answers += [http.get(f"{url}/jobs/{job_id}", headers=REBOUND)]
+        jobs = int(place.redis.zcard(keys.INDEX))
+    accepted = sum(answer.status_code not in (403, 421) for answer in answers)
+    return [
+        exactly("foreign web pages: requests that were accepted", accepted, 0, note=f" of {len(answers)}"),
+        exactly("foreign web pages: jobs that they made", jobs - 1, 0),
+    ]

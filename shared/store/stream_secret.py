@@ -1,0 +1,24 @@
+"""The secret that all API processes sign stream tokens with."""
+
+from secrets import token_bytes
+
+from shared.store import keys
+from shared.store.calls import Calls
+from shared.store.client import Runner
+
+
+class StreamSecret:
+    """A secret that Redis keeps, made when it is first needed. To void all tokens, delete its key.
+
+    Args:
+        runner: sends commands to Redis.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._calls = Calls(runner)
+
+    async def read(self) -> bytes:
+        """The secret. Raises QueueUnavailable while Redis can't serve it."""
+        while (secret := await self._calls.command("GET", keys.STREAM_SIGNING)) is None:
+            await self._calls.command("SET", keys.STREAM_SIGNING, token_bytes(32), "NX")  # one process wins
+        return bytes(secret)

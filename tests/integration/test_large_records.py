@@ -1,0 +1,132 @@
+"""Records too large for the connection that all requests share."""
+
+import json
+
+import pytest
+
+from shared.errors import JobExpired
+from shared.record import JobState
+from shared.store import keys
+from shared.store.client import Argument
+from shared.store.job_store import JobStore
+from shared.store.model import Entry, OutcomeKind, Retention, Verdict
+
+MEGABYTE = 2**20
+
+
+class Counter:
+    """Runs commands, and counts the bytes of the replies."""
+
+    def __init__(self, redis) -> None:
+        self._redis = redis
+        self.largest = 0
+
+    async def execute_command(self, name: str, *words: Argument):
+        reply = await self._redis.execute_command(name, *words)
+        self.largest = max(self.largest, len(repr(reply)))
+        return reply
+
+
+@pytest.fixture
+def shared(server) -> Counter:
+    return Counter(server)
+
+
+@pytest.fixture
+def split(server, shared) -> JobStore:
+    """A store with two connections, as the API has it."""
+    return JobStore(shared, Retention(), bulk=server)
+
+
+@pytest.fixture
+def add(store, server):
+    """Submit a job with large params."""
+
+    async def add(job_id: str, *, key: str = "") -> Entry:
+        fields = {"type": "echo", "params": json.dumps("x" * MEGABYTE), "max_attempts": 3, "request_id": "r"}
+        entry = Entry(job_id, "default", b"m", fields, idempotency_key=key, digest="d" if key else "")
+        await store.submit(entry, max_waiting=100)
+        return entry
+
+    return add
+
+
+async def test_a_large_record_is_read_over_the_other_connection(split, shared, store, add):
+    await add("a")
+    record = await split.get("a")
+    assert record == await store.get("a")
+    assert (len(record.fields[b"params"]), record.place) == (MEGABYTE + 2, 1)
+    assert shared.largest < 1000
+
+
+async def test_a_large_record_that_was_claimed_meanwhile_has_no_place(
+    split, server, add, worker, monkeypatch
+):
+    await add("a")
+    read = server.execute_command
+
+    async def claim_first(name, *words, **options):
+        if name == "HGETALL":
+            await worker.claim_one()
+        return await read(name, *words, **options)
+
+    monkeypatch.setattr(server, "execute_command", claim_first)
+    record = await split.get("a")
+    assert (record.state, record.place) == (JobState.RUNNING, 0)
+
+
+async def test_a_large_record_that_went_meanwhile_has_expired(split, server, add, monkeypatch):
+    await add("a")
+    read = server.execute_command
+
+    async def drop_first(name, *words, **options):
+        if name == "HGETALL":
+            await server.delete(keys.RECORD + "a")
+        return await read(name, *words, **options)
+
+    monkeypatch.setattr(server, "execute_command", drop_first)
+    with pytest.raises(JobExpired):
+        await split.get("a")
+
+
+async def test_a_large_job_is_cancelled(split, shared, add):
+    await add("a")
+    verdict, record = await split.cancel("a")
+    assert (verdict, record.state) == (Verdict.CANCELLED, JobState.CANCELLED)
+    assert len(record.fields[b"params"]) > MEGABYTE
+    assert shared.largest < 1000
+
+
+async def test_a_large_job_is_replayed_whole(split, shared, add):
+    entry = await add("a", key="k")
+    shared.largest = 0
+    [(record, replayed)] = await split.submit(entry._replace(job_id="b"), max_waiting=100)
+    assert (record.job_id, replayed) == ("a", True)
+    assert len(record.fields[b"params"]) > MEGABYTE
+    assert shared.largest < 1000
+
+
+async def test_many_large_jobs_are_replayed_as_far_as_they_fit(split, shared, add):
+    entries = [await add(f"a{n}", key=f"k{n}") for n in range(6)]
+    again = [entry._replace(job_id=entry.job_id.replace("a", "b")) for entry in entries]
+    shared.largest = 0
+    submitted = await split.submit(*again, max_waiting=100)
+    assert [record.job_id for record, _ in submitted] == [f"a{n}" for n in range(6)]
+    assert [b"params" in record.fields for record, _ in submitted] == [True] * 3 + [False] * 3
+    assert all(record.state is JobState.PENDING for record, _ in submitted)
+    assert shared.largest < 2000
+
+
+async def test_deliveries_are_shown_without_the_record_that_they_carry(split, shared, store, server, worker):
+    fields = {
+        "type": "echo",
+        "params": b"{}",
+        "max_attempts": 3,
+        "request_id": "r",
+        "webhook": "http://x.test/",
+    }
+    await store.submit(Entry("a", "default", b"m", fields), max_waiting=100)
+    await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, json.dumps("x" * MEGABYTE).encode())
+    [delivery] = await split.deliveries(await store.get("a"))
+    assert b"params" not in delivery.fields
+    assert delivery.state is JobState.PENDING

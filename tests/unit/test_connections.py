@@ -1,0 +1,391 @@
+"""Limits of connections, over real sockets, on both of uvicorn's parsers."""
+
+import asyncio
+import json
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from api.connections import (
+    LEAST_SPARE,
+    MOST,
+    STATE,
+    STEP,
+    Connections,
+    Limits,
+    bound_connections,
+    limits_of_process,
+)
+from tests.conftest import LogTape
+
+HOST = b"Host: localhost\r\n"
+QUICK: dict[str, Any] = {"head_bytes": 8192, "linger_seconds": 0.2, "sweep_seconds": 0.02}
+LONG = 30_000
+
+
+class Site:
+    """A small app on a real uvicorn."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.port = 0
+        self.connections = connections
+        self.held = asyncio.Event()
+        self._clients: list[Client] = []
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/held":
+            await self.held.wait()
+        size = 0
+        while scope["method"] == "POST":
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size += len(message["body"])
+            if not message["more_body"]:
+                break
+        body = b"x" * (30_000_000 if scope["path"] == "/large" else 0) or b"%d" % size
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def connect(self) -> "Client":
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        self.held.set()
+        for client in self._clients:
+            client.writer.transport.abort()
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        with suppress(ConnectionError):
+            await self.writer.drain()
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """The next response: its status, headers and body."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        lines = head.split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+        return (
+            int(lines[0].split()[1]),
+            headers,
+            await self.reader.readexactly(int(headers["content-length"])),
+        )
+
+    async def refusal(self) -> tuple[int, str]:
+        """Status and code of a refusal, after which the connection must end."""
+        status, headers, body = await self.answer()
+        envelope = json.loads(body)
+        assert set(envelope) == {"code", "message", "hint", "retryable", "request_id", "details"}
+        assert headers["content-type"] == "application/json"
+        assert headers["connection"] == "close"
+        assert headers["x-request-id"] == envelope["request_id"]
+        assert envelope["hint"]
+        await self.ends()
+        return status, envelope["code"]
+
+    async def ends(self) -> None:
+        with suppress(ConnectionError):
+            assert await self.reader.read() == b""
+
+
+@asynccontextmanager
+async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[Site]:
+    """A site within the block; it ends with it."""
+    bound_connections()
+    site = Site(Connections(Limits(**{**QUICK, **limits})))
+    config = uvicorn.Config(site.app, http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
+    config.load()
+    state = ServerState()
+
+    def connection() -> asyncio.Protocol:
+        return config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=state, app_state={STATE: site.connections}
+        )
+
+    watch = asyncio.create_task(site.connections.keep_watch())
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    site.port = server.sockets[0].getsockname()[1]
+    try:
+        async with asyncio.timeout(20):
+            yield site
+            site.close()
+            await until(lambda: not state.connections and not state.tasks)
+    finally:
+        watch.cancel()
+        server.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+both = pytest.mark.parametrize("http", ["httptools", "h11"])
+
+
+@both
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"GET /" + b"a" * LONG, id="URL"),
+        pytest.param(b"GET / HTTP/1.1\r\nx: " + b"a" * LONG, id="header"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"x: a\r\n" * LONG, id="headers"),
+    ],
+)
+async def test_a_head_without_end_is_refused(http: str, start: bytes):
+    async with serving(http) as site:
+        client = await site.connect()
+        await client.send(start)
+        assert await client.refusal() == (431, "head_too_large")
+
+
+@both
+@pytest.mark.parametrize("step", [1, 1000])
+async def test_a_head_that_comes_in_pieces_is_counted(http: str, step: int):
+    async with serving(http, head_bytes=500) as site:
+        client = await site.connect()
+        await client.send(b"GET / HTTP/1.1\r\nx: ")
+        for _ in range(0, 1000, step):
+            await client.send(b"a" * step)
+            await asyncio.sleep(0)
+        assert (await client.refusal())[0] == 431
+
+
+async def test_a_head_just_below_the_limit_is_served_and_its_body_is_not_counted():
+    async with serving(head_bytes=1000) as site:
+        client = await site.connect()
+        head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 500000\r\nx: "
+        head += b"a" * (1000 - len(head) - 4) + b"\r\n\r\n"
+        for _ in range(2):
+            await client.send(head + b"b" * 500_000)
+            assert (await client.answer())[::2] == (200, b"500000")
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        pytest.param(b"1;" + b"a" * LONG, id="chunk extension"),
+        pytest.param(b"0\r\n" + b"x: a\r\n" * LONG, id="trailers"),
+        pytest.param(b"0" * LONG, id="digits of a chunk size"),
+        pytest.param(b"0\r\nx: " + b"a" * LONG, id="trailer"),
+    ],
+)
+async def test_noise_between_pieces_of_a_body_is_refused(noise: bytes):
+    async with serving() as site:
+        client = await site.connect()
+        await client.send(
+            b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n" + noise
+        )
+        status, _ = await client.refusal()
+        assert status in (400, 431)
+
+
+@both
+async def test_a_slow_head_is_refused(http: str):
+    async with serving(http, head_seconds=0.2) as site:
+        client = await site.connect()
+        begun = time.monotonic()
+        await client.send(b"GET / HTTP/1.1\r\nHos")
+        assert await client.refusal() == (408, "request_timeout")
+        assert 0.2 <= time.monotonic() - begun < 2
+
+
+@both
+async def test_a_head_that_drips_gets_no_more_time(http: str):
+    async with serving(http, head_seconds=0.2) as site:
+        client = await site.connect()
+        await client.send(b"GET / HTTP/1.1\r\nx: ")
+
+        async def drip() -> None:
+            while True:
+                await client.send(b"a")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        assert (await client.refusal())[0] == 408
+        dripping.cancel()
+
+
+@both
+async def test_a_second_head_has_its_own_time(http: str):
+    async with serving(http, head_seconds=0.2) as site:
+        client = await site.connect()
+        await client.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await client.answer())[0] == 200
+        await client.send(b"GE")
+        assert (await client.refusal())[0] == 408
+
+
+@both
+async def test_a_connection_that_sends_nothing_ends(http: str):
+    async with serving(http, head_seconds=0.1) as site:
+        client = await site.connect()
+        await client.ends()
+        await until(lambda: not len(site.connections))
+
+
+@both
+async def test_a_slow_body_is_refused_but_not_that_of_a_file(http: str):
+    async with serving(http, body_seconds=0.2) as site:
+        slow, file = await site.connect(), await site.connect()
+        head = b"POST %s HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nab"
+        await file.send(head % b"/files")
+        await slow.send(head % b"/jobs")
+        assert await slow.refusal() == (408, "request_timeout")
+        await file.send(b"c")
+        assert (await file.answer())[::2] == (200, b"3")
+
+
+@both
+async def test_an_answer_takes_as_long_as_it_takes(http: str):
+    async with serving(http, head_seconds=0.1, body_seconds=0.1, stalled_seconds=0.1) as site:
+        client, silent = await site.connect(), await site.connect()
+        await client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+        await silent.ends()
+        await asyncio.sleep(0.2)  # so that a limit which counts would have ended it
+        site.held.set()
+        assert (await client.answer())[0] == 200
+
+
+@both
+async def test_a_client_that_does_not_read_is_given_up(http: str):
+    async with serving(http, stalled_seconds=0.2) as site:
+        client = await site.connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
+        await until(lambda: len(site.connections) == 1)
+        await until(lambda: not len(site.connections))
+
+
+@both
+async def test_what_is_no_http_is_refused_in_the_envelope(http: str, log_tape: LogTape):
+    async with serving(http) as site:
+        client = await site.connect()
+        await client.send(b"nonsense\r\n\r\n")
+        assert await client.refusal() == (400, "bad_request")
+        [line] = log_tape.lines("request refused")
+        assert (line["status"], line["client"]) == (400, "127.0.0.1")
+
+
+@both
+async def test_requests_before_a_bad_one_are_answered(http: str):
+    async with serving(http) as site:
+        client = await site.connect()
+        await client.send(
+            b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n" + b"GET / HTTP/1.1\r\nx: " + b"a" * 20_000
+        )
+        await asyncio.sleep(0.05)
+        site.held.set()
+        assert (await client.answer())[0] == 200
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            assert (await client.answer())[0] == 431
+        await client.ends()
+
+
+async def test_pipelined_requests_are_bounded():
+    async with serving(pipelined=10) as site:
+        client = await site.connect()
+        await client.send(
+            (b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n") + (b"GET / HTTP/1.1\r\n" + HOST + b"\r\n") * 50
+        )
+        await asyncio.sleep(0.05)
+        site.held.set()
+        answered = 0
+        with suppress(asyncio.IncompleteReadError):
+            while (await client.answer())[0] == 200:
+                answered += 1
+        assert answered == 11
+
+
+@both
+async def test_a_body_in_tiny_chunks_lets_others_have_their_turn(http: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.connections.TURN_SECONDS", 0)  # however quick the machine is
+    chunks, turns = 40_000, 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with serving(http) as site:
+        client = await site.connect()
+        await client.send(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+        other = asyncio.create_task(take_turns())
+        body = b"1\r\nx\r\n" * chunks
+        await client.send(body + b"0\r\n\r\nGET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await client.answer())[::2] == (200, b"%d" % chunks)
+        other.cancel()
+        assert (await client.answer())[::2] == (200, b"0")
+        assert turns >= len(body) // STEP
+
+
+@both
+async def test_the_bound_refuses_new_connections_and_says_so_once(http: str, log_tape: LogTape):
+    async with serving(http, most=3) as site:
+        held = [await site.connect() for _ in range(3)]
+        for client in held:
+            await client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+        await until(lambda: len(site.connections) == 3 and not site.connections.new)
+        for _ in range(5):
+            assert await (await site.connect()).refusal() == (503, "too_many_connections")
+        assert len(log_tape.lines("all connections are taken")) == 1
+        site.held.set()
+        for client in held:
+            assert (await client.answer())[0] == 200
+            client.writer.close()
+        await until(lambda: log_tape.lines("connections are free again"))
+        assert log_tape.lines("connections are free again")[0]["refused"] == 5
+        again = await site.connect()
+        await again.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await again.answer())[0] == 200
+
+
+async def test_silent_connections_make_room():
+    async with serving(most=3) as site:
+        silent = [await site.connect() for _ in range(3)]
+        await until(lambda: len(site.connections) == 3)
+        client = await site.connect()
+        assert await silent[0].refusal() == (503, "too_many_connections")
+        await client.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await client.answer())[0] == 200
+        assert len(site.connections) == 3
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "given", "most"),
+    [
+        (256, 256, 0, 192),
+        (128, 128, 0, 64),
+        (512, 1024, 0, 768),
+        (256, 256, 10, 10),
+        (256, 256, 9999, 192),
+        (256, resource.RLIM_INFINITY, 0, MOST),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MOST),
+        (512, resource.RLIM_INFINITY, 50_000, 50_000),
+    ],
+)
+def test_the_bound_leaves_descriptors(
+    soft: int, hard: int, given: int, most: int, monkeypatch: pytest.MonkeyPatch
+):
+    limit = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limit))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, to: limit.__setitem__(slice(None), to))
+    assert limits_of_process(given).most == most
+    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= LEAST_SPARE
+    assert limit[1] == hard
