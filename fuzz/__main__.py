@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     secret = f"whsec_{32 * 'A'}"
     with running(
-        workers=2, LOG_LEVEL="WARNING", WEBHOOK_SECRETS=secret, WEBHOOK_ALLOWED_NETWORKS="127.0.0.1"
+        workers=2,
+        LOG_LEVEL="WARNING",
+        WEBHOOK_SECRETS=secret,
+        WEBHOOK_ALLOWED_NETWORKS="127.0.0.1",
+        WEBHOOK_ALLOWED_PORTS="9",
     ) as stack:
         tally = fuzz(stack, plan)
         errors = [line for line in stack.output("api").splitlines() if '"level":"error"' in line]
