@@ -1,6 +1,8 @@
 """A receiver believes what the server signed lately, and nothing else."""
 
 import json
+import subprocess
+import sys
 from base64 import b64encode
 from email.message import Message
 from typing import Any
@@ -134,3 +136,19 @@ def test_wrong_secrets_are_the_receivers_mistake(secrets: Any):
         webhooks.verify(signed(), BODY, secrets)
     assert not isinstance(caught.value, JobServerError)
     assert "!" not in str(caught.value)
+
+
+def test_a_receiver_needs_no_package_beside_python():
+    program = """
+import sys
+sys.modules["httpx"] = None
+from client import webhooks
+import client.webhooks
+assert webhooks.verify and client.NotGenuine and client.Job
+try:
+    client.Client
+except ImportError:
+    print("blocked")
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (found.stdout, found.stderr) == ("blocked\n", "")

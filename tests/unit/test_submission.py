@@ -98,3 +98,19 @@ def test_a_time_far_ahead_is_refused_though_no_schema_says_so(submissions, descr
     assert described.is_valid(body)
     with pytest.raises(InvalidRequest, match="does not fit"):
         submissions.validate(body)
+
+
+@pytest.mark.parametrize("url", ["http://example.com:25/", "https://8.8.8.8:1024/"])
+def test_a_webhook_to_a_port_of_the_system_is_refused_with_what_to_do(url):
+    submissions = Submissions(load_contracts(), webhooks=True, ports=[26])
+    with pytest.raises(InvalidRequest) as caught:
+        submissions.admit(url)
+    assert "port" in caught.value.hint
+    assert caught.value.details[0]["kind"] == "webhook_blocked"
+    for allowed in (
+        "http://example.com:26/",
+        "http://example.com",
+        "https://example.com:443/",
+        "http://example.com:1025",
+    ):
+        submissions.admit(allowed)

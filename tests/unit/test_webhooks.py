@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from shared.settings import SharedSettings, read_settings
-from shared.webhooks import main, read_secrets, read_target, sign
+from shared.webhooks import main, read_secrets, read_target, receiver_key, sign, signing_keys
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + b64encode(bytes(64)).decode()
@@ -144,3 +144,62 @@ def test_what_has_more_than_one_reading_or_none_is_no_address(url):
 
 def test_the_longest_address():
     assert read_target(f"http://example.com/{'a' * 1981}")
+
+
+# -- receivers
+
+
+def test_each_caller_and_host_has_a_key_of_its_own():
+    (master,) = read_secrets(SECRET)
+    keys = {
+        receiver_key(master, caller=caller, host=host).get_secret_value()
+        for caller in (None, "reports", "vision")
+        for host in ("a.example", "b.example")
+    }
+    assert len(keys | {master.get_secret_value()}) == 7
+    assert receiver_key(master, caller="a", host="A.example") == receiver_key(
+        master, caller="a", host="a.example"
+    )
+
+
+@pytest.mark.parametrize(("signing", "count"), [("shared", 2), ("receiver", 2), ("both", 4)])
+def test_the_setting_says_which_keys_sign(signing, count):
+    masters = read_secrets(f"{SECRET},{OTHER}")
+    keys = signing_keys(masters, signing, caller="a", host="b.example")
+    assert len(keys) == count
+    assert (masters[0] in keys) == (signing != "receiver")
+    assert (receiver_key(masters[1], caller="a", host="b.example") in keys) == (signing != "shared")
+
+
+def test_the_command_shows_the_secret_of_a_receiver(capsys, monkeypatch):
+    monkeypatch.setenv("WEBHOOK_SECRETS", f"{SECRET},{OTHER}")
+    main(["--caller", "reports", "--host", "Hooks.example"])
+    shown = read_secrets(",".join(capsys.readouterr().out.split()))
+    masters = read_secrets(f"{SECRET},{OTHER}")
+    assert shown == [receiver_key(master, caller="reports", host="hooks.example") for master in masters]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--host", "https://a.example/"], ["--host", "a.example:80"], ["--caller", "a"]]
+)
+def test_a_wrong_question_for_a_secret_is_refused(arguments, capsys, monkeypatch):
+    monkeypatch.setenv("WEBHOOK_SECRETS", SECRET)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "--host" in capsys.readouterr().err
+
+
+def test_the_command_needs_the_secrets_of_the_server(capsys, monkeypatch):
+    monkeypatch.delenv("WEBHOOK_SECRETS", raising=False)
+    with pytest.raises(SystemExit):
+        main(["--host", "a.example"])
+    assert "WEBHOOK_SECRETS is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["0", "65536", "http", "25;26", "-1"])
+def test_a_wrong_port_is_refused(wrong, capsys, monkeypatch):
+    monkeypatch.setenv("WEBHOOK_ALLOWED_PORTS", f"25,{wrong}")
+    with pytest.raises(SystemExit):
+        read_settings(SharedSettings)
+    assert "WEBHOOK_ALLOWED_PORTS" in capsys.readouterr().err

@@ -28,7 +28,7 @@ STALL_SECONDS = 0.5
 STALLED_PER_SLOT = 4
 FAILURES = 3
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0  # seconds for which a circuit is open
-SOONEST, APART = 0.25, 0.02  # seconds: until a postponed delivery returns, and between two of one receiver
+SOONEST, APART = 0.25, 0.05  # seconds: until a postponed delivery returns, and between two of one receiver
 MOST_RECEIVERS = 10_000  # that are remembered
 
 log = get_log(__name__)
