@@ -8,8 +8,8 @@ from shared.errors import InvalidRequest
 
 LONGEST_LIST = 8192  # bytes
 LISTS = {sep: re.compile(rf'(?:[^"{sep}]|"(?:[^"\\]|\\.)*"?)+') for sep in ",;"}
-ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
-ANY = '"any"'  # no tag holds a quote: `"*"` is a tag, and `*` is any
+
+RawHeaders = list[tuple[bytes, bytes]]
 
 
 def header(request: Request, name: bytes) -> str | None:
@@ -62,28 +62,6 @@ def name_and_value(element: str) -> tuple[str, str]:
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = re.sub(r"\\(.)", r"\1", value[1:-1])
     return name.strip(" \t").lower(), value
-
-
-def entity_tags(request: Request, name: bytes, *, strong: bool = False) -> frozenset[str] | None:
-    """The opaque tags that `If-Match` or `If-None-Match` lists, ANY for `*`; None without the field.
-
-    Args:
-        request: the request.
-        name: of the field, in lower case.
-        strong: whether tags that are weak count as none (RFC 9110, 8.8.3.2).
-    """
-    listed = list_header(request, name)
-    if listed is None:
-        return None
-    if listed.strip(" \t") == "*":
-        return frozenset((ANY,))
-    found = (ENTITY_TAG.fullmatch(element) for element in elements(listed))
-    return frozenset(tag[1] for tag in found if tag and not (strong and tag[0].startswith("W/")))
-
-
-def matches(tags: frozenset[str], tag: object) -> bool:
-    """Whether a list of entity tags names this one; None is the tag of what does not exist."""
-    return tag is not None and (ANY in tags or str(tag) in tags)
 
 
 def _refused(name: bytes, reason: str, kind: str, hint: str) -> InvalidRequest:

@@ -1,9 +1,9 @@
 """The API's description of itself: every job type's params, every error, an example of each."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
 from fastapi.openapi.utils import get_openapi
 
 from api.access import is_open
@@ -23,6 +23,8 @@ from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
 from shared.record import EXAMPLE_RECORD, JobReceipt, JobReceipts
 
+JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"  # of all examples
+JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
     "bearerAuth": {"type": "http", "scheme": "bearer"},

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
+from api.conditions import entity_tags, matches
 from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
 from api.head import head_alone
-from api.headers import entity_tags, header, matches
-from api.openapi import errors, parameter, success
+from api.headers import header
+from api.openapi import JOB_ID, errors, parameter, success
 from api.ownership import owner_read
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
@@ -37,7 +38,7 @@ router = APIRouter(tags=["jobs"])
         206: {**success("The part that was asked for.", "Content-Range"), "content": ANYTHING},
         304: {"description": "The client has it."},
         **errors(
-            not_found("019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"),
+            not_found(JOB_ID),
             ArtifactNotFound("The job has no artifact 'out.png'."),
             PreconditionFailed("The artifact has another `ETag`."),
             RangeNotSatisfiable("The artifact has 18231 bytes."),

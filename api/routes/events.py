@@ -11,7 +11,7 @@ from api.errors import TooManyAtOnce, error_response
 from api.head import head_alone
 from api.headers import header
 from api.links import prefix
-from api.openapi import EVENT_STREAM, errors, parameter
+from api.openapi import EVENT_STREAM, JOB_ID, errors, parameter
 from api.ownership import owner_read
 from api.quotas import CallerQuotas
 from api.waiting import noticed
@@ -22,7 +22,6 @@ from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 from shared.store.job_store import expired, not_found
 
-JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 HEARTBEAT_SECONDS = 15.0
 # No empty line after either: some readers take one for the end of an event, which then has no data.
 RETRY = b"retry: 1000\n"  # milliseconds; a part of the first event

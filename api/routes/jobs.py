@@ -4,14 +4,15 @@ import re
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.conditions import OTHER_VERSION, entity_tags, matches, require_version, unchanged, versions
 from api.errors import PayloadTooLarge, PreconditionFailed, TooManyAtOnce, UnsupportedMediaType
-from api.headers import ANY, elements, entity_tags, header, matches, name_and_value
-from api.links import prefix
-from api.openapi import errors, job_links, parameter, success
+from api.headers import elements, header, name_and_value
+from api.job_answers import answer, answer_submitted, applied, render
+from api.openapi import JOB_ID, JobId, errors, job_links, parameter, success
 from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
@@ -32,18 +33,15 @@ from shared.errors import (
     WebhooksDisabled,
 )
 from shared.queue import NewJob
-from shared.record import PAYLOAD, JobRecord, JobSummary, Outlook, StoredRecord
+from shared.record import JobRecord, JobSummary
 from shared.store.job_store import expired, not_found, spent
-from shared.store.model import Submitted, Verdict
+from shared.store.model import Verdict
 from shared.yielding import in_parts
 
-VERSION = re.compile(r"[1-9][0-9]{0,17}")
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 NODES_IN_BATCH = 10 * MOST_NODES
 
 router = APIRouter(tags=["jobs"])
-JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
-JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
 FULL = QueueFull("100000 jobs wait in the queue 'default'.")
 QUOTAS = (
@@ -55,7 +53,7 @@ QUOTAS = (
 TOO_MANY_WAITS = TooManyAtOnce("1000 waits of this caller run here, of 1000 at once.")
 NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
-CHANGED = PreconditionFailed("The record has none of the versions in If-Match.")
+CHANGED = PreconditionFailed(OTHER_VERSION)
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
 SPENT = spent(JOB_ID)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
@@ -142,7 +140,7 @@ async def submit_job(request: Request) -> Response:
     await _require_files(request, job)
     with quotas.waiting(request.scope, seconds):  # first: a client that is refused submits again
         submitted = await request.state.queue.submit(job, quotas.of_jobs(request.scope))
-        return await _answer_submitted(request, submitted, seconds)
+        return await answer_submitted(request, submitted, seconds)
 
 
 @router.post(
@@ -171,7 +169,7 @@ async def submit_batch(request: Request) -> Response:
     if meter := request.scope.get("meter"):
         await meter.count(len(jobs))
     submitted = await request.state.queue.submit_all(jobs, request.state.quotas.of_jobs(request.scope))
-    items = [_render(request, record) async for record, _ in in_parts(submitted)]
+    items = [render(request, record) async for record, _ in in_parts(submitted)]
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
     return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
 
@@ -210,14 +208,14 @@ async def get_job(request: Request, job_id: JobId) -> Response:
         with request.state.quotas.waiting(request.scope, seconds):
             record = await until_done(request, job_id, seconds, owner=owner)
     elif known and matches(known, version := await queue.store.version(job_id, owner=owner)):
-        _require_version(wanted, version)
-        return _unchanged(version)
+        require_version(wanted, version)
+        return unchanged(version)
     else:
         record = await queue.get(job_id, owner=owner)
-    _require_version(wanted, record.version)
+    require_version(wanted, record.version)
     if known and matches(known, record.version):
-        return _unchanged(record.version)
-    return await _answer(request, record, 200, _applied(seconds))
+        return unchanged(record.version)
+    return await answer(request, record, 200, applied(seconds))
 
 
 @router.delete(
@@ -243,13 +241,13 @@ async def get_job(request: Request, job_id: JobId) -> Response:
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
-    versions = _versions(entity_tags(request, b"if-match"))
-    verdict, record = await request.state.queue.cancel(job_id, versions, owner=owner_changed(request))
+    wanted = versions(entity_tags(request, b"if-match"))
+    verdict, record = await request.state.queue.cancel(job_id, wanted, owner=owner_changed(request))
     if verdict is Verdict.CHANGED:
-        raise _changed()
+        raise PreconditionFailed(OTHER_VERSION)
     if verdict is Verdict.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
-    return await _answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
+    return await answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
 
 
 @router.post(
@@ -286,7 +284,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
     """The old job stays as it is; the new one names it in `retry_of`."""
     state, key = request.state, _idempotency_key(request)
     old = await state.queue.finished(job_id, owner=owner_used(request))
-    _require_version(entity_tags(request, b"if-match"), old.version)
+    require_version(entity_tags(request, b"if-match"), old.version)
     if old.type not in state.contracts:
         shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(
@@ -308,7 +306,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
     )
     await _require_files(request, job)
     submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
-    return await _answer_submitted(request, submitted, None)
+    return await answer_submitted(request, submitted)
 
 
 def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
@@ -352,67 +350,3 @@ def _idempotency_key(request: Request) -> str | None:
     if key is None or KEY.fullmatch(key):
         return key
     raise InvalidRequest(BAD_KEY, details=[{"path": "Idempotency-Key", "message": BAD_KEY, "kind": "header"}])
-
-
-async def _answer_submitted(request: Request, submitted: Submitted, seconds: float | None) -> Response:
-    record, replayed = submitted
-    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **_applied(seconds)}
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
-    if seconds:
-        record = await until_done(request, record.job_id, seconds)
-    return await _answer(request, record, 200 if record.done and seconds is not None else 202, headers)
-
-
-async def _answer(
-    request: Request, record: StoredRecord, status: int, headers: dict[str, str] | None = None
-) -> Response:
-    headers = {**(headers or {}), "ETag": _etag(record.version)}
-    state = request.state
-    if record.done:
-        state.pacing.note(record)
-        return Response(_render(request, record), status, headers, "application/json")
-    headers["Retry-After"] = str(state.pacing.pause(record.type))
-    outlook = await state.queue.outlook(record) if record.place else None
-    return Response(_render(request, record, outlook), status, headers, "application/json")
-
-
-def _render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
-    """The record, or the receipt of a job that the caller may not read."""
-    if may_read(request, record.caller):
-        payload = PAYLOAD if b"params" in record.fields else ()
-        return record.to_json(outlook, prefix(request), payload)
-    return record.to_receipt()
-
-
-def _etag(version: int) -> str:
-    """Weak: a pending job's place in the queue changes without its record."""
-    return f'W/"{version}"'
-
-
-def _unchanged(version: int) -> Response:
-    return Response(status_code=304, headers={"ETag": _etag(version)})
-
-
-def _require_version(wanted: frozenset[str] | None, version: int) -> None:
-    """Refuse a request whose `If-Match` names other versions.
-
-    The tags are weak, and would match nothing by RFC 9110. A version is all that a client wants to compare.
-    """
-    if wanted is not None and not matches(wanted, version):
-        raise _changed()
-
-
-def _changed() -> PreconditionFailed:
-    return PreconditionFailed(CHANGED.message)
-
-
-def _versions(wanted: frozenset[str] | None) -> list[int] | None:
-    """The versions that `If-Match` names; None if any will do."""
-    if wanted is None or ANY in wanted:
-        return None
-    return [int(tag) for tag in wanted if VERSION.fullmatch(tag)]
-
-
-def _applied(seconds: float | None) -> dict[str, str]:
-    return {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}

@@ -7,14 +7,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
-from api.openapi import errors
+from api.openapi import JOB_ID, errors
 from api.ownership import owner_read
 from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.job_log import LogLine, StoredLine
 from shared.store.job_store import expired, not_found
-
-JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 
 router = APIRouter(tags=["jobs"])
 

@@ -5,17 +5,15 @@ from typing import Annotated
 from urllib.parse import quote
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.links import prefix
-from api.openapi import errors
+from api.openapi import JOB_ID, JobId, errors
 from api.ownership import owner_read
 from shared.errors import QueueUnavailable
 from shared.store.job_store import expired, not_found
-
-JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 
 router = APIRouter(tags=["jobs"])
 
@@ -34,10 +32,7 @@ class StreamToken(BaseModel):
     response_model=StreamToken,
     responses=errors(not_found(JOB_ID), expired(JOB_ID), QueueUnavailable("Redis does not answer.")),
 )
-async def issue_stream_token(
-    request: Request,
-    job_id: Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])],
-) -> Response:
+async def issue_stream_token(request: Request, job_id: JobId) -> Response:
     """For a browser's `EventSource`, which sends no key: it opens the `url`. The token is good for this job's
     stream alone, for ten minutes, and any number of times, so that the browser may reconnect."""
     await request.state.queue.get(job_id, owner=owner_read(request))

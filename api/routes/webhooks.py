@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
-from api.openapi import errors
+from api.openapi import JOB_ID, JobId, errors
 from api.ownership import may_read, owner_changed, owner_read
 from shared.errors import JobNotFinished, QueueUnavailable, WebhookNotFound
 from shared.queue import JobQueue
@@ -17,8 +17,6 @@ from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecor
 from shared.store.job_store import expired, not_found
 from shared.webhooks import webhook_id
 
-JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
-JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 REFUSALS = (
     not_found(JOB_ID),
     WebhookNotFound("The job has no webhook."),

@@ -3,7 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from api.headers import ANY, elements, entity_tags, header, list_header, name_and_value
+from api.conditions import ANY, entity_tags
+from api.headers import elements, header, list_header, name_and_value
 from api.waiting import wait_asked_for
 from shared.errors import InvalidRequest
 
