@@ -4,6 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as RequestScope
 
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
+from api.headers import RawHeaders
 from api.key_set import KeySet
 from api.keys import READING, WRITING, ApiKey, Scope
 from shared.errors import InvalidRequest, QueueUnavailable
@@ -16,8 +17,6 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 READING_POST = "/stream-token"  # the end of a path whose POST changes nothing, and lets a page read
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
-
-Headers = list[tuple[bytes, bytes]]
 
 
 def is_open(path: str) -> bool:
@@ -128,7 +127,7 @@ def _limited(quota: int, allowance: Allowance) -> RateLimited:
     return error
 
 
-def _given_key(headers: Headers) -> bytes | None:
+def _given_key(headers: RawHeaders) -> bytes | None:
     """The first key among the headers; a client sends one, in either form."""
     for name, value in headers:
         if name == b"x-api-key":

@@ -3,7 +3,6 @@
 import pytest
 from starlette.requests import Request
 
-from api.conditions import ANY, entity_tags
 from api.headers import elements, header, list_header, name_and_value
 from api.waiting import wait_asked_for
 from shared.errors import InvalidRequest
@@ -56,22 +55,6 @@ def test_a_list_is_split_outside_of_quotes(text, found):
 )  # fmt: skip
 def test_a_parameter_has_a_name_and_a_value(element, pair):
     assert name_and_value(element) == pair
-
-
-@pytest.mark.parametrize(
-    ("lines", "tags", "strong"),
-    [
-        (["*"], {ANY}, {ANY}), ([" * "], {ANY}, {ANY}), (['"1"'], {"1"}, {"1"}), (['W/"1"'], {"1"}, set()),
-        (['W/"1", "2"', '"3"'], {"1", "2", "3"}, {"2", "3"}), (['"a,b" ,, "c"'], {"a,b", "c"}, {"a,b", "c"}),
-        ([""], set(), set()), (["1"], set(), set()), (['w/"1"'], set(), set()), (['"1'], set(), set()),
-        (['"*"'], {"*"}, {"*"}), (['W/ "1"'], set(), set()), (['""'], {""}, {""}), (['"1" x'], set(), set()),
-    ],
-)  # fmt: skip
-def test_entity_tags_are_read_from_all_lines(lines, tags, strong):
-    request = bringing(*[("If-Match", line) for line in lines])
-    assert entity_tags(request, b"if-match") == tags
-    assert entity_tags(request, b"if-match", strong=True) == strong
-    assert entity_tags(request, b"if-none-match") is None
 
 
 @pytest.mark.parametrize(

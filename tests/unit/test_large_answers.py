@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from api.large_answers import LARGE, PIECE, AnswerDropped, LargeAnswers
-from api.middleware import RequestContext
+from api.request_context import RequestContext
 from shared.errors import ErrorEnvelope
 
 BODY = b"x" * (LARGE + 1)
