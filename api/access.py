@@ -7,30 +7,30 @@ from api.errors import Forbidden, RateLimited, Unauthorized, error_response
 from api.headers import RawHeaders
 from api.key_set import KeySet
 from api.keys import READING, WRITING, ApiKey, Scope
+from api.methods import SAFE_METHODS
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.logging import log_context
 from shared.store.rate_limits import WINDOW, Allowance, RateLimits
 
 OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 READING_POST = "/stream-token"  # the end of a path whose POST changes nothing, and lets a page read
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
 
 
 def is_open(path: str) -> bool:
-    """Whether a path needs no key: health for those who watch, the reference for those who have none yet."""
+    """Whether a path needs no key: health, for monitoring, and the reference, for readers without a key."""
     return path.removeprefix("/v1") in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 class Access:
-    """Lets a request pass whose key is known, has the scope, and is within its rate limit.
+    """Checks the key of a request, its scope and its rate limit.
 
     Routes find the key as `scope["key"]` and its name as `scope["caller"]`, log lines the name as `caller`.
 
     Args:
-        app: what lies behind.
+        app: the next application.
         keys: the keys of this process.
         rate: requests a minute for a key that has no limit of its own; 0 for no limit.
     """
@@ -69,18 +69,18 @@ class Access:
     async def _serve_within_limit(
         self, key: ApiKey, scope: RequestScope, receive: Receive, send: Send
     ) -> None:
-        quota = self._rate if key.rate is None else key.rate
-        allowance = await scope["state"]["rate_limits"].take(key.name, quota) if quota else None
+        limit = self._rate if key.rate is None else key.rate
+        allowance = await scope["state"]["rate_limits"].take(key.name, limit) if limit else None
         # Without Redis nothing is counted, and the request passes: one that needs Redis fails by itself
         # then, with a better answer than a 429, and one that does not need it is cheap.
         if allowance is None:
             await self._app(scope, receive, send)
         elif allowance.granted:
-            scope["meter"] = meter = Meter(scope["state"]["rate_limits"], key.name, quota, allowance)
+            scope["meter"] = meter = Meter(scope["state"]["rate_limits"], key.name, limit, allowance)
             await self._app(scope, receive, _adding(meter, send))
         else:
-            error = _limited(quota, allowance)
-            await error_response(error, _rate_headers(quota, allowance))(scope, receive, send)
+            error = _limited(limit, allowance)
+            await error_response(error, _rate_headers(limit, allowance))(scope, receive, send)
 
 
 class Meter:
@@ -89,14 +89,14 @@ class Meter:
     Routes find it as `scope["meter"]`, if the caller has a limit. It has counted one when a route is called.
 
     Attributes:
-        quota: requests a minute.
+        limit: requests a minute.
         allowance: the rest of the limit, after the last count.
     """
 
-    def __init__(self, limits: RateLimits, caller: str, quota: int, allowance: Allowance) -> None:
-        self._limits = limits
+    def __init__(self, rate_limits: RateLimits, caller: str, limit: int, allowance: Allowance) -> None:
+        self._rate_limits = rate_limits
         self._caller = caller
-        self.quota = quota
+        self.limit = limit
         self.allowance = allowance
 
     async def count(self, jobs: int) -> None:
@@ -106,22 +106,22 @@ class Meter:
             RateLimited: they are more than what is left.
             InvalidRequest: they are more than all that the caller may send in a minute.
         """
-        if jobs > self.quota:
-            message = f"{jobs} jobs count as {jobs} requests, and the limit is {self.quota} a minute."
+        if jobs > self.limit:
+            message = f"{jobs} jobs count as {jobs} requests, and the limit is {self.limit} a minute."
             raise InvalidRequest(
                 message,
-                hint=f"Split the batch into parts of {self.quota} jobs at most.",
+                hint=f"Split the batch into parts of {self.limit} jobs at most.",
                 details=[{"path": "jobs", "message": message, "kind": "above_rate_limit"}],
             )
-        if jobs > 1 and (allowance := await self._limits.take(self._caller, self.quota, jobs - 1)):
+        if jobs > 1 and (allowance := await self._rate_limits.take(self._caller, self.limit, jobs - 1)):
             self.allowance = allowance
             if not allowance.granted:
-                raise _limited(self.quota, allowance)
+                raise _limited(self.limit, allowance)
 
 
-def _limited(quota: int, allowance: Allowance) -> RateLimited:
+def _limited(limit: int, allowance: Allowance) -> RateLimited:
     error = RateLimited(
-        f"The limit of {quota} requests a minute is reached; {allowance.remaining} are left now."
+        f"The limit of {limit} requests a minute is reached; {allowance.remaining} are left now."
     )
     error.retry_after = allowance.more_in
     return error
@@ -146,14 +146,14 @@ def _require_scope(key: ApiKey, method: str, path: str) -> None:
         )
 
 
-def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
+def _rate_headers(limit: int, allowance: Allowance) -> dict[str, str]:
     """The fields of draft-ietf-httpapi-ratelimit-headers-11.
 
-    Its `t` is the time within which no more than `r` requests are let in. The quota comes back request by
+    Its `t` is the time within which no more than `r` requests are let in. The limit comes back request by
     request, so that is the time until the next one does, and of a refused request its Retry-After.
     """
     return {
-        "RateLimit-Policy": f"{POLICY};q={quota};w={WINDOW}",
+        "RateLimit-Policy": f"{POLICY};q={limit};w={WINDOW}",
         "RateLimit": f"{POLICY};r={allowance.remaining};t={allowance.more_in}",
     }
 
@@ -161,7 +161,7 @@ def _rate_headers(quota: int, allowance: Allowance) -> dict[str, str]:
 def _adding(meter: Meter, send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = _rate_headers(meter.quota, meter.allowance)
+            headers = _rate_headers(meter.limit, meter.allowance)
             raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             message["headers"] = [*message["headers"], *raw]
         await send(message)

@@ -44,7 +44,7 @@ def decoding(receive: Receive, coding: str) -> Receive:
 
     async def receive_decoded() -> Message:
         piece = await anext(pieces, None)
-        return await receive() if piece is None else piece  # after the body: that the client has left
+        return await receive() if piece is None else piece  # after the body: a disconnect
 
     return receive_decoded
 

@@ -1,4 +1,4 @@
-"""What routes ask for."""
+"""The state that requests share, and dependencies of routes."""
 
 from typing import Annotated, TypedDict
 
@@ -19,7 +19,7 @@ from shared.store.rate_limits import RateLimits
 
 
 class State(TypedDict):
-    """What the lifespan opens, and every request can reach."""
+    """Objects that the lifespan opens, and every request can reach."""
 
     settings: ApiSettings
     connections: Connections

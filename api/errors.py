@@ -1,4 +1,4 @@
-"""Where errors meet HTTP: every exception becomes a status and the envelope, framework errors included."""
+"""Errors over HTTP: every exception, also the framework's, becomes a status and the envelope."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.head import HEAD, method
+from api.methods import HEAD, method
 from api.request_id import request_id
 from shared.errors import (
     BacklogFull,

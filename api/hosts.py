@@ -31,9 +31,9 @@ def read_hosts(text: str) -> list[str]:
 class AllowedHosts:
     """Hosts that a request may name.
 
-    A web page reaches a server on a visitor's machine by a name of its own that it lets lead there (DNS
-    rebinding), and the browser takes both for one site. Only a name can be rebound, so loopback names and IP
-    addresses always pass.
+    By DNS rebinding, a web page lets a name of its own lead to a server on its visitor's machine, and the
+    browser takes both for one site. Only a name can be rebound, so loopback names and IP addresses always
+    pass.
 
     Args:
         names: host names in lower case, `*.example.com` for all below a name, or `*` for all there are.

@@ -10,7 +10,7 @@ from api.keys import ApiKey
 from api.keys_file import read_keys_file, require_distinct
 from shared.logging import get_log
 
-EXPIRED = "Use a newer key; the operator makes one, or puts off the end of this one."
+EXPIRED = "Use a newer key; the operator makes one, or sets a later end for this one."
 
 log = get_log(__name__)
 
@@ -39,8 +39,8 @@ class KeySet:
             Unauthorized: no caller has it, or its time is over.
         """
         # One round of SHA-256 is enough: a key is 256 random bits, which nobody can guess however fast.
-        # A dict may be asked, although the time that takes depends on the digest: a caller who does not have
-        # the key can't choose a digest, so the time says nothing that leads to one.
+        # The time of the look-up depends on the digest, which is safe: nobody can choose the digest of a key
+        # that they do not have, so the time reveals nothing that leads to a key.
         found = self._by_digest.get(sha256(given).digest())
         if found is None:
             raise Unauthorized("The API key is not one of this server's.")
@@ -58,11 +58,11 @@ class KeySet:
         return None
 
     def reload(self) -> None:
-        """Ask for the keys file to be read again, as `keep_loaded` does."""
+        """Let `keep_loaded` read the keys file again."""
         self._wanted.set()
 
     async def keep_loaded(self) -> None:
-        """Read the keys file again whenever that is asked for; a wrong file leaves the keys as they are."""
+        """Read the keys file again after each `reload`; a wrong file leaves the keys as they are."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()

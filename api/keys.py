@@ -51,7 +51,7 @@ class Digest:
     """The digest of a key.
 
     Attributes:
-        sha256: hexadecimal digits; no secret, but nothing to show around either.
+        sha256: hexadecimal digits; not a secret, but never shown either.
         expires_at: seconds since the epoch from which the key counts no more.
     """
 
@@ -169,7 +169,7 @@ def _as_table(name: str, scopes: str, digest: str, rate: str | None = None) -> s
 
 
 def _check(path: str) -> None:
-    from api.keys_file import read_keys_file  # it needs this module
+    from api.keys_file import read_keys_file  # that module imports this one
 
     try:
         keys = read_keys_file(path)

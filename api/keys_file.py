@@ -40,7 +40,7 @@ def _read_time(value: object) -> object:
     return datetime.fromisoformat(value.upper())
 
 
-def _is_digest(digest: str) -> str:
+def _check_digest(digest: str) -> str:
     pattern, rule = PARTS["sha256"]
     if not re.fullmatch(pattern, digest):
         raise ValueError(f"must be {rule}")
@@ -61,7 +61,7 @@ def _read_scopes(names: object) -> object:
 
 
 Time = Annotated[AwareDatetime, BeforeValidator(_read_time)]
-Sha256 = Annotated[str, AfterValidator(_is_digest)]
+Sha256 = Annotated[str, AfterValidator(_check_digest)]
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
@@ -76,7 +76,7 @@ def _read_digest(value: object) -> object:
     return {"sha256": value} if isinstance(value, str) else value
 
 
-def _is_quota(fields: dict[str, int]) -> dict[str, int]:
+def _check_quotas(fields: dict[str, int]) -> dict[str, int]:
     known = [field.name for field in dataclasses.fields(Quotas)]
     if not fields.keys() <= set(known):
         raise ValueError(f"may hold nothing but {', '.join(known)}")
@@ -92,7 +92,7 @@ class _Caller(BaseModel):
     ]
     expires_at: Time | None = None
     rate: Annotated[int | None, Field(ge=0, le=HIGHEST_RATE)] = None
-    quotas: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_is_quota)] = {}
+    quotas: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_check_quotas)] = {}
 
     def as_key(self, name: str) -> ApiKey:
         ends = [_seconds(self.expires_at), *(_seconds(digest.expires_at) for digest in self.digests)]

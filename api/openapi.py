@@ -16,14 +16,14 @@ from api.errors import (
     RateLimited,
     Unauthorized,
 )
-from api.origins import SAFE_METHODS
+from api.methods import SAFE_METHODS
 from api.request_id import SANE
 from api.submission import MOST_IN_BATCH, Submissions
 from shared.contracts import Contracts
 from shared.errors import ErrorEnvelope, JobServerError
 from shared.record import EXAMPLE_RECORD, JobReceipt, JobReceipts
 
-JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"  # of all examples
+JOB_ID = str(EXAMPLE_RECORD["job_id"])  # of all examples
 JobId = Annotated[str, Path(description="The `job_id` of the record.", examples=[JOB_ID])]
 SUBMISSION = "JobSubmission"
 SECURITY_SCHEMES = {
@@ -148,7 +148,7 @@ def success(
 
 
 def job_links(job_id: str = "/job_id") -> dict[str, Any]:
-    """What can be done next with a job whose id is at this place of the answer."""
+    """Links to the operations on a job whose id is at this place of the answer."""
     return {
         name: {
             "operationId": operation,
@@ -248,7 +248,7 @@ def _describe_access(description: dict[str, Any], *, closed: bool) -> None:
 
 
 def _require_keys(description: dict[str, Any]) -> None:
-    """How to send a key, and what happens without one, at every path that needs it."""
+    """Describe keys, and the errors without one, at every path that needs a key."""
     description["components"]["securitySchemes"] = SECURITY_SCHEMES | STREAM_SCHEME
     _describe_receipts(description)
     for path, methods in description["paths"].items():

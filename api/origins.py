@@ -5,9 +5,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.cors import PREFLIGHT_HEADERS, Cors, is_preflight, normalized
 from api.errors import CrossSiteRequest, InvalidHost, MisdirectedRequest, error_response
 from api.hosts import AllowedHosts
+from api.methods import SAFE_METHODS
 
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # they change nothing, and only pages that CORS allows read answers
-OWN_SITES = {b"same-origin", b"none"}  # none: the visitor's own doing, such as a bookmark
+OWN_SITES = {b"same-origin", b"none"}  # none: a visitor's own action, such as opening a bookmark
 
 
 class OriginCheck:
@@ -61,6 +61,7 @@ class OriginCheck:
         Raises:
             CrossSiteRequest: it is unsafe, and its page is neither of this API's origin nor allowed.
         """
+        # A safe request changes nothing, and only pages that CORS allows read its answer.
         if scope["method"] in SAFE_METHODS or self._cors.allows(origin):
             return
         own = site in OWN_SITES if site is not None else _is_own(scope, hosts, origin or b"")

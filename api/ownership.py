@@ -10,21 +10,21 @@ from api.keys import ApiKey, Scope
 
 
 def owner_read(request: Request) -> str | None:
-    """The limit of a request that reads."""
+    """The owner, for a request that reads."""
     key: ApiKey | None = request.scope.get("key")
     return None if key is None or Scope.READ in key.scopes else key.name
 
 
 def owner_changed(request: Request) -> str | None:
-    """The limit of a request that cancels, deletes or sends again."""
+    """The owner, for a request that cancels, deletes or sends again."""
     key: ApiKey | None = request.scope.get("key")
     return None if key is None or Scope.WRITE in key.scopes else key.name
 
 
 def owner_used(request: Request) -> str | None:
-    """The limit of a request whose new job takes over params or files.
+    """The owner, for a request whose new job takes over params or files.
 
-    A caller reads its new job, and so would read through it what it may not read.
+    A caller can read its new job. Through it, the caller could read params and files of others.
     """
     key: ApiKey | None = request.scope.get("key")
     if key is not None and Scope.READ_OWN in key.scopes:

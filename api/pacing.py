@@ -1,4 +1,4 @@
-"""How soon another look at a job pays."""
+"""Pacing: the time until another look at a job pays."""
 
 from math import ceil
 
@@ -9,7 +9,7 @@ WEIGHT = 0.2  # of the newest job
 
 
 class Pacing:
-    """Knows how long jobs of each type usually take, from the finished ones that pass by."""
+    """The usual time of jobs of each type, learned from the finished ones that requests read."""
 
     def __init__(self) -> None:
         self._usual: dict[str, float] = {}

@@ -79,7 +79,7 @@ class CallerQuotas:
         Raises:
             TooManyAtOnce: the caller has as many already as it may.
         """
-        held, limit = (kind, caller_of(scope)), self._limit(scope.get("key"), f"{kind}_at_once")
+        held, limit = (kind, counted_caller(scope)), self._limit(scope.get("key"), f"{kind}_at_once")
         if limit and self._held[held] >= limit:
             raise TooManyAtOnce(f"{self._held[held]} {kind} of this caller run here, of {limit} at once.")
         self._held[held] += 1
@@ -96,8 +96,8 @@ class CallerQuotas:
         return limit or 0
 
 
-def caller_of(scope: Scope) -> str:
-    """The name of the caller: that of its key; without keys its address, of IPv6 the network."""
+def counted_caller(scope: Scope) -> str:
+    """The caller that a request counts for: the name of its key, else its address, of IPv6 the network."""
     if name := scope.get("caller"):
         return f"key {name}"
     host = scope["client"][0] if scope.get("client") else ""

@@ -17,7 +17,7 @@ log = get_log(__name__)
 
 
 class RequestContext:
-    """Names the request, logs it, and answers for a server that failed."""
+    """Names each request, logs it, and answers with 500 if the application fails."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

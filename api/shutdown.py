@@ -1,4 +1,4 @@
-"""Hear of the end of the process before the server waits for its requests to end."""
+"""Callbacks at the signals of a process: before uvicorn waits for open requests, and at SIGHUP."""
 
 import asyncio
 import signal
@@ -13,11 +13,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
-    """Within the block, call `act` on the event loop when a signal tells the process to end.
+    """Within the block, a signal that ends the process runs a callback on the event loop first.
 
-    The server hears the signal as well; but it ends the application's lifespan only when all requests
-    are done, and those that wait for a job should not hold it up. It knows no SIGHUP, which the end of a
-    terminal sends: that counts as SIGTERM, unless it is ignored.
+    uvicorn gets the signal as well. But it ends the application's lifespan only when all requests are done,
+    and requests that wait for a job must not delay that. uvicorn does not handle SIGHUP, which the end of a
+    terminal sends: here it counts as SIGTERM, unless it is ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

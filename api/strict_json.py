@@ -60,7 +60,7 @@ def _number(text: str) -> int | float:
 
 
 def _path_to(wanted: _Ambiguous, root: Any) -> str:
-    """Where the twice given field is, such as `params.message`."""
+    """The path of the field that was given twice, such as `params.message`."""
     places: list[tuple[str, Any]] = [("", root)]
     while places:
         path, value = places.pop()

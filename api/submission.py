@@ -1,4 +1,4 @@
-"""What `POST /jobs` accepts: a union of the job types, told apart by `type`."""
+"""Submissions, as `POST /jobs` accepts them: a union of the job types, told apart by `type`."""
 
 import re
 from collections.abc import Mapping, Sequence

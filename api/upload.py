@@ -1,4 +1,4 @@
-"""A file on its way in, as the body itself or in a form, passed on as it comes and never held as a whole."""
+"""Uploads: a file as the body itself or in a form, passed on as it comes and never held as a whole."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ class Upload:
         """Note what headers say of the file.
 
         Raises:
-            InvalidRequest: the content type is none.
+            InvalidRequest: the content type is malformed.
         """
         media_type = "; ".join(elements(content_type, ";"))  # parameters may be empty, as in `text/csv;`
         if media_type and not MEDIA_TYPE.fullmatch(media_type):
@@ -108,7 +108,7 @@ class _Form:
             raise _invalid("Content-Type", "The boundary of the form is too long.") from None
 
     def feed(self, chunk: bytes) -> bytes:
-        """What a chunk of the body holds of the file."""
+        """The bytes of the file in a chunk of the body."""
         try:
             self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
@@ -118,7 +118,7 @@ class _Form:
         return data
 
     def _after_preamble(self, chunk: bytes) -> bytes:
-        """The chunk from the first delimiter on; what is before that, RFC 2046 lets a reader ignore."""
+        """The chunk from the first delimiter on. By RFC 2046, a reader ignores the bytes before it."""
         if self._preamble is None:
             return chunk
         chunk = self._preamble + chunk
@@ -212,7 +212,7 @@ def _name(disposition: str) -> str | None:
 
 
 def _extended_name(disposition: str) -> str | None:
-    """The value of `filename*`, or None if there is none that can be read; quoted text holds no parameter."""
+    """The value of `filename*`, or None if it is absent or malformed; quoted text holds no parameter."""
     for element in elements(disposition, ";"):
         name, value = name_and_value(element)
         if name == "filename*" and (extended := EXTENDED_NAME.fullmatch(value)):

@@ -19,11 +19,11 @@ SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 WHOLE_SECONDS = re.compile(r"[0-9]+")
 
 
-def wait_asked_for(request: Request) -> float | None:
+def requested_wait(request: Request) -> float | None:
     """The seconds that the client wants to wait: by its query, else by its preference, which may be cut.
 
     Raises:
-        InvalidRequest: the query's is no number from 0 to 60, or was sent more than once.
+        InvalidRequest: the query parameter is no number from 0 to 60, or was sent more than once.
     """
     given = single(request, "wait")
     if given is not None:

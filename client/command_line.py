@@ -156,7 +156,7 @@ def follow(client: Client, job: Job, options: Namespace) -> None:
 
 
 def hand_over(job: Job, text: str) -> None:
-    """Print what the caller submitted a job for.
+    """Print the id or the result of a submitted job.
 
     Raises:
         Unusable: it can't be printed; the message names the job, so that nothing is lost.

@@ -1,4 +1,4 @@
-"""How somebody was told of a job's end."""
+"""Webhooks of jobs, and their deliveries."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,7 +45,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Who is told of a job's end, and what became of it; no delivery before the job has ended.
+    """The webhook of a job, with its deliveries; there are none before the job has ended.
 
     All of it is empty for a key that may not read the job.
 

@@ -71,7 +71,7 @@ class Following(Sender):
     async def _heard(
         self, answer: httpx.Response, reader: EventReader
     ) -> AsyncGenerator[Job | LogLine, None]:
-        """What one connection tells, until it ends or breaks; events of a kind that is not known are none."""
+        """Events of one SSE connection, until it closes; those of an unknown kind are left out."""
         try:
             async with aclosing(self._wire.chunks(answer)) as chunks:
                 async for chunk in chunks:

@@ -257,7 +257,7 @@ def attack(url: str, cases: int, seed: int) -> Iterator[tuple[str, int, str | No
 
 
 def fault_of(answer: httpx.Response) -> str | None:
-    """What is wrong with an answer to any request, or None."""
+    """The fault of an answer, whatever the request was; None without a fault."""
     if answer.status_code >= 500:
         return f"Status {answer.status_code}"
     if answer.request.method == "HEAD" and answer.status_code == 405:

@@ -78,7 +78,7 @@ def artifact_key(job_id: str, claim: int, name: str) -> str:
 
 
 class Stored(NamedTuple):
-    """What was written: its size in bytes, and its SHA-256 in hexadecimal."""
+    """The size of an object in bytes, and its SHA-256 in hexadecimal."""
 
     size: int
     sha256: str
@@ -197,13 +197,13 @@ class FileStore:
         await self._call(self._delete, key)
 
     async def listing(self, prefix: str, depth: int) -> AsyncIterator[list[Listed]]:
-        """What lies `depth` steps below a prefix, in batches; an empty folder above stands for itself."""
+        """Keys `depth` steps below a prefix, in batches; an empty folder above stands for itself."""
         found = _walk(self._folder, prefix, depth) if self._folder else self._walk_bucket(prefix, depth)
         while batch := await self._call(lambda: list(islice(found, LISTED_AT_ONCE))):
             yield batch
 
     def local_path(self, key: str) -> Path | None:
-        """Where an object lies, to be read there; None if that is not on this machine."""
+        """The path of an object, to read it there; None if it is not on this machine."""
         return self._folder and self._folder / key
 
     async def _call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -356,10 +356,10 @@ class _Write:
                 self._writer.close()
 
     async def _abort(self) -> None:
-        """Leave nothing of the object, once the call that is under way has ended."""
+        """Remove the parts of the object, once the call under way has ended."""
         if self._call_under_way is not None:
             await asyncio.wait([self._call_under_way])
-            self._call_under_way.exception()  # so that nobody misses it
+            self._call_under_way.exception()  # read, or asyncio logs it
         if self._writer is not None and not self._writer.closed():
             with suppress(BaseError, OSError):
                 await self._call(self._writer.__exit__, _Aborted, _Aborted(), None)
@@ -370,7 +370,7 @@ class _Write:
 
 
 class _Aborted(Exception):
-    """Tells the library's writer that the object is not to be."""
+    """The reason for the library's writer to drop the object."""
 
 
 @contextmanager

@@ -104,7 +104,10 @@ class JobQueue:
             raise
 
     async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
-        """The job's record, if it is the owner's, or there is none. Raises JobNotFound, QueueUnavailable."""
+        """The record of a job; of the owner's own job alone, if an owner is given.
+
+        Raises JobNotFound, QueueUnavailable.
+        """
         return await self.store.get(job_id, owner=owner)
 
     async def outlook(self, record: StoredRecord) -> Outlook:

@@ -46,7 +46,7 @@ class SharedSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Before the environment: an empty setting there counts as none beside its file."""
+        """Secret files come before the environment, where an empty setting beside its file is absent."""
         return init_settings, SecretFiles(settings_cls), env_settings
 
     redis_url: Annotated[

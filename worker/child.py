@@ -235,10 +235,10 @@ def main() -> None:
 
 
 def set_limits(memory: int) -> None:
-    """Bound what a function may take of the machine; no function can raise a limit again.
+    """Bound the memory and files of a function; no function can raise a limit again.
 
-    Memory is bounded by what the process may write to (RLIMIT_DATA): libraries reserve address space by far
-    more than they use.
+    RLIMIT_DATA bounds the memory that a process may write to, not its address space: libraries reserve far
+    more of that than they use.
 
     Args:
         memory: bytes; 0 for no bound.
@@ -299,7 +299,7 @@ def unpicklable(what: str, error: Exception) -> bytes:
 
 
 def pickled_error(error: BaseException, packages: Packages) -> bytes:
-    """The error, with its traceback as a note; in place of one that can't be sent, what it says."""
+    """The pickle of an error with its traceback as a note, or of a substitute if it can't be sent."""
     if isinstance(error, MemoryError):
         error = out_of_memory(error)
     note = cut("".join(traceback.format_exception(error)))
@@ -323,7 +323,7 @@ def out_of_memory(error: MemoryError) -> Exception:
 
 
 def sendable(error: BaseException, packages: Packages) -> Exception:
-    """The error itself if the worker takes it in, or one that says the same."""
+    """The error, or a substitute with the same text if the worker would not load it."""
     if isinstance(error, Exception):  # what ends a process must not be raised in the worker
         with suppress(Exception):
             load_plain(pickle.dumps(error), packages)

@@ -1,7 +1,7 @@
 """The environment of the worker's own processes: names that computing needs, and none that holds a secret.
 
-A process that decodes strangers' files may be taken over by one. So it gets no REDIS_URL, no secret and no
-AWS key, and what a handler's function needs besides goes into WORKER_CHILD_ENVIRONMENT.
+A malicious file may take over the process that decodes it. So that process gets no REDIS_URL, no secret and
+no AWS key. WORKER_CHILD_ENVIRONMENT names further variables that the functions of handlers need.
 """
 
 import os

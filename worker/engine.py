@@ -107,27 +107,10 @@ class JobWorker(Worker):
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._store = self._open_store(timeout=5.0)
-        circuits = Circuits(settings.worker_webhooks)
-        self._deliverer = Deliverer(
-            settings.webhook_secrets,
-            settings.webhook_allowed_networks,
-            ports=settings.webhook_allowed_ports,
-            signing=settings.webhook_signing,
-            circuits=circuits,
-        )
+        self._circuits = Circuits(settings.worker_webhooks)
+        self._deliverer = self._open_deliverer()
         webhook = self._deliverer.handler()
-        worker_id = self.presence.worker_id
-        self._lanes = [
-            self._open_lane(worker_id, settings.worker_queues, settings.worker_slots, handlers),
-            self._open_lane(
-                f"{worker_id}-webhooks",
-                [keys.WEBHOOKS],
-                settings.worker_webhooks,
-                {webhook.contract.name: webhook},
-                circuits,
-            ),
-        ]
-        circuits.on_room = self._lanes[-1].slots.on_end
+        self._lanes = self._open_lanes(handlers, webhook)
         self._deaf = asyncio.Event()  # the listener's connection is lost
         self._ear = Multiplexer(
             self.pool, timeout=5.0, patience=0.0, on_message=self._hear_cancel, on_loss=self._deaf.set
@@ -151,6 +134,30 @@ class JobWorker(Worker):
         )
         self._runners.append(runner)
         return JobStore(runner, self._retention)
+
+    def _open_deliverer(self) -> Deliverer:
+        settings = self._settings
+        return Deliverer(
+            settings.webhook_secrets,
+            settings.webhook_allowed_networks,
+            ports=settings.webhook_allowed_ports,
+            signing=settings.webhook_signing,
+            circuits=self._circuits,
+        )
+
+    def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> list[Lane]:
+        """The lane of the queues, and that of the webhooks."""
+        settings, worker_id = self._settings, self.presence.worker_id
+        jobs = self._open_lane(worker_id, settings.worker_queues, settings.worker_slots, handlers)
+        webhooks = self._open_lane(
+            f"{worker_id}-webhooks",
+            [keys.WEBHOOKS],
+            settings.worker_webhooks,
+            {webhook.contract.name: webhook},
+            self._circuits,
+        )
+        self._circuits.on_room = webhooks.slots.on_end
+        return [jobs, webhooks]
 
     def _open_lane(
         self,

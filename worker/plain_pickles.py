@@ -1,4 +1,4 @@
-"""Pickles of plain data: what a child process sends is never trusted to be what the child was asked for.
+"""Pickles of plain data: the worker loads nothing else of what a child process sends.
 
 A pickle may name any function, and have it called where it is loaded. These may name classes of plain data
 alone, and those of the package of the function that was called.

@@ -384,5 +384,5 @@ def read_report(body: bytes) -> Report:
 def _checked(line: Line) -> Line:
     at, body = float(line.at), bytes(line.body)
     if not isfinite(at) or len(body) > LONGEST_LINE or orjson.loads(body).keys() != {"message", "fields"}:
-        raise ValueError("a line of the log is none")
+        raise ValueError("a line of the log is malformed")
     return Line(at, b" ".join(body.splitlines()))

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.conditions import entity_tags, matches
 from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
-from api.head import head_alone
 from api.headers import header
+from api.methods import head_alone
 from api.openapi import JOB_ID, errors, parameter, success
 from api.ownership import owner_read
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
@@ -18,9 +18,9 @@ from shared.files import artifact_key
 from shared.store.job_store import not_found
 
 RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
-SAFETY = {  # what a job made is nothing that a browser should run in the name of this server
+SAFETY = {  # a browser must not run a job's file as a page of this server
     "Content-Security-Policy": "sandbox",
-    "Cache-Control": "private, no-cache",  # kept by the reader alone, and asked for again by its ETag
+    "Cache-Control": "private, no-cache",  # only the reader keeps it, and checks its ETag before each use
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 # Generators know no `*/*`, and leave the answer out if nothing else is there.
@@ -78,14 +78,7 @@ async def read_artifact(
     except RangeNotSatisfiable as error:
         return error_response(error, {"Content-Range": f"bytes */{size}"})
     start, end = part or (0, size)
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Content-Length": str(end - start),
-        "Content-Type": artifact["content_type"],
-        "ETag": tag,
-        **SAFETY,
-    }
+    headers = _headers(artifact, start, end)
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     key = artifact_key(job_id, record.claims, name)
@@ -100,6 +93,17 @@ async def read_artifact(
     return StreamingResponse(_stream(first, pieces), 206 if part else 200, headers)
 
 
+def _headers(artifact: dict[str, Any], start: int, end: int) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'attachment; filename="{artifact["name"]}"',
+        "Content-Length": str(end - start),
+        "Content-Type": artifact["content_type"],
+        "ETag": f'"{artifact["sha256"]}"',
+        **SAFETY,
+    }
+
+
 async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for piece in rest:
@@ -107,9 +111,9 @@ async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
-    """Where the part that is asked for begins, and where it has ended; None for the whole.
+    """The first byte of the requested part, and the byte after its last; None for the whole.
 
-    That is also what a client gets who asks for several parts, or with a Range that is none.
+    A client also gets the whole for several parts, or for a malformed Range.
 
     Raises:
         RangeNotSatisfiable: there is no such part.

@@ -1,4 +1,4 @@
-"""The life of a job as it happens: Server-Sent Events."""
+"""Streams: the records and log lines of a job as Server-Sent Events."""
 
 from contextlib import suppress
 from typing import Annotated
@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import TooManyAtOnce, error_response
-from api.head import head_alone
 from api.headers import header
 from api.links import prefix
+from api.methods import head_alone
 from api.openapi import EVENT_STREAM, JOB_ID, errors, parameter
 from api.ownership import owner_read
 from api.quotas import CallerQuotas
@@ -104,12 +104,12 @@ class CountedStream(Response):
 class EventStream(Response):
     """Sends the newest record whenever the reader has taken the one before.
 
-    So a slow reader misses some, though no line of the log, and never makes this process keep what it has
-    not read.
+    So a slow reader misses some records, but no line of the log, and this process never keeps what a reader
+    has not read.
 
     Args:
-        version: what the reader has seen already.
-        prefix: what the links in the records begin with.
+        version: of the last record that the reader has seen.
+        prefix: the beginning of the links in the records.
         heartbeat: seconds without a change after which a comment shows that both sides are there.
     """
 
@@ -141,11 +141,9 @@ class EventStream(Response):
             async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 await _send(send, RETRY)
-                with suppress(JobNotFound):  # it is kept no longer: whoever comes back is told so
+                with suppress(JobNotFound):  # the record has expired: a reader that comes back gets 410
                     await self._follow(watch, send)
-        except (
-            QueueUnavailable
-        ) as error:  # nothing was sent: Redis let the record be read, and no watch be set
+        except QueueUnavailable as error:  # before anything was sent: Redis refused the watch
             await error_response(error)(scope, receive, send)
         else:
             await send({"type": "http.response.body", "body": b""})

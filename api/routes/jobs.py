@@ -17,7 +17,7 @@ from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
-from api.waiting import until_done, wait_asked_for
+from api.waiting import requested_wait, until_done
 from shared.errors import (
     BacklogFull,
     IdempotencyConflict,
@@ -134,7 +134,7 @@ class JobBatch(BaseModel):
 async def submit_job(request: Request) -> Response:
     """The answer comes as soon as the job is safe in Redis; a worker performs it later."""
     _require_json(request)
-    key, seconds = _idempotency_key(request), wait_asked_for(request)
+    key, seconds = _idempotency_key(request), requested_wait(request)
     submission = request.state.submissions.validate(parse(await request.body()))
     job, quotas = _new_job(request, submission, key), request.state.quotas
     await _require_files(request, job)
@@ -201,7 +201,7 @@ async def submit_batch(request: Request) -> Response:
 )
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
-    seconds, known = wait_asked_for(request), entity_tags(request, b"if-none-match")
+    seconds, known = requested_wait(request), entity_tags(request, b"if-none-match")
     wanted, owner = entity_tags(request, b"if-match"), owner_read(request)
     queue = request.state.queue
     if seconds:

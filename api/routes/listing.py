@@ -102,7 +102,7 @@ def _cursor(place: Place, state: JobState | None) -> str:
 
 
 def _place(cursor: str, state: JobState | None) -> Place:
-    """Where a cursor points.
+    """The place in the list that a cursor names.
 
     Raises:
         InvalidRequest: this list did not give it.

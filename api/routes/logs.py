@@ -1,4 +1,4 @@
-"""What a job's handler wrote down."""
+"""Logs: the lines that the handler of a job wrote."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What this server is, and how busy."""
+"""The server: its version, its queues and its workers."""
 
 import time
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Who was told that a job has ended, and to tell them again."""
+"""Webhooks of jobs: their deliveries, and another delivery."""
 
 from datetime import datetime
 from typing import Annotated, Literal

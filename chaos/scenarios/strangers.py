@@ -99,7 +99,7 @@ class Others:
         return None
 
     def _look(self) -> None:
-        """Each look has a connection of its own, as a probe's has."""
+        """Read `/healthz` again and again, each time over a new connection, as a probe does."""
         while not self._end.wait(OTHERS_PAUSE):
             begin, times = time.perf_counter(), self.times
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
@@ -183,7 +183,7 @@ def memory(place: Site) -> float:
 
 
 def foreign_pages() -> list[Row]:
-    """What a web page can send to an API without keys on its visitor's machine, as simple requests."""
+    """Simple requests that a web page can send to an API without keys on its visitor's machine."""
     with site() as place:
         job_id = place.submit(seconds=0)
         http, url = place.http, place.stack.api_url

@@ -63,7 +63,7 @@ class FileRecords:
         caller: str | None = None,
         quota: FileQuota | None = None,
     ) -> FileRecord:
-        """Note a file that lies in the store, and is to be kept for so many seconds.
+        """Add the record of a file that is in the store, to be kept for `retention` seconds.
 
         Args:
             quota: the bounds of the caller's files, if there are any.
@@ -113,7 +113,10 @@ class FileRecords:
         )
 
     async def require_owned(self, file_ids: Iterable[str], owner: str) -> None:
-        """Raises UnknownFile unless this caller uploaded all of the files; a file keeps its owner."""
+        """Require that the owner uploaded all of the files. Raises UnknownFile.
+
+        A file never changes its owner, so this need not be one step with its use.
+        """
         ids = sorted(set(file_ids))
         callers = await asyncio.gather(
             *(self._calls.command("HGET", keys.FILE + file_id, "caller") for file_id in ids)

@@ -410,8 +410,7 @@ class JobStore:
     async def _records(
         self, ids: Sequence[str], fields: Sequence[str], most_bytes: int
     ) -> list[StoredRecord]:
-        """Records, whole within `most_bytes` together, else with these fields alone; one that is missing has
-        no fields."""
+        """Records: whole as far as `most_bytes` allow, else with these fields alone; empty if missing."""
         found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *ids)
         return [StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(ids, found, strict=True)]
 

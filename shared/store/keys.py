@@ -32,7 +32,7 @@
 |                                 |         | whether they are needed (ms)       |              |                         |
 | jobs:sweep                      | string  | a worker looks for files that are  | a worker     | WORKER_SWEEP_SECONDS    |
 |                                 |         | of no use, or just has             |              | later                   |
-| jobs:rate:<caller>              | string  | when the caller's quota is whole   | rate         | at that time            |
+| jobs:rate:<caller>              | string  | when the caller's limit is whole   | rate         | at that time            |
 |                                 |         | again (µs)                         |              |                         |
 | jobs:backlog:<caller>           | zset    | ids of jobs that wait, of a caller | submit, step | when none of them waits |
 |                                 |         | with a quota, by the time          |              |                         |

@@ -27,7 +27,7 @@ class Allowance(NamedTuple):
 
 
 class RateLimits:
-    """Counts requests by GCRA: all of the quota may be used at once, and comes back evenly over the window.
+    """Counts requests by GCRA: the whole limit may be used at once, and comes back evenly over the window.
 
     Args:
         runner: sends commands to Redis.
@@ -36,15 +36,15 @@ class RateLimits:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    async def take(self, caller: str, quota: int, cost: int = 1) -> Allowance | None:
-        """Count requests of the caller, who has `quota` in each WINDOW; None while Redis can't count.
+    async def take(self, caller: str, limit: int, cost: int = 1) -> Allowance | None:
+        """Count requests of a caller against its limit in each WINDOW; None while Redis can't count.
 
         Args:
             cost: how many requests; all of them are granted or none.
         """
         try:
             async with asyncio.timeout(PATIENCE):
-                reply = await scripts.RATE.run(self._runner, caller, quota, WINDOW * 1000, cost)
+                reply = await scripts.RATE.run(self._runner, caller, limit, WINDOW * 1000, cost)
         except REDIS_GONE:
             return None
         granted, remaining, wait = reply

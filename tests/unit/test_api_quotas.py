@@ -7,7 +7,7 @@ import pytest
 
 from api.errors import TooManyAtOnce
 from api.keys import read_keys
-from api.quotas import CallerQuotas, Quotas, caller_of
+from api.quotas import CallerQuotas, Quotas, counted_caller
 from tests.unit.test_access import ECHO, KEYS, as_caller, entry, refused
 
 ANN, LAST = as_caller("ann"), as_caller("last")
@@ -213,9 +213,9 @@ def test_what_runs_at_once_is_counted_for_each_caller(kind):
     ],
 )
 def test_a_caller_without_a_key_is_its_address_or_network(one, other, same):
-    assert (caller_of(scope(host=one)) == caller_of(scope(host=other))) is same
+    assert (counted_caller(scope(host=one)) == counted_caller(scope(host=other))) is same
 
 
 def test_a_key_is_no_address():
-    assert caller_of(scope("a", "a")) != caller_of(scope(host="a"))
-    assert caller_of({"client": None}) == ""
+    assert counted_caller(scope("a", "a")) != counted_caller(scope(host="a"))
+    assert counted_caller({"client": None}) == ""

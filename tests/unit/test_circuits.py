@@ -9,7 +9,7 @@ import pytest
 
 from worker.execute import JobPostponed
 from worker.webhooks import circuits as module
-from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Circuits
+from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Circuits, RunningDelivery, current
 
 HOST, OTHER = "slow.example", "quick.example"
 
@@ -35,6 +35,7 @@ class Deliveries:
     def __init__(self, circuits: Circuits) -> None:
         self.circuits = circuits
         self.tasks: list[asyncio.Task[None]] = []
+        self.running: list[RunningDelivery] = []
 
     async def start(self, host: str, address: str | None = None) -> Callable[[BaseException | None], None]:
         """Begin a delivery; the result ends it. Raises JobPostponed if it may not go."""
@@ -43,7 +44,8 @@ class Deliveries:
 
         async def deliver() -> None:
             try:
-                with self.circuits.passage(host):
+                with self.circuits.delivery(host):
+                    self.running.append(current.get())
                     if address:
                         self.circuits.enter_address(address)
                     begun.set_result(None)
@@ -59,6 +61,11 @@ class Deliveries:
     async def stalls(self, count: int) -> None:
         async with asyncio.timeout(5):
             while self.circuits.aside < count:
+                await asyncio.sleep(0.001)
+
+    async def all_stalled(self) -> None:
+        async with asyncio.timeout(5):
+            while not all(delivery.stalled for delivery in self.running):
                 await asyncio.sleep(0.001)
 
     async def time_out(self, host: str) -> None:
@@ -111,8 +118,7 @@ async def test_the_room_beside_the_slots_has_a_bound_and_is_shared_when_it_is_sc
     async with deliveries(3) as sent:
         for number in range(13):
             await sent.start(f"{number}.example")
-        await sent.stalls(12)
-        await asyncio.sleep(0.02)  # the thirteenth stalls as well, in its slot
+        await sent.all_stalled()  # the thirteenth in its slot
         assert sent.circuits.aside == sent.circuits.most_aside == 12
 
 

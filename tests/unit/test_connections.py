@@ -27,11 +27,13 @@ class Site:
     def __init__(self, connections: Connections) -> None:
         self.port = 0
         self.connections = connections
+        self.holding = asyncio.Event()  # a request to /held is being answered
         self.held = asyncio.Event()
         self._clients: list[Client] = []
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/held":
+            self.holding.set()
             await self.held.wait()
         size = 0
         while scope["method"] == "POST":
@@ -282,7 +284,7 @@ async def test_requests_before_a_bad_one_are_answered(http: str):
         await client.send(
             b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n" + b"GET / HTTP/1.1\r\nx: " + b"a" * 20_000
         )
-        await asyncio.sleep(0.05)
+        await site.holding.wait()
         site.held.set()
         assert (await client.answer())[0] == 200
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -296,7 +298,7 @@ async def test_pipelined_requests_are_bounded():
         await client.send(
             (b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n") + (b"GET / HTTP/1.1\r\n" + HOST + b"\r\n") * 50
         )
-        await asyncio.sleep(0.05)
+        await site.holding.wait()
         site.held.set()
         answered = 0
         with suppress(asyncio.IncompleteReadError):

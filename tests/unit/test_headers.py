@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 
 from api.headers import elements, header, list_header, name_and_value
-from api.waiting import wait_asked_for
+from api.waiting import requested_wait
 from shared.errors import InvalidRequest
 
 
@@ -70,4 +70,4 @@ def test_a_parameter_has_a_name_and_a_value(element, pair):
     ],
 )  # fmt: skip
 def test_a_preference_is_the_first_of_its_name_in_the_list(lines, seconds):
-    assert wait_asked_for(bringing(*[("Prefer", line) for line in lines])) == seconds
+    assert requested_wait(bringing(*[("Prefer", line) for line in lines])) == seconds

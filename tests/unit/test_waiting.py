@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 from starlette.requests import Request
 
-from api.waiting import wait_asked_for
+from api.waiting import requested_wait
 from shared.errors import InvalidRequest
 
 
@@ -17,7 +17,7 @@ def asking(given):
     "given", ["0", "60", "0.0", "1e-7", "1.8486713823629498e-41", "0.123456789", "-0.0", "6E1"]
 )
 def test_a_wait_is_a_number(given):
-    assert wait_asked_for(asking(given)) == float(given)
+    assert requested_wait(asking(given)) == float(given)
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ def test_a_wait_is_a_number(given):
 )
 def test_a_wait_is_no_other_text(given):
     with pytest.raises(InvalidRequest):
-        wait_asked_for(asking(given))
+        requested_wait(asking(given))
 
 
 def test_two_waits_are_none():
     request = Request({"type": "http", "query_string": b"wait=1&wait=2", "headers": []})
     with pytest.raises(InvalidRequest, match="wait was sent more than once"):
-        wait_asked_for(request)
+        requested_wait(request)

@@ -1,4 +1,4 @@
-"""What the values of a CSV column may be, in SQL on `v`, a field's text.
+"""Kinds of values that a CSV column may have, in SQL on `v`, a field's text.
 
 The patterns are narrower than what DuckDB takes for a number or a date: 007 is no 7, and 1_000 no number.
 """
@@ -12,7 +12,7 @@ from shared.contracts.csv_profile import MOST_CHARACTERS, ColumnType, NumberForm
 NUMBER = r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
 MOMENT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
 OFFSET = r"(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)"
-FLOAT_DIGITS = 12  # of a mean: the order in which threads add decides on those behind
+FLOAT_DIGITS = 12  # of a mean: the order in which threads add changes those after them
 NO_TOTAL = "max(NULL)"
 PLAIN: NumberFormat = "1234.5"
 SPACES = " \u00a0\u202f"
@@ -114,7 +114,7 @@ KINDS = (
 
 
 def kinds_for(numbers: NumberFormat) -> tuple[Kind, ...]:
-    """The kinds of a file whose numbers are written like that; all others are as ever."""
+    """The kinds of a file with this format of numbers."""
     if numbers == PLAIN:
         return KINDS
     decimal, thousands = MARKS[numbers]

@@ -1,4 +1,4 @@
-"""How a CSV file is written, found by looking at its beginning."""
+"""The dialect of a CSV file, found at its beginning."""
 
 import codecs
 import csv
@@ -51,7 +51,11 @@ class Dialect(NamedTuple):
 
 
 def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
-    """What the params leave open, and the columns' names. FinalError if there are none, or too many."""
+    """The dialect of a file, as far as the params leave it open.
+
+    Raises:
+        FinalError: the file has no columns, or too many.
+    """
     text = read_sample(path)
     delimiter: str = params.delimiter or max(DELIMITERS, key=lambda delimiter: fit(text, delimiter))
     first = next(records(text, delimiter), None)
@@ -96,7 +100,7 @@ def read_records(path: Path, delimiter: str) -> Iterator[Record]:
 
 
 def fit(text: str, delimiter: str) -> tuple[float, int]:
-    """How well a delimiter fits: by records of one width with fields that are whole, then by the width."""
+    """The fit of a delimiter: the share of whole fields in records of one width, then the width."""
     sample = list(islice(records(text, delimiter), SAMPLE_RECORDS))
     width = len(sample[0]) if sample else 0
     if width < 2:
@@ -108,7 +112,7 @@ def fit(text: str, delimiter: str) -> tuple[float, int]:
 
 
 def is_whole(field: str, delimiter: str) -> bool:
-    """Whether a field is a value or a text, and no part of one, nor several."""
+    """Whether a field is one value or text, neither a part of one nor several."""
     field = field.strip()
     if WHOLE.fullmatch(field) or (delimiter not in ",:" and DECIMAL_COMMA.fullmatch(field)):
         return True

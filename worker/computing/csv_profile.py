@@ -81,7 +81,10 @@ def profile(path: Path, params: CsvProfileParams, scratch: Path, most_bytes: int
 def profile_lines(
     path: Path, dialect: Dialect, params: CsvProfileParams, scratch: Path
 ) -> tuple[int, list[ColumnProfile]]:
-    """As `profile_file`; lines may end in several ways, at which DuckDB fails, or skips lines."""
+    """The number of rows, and the profiles, of a file whose lines may end in several ways.
+
+    DuckDB fails at such a file, or skips some of its lines.
+    """
     try:
         if dialect.blank == 0 or not has_mixed_line_ends(path):
             return profile_file(path, dialect, params, scratch)

@@ -82,7 +82,7 @@ class Circuit:
 
 
 @dataclass(slots=True, eq=False)
-class Passage:
+class RunningDelivery:
     """One delivery under way, with the circuits that count it: of its host, then of its address."""
 
     circuits: list[Circuit]
@@ -90,7 +90,7 @@ class Passage:
     aside: bool = False  # beside the slots
 
 
-current: ContextVar[Passage] = ContextVar("passage")
+current: ContextVar[RunningDelivery] = ContextVar("delivery")
 
 
 class Circuits:
@@ -114,7 +114,7 @@ class Circuits:
         self._addresses: dict[str, Circuit] = {}
 
     @contextmanager
-    def passage(self, host: str) -> Iterator[None]:
+    def delivery(self, host: str) -> Iterator[None]:
         """Count a delivery to a host until its end.
 
         The body raises for a receiver that gave no answer, and for nothing that the receiver answered.
@@ -124,10 +124,10 @@ class Circuits:
         """
         circuit = _circuit(self._hosts, host.lower())
         self._admit(circuit)
-        passage = Passage([])
-        self._enter(passage, circuit)
-        token = current.set(passage)
-        timer = asyncio.get_running_loop().call_later(STALL_SECONDS, self._stall, passage)
+        delivery = RunningDelivery([])
+        self._enter(delivery, circuit)
+        token = current.set(delivery)
+        timer = asyncio.get_running_loop().call_later(STALL_SECONDS, self._stall, delivery)
         answered, postponed = False, False
         try:
             yield
@@ -138,14 +138,14 @@ class Circuits:
         finally:
             timer.cancel()
             current.reset(token)
-            self._leave(passage)
+            self._leave(delivery)
             if answered:
                 circuit.note_success()
-            elif passage.stalled and not postponed:
+            elif delivery.stalled and not postponed:
                 circuit.note_failure()
             if not postponed:
-                for entered in passage.circuits:
-                    entered.quick = answered and not passage.stalled
+                for entered in delivery.circuits:
+                    entered.quick = answered and not delivery.stalled
 
     def enter_address(self, address: str) -> None:
         """Count the current delivery at the address that it connects to: several hosts may share one.
@@ -155,13 +155,13 @@ class Circuits:
         Raises:
             JobPostponed: too many deliveries wait for this address.
         """
-        passage = current.get(None)
-        if passage is None:
+        delivery = current.get(None)
+        if delivery is None:
             return
         circuit = _circuit(self._addresses, address)
-        if circuit not in passage.circuits:
+        if circuit not in delivery.circuits:
             self._admit(circuit)
-            self._enter(passage, circuit)
+            self._enter(delivery, circuit)
 
     def _admit(self, circuit: Circuit) -> None:
         if circuit.pause:
@@ -175,23 +175,23 @@ class Circuits:
             return float("inf")
         return 1 if self.aside * 2 > self.most_aside else self._third
 
-    def _enter(self, passage: Passage, circuit: Circuit) -> None:
-        passage.circuits.append(circuit)
+    def _enter(self, delivery: RunningDelivery, circuit: Circuit) -> None:
+        delivery.circuits.append(circuit)
         circuit.running += 1
-        circuit.stalled += passage.stalled
+        circuit.stalled += delivery.stalled
 
-    def _leave(self, passage: Passage) -> None:
-        self.aside -= passage.aside
-        for circuit in passage.circuits:
+    def _leave(self, delivery: RunningDelivery) -> None:
+        self.aside -= delivery.aside
+        for circuit in delivery.circuits:
             circuit.running -= 1
-            circuit.stalled -= passage.stalled
+            circuit.stalled -= delivery.stalled
 
-    def _stall(self, passage: Passage) -> None:
-        passage.stalled = True
-        for circuit in passage.circuits:
+    def _stall(self, delivery: RunningDelivery) -> None:
+        delivery.stalled = True
+        for circuit in delivery.circuits:
             circuit.stalled += 1
         if self.aside < self.most_aside:
-            passage.aside = True
+            delivery.aside = True
             self.aside += 1
             self.on_room()
 

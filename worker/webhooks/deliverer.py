@@ -75,7 +75,7 @@ class Deliverer:
         )
 
     def handler(self) -> Handler:
-        """What performs the job type `webhook`."""
+        """The handler of the job type `webhook`."""
         return Handler(DELIVERY, self._deliver)
 
     async def aclose(self) -> None:
@@ -94,7 +94,7 @@ class Deliverer:
             )
         started = time.monotonic()
         try:
-            with self._circuits.passage(read_target(delivery.url).host):
+            with self._circuits.delivery(read_target(delivery.url).host):
                 response = await self._post(delivery)
         except JobPostponed as error:
             raise _postponed(delivery, error) from None

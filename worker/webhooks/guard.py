@@ -19,8 +19,8 @@ log = get_log(__name__)
 class Guard(AsyncNetworkBackend):
     """Resolves a host, judges its addresses, and connects to one of those it has judged.
 
-    Nothing resolves the name again between the judgement and the connection, so it can't change its mind. TLS
-    and the header Host still go by the name. Sockets of the file system can't be connected to at all.
+    Nothing resolves the name again between the judgement and the connection, so the address can't change. TLS
+    and the header Host still use the name. Sockets of the file system can't be connected to at all.
 
     Args:
         allowed: networks that may be reached although they are not public.

@@ -20,13 +20,13 @@ RETURN_SECONDS = 5.0
 
 
 class Lookups:
-    """Lookups under way: one for each name, which all that ask for the name wait for."""
+    """Lookups under way: one for each name, which all its callers share."""
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
 
     async def find(self, host: str, port: int) -> list[Address]:
-        """All addresses of a host, the best first; of literal ones in any spelling that the system knows.
+        """All addresses of a host, the best first. A literal one may have any spelling that the system knows.
 
         A cancelled caller leaves the lookup behind: its thread ends when the resolver does.
 

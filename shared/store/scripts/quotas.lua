@@ -1,9 +1,9 @@
--- What callers with a quota hold: their jobs that wait, the bytes of their records, their files.
+-- Counts of callers with a quota: their jobs that wait, the bytes of their records, their files.
 --
 -- A count is a hash: `bytes` and `count` in all, and the bytes of each thing by its id. Each change of it is one HSET,
 -- so that a command which fails leaves it right, and may be repeated.
 
--- What a count holds in all: how many things, and their bytes.
+-- The totals of a count: the number of things, and their bytes.
 local function held(count)
   local found = redis.call('HMGET', count, 'count', 'bytes')
   return tonumber(found[1] or 0), tonumber(found[2] or 0)

@@ -1,14 +1,14 @@
--- Counts requests of a caller against its limit, by GCRA: `quota` requests at once at most, and one more whenever a
--- `quota`-th of the window has passed. Several are counted together or not at all; a refused request is not counted.
--- ARGV: caller, quota, window (ms), number of requests
+-- Counts requests of a caller against its limit, by GCRA: `limit` requests at once at most, and one more whenever a
+-- `limit`-th of the window has passed. Several are counted together or not at all; a refused request is not counted.
+-- ARGV: caller, limit, window (ms), number of requests
 -- Returns {1 if they are within the limit, else 0; requests left; ms until there is one more, or, if they are refused,
 -- until they would be within it}.
 -- A repeat, because a reply was lost, costs the caller so many requests more, and no other harm is done.
 
-local key, quota, cost = RATE .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local key, limit, cost = RATE .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local moment = time[1] * 1000000 + time[2]
-local interval = math.floor(ARGV[3] * 1000 / quota)  -- whole microseconds, so that nothing is lost in sums
-local span = interval * quota
+local interval = math.floor(ARGV[3] * 1000 / limit)  -- whole microseconds, so that nothing is lost in sums
+local span = interval * limit
 
 -- What is not yet forgotten, in microseconds; the key holds the moment at which all of it is.
 local used = math.max(tonumber(redis.call('GET', key) or 0) - moment, 0)
