@@ -79,12 +79,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     if redis is None and (reason := obstacle(settings.redis_url.get_secret_value())):
         refuse(f"REDIS_URL: {reason}")
     contracts, file_store, key_set = _contracts(), _file_store(settings), _key_set(settings)
-    submissions = Submissions(
-        contracts,
-        webhooks=bool(settings.webhook_secrets),
-        allowed=settings.webhook_allowed_networks,
-        ports=settings.webhook_allowed_ports,
-    )
+    submissions = _submissions(settings, contracts)
     bound_connections()
     documented = settings.api_docs == "on"
     app = FastAPI(
@@ -117,6 +112,15 @@ def _contracts() -> Contracts:
         return load_contracts()
     except ValueError as error:
         refuse(str(error))
+
+
+def _submissions(settings: ApiSettings, contracts: Contracts) -> Submissions:
+    return Submissions(
+        contracts,
+        webhooks=bool(settings.webhook_secrets),
+        allowed=settings.webhook_allowed_networks,
+        ports=settings.webhook_allowed_ports,
+    )
 
 
 def _file_store(settings: ApiSettings) -> FileStore:

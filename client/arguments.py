@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import httpx
 
 from client.faces import DEFAULT_URL
-from client.streams import standard_input
+from client.standard_streams import standard_input
 
 T = TypeVar("T")
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 
-from client import streams
+from client import standard_streams
 from client.arguments import parse
 from client.errors import JobFailed, JobServerError
 from client.faces import Client
 from client.job import Job
 from client.records import LogLine
-from client.streams import as_json, say
+from client.standard_streams import as_json, say
 from client.views import log_line, table
 from client.watching import display
 
@@ -34,7 +34,7 @@ class Unusable(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code that `--help` explains."""
     try:
-        streams.prepare()
+        standard_streams.prepare()
         options = parse(arguments)
         with connect(options) as client:
             COMMANDS[options.command](client, options)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("The params are nested too deeply. Send them flatter, or as a file.")
         return 2
     finally:
-        streams.settle()
+        standard_streams.settle()
     return 0
 
 
@@ -124,7 +124,7 @@ def log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
 
 
 def upload(client: Client, options: Namespace) -> None:
-    source = streams.standard_input() if options.file == "-" else options.file
+    source = standard_streams.standard_input() if options.file == "-" else options.file
     print(client.upload(source, options.name, options.content_type).file_id)
 
 

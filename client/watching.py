@@ -9,7 +9,7 @@ from typing import Self, TextIO
 
 from client.job import Job
 from client.records import LogLine
-from client.streams import shows
+from client.standard_streams import shows
 from client.views import BAR, PLAIN_BAR, bar_line, change_line, log_line
 
 REDRAW_SECONDS = 0.1

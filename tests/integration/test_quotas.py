@@ -1,4 +1,4 @@
-"""What a caller with a quota holds is counted exactly, whatever becomes of its jobs and files."""
+"""Counts of callers with a quota are exact, whatever becomes of their jobs and files."""
 
 import pytest
 from redis.asyncio import Redis

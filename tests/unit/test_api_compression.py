@@ -1,4 +1,4 @@
-"""Answers are compressed for those who ask, if that saves anything, and mean the same."""
+"""Answers are compressed for clients that accept it, if that saves bytes, and mean the same."""
 
 import gzip
 import zlib

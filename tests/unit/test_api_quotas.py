@@ -1,4 +1,4 @@
-"""What one caller may hold at once, and what it is answered beyond that."""
+"""Bounds of one caller at once, and the answers beyond them."""
 
 import asyncio
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""A child that a file has taken over: what it finds in its process, and what comes of what it sends."""
+"""A child that a file has taken over: its environment, and the worker's reading of its messages."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A request names a host that the API answers for; a DNS name that was rebound is none."""
+"""Requests name a host that the API answers for; a rebound DNS name is refused."""
 
 import pytest
 

@@ -3,7 +3,7 @@
 --       the versions at which it may be cancelled, each between spaces, or '' for any version
 -- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
 -- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed' with the version
--- alone, and nothing is done, if the record has another one. A repeated call has changed it itself: that is no change.
+-- alone, and nothing is done, if the record has another one. A repeated call meets its own change: that counts as none.
 
 local id = ARGV[1]
 local record = RECORD .. id

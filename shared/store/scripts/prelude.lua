@@ -6,7 +6,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Whether a job whose record is gone has expired lately, as far as this owner may know; '' may know of all.
+-- Whether a job whose record is gone has expired lately, if this owner submitted it; any job for ''.
 local function expired_lately(id, owner)
   return redis.call('ZSCORE', INDEX, id) and (owner == '' or redis.call('GET', OWNER .. id) == owner)
 end

@@ -1,6 +1,6 @@
 -- What is done for jobs that no worker sees to any more.
 
--- Drops retired jobs from the indexes and from what their callers hold; their records have expired by themselves. Their
+-- Drops retired jobs from the indexes and from the counts of callers; their records have expired by themselves. Their
 -- ids stay as long again as the records were kept, a day at most: until then a request for one is answered 410.
 local function prune(limit, retain)
   prune_kept(limit)

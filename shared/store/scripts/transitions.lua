@@ -135,8 +135,8 @@ local function errors_with(id, error)
   return list .. string.sub(error, 1, -2) .. ',"at":' .. now .. '}]'
 end
 
--- Keeps the caller of a finished job for as long as the index remembers the job. A failure changes nothing else than
--- that a caller whose key is limited to its own jobs gets 404 in place of 410.
+-- Keeps the caller of a finished job for as long as the index remembers the job. If this fails, a caller whose key
+-- is limited to its own jobs gets 404 in place of 410; nothing else changes.
 local function remember_owner(id, job, expires)
   if job[CALLER] then
     local kept = math.max(expires - now, 1)

@@ -1,5 +1,5 @@
--- What nobody asks for, called now and then by every process: rescue jobs whose leases ran out, fail those that were not
--- started in time, prune the indexes, repair jobs that are lost.
+-- Upkeep, which every process calls now and then: rescue jobs whose leases ran out, fail those that were not started in
+-- time, prune the indexes, repair jobs that are lost.
 -- ARGV: retention of completed, failed, cancelled jobs (s), lease (ms; 0 for that of the last worker), then queues
 -- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, what was wrong}}.
 
