@@ -1,4 +1,4 @@
-"""The limit of request bodies, and of what they become when they are decoded."""
+"""The limit of request bodies, encoded and decoded."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

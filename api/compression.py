@@ -16,7 +16,7 @@ ZERO = re.compile(r"0(\.0{0,3})?")
 
 
 class Compression:
-    """Compresses answers above 1 kB, but for streams of events and for what is served in ranges.
+    """Compresses answers above 1 kB, except streams of events and answers that are served in ranges.
 
     A range is one of the bytes that the ETag names, which are those before any coding. `LargeAnswers` bounds
     answers before they come here, in pieces: memory holds them as they are, not as they are sent.

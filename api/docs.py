@@ -48,7 +48,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def _policy(page: bytes) -> str:
-    """The policy of a page: what this server sends, and styles inline, which Swagger UI needs."""
+    """The policy of a page: resources of this server alone, and inline styles, which Swagger UI needs."""
     hashes = [b64encode(sha256(script).digest()).decode() for script in INLINE_SCRIPT.findall(page)]
     directives = {
         "default-src": "'none'",

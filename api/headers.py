@@ -1,4 +1,4 @@
-"""Header fields of a request, read from the raw list: the framework's mapping costs more than the look."""
+"""Header fields of a request, read from the raw list: the framework's mapping costs more."""
 
 import re
 

@@ -135,7 +135,7 @@ def read_keys_file(path: str) -> list[ApiKey]:
 
 
 def require_distinct(keys: Iterable[ApiKey]) -> None:
-    """Raises ValueError if two callers have the same name, or two keys the same digest."""
+    """Require distinct names of callers and digests of keys. Raises ValueError."""
     names: set[str] = set()
     owners: dict[str, str] = {}
     for key in keys:

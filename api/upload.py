@@ -192,10 +192,10 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
 
 
 def _short(value: str, name: str) -> str:
-    """The value of a header that is not too long to be parsed.
+    """The value of a header, checked for its length.
 
     Raises:
-        InvalidRequest: it is.
+        InvalidRequest: it is too long to be parsed.
     """
     if len(value) > LONGEST_FIELD:
         raise _invalid(name, f"The header is longer than {LONGEST_FIELD} bytes.")

@@ -328,7 +328,7 @@ def _new_job(request: Request, submission: Submission, key: str | None) -> NewJo
 
 
 async def _require_files(request: Request, *jobs: NewJob) -> None:
-    """Raises UnknownFile if a job names a file that this request may not use."""
+    """Require that the request may use all files of the jobs. Raises UnknownFile."""
     owner = owner_used(request)
     files = [file_id for job in jobs for file_id in job.files]
     if owner is not None and files:
