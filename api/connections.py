@@ -74,6 +74,7 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.usual_bytes = min(STEP, limits.head_bytes)  # of a read that needs no further look
         self.new: dict[Bounded, None] = {}  # without a whole head so far, the oldest first
         self._open: set[Bounded] = set()
         self._full = False
@@ -344,6 +345,14 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):
     """A bounded connection of uvicorn's usual parser, which itself takes heads of any size."""
 
     _unproductive = 0  # bytes since the last head was complete, or since the last piece of its body
+
+    def data_received(self, data: bytes) -> None:
+        size = self._unproductive + len(data)
+        if size <= self._all.usual_bytes and not self._rest and not self._refused:
+            self._unproductive = size
+            HttpToolsProtocol.data_received(self, data)
+        else:
+            super().data_received(data)
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Feed the parser until it has had too much without progress."""
