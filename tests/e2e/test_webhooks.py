@@ -154,8 +154,10 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -
         for job_id in stuck:
             service.wait_for(job_id, "completed")
         (worker,) = service.workers
-        submit(service, receiver.url)
+        other_id = submit(service, receiver.url)
         wait_until(lambda: receiver.got, "the other receiver hears of it", seconds=2)
+        delivery_id = f"{keys.DELIVERY}1-{other_id}"
+        wait_until(lambda: worker.says("job completed", job_id=delivery_id), "the end is logged")
         queue = keys.QUEUE + keys.WEBHOOKS
         wait_until(lambda: service.redis.zcard(queue) > DELIVERIES / 2, "most deliveries are postponed")
         shown = [delivery for job_id in stuck for delivery in deliveries(service, job_id)]
