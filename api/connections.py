@@ -15,6 +15,7 @@ from shared.logging import get_log
 MOST = 16_384  # connections that the default allows where descriptors abound
 LEAST_SPARE = 64  # descriptors that are left for Redis, files and the log
 LOOKED_AT_ONCE = 500
+STEP = 16_384  # bytes that a parser gets at once
 
 log = get_log(__name__)
 
@@ -80,6 +81,7 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.usual_bytes = min(STEP, limits.head_bytes)  # of a read that needs no further look
         self.new: dict[Connection, None] = {}  # without a whole head so far, the oldest first
         self._open: set[Connection] = set()
         self._full = False

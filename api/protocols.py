@@ -16,14 +16,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.body_limit import FILE_PATHS
-from api.connections import Connections, Wait
+from api.connections import STEP, Connections, Wait
 from api.errors import BadRequest, HeadTooLarge, RequestTimeout, TooManyConnections, error_response
 from api.request_id import HEADER, choose, request_id
 from shared.errors import JobServerError
 from shared.logging import get_log
 
 STATE = "connections"  # the name in the lifespan's state
-STEP = 16_384  # bytes that a parser gets at once
 TURN_SECONDS = 0.005  # after which a connection that brings more lets others have their turn
 
 log = get_log(__name__)
@@ -219,6 +218,14 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):
     """A bounded connection of uvicorn's usual parser, which itself takes heads of any size."""
 
     _unproductive = 0  # bytes since the last head was complete, or since the last piece of its body
+
+    def data_received(self, data: bytes) -> None:
+        size = self._unproductive + len(data)
+        if size <= self._all.usual_bytes and not self._rest and not self._refused:
+            self._unproductive = size
+            HttpToolsProtocol.data_received(self, data)
+        else:
+            super().data_received(data)
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Feed the parser until it has had too much without progress."""

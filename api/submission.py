@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     TypeAdapter,
     ValidationError,
     create_model,
@@ -33,6 +34,7 @@ MOST_LABELS = 16
 MOST_IN_BATCH = 1000
 MOST_FAULTS = 20
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+NOT_ENCODED = EncodedParams(b"", b"")
 TWO_TIMES: dict[str, Any] = {
     "required": ["run_at", "delay_seconds"],
     "properties": {"run_at": {"type": "string"}, "delay_seconds": {"type": "number"}},
@@ -99,8 +101,9 @@ class Submission(BaseModel):
     ] = None
     webhook: Annotated[Webhook | None, Field(description="Who is to be told that the job has ended.")] = None
 
-    _files: frozenset[str] = frozenset()
-    _encoded: EncodedParams = EncodedParams(b"", b"")
+    # By factories: pydantic copies a default deeply for every submission.
+    _files: frozenset[str] = PrivateAttr(default_factory=frozenset)
+    _encoded: EncodedParams = PrivateAttr(default_factory=lambda: NOT_ENCODED)
 
     @property
     def files(self) -> list[str]:

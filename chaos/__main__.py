@@ -31,6 +31,7 @@ SCENARIOS = (
     "leaks",
     "artifacts",
     "webhooks",
+    "tarpits",
     "strangers",
     "releases",
 )

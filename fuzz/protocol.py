@@ -281,6 +281,7 @@ def _make_ids(http: httpx.Client) -> dict[str, str]:
         "job_id": job["job_id"],
         "file_id": file["file_id"],
         "name": next((artifact["name"] for artifact in job["artifacts"]), "echo"),
+        "host": "example.com",
     }
 
 

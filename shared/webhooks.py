@@ -5,7 +5,6 @@
 
 import argparse
 import hmac
-import os
 import re
 import secrets
 from base64 import b64decode, b64encode
@@ -226,11 +225,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error("--caller needs --host: a receiver's secret is for one caller and one host")
         _print_new_secret()
         return
+    from shared.settings import SharedSettings, read_settings  # which imports this module
+
     try:
         host = read_host(options.host)
-        keys = read_secrets(os.environ.get("WEBHOOK_SECRETS", ""))
     except ValueError as error:
-        parser.error(f"--host or WEBHOOK_SECRETS: {error}")
+        parser.error(f"--host: {error}")
+    keys = read_settings(SharedSettings).webhook_secrets
     if not keys:
         parser.error("WEBHOOK_SECRETS is empty: run this with the environment of the API")
     for key in keys:

@@ -84,7 +84,8 @@ async def execute(
     try:
         handler = prepare(job, handlers)
         job.log_fields["type"] = handler.contract.name
-        log.info("job started")
+        if handler.logs_start:
+            log.info("job started")
         params = validate(handler, job.claim)
         result = await handler.perform(params, job.context)
         body = encode(handler, result, max_result_bytes)

@@ -26,11 +26,24 @@ PlainFunction = Callable[[P, BlockingContext], R]
 
 
 class Handler:
-    """A contract with the function that keeps it."""
+    """A contract with the function that keeps it.
 
-    def __init__(self, contract: Contract[Any, Any], function: Callable[[Any, Any], Any]) -> None:
+    Args:
+        contract: the job type.
+        function: performs a job of that type.
+        logs_start: whether the start of an attempt is logged at INFO.
+    """
+
+    def __init__(
+        self,
+        contract: Contract[Any, Any],
+        function: Callable[[Any, Any], Any],
+        *,
+        logs_start: bool = True,
+    ) -> None:
         self.contract = contract
         self.function = function
+        self.logs_start = logs_start
         self._decode: Callable[[bytes], Any] = contract.codec.decode
         self._result = TypeAdapter(contract.result)
         self._asynchronous = iscoroutinefunction(function)

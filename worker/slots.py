@@ -228,5 +228,7 @@ def _log_end(job: RunningJob, outcome: Outcome | None) -> None:
     duration = round(time.monotonic() - job.started_at, 4)
     if outcome is None:
         log.warning("lease lost; the attempt is discarded", duration=duration)
+    elif outcome.kind is OutcomeKind.RELEASED and outcome.delay:
+        log.debug(ENDED[outcome.kind], duration=duration)  # judge() has logged the reason
     else:
         log.info(ENDED[outcome.kind], duration=duration)

@@ -4,18 +4,19 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
+from api.errors import Forbidden
 from api.openapi import JOB_ID, JobId, errors
 from api.ownership import may_read, owner_changed, owner_read
-from shared.errors import JobNotFinished, QueueUnavailable, WebhookNotFound
+from shared.errors import InvalidRequest, JobNotFinished, QueueUnavailable, WebhookNotFound, WebhooksDisabled
 from shared.queue import JobQueue
 from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
 from shared.store.job_store import expired, not_found
-from shared.webhooks import webhook_id
+from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
 
 REFUSALS = (
     not_found(JOB_ID),
@@ -26,6 +27,19 @@ REFUSALS = (
 
 router = APIRouter(tags=["webhooks"])
 sent = APIRouter()
+
+
+def _no_key() -> Forbidden:
+    return Forbidden(
+        "Without an API key nobody is shown a secret.",
+        hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
+    )
+
+
+def _no_host() -> InvalidRequest:
+    return InvalidRequest(
+        "The path names no host.", hint="Name the host of the webhook's URL, without scheme, port and path."
+    )
 
 
 class Delivery(BaseModel):
@@ -45,6 +59,14 @@ class WebhookDeliveries(BaseModel):
     url: str
     webhook_id: Annotated[str, Field(description="The header `webhook-id`, the same at every attempt.")]
     deliveries: Annotated[list[Delivery], Field(description="Oldest first; none before the job has ended.")]
+
+
+class WebhookSecrets(BaseModel):
+    """The secrets that a receiver checks signatures with; a signature by any of them proves the webhook."""
+
+    host: str
+    caller: Annotated[str, Field(description="The name of the API key whose jobs the webhooks are about.")]
+    secrets: Annotated[list[str], Field(description="The newest first; more than one during a change.")]
 
 
 class WebhookEvent(BaseModel):
@@ -76,6 +98,32 @@ async def redeliver_webhook(request: Request, queue: Queue, job_id: JobId) -> We
     if not may_read(request, record.caller):
         return Response(record.to_receipt(), 202, media_type="application/json")
     return await _deliveries(queue, record)
+
+
+@router.get(
+    "/webhook-secrets/{host}",
+    summary="Read the secrets of a receiver",
+    responses=errors(_no_key(), _no_host(), WebhooksDisabled("This server sends no webhooks.")),
+)
+async def read_webhook_secrets(
+    request: Request,
+    host: Annotated[
+        str, Path(description="The receiver's host, as in the webhook's URL.", examples=["example.com"])
+    ],
+) -> WebhookSecrets:
+    """Those of webhooks about this caller's jobs to this host. Other callers and hosts have other secrets."""
+    caller, masters = request.scope.get("caller"), request.state.settings.webhook_secrets
+    if caller is None:
+        raise _no_key()
+    if not masters:
+        raise WebhooksDisabled("This server sends no webhooks.")
+    try:
+        name = read_host(host)
+    except ValueError:
+        raise _no_host() from None
+    keys = [receiver_key(master, caller=caller, host=name) for master in masters]
+    secrets = [write_secret(key.get_secret_value()) for key in keys]
+    return WebhookSecrets(host=name, caller=caller, secrets=secrets)
 
 
 @sent.post("job-ended")

@@ -1,5 +1,6 @@
 """Webhooks from end to end: a receiver on loopback is told how jobs ended, whatever it does to that."""
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 
 from dev.receiver import SECRET, Receiver
 from dev.stack import free_port, wait_until
+from shared.store import keys
 from tests.e2e.service import Record, Service, serving
+
+DELIVERIES = 40  # to a receiver that never answers
 
 
 def in_turn(*statuses: int) -> Callable[[], int]:
@@ -132,6 +136,35 @@ def test_webhooks_wait_for_no_slot_and_hold_none(service: Service, receiver: Rec
     wait_until(lambda: receiver.got, "the webhook comes")
     for busy_id in busy:
         service.call("DELETE", f"/jobs/{busy_id}")
+
+
+def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -> None:
+    """A postponement costs no attempt, and no line of the log at INFO."""
+    with (
+        socket.create_server(("127.0.0.2", 0), backlog=DELIVERIES) as tarpit,
+        serving(
+            workers=1,
+            WEBHOOK_SECRETS=SECRET,
+            WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8",
+            WORKER_WEBHOOKS="6",
+        ) as service,
+    ):
+        host, port = tarpit.getsockname()
+        stuck = [submit(service, f"http://{host}:{port}/hook") for _ in range(DELIVERIES)]
+        for job_id in stuck:
+            service.wait_for(job_id, "completed")
+        (worker,) = service.workers
+        other_id = submit(service, receiver.url)
+        wait_until(lambda: receiver.got, "the other receiver hears of it", seconds=2)
+        delivery_id = f"{keys.DELIVERY}1-{other_id}"
+        wait_until(lambda: worker.says("job completed", job_id=delivery_id), "the end is logged")
+        queue = keys.QUEUE + keys.WEBHOOKS
+        wait_until(lambda: service.redis.zcard(queue) > DELIVERIES / 2, "most deliveries are postponed")
+        shown = [delivery for job_id in stuck for delivery in deliveries(service, job_id)]
+        assert [(delivery["done"], delivery["attempts"]) for delivery in shown] == [(False, [])] * DELIVERIES
+        assert all(delivery["attempt"] <= 1 for delivery in shown)
+        told = [line["event"] for line in worker.lines if line.get("job_id", "").startswith(keys.DELIVERY)]
+        assert told == ["job completed"]
 
 
 def test_a_delivery_outlives_the_worker_that_had_it(service: Service, receivers: list[Receiver]) -> None:

@@ -127,7 +127,7 @@ async def test_the_versioned_paths_are_described(client):
 async def test_every_described_path_is_served_bare_and_versioned_with_a_described_status(client):
     served = 0
     for path, operations in (await description(client))["paths"].items():
-        address = path.format(job_id="x", file_id="x", name="echo") if "{" in path else path
+        address = path.format(job_id="x", file_id="x", name="echo", host="x") if "{" in path else path
         for method, operation in operations.items():
             body = ECHO if method == "post" else None
             versioned = await client.request(method, address, json=body)
@@ -178,7 +178,7 @@ async def test_every_documented_error_has_an_example_that_fits(client):
         "file_not_found", "file_in_use", "unknown_file",
         "artifact_not_found", "range_not_satisfiable", "storage_unavailable", "storage_full", "server_busy",
         "invalid_host", "misdirected_request", "cross_site_request", "precondition_failed", "request_timeout",
-        "too_many_at_once", "backlog_full", "quota_reached",
+        "too_many_at_once", "backlog_full", "quota_reached", "forbidden",
     }  # fmt: skip
     assert seen == expected
 

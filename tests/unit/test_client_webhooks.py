@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import JobServerError, NotGenuine, webhooks
-from shared.webhooks import read_secrets, sign
+from shared.webhooks import read_secrets, sign, signing_keys, write_secret
 from tests.unit.fake_server import JOB_ID, record
 
 NOW = 1_767_225_600
@@ -64,6 +64,23 @@ def test_what_the_server_signed_is_believed():
 )
 def test_one_secret_in_common_is_enough(server: str, receiver: Any):
     assert webhooks.verify(signed(secrets=server), BODY, receiver).id == "evt_7"
+
+
+def test_a_receiver_believes_the_secret_that_was_made_for_it_alone():
+    """The server signs with the receiver's secret alone, as from the next release on."""
+    keys = signing_keys(read_secrets(f"{NEW},{OLD}"), "receiver", caller="shop", host="hooks.example.com")
+    newer, older = (write_secret(key.get_secret_value()) for key in keys)
+    headers = signed(signature=sign(keys, "evt_7", NOW, BODY))
+    assert webhooks.verify(headers, BODY, newer).id == "evt_7"
+    assert webhooks.verify(headers, BODY, older).id == "evt_7"
+    assert refused(headers, secrets=NEW).code == "webhook_not_signed"
+    for caller, host in (
+        (None, "hooks.example.com"),
+        ("shop", "example.com"),
+        ("other", "hooks.example.com"),
+    ):
+        (key, _) = signing_keys(read_secrets(f"{NEW},{OLD}"), "receiver", caller=caller, host=host)
+        assert refused(headers, secrets=write_secret(key.get_secret_value())).code == "webhook_not_signed"
 
 
 def test_signatures_of_other_kinds_are_passed_over():

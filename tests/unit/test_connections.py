@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from api.connections import LEAST_SPARE, MOST, Connections, Limits, limits_of_process
-from api.protocols import STATE, STEP, bound_connections
+from api.connections import LEAST_SPARE, MOST, STEP, Connections, Limits, limits_of_process
+from api.protocols import STATE, bound_connections
 from tests.conftest import LogTape
 
 HOST = b"Host: localhost\r\n"

@@ -10,7 +10,7 @@ import struct
 import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
@@ -30,6 +30,8 @@ from shared import VERSION
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.record import StoredRecord
 from shared.webhooks import DELIVERY, Delivered, read_secrets
+from worker.execute import JobPostponed
+from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, current
 from worker.webhooks.deliverer import Deliverer
 
 SECRETS = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + b64encode(b"k" * 32).decode()]
@@ -458,6 +460,34 @@ async def test_after_a_day_it_is_given_up(receiver, deliverer, answer):
     assert (error.code, error.retryable) == ("webhook_given_up", False)
     assert error.message.endswith(" It was tried for 24 h.")
     assert "POST /jobs/a-job/webhook/redeliver" in error.hint
+
+
+@pytest.fixture
+async def cut_off(deliverer, receiver) -> Deliverer:
+    """A deliverer whose circuit for the receiver's host is open: it postpones every delivery."""
+    circuits = deliverer._circuits
+    for _ in range(FAILURES):
+        with suppress(TimeoutError), circuits.delivery("127.0.0.1"):
+            circuits._stall(current.get())
+            raise TimeoutError
+    return deliverer
+
+
+async def test_a_delivery_that_may_not_go_is_postponed_until_the_day_is_over(receiver, cut_off):
+    with pytest.raises(JobPostponed) as caught:
+        await deliver(cut_off, receiver.url, ended_at=time.time() - 86400 + FIRST_PAUSE + 60)
+    assert FIRST_PAUSE / 2 < caught.value.delay < FIRST_PAUSE + 5
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize("age", [86400 - FIRST_PAUSE / 2, 90000])
+async def test_a_delivery_that_was_only_ever_postponed_is_given_up_after_a_day(receiver, cut_off, age):
+    error = await failure(cut_off, receiver.url, ended_at=time.time() - age)
+    assert isinstance(error, FinalError)
+    assert (error.code, error.retryable) == ("webhook_given_up", False)
+    assert error.message.endswith("before the receiver can be tried again: the circuit of the host is open.")
+    assert "POST /jobs/a-job/webhook/redeliver" in error.hint
+    assert receiver.requests == []
 
 
 async def test_an_attempt_late_on_the_day_still_counts(receiver, deliverer):

@@ -19,7 +19,7 @@ from shared.record import LONGEST_TEXT
 from shared.store.model import Claim, Outcome, OutcomeKind
 from worker import execute as module
 from worker.context import BlockingContext, JobContext
-from worker.execute import RELEASE_SECONDS, RunningJob, StopReason, execute, stopped
+from worker.execute import RELEASE_SECONDS, JobPostponed, RunningJob, StopReason, execute, stopped
 from worker.registry import Handler
 
 
@@ -143,6 +143,12 @@ async def test_a_message_that_is_not_this_jobs_fails_it_for_good(message: bytes)
 async def test_a_type_without_a_handler_goes_back_for_another_worker():
     outcome = await run(succeed, a_job(message=message_of("newer", ["a-job"])))
     assert outcome == Outcome(OutcomeKind.RELEASED, b"", int(RELEASE_SECONDS * 1000))
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+async def test_a_postponed_job_goes_back_for_as_long_as_it_asks(attempt: int):
+    outcome = await run_raising(JobPostponed("the receiver is busy", delay=12.5), attempt=attempt)
+    assert outcome == Outcome(OutcomeKind.RELEASED, b"", 12_500)
 
 
 async def test_a_type_without_a_handler_goes_back_even_at_the_last_attempt():

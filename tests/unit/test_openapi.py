@@ -14,7 +14,7 @@ from shared.record import JobRecord
 
 OPERATIONS = {
     "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job",
-    "issue_stream_token", "read_log", "read_webhook", "redeliver_webhook",
+    "issue_stream_token", "read_log", "read_webhook", "redeliver_webhook", "read_webhook_secrets",
     "list_job_types", "get_job_type", "healthz", "readyz", "server_info",
     "read_artifact", "upload_file", "get_file", "delete_file",
 }  # fmt: skip

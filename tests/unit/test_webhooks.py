@@ -190,6 +190,17 @@ def test_a_wrong_question_for_a_secret_is_refused(arguments, capsys, monkeypatch
     assert "--host" in capsys.readouterr().err
 
 
+def test_the_command_reads_the_secrets_from_their_file(tmp_path, capsys, monkeypatch):
+    (tmp_path / "secrets").write_text(SECRET + "\n")
+    monkeypatch.setenv("WEBHOOK_SECRETS_FILE", str(tmp_path / "secrets"))
+    main(["--host", "a.example"])
+    from_file = capsys.readouterr().out
+    monkeypatch.delenv("WEBHOOK_SECRETS_FILE")
+    monkeypatch.setenv("WEBHOOK_SECRETS", SECRET)
+    main(["--host", "a.example"])
+    assert from_file == capsys.readouterr().out
+
+
 def test_the_command_needs_the_secrets_of_the_server(capsys, monkeypatch):
     monkeypatch.delenv("WEBHOOK_SECRETS", raising=False)
     with pytest.raises(SystemExit):

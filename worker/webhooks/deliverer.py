@@ -75,8 +75,11 @@ class Deliverer:
         )
 
     def handler(self) -> Handler:
-        """The handler of the job type `webhook`."""
-        return Handler(DELIVERY, self._deliver)
+        """The handler of the job type `webhook`.
+
+        The start of an attempt is not logged: under a receiver that stalls, most are postponed. The end is.
+        """
+        return Handler(DELIVERY, self._deliver, logs_start=False)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -170,7 +173,7 @@ def _later(
     left = delivery.ended_at / 1000 + WINDOW - time.time()
     pause = max(min(asked, left), DELIVERY.backoff.seconds(job.attempt))
     if pause > left:
-        return _given_up(delivery, message)
+        return _given_up(delivery, f"{message} It was tried for 24 h.")
     return RetryableError(message, code=code, hint=PATIENCE, retry_after=pause)
 
 
@@ -178,12 +181,14 @@ def _postponed(delivery: DeliveryParams, postponed: JobPostponed) -> Exception:
     """The postponement; or the end, if the time of the delivery is over by then."""
     if delivery.ended_at / 1000 + WINDOW - time.time() > postponed.delay:
         return postponed
-    return _given_up(delivery, f"The receiver could not be tried: {postponed}.")
+    return _given_up(
+        delivery, f"The 24 h for the delivery end before the receiver can be tried again: {postponed}."
+    )
 
 
 def _given_up(delivery: DeliveryParams, message: str) -> FinalError:
     return FinalError(
-        f"{message} It was tried for 24 h.",
+        message,
         code="webhook_given_up",
         hint=f"Mend the receiver, then POST /jobs/{delivery.job_id}/webhook/redeliver.",
     )
