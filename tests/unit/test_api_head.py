@@ -21,7 +21,7 @@ async def names(client, backstage) -> dict[str, str]:
     job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
     file_id = (await client.post("/files", content=b"1")).json()["file_id"]
     await backstage.finish(OutcomeKind.COMPLETED, 1)
-    return {"job_id": job_id, "file_id": file_id, "name": "echo"}
+    return {"job_id": job_id, "file_id": file_id, "name": "echo", "host": "example.com"}
 
 
 def head(answer):

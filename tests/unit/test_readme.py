@@ -106,20 +106,33 @@ def test_the_tree_names_every_package():
     assert packages <= set(folders)
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "docs/architecture.md",
-        "docs/job-types.md",
-        "docs/access.md",
-    ],
-)
-def test_every_link_leads_to_a_file(document: str):
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text())
-    assert [link for link in links if not (ROOT / document).parent.joinpath(link).exists()] == []
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_its_heading(document: str):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", (ROOT / document).read_text())
+    targets = [
+        ((ROOT / document).parent / name if name else ROOT / document, anchor) for name, anchor in links
+    ]
+    assert [path for path, _ in targets if not path.exists()] == []
+    assert [(path, anchor) for path, anchor in targets if anchor and anchor not in anchors(path)] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """The names by which links lead to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_lists_every_document():
+    listed = set(re.findall(r"\]\(([^):#]+\.md)\)", section("Documents")))
+    assert listed == {*DOCUMENTS, "CHANGELOG.md"} - {"README.md"}
 
 
 def test_the_job_types_it_names_are_those_there_are():
