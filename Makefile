@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 # In two processes, a file of tests in one of them: much of what the tests do is to wait.
-PYTEST := $(PY) -m pytest -n 2 --dist loadfile
+# One process more than the two cores: tests wait about as long as they compute.
+PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 SOURCES := api worker shared client dev tests benchmarks chaos fuzz
 
 .PHONY: help demo dev test check bench chaos fuzz format lock
