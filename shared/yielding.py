@@ -9,9 +9,9 @@ PART = 50  # items; about 2 ms of work on submissions
 T = TypeVar("T")
 
 
-async def in_parts(items: Iterable[T]) -> AsyncIterator[T]:
-    """The items, one by one; other tasks have their turn after each PART of them."""
+async def in_parts(items: Iterable[T], size: int = PART) -> AsyncIterator[T]:
+    """The items, one by one; other tasks have their turn after each `size` of them."""
     for n, item in enumerate(items, 1):
         yield item
-        if n % PART == 0:
+        if n % size == 0:
             await asyncio.sleep(0)

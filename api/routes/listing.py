@@ -19,6 +19,7 @@ from api.query import once
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
 from shared.store.model import Filters, Place
+from shared.yielding import PART, in_parts
 
 LARGEST_PAGE = 200
 EMPTY = b'{"items":[],"next_cursor":null}'
@@ -85,9 +86,12 @@ async def list_jobs(
     filters = Filters(state, type, labels, owner_read(request) or "")
     payload = sorted({*fields.split(",")} & {*PAYLOAD})
     page = await queue.page(filters, limit=limit, after=after, payload=payload)
-    items = b",".join([record.to_json(None, prefix(request), payload) for record in page.records])
+    records = in_parts(page.records, 1 if payload else PART)
+    items = [record.to_json(None, prefix(request), payload) async for record in records]
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)
-    return Response(b'{"items":[%b],"next_cursor":%b}' % (items, following), media_type="application/json")
+    return Response(
+        b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), following), media_type="application/json"
+    )
 
 
 def _labels(pairs: list[str]) -> dict[str, str] | None:
