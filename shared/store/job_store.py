@@ -44,6 +44,7 @@ IDEMPOTENCY_SECONDS = 86400
 DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
+NEGLECTED = -2  # in place of a place in the queue: a worker should have moved the job
 LARGE = [b"large"]  # in place of a record's fields and values
 STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
 SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
@@ -119,7 +120,9 @@ class JobStore:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.READ, public(job_id), *self._kept, owner or "")
+        place, *pairs = await self._calls.run(scripts.LOOK, public(job_id), owner or "")
+        if place == NEGLECTED:
+            place, *pairs = await self._calls.run(scripts.READ, job_id, *self._kept, owner or "")
         if not pairs:
             raise expired(job_id) if place < 0 else not_found(job_id)
         if pairs == LARGE:

@@ -1,8 +1,6 @@
 -- Put before scripts that return records: how much of them is read at once.
 
 local LARGE = 65536  -- bytes of params and result, above which a record would hold up the connection that all share
-local OVERHEAD = 800  -- bytes of a record as JSON, besides its values
-local PAYLOAD = {'params', 'params_shown', 'result'}
 
 local function payload_size(record)
   return redis.call('HSTRLEN', record, 'params') + redis.call('HSTRLEN', record, 'result')
@@ -11,34 +9,4 @@ end
 -- A record's fields and values as pairs; {'large'} in place of a large one.
 local function fields_of(record)
   return payload_size(record) > LARGE and {'large'} or redis.call('HGETALL', record)
-end
-
--- Some fields of a record and their values as pairs, and their bytes as JSON; nil if those are more than `most`.
-local function excerpt(record, fields, most)
-  local size = OVERHEAD
-  for _, field in ipairs(PAYLOAD) do
-    size = size + (fields[field] and redis.call('HSTRLEN', record, field) or 0)
-  end
-  if size > most then
-    return nil
-  end
-  size = OVERHEAD
-  local found = {}
-  for i, value in ipairs(redis.call('HMGET', record, unpack(fields))) do
-    if value then
-      found[#found + 1] = fields[i]
-      found[#found + 1] = value
-      size = size + #value
-    end
-  end
-  return found, size
-end
-
--- The names among ARGV from `first` on, as many as ARGV[first - 1] says: a list, and a set.
-local function fields_from(first)
-  local fields = {unpack(ARGV, first, first + ARGV[first - 1] - 1)}
-  for _, field in ipairs(fields) do
-    fields[field] = true
-  end
-  return fields
 end

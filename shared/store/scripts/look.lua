@@ -1,0 +1,25 @@
+-- A record as it is now, and the place of a job that waits for a worker, unless a worker has neglected the job: then `read`
+-- puts that right first. This one is for all others, and runs without the parts that `read` needs, at half the price.
+-- ARGV: id, caller who alone may know that it has expired, or ''
+-- Returns {place in the queue, from 1, or 0, then the record's fields and values as pairs, or 'large' in place of them};
+--         {-2} for a neglected job; of a record that is missing {-1} if it has expired lately, else {0}
+
+local id, place = ARGV[1], 0
+local record = RECORD .. id
+local job = redis.call('HMGET', record, 'state', 'queue', 'start_by', 'run_at', 'claims')
+local state, queue, start_by, run_at, claims = unpack(job)
+if not state then
+  return {expired_lately(id, ARGV[2]) and -1 or 0}
+elseif state == 'pending' then
+  if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
+    return {-2}
+  elseif not run_at or tonumber(run_at) <= now then
+    place = (redis.call('ZRANK', QUEUE .. queue, id) or -1) + 1
+  end
+elseif state == 'running' then
+  local ends = redis.call('ZSCORE', LEASES .. queue, claims .. ':' .. id)
+  if not ends or tonumber(ends) <= now then
+    return {-2}
+  end
+end
+return {place, unpack(fields_of(record))}
