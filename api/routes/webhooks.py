@@ -111,7 +111,7 @@ async def read_webhook_secrets(
         str, Path(description="The receiver's host, as in the webhook's URL.", examples=["example.com"])
     ],
 ) -> WebhookSecrets:
-    """Those of webhooks about this caller's jobs to this host. Other callers and hosts have other secrets."""
+    """The secrets of webhooks about this caller's jobs to one host. Other callers and hosts have others."""
     caller, masters = request.scope.get("caller"), request.state.settings.webhook_secrets
     if caller is None:
         raise _no_key()

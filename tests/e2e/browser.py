@@ -41,7 +41,7 @@ class Browser:
         self._command(f"{self._session}/url", url=url)
 
     def run(self, script: str, *arguments: object) -> Any:
-        """What a script returns; if that is a promise, what it resolves to."""
+        """The result of a script; if that is a promise, the value that it resolves to."""
         return self._command(f"{self._session}/execute/sync", script=script, args=arguments)
 
     def close(self) -> None:

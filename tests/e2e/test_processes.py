@@ -44,7 +44,7 @@ def test_no_process_of_the_worker_has_a_secret_in_its_environment(cluster: Servi
     names = (b"worker.child", b"worker.heartbeat_process")
 
     def started() -> list[Path]:
-        """Those that run a program of their own; before, they show the worker's environment."""
+        """The children that run a program of their own; before, they show the worker's environment."""
         found = [Path(f"/proc/{process}") for process in children(worker)]
         return [path for path in found if any(name in (path / "cmdline").read_bytes() for name in names)]
 

@@ -42,7 +42,7 @@ def backlog(server: Redis):
 
 @pytest.fixture
 def kept(server: Redis):
-    """How many records, or files, of ann are counted, and their bytes."""
+    """The number of ann's counted records, or files, and their bytes."""
 
     async def kept(prefix: str = keys.KEPT) -> tuple[int, int]:
         count, total = await server.hmget(prefix + "ann", "count", "bytes")

@@ -17,7 +17,7 @@ CHANGING = {"x-request-id", "date"}
 
 @pytest.fixture
 async def names(client, backstage) -> dict[str, str]:
-    """What the parameters of the paths are replaced by."""
+    """Values for the parameters of the paths."""
     job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
     file_id = (await client.post("/files", content=b"1")).json()["file_id"]
     await backstage.finish(OutcomeKind.COMPLETED, 1)

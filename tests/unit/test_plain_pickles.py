@@ -1,4 +1,4 @@
-"""What the worker loads of what its children send, and what these get of its environment."""
+"""Messages of child processes, read as plain data; and the environment that children get."""
 
 import os
 import pickle
