@@ -108,5 +108,5 @@ def take_away(place: Site, kind: str, seconds: float) -> None:
 
 
 def on_disk(redis: Any) -> bool:
-    synced, _ = redis.execute_command("WAITAOF", 1, 0, 1000)
+    synced, _ = redis.execute_command("WAITAOF", 1, 0, 30_000)
     return bool(synced == 1)

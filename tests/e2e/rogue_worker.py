@@ -12,7 +12,7 @@ from chaos.holders import HOLDS
 from shared.contract import Backoff, Contract, Params
 from shared.contracts import load_contracts
 from shared.settings import read_settings
-from tests.unit import in_child
+from tests.unit.worker import in_child
 from worker.__main__ import work
 from worker.context import BlockingContext, JobContext
 from worker.registry import Handler, load_handlers

@@ -146,7 +146,7 @@ class Service:
 
     def kill_redis(self) -> None:
         """Kill it as soon as everything that it acknowledged is on disk: it syncs once a second."""
-        synced, _ = self.redis.execute_command("WAITAOF", 1, 0, 1000)
+        synced, _ = self.redis.execute_command("WAITAOF", 1, 0, 30_000)
         assert synced == 1
         assert self.stack.redis is not None
         self.stack.redis.kill()

@@ -9,7 +9,7 @@ import pytest
 
 from dev.stack import wait_until
 from tests.e2e.service import Record, Service, Worker, seconds_since, serving
-from tests.unit.pools import children, lives
+from tests.unit.worker.pools import children, lives
 
 LEASE = 2.0
 

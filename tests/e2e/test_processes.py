@@ -10,8 +10,8 @@ from dev.stack import wait_until
 from shared.store.model import Verdict
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.service import Service, serving
-from tests.unit.in_child import CRASHES
-from tests.unit.pools import SOON, children, lives, process_in
+from tests.unit.worker.in_child import CRASHES
+from tests.unit.worker.pools import SOON, children, lives, process_in
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from tests.conftest import LogTape
 from tests.integration.conftest import HandWorker, Submit
-from tests.unit.pools import PATIENCE, lives, until
+from tests.unit.worker.pools import PATIENCE, lives, until
 from worker.context import JobContext
 from worker.execute import RunningJob
 from worker.heartbeat import Heartbeat

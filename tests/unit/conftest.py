@@ -20,7 +20,7 @@ from client.wire import AsyncWire, BlockingWire, Wire
 from shared.files import FileStore
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Presence, Retention
-from tests.unit.fake_server import Clock, FakeServer, connect
+from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

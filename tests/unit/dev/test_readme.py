@@ -1,0 +1,141 @@
+"""What the README and the page on job types tell a reader to do works as it is written."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared import contracts
+from worker import handlers
+from worker.context import JobContext
+from worker.registry import Handler, by_type, load_handlers
+
+ROOT = Path(__file__).resolve().parents[3]
+README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs/job-types.md").read_text()
+PYTHON = re.compile(r"```python\n# (\S+\.py)\n(.*?)```", re.DOTALL)
+
+
+def section(title: str) -> str:
+    _, heading, rest = README.partition(f"\n## {title}\n")
+    assert heading, f"the README has no section {title!r}"
+    return rest.partition("\n## ")[0]
+
+
+@pytest.fixture
+def reverse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The two files of the smallest job type, as if they lay where the page puts them."""
+    files = dict(PYTHON.findall(PAGE))
+    for name in ("shared/contracts/reverse.py", "worker/handlers/reverse.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(files[name])
+    for package in (contracts, handlers):
+        folder = tmp_path / package.__name__.replace(".", "/")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    yield
+    for package in (contracts, handlers):
+        sys.modules.pop(f"{package.__name__}.reverse", None)
+        vars(package).pop("reverse", None)
+
+
+def find_contracts() -> contracts.Contracts:
+    """The job types as they are found now, not as they were found before."""
+    return contracts.load_contracts.__wrapped__()
+
+
+def reverse_handler() -> Handler:
+    return by_type(load_handlers(), find_contracts(), ["default"])["reverse"]
+
+
+def test_the_example_contract_is_found_by_its_file(reverse: None):
+    contract = find_contracts()["reverse"]
+    assert (contract.queue, contract.timeout, contract.max_attempts) == ("default", 10, 2)
+    assert contract.params.model_validate(contract.example)
+
+
+async def test_the_example_handler_performs_it(reverse: None):
+    handler = reverse_handler()
+    job = JobContext("a-job", 1, 2)
+    result = await handler.perform(handler.validate(b'{"text":"stressed"}'), job)
+    assert handler.encode(result) == b'"desserts"'
+    assert job.latest == b'{"fraction":0.5,"message":"turning"}'
+
+
+def test_the_example_type_refuses_params_that_it_does_not_know(reverse: None):
+    with pytest.raises(ValueError, match="extra_forbidden"):
+        reverse_handler().validate(b'{"text":"stressed","times":2}')
+
+
+def test_without_its_handler_a_worker_refuses_to_start(reverse: None):
+    others = [handler for handler in load_handlers() if handler.contract.name != "reverse"]
+    with pytest.raises(ValueError, match="No handler performs reverse"):
+        by_type(others, find_contracts(), ["default"])
+
+
+def test_the_example_leaves_nothing_behind():
+    assert "reverse" not in find_contracts()
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "dev/__main__.py"])
+def test_every_target_that_is_named_exists(document: str):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)\b", (ROOT / document).read_text(), re.MULTILINE))
+    assert named, f"{document} names no target"
+    assert named <= targets
+
+
+def test_every_target_of_the_makefile_is_phony_and_says_what_it_does():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
+    assert set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE)) == set(targets)
+    assert re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split() == targets
+
+
+def test_the_tree_names_folders_that_are_there():
+    folders = re.findall(r"^([a-z]+)/ ", section("The tree"), re.MULTILINE)
+    assert len(folders) >= 6
+    assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []
+
+
+def test_the_tree_names_every_package():
+    folders = re.findall(r"^([a-z]+)/ ", section("The tree"), re.MULTILINE)
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages <= set(folders)
+
+
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_its_heading(document: str):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", (ROOT / document).read_text())
+    targets = [
+        ((ROOT / document).parent / name if name else ROOT / document, anchor) for name, anchor in links
+    ]
+    assert [path for path, _ in targets if not path.exists()] == []
+    assert [(path, anchor) for path, anchor in targets if anchor and anchor not in anchors(path)] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """The names by which links lead to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_lists_every_document():
+    listed = set(re.findall(r"\]\(([^):#]+\.md)\)", section("Documents")))
+    assert listed == {*DOCUMENTS, "CHANGELOG.md"} - {"README.md"}
+
+
+def test_the_job_types_it_names_are_those_there_are():
+    sentence = re.search(r"The job types are (.*?)\.\n", README, re.DOTALL)
+    assert sentence
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == set(find_contracts())

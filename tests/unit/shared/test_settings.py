@@ -1,0 +1,360 @@
+"""Settings come from the environment, wrong ones are named in one line, and secrets stay secret."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from api.settings import ApiSettings
+from shared.settings import SharedSettings, read_settings
+from shared.store.client import connect
+from worker.settings import WorkerSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+ASSIGNMENT = re.compile(r"^(?:# ?)?([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
+TABLE_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| (?:`([^`]*)` )?\| (\S.*) \|$", re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in {**ApiSettings.model_fields, **WorkerSettings.model_fields}:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+
+
+def defaults() -> dict[str, str]:
+    """Every setting's default, as one writes it into an environment."""
+    return {
+        name.upper(): as_written("" if field.default_factory else field.default)
+        for name, field in {**ApiSettings.model_fields, **WorkerSettings.model_fields}.items()
+    }
+
+
+def as_written(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def refusal(kind: type[SharedSettings], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the process ends."""
+    with pytest.raises(SystemExit) as caught:
+        read_settings(kind)
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert out == ""
+    assert err.endswith("\n")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("Configuration error: ")
+    return err
+
+
+# -- defaults, and where they are written down
+
+
+def test_without_an_environment_all_is_as_the_defaults_say():
+    api, worker = read_settings(ApiSettings), read_settings(WorkerSettings)
+    assert api.redis_url.get_secret_value() == "redis://localhost:6379/0"
+    assert (api.retain_completed, api.retain_failed, api.retain_cancelled) == (86400, 604800, 86400)
+    assert api.artifacts_url == worker.artifacts_url == (Path.cwd() / "data" / "artifacts").as_uri()
+    assert (api.retain_files, api.api_max_file_bytes) == (86400, 1 << 30)
+    assert worker.worker_sweep_seconds == 60
+    assert (api.log_level, api.log_format) == ("INFO", "json")
+    assert (api.queue_max_waiting, api.api_max_body_bytes) == (100_000, 1_048_576)
+    assert api.api_trusted_proxies == ("127.0.0.1",)
+    assert (worker.worker_queues, worker.worker_slots) == (("default",), 10)
+    assert (worker.worker_lease_seconds, worker.worker_grace_seconds) == (15, 25)
+    assert worker.worker_max_result_bytes == 4_194_304
+    assert 1 <= worker.worker_processes <= (os.cpu_count() or 1)
+    assert (worker.worker_process_max_calls, worker.worker_process_max_rss_bytes) == (1000, 2**30)
+
+
+def test_readme_and_env_example_name_every_setting_with_its_default():
+    """Also the order is one, so that whoever reads one finds their way in the other."""
+    readme = {name: default for name, default, _ in TABLE_ROW.findall((ROOT / "README.md").read_text())}
+    example, compose = split_example((ROOT / ".env.example").read_text())
+    assert readme == defaults()
+    assert example == defaults()
+    assert list(example) == list(readme)
+    assert not compose.keys() & defaults().keys()
+
+
+def split_example(text: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The settings of the processes, and those after the heading that says compose."""
+    heading = re.search(r"^#.*\bcompose only\b.*$", text, re.MULTILINE | re.IGNORECASE)
+    end = heading.start() if heading else len(text)
+    return dict(ASSIGNMENT.findall(text[:end])), dict(ASSIGNMENT.findall(text[end:]))
+
+
+@pytest.mark.parametrize("kind", [ApiSettings, WorkerSettings])
+def test_every_setting_says_what_it_is(kind: type[SharedSettings]):
+    assert all(field.description for field in kind.model_fields.values())
+
+
+def test_the_defaults_are_valid_when_they_are_written_out(monkeypatch: pytest.MonkeyPatch):
+    before = (read_settings(ApiSettings), read_settings(WorkerSettings))
+    for name, value in defaults().items():
+        monkeypatch.setenv(name, value)
+    assert (read_settings(ApiSettings), read_settings(WorkerSettings)) == before
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings(WorkerSettings).worker_slots = 5  # type: ignore[misc]
+
+
+# -- wrong values
+
+WRONG = [
+    *((SharedSettings, f"RETAIN_{what}", value) for what in ("COMPLETED", "FAILED", "CANCELLED", "FILES")
+      for value in ("0", "-1", "a day", "1.5", "", "315360001")),
+    (SharedSettings, "LOG_LEVEL", "LOUD"),
+    (SharedSettings, "LOG_LEVEL", ""),
+    (SharedSettings, "LOG_FORMAT", "xml"),
+    *((SharedSettings, "REDIS_URL", url) for url in (
+        "", "localhost:6379", "http://localhost", "unix://", "redis://localhost:port/0",
+        "redis://localhost:65536/0", "redis://localhost/zero", "redis://localhost/-1",
+        "redis://localhost/0/1", "redis://[::1/0", "redis://localhost/²",
+    )),
+    *((SharedSettings, "WEBHOOK_SECRETS", value) for value in ("secret", "whsec_AAAA", "whsec_" + 32 * "-")),
+    *((SharedSettings, "WEBHOOK_ALLOWED_NETWORKS", value) for value in ("all", "10.0.0.1/8", "10.0.0.0/33")),
+    (ApiSettings, "QUEUE_MAX_WAITING", "0"),
+    (ApiSettings, "QUEUE_MAX_WAITING", "many"),
+    (ApiSettings, "API_MAX_BODY_BYTES", "1023"),
+    (ApiSettings, "API_MAX_BODY_BYTES", "1MB"),
+    *((ApiSettings, "API_MAX_FILE_BYTES", value) for value in ("1023", "52428800001", "1GB")),
+    (ApiSettings, "API_TRUSTED_PROXIES", "proxy.example"),
+    (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.0/33"),
+    (ApiSettings, "API_TRUSTED_PROXIES", "10.0.0.1/8"),
+    (ApiSettings, "API_TRUSTED_PROXIES", "127.0.0.1,all\nof them"),
+    *((ApiSettings, "API_ALLOWED_HOSTS", value) for value in (
+        "jobs.example:8000", "https://jobs.example", "*example.com", "a.*.com", "[::1]", "ok.example,a b",
+    )),
+    *((ApiSettings, "API_CORS_ORIGINS", value) for value in (
+        "app.example", "https://app.example/", "https://app.example/page", "null", "https://*.example", "https://",
+        "https://a b", "*",
+    )),
+    (ApiSettings, "API_DOCS", "false"),
+    (WorkerSettings, "WORKER_QUEUES", ""),
+    (WorkerSettings, "WORKER_QUEUES", " , "),
+    (WorkerSettings, "WORKER_QUEUES", "a,b,a"),
+    (WorkerSettings, "WORKER_QUEUES", "a b"),
+    (WorkerSettings, "WORKER_QUEUES", "a:b"),
+    (WorkerSettings, "WORKER_QUEUES", "a" * 65),
+    (WorkerSettings, "WORKER_QUEUES", "a\nb"),
+    *((WorkerSettings, "WORKER_SLOTS", value) for value in ("0", "1001", "ten", "2.5")),
+    *((WorkerSettings, "WORKER_LEASE_SECONDS", value) for value in ("0.9", "3601", "nan", "inf", "long")),
+    *((WorkerSettings, "WORKER_GRACE_SECONDS", value) for value in ("-1", "86401", "nan", "inf", "")),
+    (WorkerSettings, "WORKER_MAX_RESULT_BYTES", "0"),
+    *((WorkerSettings, "WORKER_PROCESSES", value) for value in ("0", "1001", "all", "0.5")),
+    (WorkerSettings, "WORKER_PROCESS_MAX_CALLS", "0"),
+    (WorkerSettings, "WORKER_PROCESS_MAX_RSS_BYTES", "1 GiB"),
+    (WorkerSettings, "WORKER_PROCESS_MAX_MEMORY_BYTES", "-1"),
+    *((WorkerSettings, "WORKER_CHILD_ENVIRONMENT", value) for value in ("A B", "A=1", "1A", "AWS_*")),
+    *((WorkerSettings, "WORKER_SWEEP_SECONDS", value) for value in ("0.9", "86401", "nan", "")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG)
+def test_a_wrong_value_ends_the_process_with_one_line_that_names_it(
+    kind: type[SharedSettings],
+    name: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv(name, value)
+    assert refusal(kind, capsys).startswith(f"Configuration error: {name}: ")
+
+
+def test_two_wrong_values_are_named_in_the_same_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("WORKER_SLOTS", "0")
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    line = refusal(WorkerSettings, capsys)
+    assert "WORKER_SLOTS: " in line
+    assert "LOG_LEVEL: " in line
+
+
+def test_the_line_says_where_all_settings_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    line = refusal(ApiSettings, capsys)
+    assert "'DEBUG', 'INFO', 'WARNING' or 'ERROR'" in line
+    assert ".env.example" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        (["-m", "worker"], "WORKER_SLOTS", "none"),
+        (["-m", "worker", "--check"], "REDIS_URL", "http://localhost"),
+        (["-m", "worker", "--check"], "REDIS_URL", "redis://localhost?db=x"),
+        (["-c", "from api.main import create_app; create_app()"], "API_MAX_BODY_BYTES", "1"),
+        (["-c", "from api.main import create_app; create_app()"], "ARTIFACTS_URL", "ftp://host/folder"),
+        (["-c", "from api.main import create_app; create_app()"], "ARTIFACTS_URL", "s3://key:hunter2@bucket"),
+    ],
+    ids=["worker", "check", "check: database", "api", "api: files", "api: a key"],
+)
+def test_a_process_ends_with_code_2_and_nothing_but_that_line(command: list[str], name: str, value: str):
+    ended = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], name: value},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert f"{name}: " in ended.stderr
+    assert "hunter2" not in ended.stderr
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
+# -- the address of Redis
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://localhost", {"host": "localhost"}),
+        ("redis://redis:6380/3", {"host": "redis", "port": 6380, "db": 3}),
+        ("redis://[::1]:6379/0", {"host": "::1", "port": 6379, "db": 0}),
+        ("rediss://cache.example:6390/1", {"host": "cache.example", "port": 6390, "db": 1}),
+        ("unix:///run/redis.sock", {"path": "/run/redis.sock"}),
+        ("unix:///run/redis.sock?db=2", {"path": "/run/redis.sock", "db": 2}),
+        ("redis://:p%40ss%2Fw%3Ard@redis:6379/0", {"host": "redis", "password": "p@ss/w:rd"}),
+        ("redis://user:%C3%A9%25%23@redis/0", {"username": "user", "password": "é%#"}),
+    ],
+)
+def test_an_address_is_accepted_and_understood(
+    url: str, expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("REDIS_URL", url)
+    settings = read_settings(SharedSettings)
+    given = connect(settings.redis_url.get_secret_value()).connection_pool.connection_kwargs
+    assert {name: given.get(name) for name in expected} == expected
+
+
+def test_tls_checks_the_certificate_and_the_host_name():
+    pool = connect("rediss://redis.example/0").connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    assert connection.ssl_context.cert_reqs in ("required", 2)
+    assert connection.ssl_context.check_hostname is True
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:hunter2@redis/0",
+        "redis://:hun/ter2@redis:6379/0",
+        "redis://:hun#ter2@redis:6379/0",
+        "redis://:hunter2@redis:port/0",
+        "redis://:hunter2@redis:6379/zero",
+        "redis://:[hunter2@redis:6379/0",
+        "redis://:[hunter2]@redis:6379/0",
+        "redis://:hunter2：@redis:6379/0",
+    ],
+)
+def test_a_wrong_address_does_not_show_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("REDIS_URL", url)
+    line = refusal(WorkerSettings, capsys)
+    assert line.startswith("Configuration error: REDIS_URL: ")
+    assert "hunter2" not in line
+    assert "ter2" not in line
+
+
+@pytest.mark.parametrize("kind", [ApiSettings, WorkerSettings])
+def test_settings_that_are_printed_do_not_show_the_password(
+    kind: type[SharedSettings], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@redis/0")
+    settings = read_settings(kind)
+    assert settings.redis_url.get_secret_value() == "redis://:hunter2@redis/0"
+    for text in (repr(settings), str(settings), settings.model_dump_json(), repr(settings.model_dump())):
+        assert "hunter2" not in text
+
+
+def test_a_wrong_neighbour_does_not_show_the_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@redis/0")
+    monkeypatch.setenv("WORKER_SLOTS", "none")
+    assert "hunter2" not in refusal(WorkerSettings, capsys)
+
+
+# -- where files are kept
+
+
+@pytest.mark.parametrize("url", ["file:///data/a%20b", "s3://bucket", "s3://bucket/prefix", "ftp://host"])
+def test_an_address_that_says_all_stays_as_it_is(url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ARTIFACTS_URL", url)
+    assert read_settings(SharedSettings).artifacts_url == url
+
+
+def test_a_folder_may_be_given_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARTIFACTS_URL", "file:some/folder")
+    assert read_settings(SharedSettings).artifacts_url == (tmp_path / "some" / "folder").as_uri()
+
+
+# -- lists and levels
+
+
+@pytest.mark.parametrize(
+    ("value", "queues"),
+    [("gpu", ("gpu",)), ("gpu,default", ("gpu", "default")), (" b , a ,", ("b", "a")), ("A-1_b", ("A-1_b",))],
+)
+def test_queues_are_served_in_the_order_given(
+    value: str, queues: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WORKER_QUEUES", value)
+    assert read_settings(WorkerSettings).worker_queues == queues
+
+
+@pytest.mark.parametrize(
+    ("value", "proxies"),
+    [
+        ("*", ("*",)),
+        ("10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
+        ("192.168.1.7", ("192.168.1.7",)),
+        ("fd00::/8,*", ("fd00::/8", "*")),
+        ("", ()),
+    ],
+)
+def test_proxies_are_addresses_networks_or_all(
+    value: str, proxies: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("API_TRUSTED_PROXIES", value)
+    assert read_settings(ApiSettings).api_trusted_proxies == proxies
+
+
+@pytest.mark.parametrize("level", ["debug", "Info", "WARNING", "error"])
+def test_a_level_may_be_written_in_any_case(level: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOG_LEVEL", level)
+    assert read_settings(SharedSettings).log_level == level.upper()
+
+
+def test_numbers_are_read_as_numbers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORKER_LEASE_SECONDS", "1.5")
+    monkeypatch.setenv("WORKER_SLOTS", "1000")
+    monkeypatch.setenv("WORKER_GRACE_SECONDS", "0")
+    settings = read_settings(WorkerSettings)
+    assert settings.worker_lease_seconds == 1.5
+    assert settings.worker_slots == 1000
+    assert settings.worker_grace_seconds == 0
+
+
+def test_what_belongs_to_others_is_ignored(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORKER_COLOUR", "blue")
+    monkeypatch.setenv("API_MAX_BODY_BYTES", "not the worker's to judge")
+    read_settings(WorkerSettings)

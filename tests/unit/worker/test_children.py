@@ -1,0 +1,83 @@
+"""Whoever ends, kills and is killed: no process is left over, and none computes for nobody."""
+
+import asyncio
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import uvloop
+
+from dev.stack import ROOT, wait_until
+from shared.errors import FinalError
+from tests.unit.worker import in_child
+from tests.unit.worker.pools import SOON, a_pool, children, descriptors, lives, process_in, until
+from worker import child
+from worker.processes import Processes
+
+MANY = 50
+
+
+def test_many_kills_leave_nothing_behind():
+    """On the event loop of a worker."""
+
+    async def kill_often(pool: Processes, times: int) -> None:
+        running = asyncio.Event()
+        for _ in range(times):
+            running.clear()
+            call = asyncio.create_task(pool.run(in_child.compute, on_message=lambda _: running.set()))
+            await running.wait()
+            call.cancel()
+            await asyncio.wait([call])
+
+    async def kill_many() -> None:
+        before = children()
+        async with a_pool(2) as pool:
+            await until(lambda: len(pool._free) == 2)
+            opened = descriptors()
+            await asyncio.gather(kill_often(pool, MANY // 2), kill_often(pool, MANY // 2))
+            await until(lambda: len(pool._free) == 2)
+            assert len(children() - before) == 2
+            assert descriptors() == opened
+        assert children() == before
+
+    uvloop.run(kill_many())
+
+
+def test_a_parent_that_is_killed_takes_its_processes_along(tmp_path: Path):
+    """A busy one, one that lets no other thread run, one with a child of its own, and an idle one."""
+    names = ["compute", "hold_the_lock", "start_another"]
+    calls = ", ".join(f"pool.run(in_child.{name}, {str(tmp_path / name)!r})" for name in names)
+    script = f"""
+import asyncio, uvloop
+from tests.unit.worker import in_child
+from worker.processes import Processes
+
+async def main():
+    pool = Processes(4, max_calls=1000, max_rss=1 << 40)
+    pool.start()
+    await asyncio.gather({calls})
+
+uvloop.run(main())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    try:
+        wait_until(lambda: all((tmp_path / name).exists() for name in names), "the functions run")
+        wait_until(lambda: len(children(parent.pid)) == 4, "all processes run")
+        processes = {process_in(tmp_path / name) for name in names} | children(parent.pid)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not any(map(lives, processes)), "the processes end", seconds=SOON)
+
+
+def test_outside_of_a_child_reports_do_nothing():
+    in_child.report(2)
+
+
+def test_a_failure_that_can_not_be_sent_keeps_what_it_says():
+    failure = FinalError("no", code="broken", hint="Mend it.")
+    failure.lock = threading.Lock()  # type: ignore[attr-defined]
+    error = pickle.loads(child.pickled_error(failure, ()))
+    assert (str(error), error.code, error.hint, error.retryable) == ("no", "broken", "Mend it.", False)

@@ -1,0 +1,51 @@
+"""The job types that compute, in real processes: what goes there and back, and what a cancellation leaves."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from benchmarks.csv_file import write_csv
+from benchmarks.csv_reference import profile_columns
+from shared.errors import FinalError
+from tests.unit.worker.pools import until
+from worker.handlers.csv_profile import csv_profile
+from worker.handlers.mandelbrot import mandelbrot
+from worker.handlers.thumbnail import thumbnail
+from worker.scratch import PREFIX
+from worker.trial import trial
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+async def test_each_type_works_in_a_process(tmp_path: Path, scratch: Path):
+    path = tmp_path / "file.csv"
+    write_csv(path, 10_000)
+    async with trial(tmp_path) as place:
+        assert (await place.run(mandelbrot, size=64))["size"] == 64
+        picture = await place.upload(place.artifact("mandelbrot.png"))
+        assert (await place.run(thumbnail, file=picture, width=32))["source"]["format"] == "png"
+        result = await place.run(csv_profile, file=await place.upload(path))
+        assert result["columns"] == list(profile_columns(path))
+        assert place.messages == ["dialect found"]
+        with pytest.raises(FinalError, match="unknown format"):
+            await place.run(thumbnail, file=await place.upload(b"no picture"))
+
+
+async def test_of_a_profile_that_is_cancelled_nothing_is_left(tmp_path: Path, scratch: Path):
+    path = tmp_path / "file.csv"
+    write_csv(path, 5_000_000)
+    async with trial(tmp_path) as place:
+        file = await place.upload(path)
+        running = asyncio.create_task(place.run(csv_profile, file=file))
+        await until(lambda: list(scratch.glob(f"{PREFIX}*/profile.duckdb")), seconds=60)
+        place.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await until(lambda: not list(scratch.iterdir()))

@@ -1,0 +1,78 @@
+"""Messages of child processes, read as plain data; and the environment that children get."""
+
+import os
+import pickle
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.unit.worker import in_child
+from worker.child_environment import child_environment
+from worker.lines import Line, line_of
+from worker.plain_pickles import load_plain, packages_of
+from worker.processes import Processes, Unasked, read_report
+
+GOOD = line_of("a", {"b": 1})
+
+
+def test_a_child_gets_what_is_named_besides():
+    given = {
+        "REDIS_URL": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "HTTPS_PROXY": "x",
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "TMPDIR": "/scratch",
+        "MODEL_PATH": "/models",
+    }
+    assert child_environment(["MODEL_PATH"], given=given) == {
+        "PATH": "/bin", "LC_ALL": "C", "TMPDIR": "/scratch", "MODEL_PATH": "/models"
+    }  # fmt: skip
+
+
+REFUSED = {
+    "a function": os.system,
+    "a builtin function": eval,
+    "getattr": getattr,
+    "a class that runs programs": subprocess.Popen,
+    "a class of the engine": Processes,
+    "a function of the same package": in_child.compute,
+    "what the same package has imported": partial,
+}
+
+
+@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
+def test_what_is_no_plain_data_is_not_loaded(value: object):
+    with pytest.raises(pickle.UnpicklingError, match="is no plain data"):
+        load_plain(pickle.dumps(value), packages_of(in_child.give_back))
+
+
+def test_an_import_of_the_same_package_is_not_its_own():
+    body = b"\x80\x04\x8c\x1atests.unit.worker.in_child\x8c\x0asubprocess\x93."
+    for name in (b"subprocess", b"Callable", b"ThreadPoolExecutor"):
+        with pytest.raises(pickle.UnpicklingError, match="is no plain data"):
+            load_plain(body.replace(b"\x0asubprocess", bytes([len(name)]) + name), ("tests",))
+
+
+def test_a_function_speaks_for_its_own_package_alone():
+    assert "tests" in packages_of(in_child.compute)
+    assert "tests" in packages_of(partial(in_child.compute, None))
+    for function in (os.system, len, load_plain, Path.exists):
+        assert set(packages_of(function)) == {
+            "shared.contracts", "shared.errors", "worker.computing", "worker.handlers"
+        }  # fmt: skip
+
+
+def test_a_line_of_a_report_is_one_line():
+    body = b'{"message":"a",\n"fields":{}}'
+    _, lines = read_report(pickle.dumps((None, [Line(1.0, body)])))
+    assert b"\n" not in lines[0].body
+
+
+def test_a_report_as_children_send_it_is_read():
+    assert read_report(pickle.dumps(((1, "x"), [GOOD]))) == ((1.0, "x"), [GOOD])
+    assert read_report(pickle.dumps((None, []))) == (None, [])
+    with pytest.raises(Unasked):
+        read_report(b"")

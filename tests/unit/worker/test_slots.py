@@ -1,0 +1,169 @@
+"""A job that is told to end ends, with the process that it keeps busy, however its handler takes it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+import pytest
+from arq.jobs import serialize_job
+
+from shared.contract import Contract, Params
+from shared.store.model import Claim, OutcomeKind
+from tests.unit.worker import in_child
+from tests.unit.worker.pools import PATIENCE, SOON, a_pool, lives, process_in, until
+from worker.context import BlockingContext, JobContext, Tools
+from worker.registry import Handler
+from worker.slots import Slots
+
+
+class Place(Params):
+    started: str
+
+
+WORK = Contract(
+    name="work", summary="", params=Place, result=type(None), example={}, timeout=3600, max_attempts=1
+)
+HELD: set[asyncio.Future[None]] = set()
+CLEANED: list[str] = []
+NEVER = asyncio.Event()
+
+
+def no_files(claim: Claim) -> NoReturn:
+    raise AssertionError("no job here has files")
+
+
+async def obey(params: Place, job: JobContext) -> None:
+    await job.in_process(in_child.compute, params.started)
+
+
+async def swallow(params: Place, job: JobContext) -> None:
+    with suppress(asyncio.CancelledError):
+        await job.in_process(in_child.compute, params.started)
+
+
+async def try_again(params: Place, job: JobContext) -> None:
+    for _ in range(3):
+        with suppress(asyncio.CancelledError):
+            await job.in_process(in_child.compute, params.started)
+
+
+async def shield(params: Place, job: JobContext) -> None:
+    HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
+    await asyncio.shield(*HELD)
+
+
+async def ignore(params: Place, job: JobContext) -> None:
+    HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
+    with suppress(asyncio.CancelledError):
+        await asyncio.shield(*HELD)
+    await NEVER.wait()
+
+
+async def leave_behind(params: Place, job: JobContext) -> None:
+    HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
+    await until(Path(params.started).exists)
+
+
+async def clean_up(params: Place, job: JobContext) -> None:
+    try:
+        await job.in_process(in_child.compute, params.started)
+    finally:
+        await asyncio.sleep(0.01)
+        CLEANED.append(job.job_id)
+
+
+def wait_in_a_thread(params: Place, job: BlockingContext) -> None:
+    job.in_process(in_child.compute, params.started)
+
+
+def swallow_in_a_thread(params: Place, job: BlockingContext) -> None:
+    for _ in range(3):
+        with suppress(asyncio.CancelledError):
+            job.in_process(in_child.compute, params.started)
+
+
+def time_out(slots: Slots) -> None:
+    for job in slots.running.values():
+        job.deadline = 0
+    slots.tick()
+
+
+HANDLERS = [obey, swallow, try_again, shield, clean_up, wait_in_a_thread, swallow_in_a_thread]
+ENDS: dict[str, tuple[Callable[[Slots], object], OutcomeKind | None]] = {
+    "cancel": (lambda slots: slots.cancel({"a-job"}), OutcomeKind.CANCELLED),
+    "timeout": (time_out, OutcomeKind.FAILED),
+    "shutdown": (lambda slots: slots.hand_back(), OutcomeKind.RELEASED),
+    "lost lease": (lambda slots: slots.heard({"7:a-job"}, set()), None),
+}
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Callable[..., Awaitable[Slots]]]:
+    """Slots in which a handler keeps a process busy."""
+    HELD.clear()
+    CLEANED.clear()
+    async with a_pool() as pool:
+
+        async def start(function: Callable[..., Any], started: Path) -> Slots:
+            slots = Slots(
+                1,
+                {"work": Handler(WORK, function)},
+                max_result_bytes=100,
+                tools=Tools(pool, no_files),
+                on_report=lambda: None,
+            )
+            message = serialize_job("work", ["a-job"], {}, None, 0, serializer=orjson.dumps)
+            params = orjson.dumps({"started": str(started)})
+            slots.start(Claim("default", "a-job", 7, 1, 1, message, params, "a-request", "7:a-job"))
+            await until(started.exists)
+            return slots
+
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("function", "end"),
+    [
+        *((function, "cancel") for function in HANDLERS),
+        *((obey, end) for end in ENDS),
+        (wait_in_a_thread, "timeout"),
+    ],
+)
+async def test_the_process_dies_and_the_job_ends(
+    running: Callable[..., Awaitable[Slots]], function: Callable[..., Any], end: str, tmp_path: Path
+):
+    slots = await running(function, tmp_path / "started")
+    process = process_in(tmp_path / "started")
+    tell, kind = ENDS[end]
+    tell(slots)
+    await until(lambda: not lives(process) and not slots.running, seconds=SOON)
+    assert [finished.outcome.kind for finished in slots.finished] == ([kind] if kind else [])
+
+
+async def test_the_process_dies_even_if_the_handler_does_not_end(
+    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+):
+    slots = await running(ignore, tmp_path / "started")
+    slots.cancel({"a-job"})
+    await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
+    assert slots.running
+
+
+async def test_a_process_that_nobody_waits_for_dies_with_its_attempt(
+    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+):
+    slots = await running(leave_behind, tmp_path / "started")
+    await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
+    assert [finished.outcome.kind for finished in slots.finished] == [OutcomeKind.COMPLETED]
+
+
+async def test_a_handler_that_cleans_up_is_cancelled_but_once(
+    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+):
+    slots = await running(clean_up, tmp_path / "started")
+    slots.cancel({"a-job"})
+    await until(lambda: not slots.running, seconds=PATIENCE)
+    assert CLEANED == ["a-job"]
