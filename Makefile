@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # In two processes, a file of tests in one of them: much of what the tests do is to wait.
 # One process more than the two cores: tests wait about as long as they compute.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile
-SOURCES := api worker shared client dev tests benchmarks chaos fuzz
+SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
 .PHONY: help demo dev test check bench chaos fuzz format lock
 
@@ -23,7 +23,7 @@ test: .venv/ready ## the whole test suite
 check: .venv/ready ## format, lint, types, import contracts, locks, the OpenAPI document, then the tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
-	$(PY) -m mypy api worker shared client dev benchmarks chaos fuzz
+	$(PY) -m mypy api worker shared job_types client dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m dev.linters

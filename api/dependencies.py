@@ -4,17 +4,17 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
-from api.connections import Connections
 from api.pacing import Pacing
 from api.quotas import CallerQuotas
+from api.server.connections import Connections
 from api.settings import ApiSettings
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
-from shared.contracts import Contracts
 from shared.files import FileStore
-from shared.queue import JobQueue
+from shared.job_type_loader import JobTypesByName
 from shared.store.changes import Changes
 from shared.store.file_records import FileRecords
+from shared.store.job_queue import JobQueue
 from shared.store.rate_limits import RateLimits
 
 
@@ -23,7 +23,7 @@ class State(TypedDict):
 
     settings: ApiSettings
     connections: Connections
-    contracts: Contracts
+    contracts: JobTypesByName
     submissions: Submissions
     queue: JobQueue
     files: FileStore

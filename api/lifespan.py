@@ -10,23 +10,23 @@ from typing import Any
 from arq.connections import ArqRedis
 from fastapi import FastAPI
 
-from api.connections import Connections, limits_of_process
 from api.dependencies import State
-from api.exposure import warn_if_exposed
-from api.key_set import KeySet
+from api.keys.key_set import KeySet
 from api.pacing import Pacing
 from api.quotas import CallerQuotas
+from api.server.connections import Connections, limits_of_process
+from api.server.exposure import warn_if_exposed
+from api.server.shutdown import at_hangup, before_shutdown
 from api.settings import ApiSettings
-from api.shutdown import at_hangup, before_shutdown
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
-from shared.contracts import Contracts
 from shared.files import FileStore
-from shared.queue import JobQueue
-from shared.store import keys
+from shared.job_type_loader import JobTypesByName
+from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import Runner, connect
 from shared.store.file_records import FileRecords
+from shared.store.job_queue import JobQueue
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
@@ -37,7 +37,7 @@ from shared.upkeep import keep_up
 
 def lifespan_of(
     settings: ApiSettings,
-    contracts: Contracts,
+    contracts: JobTypesByName,
     submissions: Submissions,
     file_store: FileStore,
     key_set: KeySet | None,
@@ -93,8 +93,8 @@ def _retention(settings: ApiSettings) -> Retention:
     return Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
 
 
-def _keep_up(store: JobStore, contracts: Contracts) -> Coroutine[Any, Any, None]:
-    queues = {contract.queue for contract in contracts.values()} | {keys.WEBHOOKS}
+def _keep_up(store: JobStore, contracts: JobTypesByName) -> Coroutine[Any, Any, None]:
+    queues = {contract.queue for contract in contracts.values()} | {redis_keys.WEBHOOKS}
     return keep_up(store, sorted(queues))
 
 

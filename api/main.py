@@ -8,20 +8,19 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api.access import Access
-from api.body_limit import BodyLimit
-from api.compression import Compression
-from api.cors import Cors
-from api.direct import DirectRoutes
-from api.docs import add_docs
 from api.errors import add_error_handlers
-from api.hosts import EVERY_HOST, AllowedHosts
-from api.key_set import KeySet
+from api.keys.key_set import KeySet
 from api.lifespan import lifespan_of
-from api.openapi import document
-from api.origins import OriginCheck
-from api.protocols import bound_connections
-from api.request_context import RequestContext
+from api.middleware.auth import Access
+from api.middleware.body_limit import BodyLimit
+from api.middleware.compression import Compression
+from api.middleware.cors import Cors
+from api.middleware.direct_routes import DirectRoutes
+from api.middleware.hosts import EVERY_HOST, AllowedHosts
+from api.middleware.origins import OriginCheck
+from api.middleware.request_context import RequestContext
+from api.reference.docs import add_docs
+from api.reference.openapi import document
 from api.routes import (
     artifacts,
     events,
@@ -35,11 +34,12 @@ from api.routes import (
     stream_tokens,
     webhooks,
 )
+from api.server.protocols import bound_connections
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared import VERSION
-from shared.contracts import Contracts, load_contracts
 from shared.files import FileStore
+from shared.job_type_loader import JobTypesByName, load_job_types
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
 from shared.store.preflight import obstacle
@@ -112,14 +112,14 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     return app
 
 
-def _contracts() -> Contracts:
+def _contracts() -> JobTypesByName:
     try:
-        return load_contracts()
+        return load_job_types()
     except ValueError as error:
         refuse(str(error))
 
 
-def _submissions(settings: ApiSettings, contracts: Contracts) -> Submissions:
+def _submissions(settings: ApiSettings, contracts: JobTypesByName) -> Submissions:
     return Submissions(
         contracts,
         webhooks=bool(settings.webhook_secrets),

@@ -6,7 +6,7 @@ all callers. Other callers' jobs and files are answered as if they did not exist
 
 from starlette.requests import Request
 
-from api.keys import ApiKey, Scope
+from api.keys.api_key import ApiKey, Scope
 
 
 def owner_read(request: Request) -> str | None:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from api.cors import EVERY_ORIGIN, read_origins
-from api.hosts import read_hosts
-from api.keys import HIGHEST_RATE, ApiKey, read_keys
+from api.keys.api_key import HIGHEST_RATE, ApiKey, read_keys
+from api.middleware.cors import EVERY_ORIGIN, read_origins
+from api.middleware.hosts import read_hosts
 from api.quotas import Quotas
 from shared.files import LARGEST
 from shared.settings import SharedSettings

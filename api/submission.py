@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from shared.addresses import Network, kind_of, may_be_reached
-from shared.contract import Contract, Params
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
+from shared.job_type import JobType, Params
 from shared.params_codec import EncodedParams, ParamsNotKept
 from shared.webhooks import WebhookUrl, port_may_be_used, port_of, read_target
 from shared.yielding import in_parts
@@ -134,7 +134,7 @@ class Submissions:
 
     def __init__(
         self,
-        contracts: Mapping[str, Contract[Any, Any]],
+        contracts: Mapping[str, JobType[Any, Any]],
         *,
         webhooks: bool = False,
         allowed: Sequence[Network] = (),
@@ -252,7 +252,7 @@ def _fault(path: str, message: str, kind: str, *, hint: str | None = None) -> In
     return InvalidRequest("The request is not valid.", hint=hint, details=details)
 
 
-def _model(contract: Contract[Any, Any]) -> type[Submission]:
+def _model(contract: JobType[Any, Any]) -> type[Submission]:
     name = "".join(part.capitalize() for part in contract.name.split("_"))
     return create_model(
         f"{name}Job",

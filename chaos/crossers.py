@@ -6,10 +6,10 @@ import threading
 import time
 from typing import Literal
 
-from shared.contract import Backoff, Contract, Params
-from worker.child import log, progress
+from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
 from worker.registry import Handler
+from worker.reporting import log, progress
 
 Fault = Literal["none", "fork", "exec", "thread", "write"]
 LATE_SECONDS = 0.05
@@ -20,7 +20,7 @@ class Number(Params):
     fault: Fault = "none"
 
 
-CROSS = Contract(
+CROSS = JobType(
     name="cross",
     summary="",
     params=Number,

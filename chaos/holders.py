@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from math import log2
 
-from shared.contract import Contract, Params
+from shared.job_type import JobType, Params
 from worker.context import BlockingContext
 from worker.registry import Handler
 
@@ -42,7 +42,7 @@ def _duration(function: Callable[..., object], *arguments: object) -> float:
 
 
 HOLDS = {"sum": sum_numbers, "pattern": backtrack}
-HOLD = Contract(
+HOLD = JobType(
     name="hold",
     summary="Holds the interpreter.",
     params=HoldParams,

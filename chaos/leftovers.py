@@ -4,17 +4,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from shared.store import keys
+from shared.store import redis_keys
 
-FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
-MORTAL = (keys.RECORD, keys.OWNER, keys.WORKER)
+FLEETING = (redis_keys.MESSAGE, redis_keys.QUEUE, redis_keys.LEASES, redis_keys.WAKE)
+MORTAL = (redis_keys.RECORD, redis_keys.OWNER, redis_keys.WORKER)
 ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|set|list) ", re.MULTILINE)
 
 
 def find(redis: Any) -> tuple[int, list[str]]:
     """How many keys there are once every job has ended, and what is wrong with them."""
     table = [
-        (re.compile(re.sub(r"<\w+>", "[^:]+", key)), kind) for key, kind in ROW.findall(keys.__doc__ or "")
+        (re.compile(re.sub(r"<\w+>", "[^:]+", key)), kind)
+        for key, kind in ROW.findall(redis_keys.__doc__ or "")
     ]
     if not table:
         raise RuntimeError("The table of keys was not found.")

@@ -3,7 +3,7 @@
 from hashlib import sha256
 from random import Random
 
-from shared.contract import Backoff, Contract, Params
+from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
 from worker.registry import Handler
 
@@ -15,7 +15,7 @@ class Files(Params):
     seed: int
 
 
-MAKE_FILES = Contract(
+MAKE_FILES = JobType(
     name="make_files",
     summary="",
     params=Files,
@@ -47,7 +47,7 @@ class Size(Params):
     size: int
 
 
-MAKE_RESULT = Contract(
+MAKE_RESULT = JobType(
     name="make_result", summary="", params=Size, result=str, example={"size": 1}, timeout=60, max_attempts=5
 )
 

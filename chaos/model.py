@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from chaos.plain import LATER, MAX_WAITING, MESSAGE, PARAMS, PlainStore
 from chaos.same import differences, indexes_differ
 from shared.errors import JobNotFound, QueueFull
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Report, Retention, Step
 
@@ -110,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=picks)
     def lease_ends(self, which: int) -> None:
         queue, member, job = self.leases()[which % len(self.leases())]
-        assert self.wait(self.redis.zadd(keys.LEASES + queue, {member: 1}, xx=True)) is not None
+        assert self.wait(self.redis.zadd(redis_keys.LEASES + queue, {member: 1}, xx=True)) is not None
         job.expired = True
 
     @precondition(lambda self: any(job.due == LATER for job in self.pending()))
@@ -119,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
         late = [job for job in self.pending() if job.due == LATER]
         job = late[which % len(late)]
         job.due = self.plain.tick()
-        self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
+        self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     @rule(number=st.integers(0, 6))
     def cancel(self, number: int) -> None:
@@ -165,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Give the jobs that became pending just now the place in the queue that the model knows."""
         for job in self.pending():
             if job.due != LATER:
-                self.wait(self.redis.zadd(keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
+                self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     def expects(self, name: str, *, full: bool) -> bool:
         """Whether something of a worker's queues will want it; when it is full, only what is due later."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from chaos.rows import Row, exactly
 from shared.record import TERMINAL_STATES
-from shared.store import keys
+from shared.store import redis_keys
 
 Record = dict[str, str]
 CHUNK = 500
@@ -31,7 +31,7 @@ def read(redis: Any, job_ids: Sequence[str]) -> dict[str, Record]:
         chunk = job_ids[first : first + CHUNK]
         pipeline = redis.pipeline(transaction=False)
         for job_id in chunk:
-            pipeline.hgetall(keys.RECORD + job_id)
+            pipeline.hgetall(redis_keys.RECORD + job_id)
         for job_id, fields in zip(chunk, pipeline.execute(), strict=True):
             found[job_id] = {name.decode(): value.decode() for name, value in fields.items()}
     return found

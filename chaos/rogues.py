@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from shared.contract import Backoff, Contract, Params
+from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
 from worker.registry import Handler
 
@@ -48,8 +48,8 @@ async def huge(params: Nothing, job: JobContext) -> str:
     return "x" * HUGE
 
 
-def _contract(name: str, timeout: float, max_attempts: int) -> Contract[Any, Any]:
-    return Contract(
+def _contract(name: str, timeout: float, max_attempts: int) -> JobType[Any, Any]:
+    return JobType(
         name=name,
         summary="",
         params=Nothing,

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from chaos.plain import Job
 from shared.record import TERMINAL_STATES, JobState
-from shared.store import keys
+from shared.store import redis_keys
 
 
 async def differences(redis: Redis, jobs: Iterable[Job]) -> list[str]:
@@ -16,7 +16,7 @@ async def differences(redis: Redis, jobs: Iterable[Job]) -> list[str]:
     jobs = list(jobs)
     pipeline = redis.pipeline(transaction=False)
     for job in jobs:
-        pipeline.hgetall(keys.RECORD + job.job_id)
+        pipeline.hgetall(redis_keys.RECORD + job.job_id)
     found = []
     for job, record in zip(jobs, await pipeline.execute(), strict=True):
         held, wanted = _of_record(record), _of_job(job)
@@ -62,13 +62,13 @@ def _of_job(job: Job) -> dict[str, Any]:
 
 async def indexes_differ(redis: Redis, jobs: Collection[Job], queues: Iterable[str]) -> list[str]:
     """What differs in the indexes, queues, leases, messages and ends of life."""
-    members: dict[str, set[str]] = {keys.INDEX: {job.job_id for job in jobs}}
+    members: dict[str, set[str]] = {redis_keys.INDEX: {job.job_id for job in jobs}}
     for state in JobState:
-        members[keys.INDEX_OF + state] = {job.job_id for job in jobs if job.state == state}
+        members[redis_keys.INDEX_OF + state] = {job.job_id for job in jobs if job.state == state}
     for queue in queues:
         mine = [job for job in jobs if job.queue == queue]
-        members[keys.QUEUE + queue] = {job.job_id for job in mine if job.state == JobState.PENDING}
-        members[keys.LEASES + queue] = {f"{job.lease}:{job.job_id}" for job in mine if job.lease}
+        members[redis_keys.QUEUE + queue] = {job.job_id for job in mine if job.state == JobState.PENDING}
+        members[redis_keys.LEASES + queue] = {f"{job.lease}:{job.job_id}" for job in mine if job.lease}
     found = []
     for key, wanted in members.items():
         held = {name.decode() for name in await redis.zrange(key, 0, -1)}
@@ -76,8 +76,8 @@ async def indexes_differ(redis: Redis, jobs: Collection[Job], queues: Iterable[s
             found.append(f"{key} holds {sorted(held)}, not {sorted(wanted)}")
     for job in jobs:
         done = job.state in TERMINAL_STATES
-        if bool(await redis.exists(keys.MESSAGE + job.job_id)) == done:
+        if bool(await redis.exists(redis_keys.MESSAGE + job.job_id)) == done:
             found.append(f"the message of {job.job_id} is {'left over' if done else 'missing'}")
-        if (await redis.ttl(keys.RECORD + job.job_id) > 0) != done:
+        if (await redis.ttl(redis_keys.RECORD + job.job_id) > 0) != done:
             found.append(f"the record of {job.job_id} has the wrong end of life")
     return found

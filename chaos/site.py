@@ -17,7 +17,7 @@ from chaos.worker import STARTS
 from dev.forwarder import Forwarder
 from dev.redis import restricted, server_command
 from dev.stack import Process, Stack, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 
 
 class ChaosStack(Stack):
@@ -104,8 +104,8 @@ class Site:
 
     def live_workers(self) -> dict[str, int]:
         """The pids of the workers that Redis knows, by worker id."""
-        names = [name.decode() for name in self.redis.zrange(keys.WORKERS, 0, -1)]
-        pids = {name: self.redis.hget(keys.WORKER + name, "pid") for name in names}
+        names = [name.decode() for name in self.redis.zrange(redis_keys.WORKERS, 0, -1)]
+        pids = {name: self.redis.hget(redis_keys.WORKER + name, "pid") for name in names}
         return {name: int(pid) for name, pid in pids.items() if pid is not None}
 
     def post(self, job_type: str = "sleep", **params: object) -> httpx.Response:

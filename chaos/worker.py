@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from chaos import crossers, holders, makers, rogues
-from shared.contracts import load_contracts
-from shared.contracts.sleep import SLEEP, SleepParams, SleepResult
+from job_types.sleep.contract import SLEEP, SleepParams, SleepResult
+from job_types.sleep.handler import sleep
+from shared.job_type_loader import load_job_types
 from shared.settings import read_settings
 from worker.__main__ import work
 from worker.context import JobContext
-from worker.handlers.sleep import sleep
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
@@ -55,7 +55,7 @@ def main() -> int:
     others = [handler for handler in load_handlers() if handler.contract is not SLEEP]
     own = [crossers.HANDLER, holders.HANDLER, *makers.HANDLERS, *rogues.HANDLERS]
     handlers = [counted(starts), *others, *own]
-    return work(read_settings(WorkerSettings), load_contracts() | CONTRACTS, handlers)
+    return work(read_settings(WorkerSettings), load_job_types() | CONTRACTS, handlers)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, Field, SecretBytes
 
 from shared.addresses import Address
-from shared.contract import Backoff, Contract, Params
+from shared.job_type import Backoff, JobType, Params
 
 Signing = Literal["shared", "receiver", "both"]
 
@@ -198,7 +198,7 @@ class Delivered(BaseModel):
     seconds: float
 
 
-DELIVERY = Contract(
+DELIVERY = JobType(
     name="webhook",
     summary="Tell the address that a job's submission named that the job has ended.",
     params=DeliveryParams,

@@ -21,10 +21,10 @@ from redis.asyncio import Redis
 
 from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
 
-FLEETING = (keys.MESSAGE, keys.QUEUE, keys.LEASES, keys.WAKE)
+FLEETING = (redis_keys.MESSAGE, redis_keys.QUEUE, redis_keys.LEASES, redis_keys.WAKE)
 KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list|set) ", re.MULTILINE)
 
 
@@ -148,7 +148,7 @@ def log_tape(_tape: LogTape) -> LogTape:
 
 
 def _documented_keys() -> list[tuple[re.Pattern[str], str]]:
-    rows = KEY_ROW.findall(keys.__doc__ or "")
+    rows = KEY_ROW.findall(redis_keys.__doc__ or "")
     return [(re.compile(re.sub(r"<\w+>", "[^:]+", key)), kind) for key, kind in rows]
 
 
@@ -162,7 +162,10 @@ async def _find_leaks(redis: Redis) -> list[str]:
             leaks.append(f"{key} ({kind}) is not in the table of keys")
         if key.startswith(FLEETING):
             leaks.append(f"{key} is left over")
-        if key.startswith((keys.RECORD, keys.OWNER, keys.WORKER, keys.RATE)) and await redis.ttl(key) < 0:
+        if (
+            key.startswith((redis_keys.RECORD, redis_keys.OWNER, redis_keys.WORKER, redis_keys.RATE))
+            and await redis.ttl(key) < 0
+        ):
             leaks.append(f"{key} never expires")
     return leaks
 

@@ -7,18 +7,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.contract import Contract
-from shared.contracts import load_contracts
 from shared.errors import QueueUnavailable
 from shared.files import FileStore
+from shared.job_type import JobType
+from shared.job_type_loader import load_job_types
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
 from shared.store.client import connect
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.preflight import obstacle
-from worker.engine import JobWorker
 from worker.event_loop import WorkerLoop
+from worker.job_worker import JobWorker
 from worker.registry import Handler, by_type, load_handlers
 from worker.settings import WorkerSettings
 
@@ -35,13 +35,13 @@ def main() -> int:
     if arguments.check:
         return asyncio.run(check(settings))
     try:
-        return work(settings, load_contracts(), load_handlers())
+        return work(settings, load_job_types(), load_handlers())
     except ValueError as error:
         refuse(str(error))
 
 
 def work(
-    settings: WorkerSettings, contracts: Mapping[str, Contract[Any, Any]], found: Iterable[Handler]
+    settings: WorkerSettings, contracts: Mapping[str, JobType[Any, Any]], found: Iterable[Handler]
 ) -> int:
     """Run a worker until it is told to stop; returns the process's exit code.
 

@@ -14,10 +14,10 @@ import orjson
 
 from shared.record import storable
 from shared.store.model import Claim
-from worker.child import Report
 from worker.files import AttemptFiles
-from worker.lines import Line, Lines, line_of
-from worker.processes import Processes
+from worker.log_lines import Line, Lines, line_of
+from worker.processes.child import Report
+from worker.processes.pool import Processes
 
 STOPPED = "The attempt was stopped; what it still does no longer counts."
 BYTES = "application/octet-stream"
@@ -119,7 +119,7 @@ class JobContext:
         """The function's result, computed in a process that is killed if the attempt is stopped.
 
         Args:
-            function: from the top level of a module; it may use `progress` and `log` of `worker.child`.
+            function: from the top level of a module; it may use `progress` and `log` of `worker.reporting`.
             arguments: what pickle can carry, as the result must be.
 
         Raises:

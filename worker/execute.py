@@ -11,14 +11,14 @@ import orjson
 from arq.jobs import DeserializationError, deserialize_job_raw
 from pydantic import ValidationError
 
-from shared.contract import Backoff
 from shared.errors import FinalError, JobFailure, RetryableError
+from shared.job_type import Backoff
 from shared.logging import get_log
 from shared.record import storable
 from shared.store.calls import milliseconds
 from shared.store.model import Claim, Outcome, OutcomeKind
-from worker.child import describe
 from worker.context import JobContext
+from worker.processes.child import describe
 from worker.registry import Handler
 
 LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import orjson
 
-from shared.contract import FILE_ID
 from shared.errors import FinalError, RetryableError, StorageUnavailable
 from shared.files import ARTIFACT_NAME, MEDIA_TYPE, FileStore, artifact_key, upload_key
+from shared.job_type import FILE_ID
 
 MOST_ARTIFACTS = 1000  # all of them stand in the job's record
 READ_ONLY = 0o400

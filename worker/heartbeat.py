@@ -14,9 +14,9 @@ from threading import Event, Thread
 
 from shared.logging import get_log
 from shared.store.model import Presence
-from worker.child_environment import child_environment
 from worker.lane import LARGEST_BATCH, Lane
 from worker.loop_watch import WATCH_SECONDS, LoopWatch
+from worker.processes.environment import child_environment
 from worker.snapshot import SnapshotMemory
 
 START_SECONDS = 5.0

@@ -5,15 +5,13 @@ import math
 from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from importlib import import_module
 from inspect import iscoroutinefunction
-from pkgutil import iter_modules
 from typing import Any, Protocol, TypeVar, overload
 
 from pydantic import TypeAdapter
 
-from shared.contract import Contract, Params
-from worker import handlers
+from shared.job_type import JobType, Params
+from shared.job_type_loader import modules_named
 from worker.context import BlockingContext, JobContext
 from worker.threads import run_in_thread
 
@@ -36,7 +34,7 @@ class Handler:
 
     def __init__(
         self,
-        contract: Contract[Any, Any],
+        contract: JobType[Any, Any],
         function: Callable[[Any, Any], Any],
         *,
         logs_start: bool = True,
@@ -106,7 +104,7 @@ class Mark(Protocol[P, R]):
     def __call__(self, function: PlainFunction[P, R]) -> PlainFunction[P, R]: ...
 
 
-def handles(contract: Contract[P, R]) -> Mark[P, R]:
+def handles(contract: JobType[P, R]) -> Mark[P, R]:
     """Mark a function as the one that performs `contract`."""
 
     def mark(function: Any) -> Any:
@@ -117,20 +115,17 @@ def handles(contract: Contract[P, R]) -> Mark[P, R]:
 
 
 def load_handlers() -> list[Handler]:
-    """Every handler in `worker/handlers/`."""
-    modules = [
-        import_module(f"{handlers.__name__}.{module.name}") for module in iter_modules(handlers.__path__)
-    ]
+    """The handler of every job type."""
     return [
         Handler(function.__handles__, function)
-        for module in modules
+        for module in modules_named("handler")
         for function in vars(module).values()
         if hasattr(function, "__handles__") and function.__module__ == module.__name__
     ]
 
 
 def by_type(
-    found: Iterable[Handler], contracts: Mapping[str, Contract[Any, Any]], queues: Iterable[str]
+    found: Iterable[Handler], contracts: Mapping[str, JobType[Any, Any]], queues: Iterable[str]
 ) -> dict[str, Handler]:
     """The handlers by job type.
 
@@ -141,10 +136,10 @@ def by_type(
     for handler in found:
         name = handler.contract.name
         if name in index:
-            raise ValueError(f"Two handlers in worker/handlers/ perform {name!r}; remove one.")
+            raise ValueError(f"Two handlers in job_types/ perform {name!r}; remove one.")
         index[name] = handler
     served = set(queues)
     missing = [c.name for c in contracts.values() if c.queue in served and c.name not in index]
     if missing:
-        raise ValueError(f"No handler performs {', '.join(missing)}; add a file to worker/handlers/.")
+        raise ValueError(f"No handler performs {', '.join(missing)}; add job_types/<name>/handler.py.")
     return index

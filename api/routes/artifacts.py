@@ -11,8 +11,8 @@ from api.conditions import entity_tags, matches
 from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
 from api.headers import header
 from api.methods import head_alone
-from api.openapi import JOB_ID, errors, parameter, success
 from api.ownership import owner_read
+from api.reference.openapi import JOB_ID, errors, parameter, success
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
 from shared.store.job_store import not_found

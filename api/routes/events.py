@@ -11,15 +11,15 @@ from api.errors import TooManyAtOnce, error_response
 from api.headers import header
 from api.links import prefix
 from api.methods import head_alone
-from api.openapi import EVENT_STREAM, JOB_ID, errors, parameter
 from api.ownership import owner_read
 from api.quotas import CallerQuotas
+from api.reference.openapi import EVENT_STREAM, JOB_ID, errors, parameter
 from api.waiting import noticed
 from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
-from shared.queue import JobQueue
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
+from shared.store.job_queue import JobQueue
 from shared.store.job_store import expired, not_found
 
 HEARTBEAT_SECONDS = 15.0

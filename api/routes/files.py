@@ -12,10 +12,9 @@ from starlette.responses import Response
 from api.errors import PayloadTooLarge, RequestTimeout, TooManyAtOnce, UnsupportedMediaType
 from api.headers import header
 from api.links import prefix
-from api.openapi import errors, parameter, success
 from api.ownership import owner_changed, owner_read
+from api.reference.openapi import errors, parameter, success
 from api.upload import FORM, Upload
-from shared.contract import FILE_ID
 from shared.errors import (
     FileInUse,
     InvalidRequest,
@@ -26,6 +25,7 @@ from shared.errors import (
 )
 from shared.files import upload_key
 from shared.ids import new_file_id
+from shared.job_type import FILE_ID
 from shared.store.file_records import FileRecord, not_found
 
 EXAMPLE_ID = "file_019ab1c27d107c4e9a553f5b8f0e6d21"

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field, TypeAdapter
 
+import shared.job_type
 from api.errors import NotFound
-from api.openapi import errors
-from shared.contract import Contract
+from api.reference.openapi import errors
 
 router = APIRouter(tags=["job types"])
 
@@ -48,7 +48,7 @@ async def get_job_type(
     return _describe(contracts[name])
 
 
-def _describe(contract: Contract[Any, Any]) -> JobType:
+def _describe(contract: shared.job_type.JobType[Any, Any]) -> JobType:
     return JobType(
         name=contract.name,
         summary=contract.summary,

@@ -12,8 +12,8 @@ from api.conditions import OTHER_VERSION, entity_tags, matches, require_version,
 from api.errors import PayloadTooLarge, PreconditionFailed, TooManyAtOnce, UnsupportedMediaType
 from api.headers import elements, header, name_and_value
 from api.job_answers import answer, answer_submitted, applied, render
-from api.openapi import JOB_ID, JobId, errors, job_links, parameter, success
 from api.ownership import may_read, owner_changed, owner_read, owner_used
+from api.reference.openapi import JOB_ID, JobId, errors, job_links, parameter, success
 from api.request_id import request_id
 from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
@@ -32,8 +32,8 @@ from shared.errors import (
     UnknownJobType,
     WebhooksDisabled,
 )
-from shared.queue import NewJob
 from shared.record import JobRecord, JobSummary
+from shared.store.job_queue import NewJob
 from shared.store.job_store import expired, not_found, spent
 from shared.store.model import Verdict
 from shared.yielding import in_parts

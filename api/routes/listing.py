@@ -13,9 +13,9 @@ from starlette.responses import Response
 from api.dependencies import Queue
 from api.errors import ServerBusy
 from api.links import prefix
-from api.openapi import errors, job_links, success
 from api.ownership import owner_read
 from api.query import once
+from api.reference.openapi import errors, job_links, success
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
 from shared.store.model import Filters, Place

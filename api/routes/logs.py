@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Queue
-from api.openapi import JOB_ID, errors
 from api.ownership import owner_read
 from api.query import once
+from api.reference.openapi import JOB_ID, errors
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.job_log import LogLine, StoredLine
 from shared.store.job_store import expired, not_found

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from api.dependencies import Queue
-from api.openapi import errors
 from api.ownership import owner_read
+from api.reference.openapi import errors
 from api.strict_json import DEEPEST, MOST_NODES
 from shared import VERSION
 from shared.errors import QueueUnavailable
-from shared.queue import JobQueue
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
+from shared.store.job_queue import JobQueue
 
 NAME = "job-server"
 OWN_ONLY = "for a key with the scope `read:own` alone"
@@ -81,7 +81,7 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
         uptime_seconds=round(time.time() - state.started_at, 3),
         job_types=list(state.contracts),
         queues=await _queues(request, queue) if sees_all else {},
-        webhooks=await _count(queue, keys.WEBHOOKS) if sees_all else None,
+        webhooks=await _count(queue, redis_keys.WEBHOOKS) if sees_all else None,
         jobs=await queue.store.state_counts() if sees_all else {},
         workers=await _workers(queue) if sees_all else [],
         limits=Limits(

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.links import prefix
-from api.openapi import JOB_ID, JobId, errors
 from api.ownership import owner_read
+from api.reference.openapi import JOB_ID, JobId, errors
 from shared.errors import QueueUnavailable
 from shared.store.job_store import expired, not_found
 

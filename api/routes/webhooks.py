@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from api.dependencies import Queue
 from api.errors import Forbidden
-from api.openapi import JOB_ID, JobId, errors
 from api.ownership import may_read, owner_changed, owner_read
+from api.reference.openapi import JOB_ID, JobId, errors
 from shared.errors import InvalidRequest, JobNotFinished, QueueUnavailable, WebhookNotFound, WebhooksDisabled
-from shared.queue import JobQueue
 from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
+from shared.store.job_queue import JobQueue
 from shared.store.job_store import expired, not_found
 from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 from benchmarks.peers import REDIS_URL, Submit, body, main
-from shared.contract import Contract, Params
-from shared.queue import JobQueue, NewJob
+from shared.job_type import JobType, Params
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
@@ -21,7 +21,7 @@ class PingParams(Params):
     sent: float = 0.0
 
 
-NOOP = Contract(name="noop", summary="Do nothing.", params=PingParams, result=type(None), example={})
+NOOP = JobType(name="noop", summary="Do nothing.", params=PingParams, result=type(None), example={})
 
 
 async def noop(params: PingParams, job: JobContext) -> None:

@@ -15,8 +15,8 @@ from benchmarks.csv_file import write_csv
 from benchmarks.csv_reference import profile_columns
 from benchmarks.options import Options
 from benchmarks.report import Figures, log, table
-from shared.contracts.csv_profile import CSV_PROFILE, CsvProfileParams, CsvProfileResult
-from worker.computing.csv_profile import profile
+from job_types.csv_profile.contract import CSV_PROFILE, CsvProfileParams, CsvProfileResult
+from job_types.csv_profile.profile import profile
 
 SIZE = 1_000_000_000
 LARGEST_RESULT = 4 << 20

@@ -6,7 +6,7 @@ from chaos import leftovers, records
 from chaos.load import Load
 from chaos.rows import Options, Row, exactly, report
 from chaos.site import Site, site
-from shared.store import keys
+from shared.store import redis_keys
 
 WORKERS, RATE, KILLS = 2, 200, 15
 
@@ -35,4 +35,6 @@ def run(options: Options) -> list[Row]:
 
 def stored(place: Site) -> list[str]:
     """The ids of every record in Redis, acknowledged or not."""
-    return [key.decode().removeprefix(keys.RECORD) for key in place.redis.scan_iter(keys.RECORD + "*")]
+    return [
+        key.decode().removeprefix(redis_keys.RECORD) for key in place.redis.scan_iter(redis_keys.RECORD + "*")
+    ]

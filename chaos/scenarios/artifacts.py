@@ -12,9 +12,9 @@ from chaos.makers import FILES, MAKE_FILES, digest
 from chaos.rows import Options, Row, exactly, report
 from chaos.site import Site, site
 from dev.stack import wait_until
-from shared.queue import JobQueue, NewJob
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 
@@ -43,7 +43,7 @@ def run(options: Options) -> list[Row]:
         served = sum(is_served_whole(place, job_id, seed) for job_id, seed in seeds.items())
         needed = {f"{job_id}/{record['claims']}" for job_id, record in found.items()}
         orphans = left(place, needed)
-        place.redis.delete(*(keys.RECORD + job_id for job_id in seeds))
+        place.redis.delete(*(redis_keys.RECORD + job_id for job_id in seeds))
         rest = left(place, set())
     name = f"kill -9 × {kills} while {jobs} jobs write files"
     return [

@@ -15,7 +15,7 @@ from chaos.rows import Options, Row, exactly, report
 from chaos.site import Site, site
 from dev.redis import PASSWORD, USER
 from dev.stack import wait_until
-from shared.store import keys, scripts
+from shared.store import redis_keys, scripts
 
 SCRIPTS = (
     scripts.SUBMIT,
@@ -80,10 +80,10 @@ async def break_all(place: Site, options: Options) -> tuple[dict[str, Record], i
 
 async def one_job(http: httpx.AsyncClient, place: Site, accepted: list[str], *, cancelled: bool) -> int:
     """Submit a job, read it, list it, maybe cancel it; returns how many jobs a refused submission made."""
-    before = place.redis.zcard(keys.INDEX)
+    before = place.redis.zcard(redis_keys.INDEX)
     answer = await http.post("/jobs", json={"type": "sleep", "params": {"seconds": JOB_SECONDS}})
     if answer.status_code != 202:
-        return int(place.redis.zcard(keys.INDEX) - before)
+        return int(place.redis.zcard(redis_keys.INDEX) - before)
     job_id = answer.json()["job_id"]
     accepted.append(job_id)
     await http.get(f"/jobs/{job_id}")

@@ -12,9 +12,9 @@ from chaos.crossers import CROSS, Fault
 from chaos.records import Record
 from chaos.rows import Options, Row, exactly, report
 from chaos.site import Site, site
-from shared.queue import JobQueue, NewJob
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 
@@ -29,7 +29,7 @@ def run(options: Options) -> list[Row]:
     with site(workers=1, WORKER_PROCESSES=str(CHILDREN)) as place:
         jobs = asyncio.run(submit(place, faults))
         found = records.settled(place.redis, list(jobs), seconds=120)
-        logs = {job_id: place.redis.lrange(keys.LOGS + job_id, 0, -1) for job_id in jobs}
+        logs = {job_id: place.redis.lrange(redis_keys.LOGS + job_id, 0, -1) for job_id in jobs}
     # A late thread of the job itself may still be heard until the call has ended.
     own = {job_id: {str(number), f"late {number}"} for job_id, number in jobs.items()}
     results = [

@@ -11,10 +11,10 @@ from chaos.records import Record, ended_more_than_once, is_done, read, read_star
 from chaos.rows import Options, Row, at_most, exactly, report
 from chaos.site import Site, site
 from chaos.worker import PROGRESS
-from shared.contracts.sleep import SLEEP
-from shared.queue import JobQueue, NewJob
-from shared.store import keys
+from job_types.sleep.contract import SLEEP
+from shared.store import redis_keys
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
@@ -103,12 +103,12 @@ async def cut_along(
             proxy.drop()
         proxy.arm(number, cut)
         begin = time.monotonic()
-        key, known = f"{mode} {cut} {number}", place.redis.zcard(keys.INDEX)
+        key, known = f"{mode} {cut} {number}", place.redis.zcard(redis_keys.INDEX)
         met = await one_job(place, queue, key)
         seconds, fired = time.monotonic() - begin, proxy.fired
         proxy.arm(0, cut)
         await one_job(place, queue, key)  # the client asks again: it brings the job that it has
-        doubled = place.redis.zcard(keys.INDEX) != known + 1
+        doubled = place.redis.zcard(redis_keys.INDEX) != known + 1
         misses = 0 if fired else misses + 1
         if fired:
             where = f"{mode}, {cut}, {number}: {fired.split()[0]}"

@@ -9,8 +9,8 @@ from chaos.load import Load
 from chaos.records import Record
 from chaos.rows import Options, Row, exactly, quantile, report
 from chaos.site import Site, site
-from shared.queue import JobQueue, NewJob
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 

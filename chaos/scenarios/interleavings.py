@@ -7,7 +7,7 @@ from typing import Any
 
 from chaos.rows import Options, Row, exactly, report
 from chaos.site import site
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Report, Retention
@@ -56,7 +56,9 @@ class Interleaving:
                 await self._finish(OutcomeKind.FAILED)
             case "lease ends":
                 for _, claim in self._claims[-1:]:
-                    await self._redis.execute_command("ZADD", keys.LEASES + self.queue, "XX", 1, claim.lease)
+                    await self._redis.execute_command(
+                        "ZADD", redis_keys.LEASES + self.queue, "XX", 1, claim.lease
+                    )
             case "other claims":
                 await self._step(worker, slots=1)
             case "beaten":

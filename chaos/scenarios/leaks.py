@@ -9,11 +9,11 @@ from chaos import leftovers
 from chaos.rows import Options, Row, at_most, exactly
 from chaos.site import Site, Worker, site
 from dev.stack import wait_until
-from shared.contracts.echo import ECHO
-from shared.queue import JobQueue, NewJob
+from job_types.echo.contract import ECHO
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
@@ -77,16 +77,18 @@ async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
 
 
 def unfinished(place: Site) -> int:
-    return sum(place.redis.zcard(keys.INDEX_OF + state) for state in JobState if state != JobState.COMPLETED)
+    return sum(
+        place.redis.zcard(redis_keys.INDEX_OF + state) for state in JobState if state != JobState.COMPLETED
+    )
 
 
 def busy(place: Site) -> bool:
     """Whether anything waits or runs, or a token still lies for a worker that is about to take it."""
-    return bool(unfinished(place) or place.redis.llen(keys.WAKE + ECHO.queue))
+    return bool(unfinished(place) or place.redis.llen(redis_keys.WAKE + ECHO.queue))
 
 
 def retired(place: Site) -> bool:
-    return bool(place.redis.zcard(keys.INDEX) == 0)
+    return bool(place.redis.zcard(redis_keys.INDEX) == 0)
 
 
 def resident(worker: Worker) -> int:

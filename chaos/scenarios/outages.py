@@ -8,7 +8,7 @@ from chaos import records
 from chaos.rows import Options, Row, at_most, exactly
 from chaos.site import Site, assert_there, site
 from dev.stack import wait_until
-from shared.store import keys
+from shared.store import redis_keys
 
 WORKERS, SLOTS, LEASE = 2, 8, 3
 LEASES = (0.2, 1.0, 3.0)
@@ -57,7 +57,9 @@ def death(place: Site) -> list[Row]:
     jobs = start_jobs(place, short=15, long=20)
     victim = place.workers[0]
     name = victim.worker_id
-    lost = {job_id for job_id in jobs if place.redis.hget(keys.RECORD + job_id, "worker") == name.encode()}
+    lost = {
+        job_id for job_id in jobs if place.redis.hget(redis_keys.RECORD + job_id, "worker") == name.encode()
+    }
     redis = assert_there(place.stack.redis)
     redis.send_signal(signal.SIGSTOP)
     victim.kill()
@@ -77,14 +79,14 @@ def death(place: Site) -> list[Row]:
 
 
 def is_rescued(place: Site, job_id: str) -> bool:
-    return bool(place.redis.hexists(keys.RECORD + job_id, "lost"))
+    return bool(place.redis.hexists(redis_keys.RECORD + job_id, "lost"))
 
 
 def start_jobs(place: Site, *, short: float, long: float) -> list[str]:
     """A running job for every slot."""
     seconds = [short, long] * (WORKERS * SLOTS // 2)
     jobs = [place.submit(seconds=duration) for duration in seconds]
-    wait_until(lambda: place.redis.zcard(keys.LEASES + "default") == len(jobs), "every slot is taken")
+    wait_until(lambda: place.redis.zcard(redis_keys.LEASES + "default") == len(jobs), "every slot is taken")
     return jobs
 
 
@@ -103,8 +105,11 @@ def take_away(place: Site, kind: str, seconds: float) -> None:
         place.redis.close()
         place.stack.start_redis()
     else:
-        queues = (keys.LEASES + "default", keys.WORKERS)  # whose scores Redis compares with its clock
-        place.redis.eval(AGE, len(queues), *queues, round(seconds * 1000), keys.UPKEEP)
+        queues = (
+            redis_keys.LEASES + "default",
+            redis_keys.WORKERS,
+        )  # whose scores Redis compares with its clock
+        place.redis.eval(AGE, len(queues), *queues, round(seconds * 1000), redis_keys.UPKEEP)
 
 
 def on_disk(redis: Any) -> bool:

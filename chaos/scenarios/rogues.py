@@ -11,8 +11,8 @@ from chaos.records import Record
 from chaos.rogues import CODES, CONTRACTS
 from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.site import Site, site
-from shared.queue import JobQueue, NewJob
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 

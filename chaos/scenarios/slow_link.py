@@ -11,8 +11,8 @@ from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.scenarios.flush import exits, get
 from chaos.site import Site, site
 from dev.forwarder import Forwarder, forwarding
-from shared.queue import JobQueue, NewJob
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention
 

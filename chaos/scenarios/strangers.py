@@ -18,7 +18,7 @@ from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.scenarios.flush import exits
 from chaos.site import Site, assert_there, site
 from dev.stack import ROOT
-from shared.store import keys
+from shared.store import redis_keys
 
 ROUNDS, QUIET_SECONDS, ATTACK_SECONDS = 3, 3.0, 6.0
 OTHERS_PAUSE = 0.01
@@ -193,7 +193,7 @@ def foreign_pages() -> list[Row]:
             for headers in (PAGE, REBOUND)
         ]
         answers += [http.get(f"{url}/jobs/{job_id}", headers=REBOUND)]
-        jobs = int(place.redis.zcard(keys.INDEX))
+        jobs = int(place.redis.zcard(redis_keys.INDEX))
     accepted = sum(answer.status_code not in (403, 421) for answer in answers)
     return [
         exactly("foreign web pages: requests that were accepted", accepted, 0, note=f" of {len(answers)}"),

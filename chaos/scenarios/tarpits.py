@@ -12,7 +12,7 @@ from chaos import records
 from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.site import Site, site
 from dev.receiver import SECRET, Receiver
-from shared.store import keys
+from shared.store import redis_keys
 
 HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6")
 STUCK, HEALTHY = 80, 60  # deliveries to each tarpit, and to the other receiver
@@ -64,7 +64,7 @@ def run(options: Options) -> list[Row]:
         (worker,) = place.workers
         worker.send(signal.SIGTERM)  # gives back what it has claimed: only real attempts stay charged
         worker.process.wait(timeout=PATIENCE)
-        found = records.read(place.redis, [f"{keys.DELIVERY}1-{job_id}" for job_id in stuck_ids])
+        found = records.read(place.redis, [f"{redis_keys.DELIVERY}1-{job_id}" for job_id in stuck_ids])
         attempts = sum(len(tarpit.connections) for tarpit in tarpits)
         return judge(times, found, attempts, len(worker.lines()))
 

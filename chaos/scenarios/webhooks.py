@@ -9,7 +9,7 @@ from chaos.rows import Options, Row, at_most, exactly, report
 from chaos.site import Site, site
 from dev.receiver import SECRET, Receiver
 from dev.stack import free_port, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 
 WORKERS, LEASE = 2, 1
 JOBS, KILLS, EVERY = 240, 6, 1.5
@@ -56,7 +56,9 @@ def run(options: Options) -> list[Row]:
             late = undelivered(place, job_ids)
         finally:
             receiver.close()
-        wait_until(lambda: place.redis.zcard(keys.LEASES + keys.WEBHOOKS) == 0, "no lease is left")
+        wait_until(
+            lambda: place.redis.zcard(redis_keys.LEASES + redis_keys.WEBHOOKS) == 0, "no lease is left"
+        )
         _, wrong = leftovers.find(place.redis)
     told = defaultdict(list)
     for delivery in receiver.got:
@@ -90,7 +92,7 @@ def hasten(place: Site, job_ids: list[str]) -> None:
 
 
 def delivered(place: Site, job_id: str) -> bool:
-    state = place.redis.hget(f"{keys.RECORD}{keys.DELIVERY}1-{job_id}", "state")
+    state = place.redis.hget(f"{redis_keys.RECORD}{redis_keys.DELIVERY}1-{job_id}", "state")
     return bool(state == b"completed")
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from arq.connections import ArqRedis
 
 from shared.errors import QueueUnavailable
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import REDIS_GONE
 from shared.store.multiplexer import Multiplexer
 
@@ -81,7 +81,7 @@ class Changes:
         Raises:
             QueueUnavailable: Redis can't be reached.
         """
-        channel, watch = (keys.CHANGES + job_id).encode(), Watch(only_done=only_done)
+        channel, watch = (redis_keys.CHANGES + job_id).encode(), Watch(only_done=only_done)
         watch.over = self._closed
         self._watches.setdefault(channel, set()).add(watch)
         try:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shared.contract import FILE_ID
 from shared.errors import FileInUse, FileNotFound, QuotaReached, UnknownFile
 from shared.files import Stored
+from shared.job_type import FILE_ID
 from shared.record import JobState
-from shared.store import keys, scripts
+from shared.store import redis_keys, scripts
 from shared.store.calls import Calls, milliseconds
 from shared.store.client import Argument, Runner
 from shared.store.model import FileQuota
@@ -88,7 +88,7 @@ class FileRecords:
         Raises:
             QuotaReached: there is no room for it.
         """
-        found = await self._calls.command("HMGET", keys.UPLOADS + quota.caller, "count", "bytes")
+        found = await self._calls.command("HMGET", redis_keys.UPLOADS + quota.caller, "count", "bytes")
         files, total = (int(number or 0) for number in found)
         if quota.files and files >= quota.files:
             raise _over(quota, b"files", files, size)
@@ -119,7 +119,7 @@ class FileRecords:
         """
         ids = sorted(set(file_ids))
         callers = await asyncio.gather(
-            *(self._calls.command("HGET", keys.FILE + file_id, "caller") for file_id in ids)
+            *(self._calls.command("HGET", redis_keys.FILE + file_id, "caller") for file_id in ids)
         )
         for file_id, caller in zip(ids, callers, strict=True):
             if caller != owner.encode():
@@ -150,7 +150,9 @@ class FileRecords:
     async def unknown(self, file_ids: Iterable[str]) -> set[str]:
         """Those of the ids that no record has."""
         ids = list(file_ids)
-        known = await asyncio.gather(*(self._calls.command("EXISTS", keys.FILE + file_id) for file_id in ids))
+        known = await asyncio.gather(
+            *(self._calls.command("EXISTS", redis_keys.FILE + file_id) for file_id in ids)
+        )
         return {file_id for file_id, found in zip(ids, known, strict=True) if not found}
 
     async def claims_of_use(self, job_ids: Iterable[str]) -> dict[str, float | None]:
@@ -161,13 +163,13 @@ class FileRecords:
         """
         ids = list(job_ids)
         found = await asyncio.gather(
-            *(self._calls.command("HMGET", keys.RECORD + job_id, "state", "claims") for job_id in ids)
+            *(self._calls.command("HMGET", redis_keys.RECORD + job_id, "state", "claims") for job_id in ids)
         )
         return {job_id: _first_of_use(*fields) for job_id, fields in zip(ids, found, strict=True)}
 
     async def may_sweep(self, seconds: float) -> bool:
         """Whether nobody has asked this in the last so many seconds."""
-        answer = await self._calls.command("SET", keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
+        answer = await self._calls.command("SET", redis_keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
         return answer is not None
 
 
@@ -196,7 +198,7 @@ def _key(file_id: str) -> str:
     """The key of a file's record. Raises FileNotFound for what is no id."""
     if not re.fullmatch(FILE_ID, file_id):
         raise not_found(file_id)
-    return keys.FILE + file_id
+    return redis_keys.FILE + file_id
 
 
 def _first_of_use(state: bytes | None, claims: bytes | None) -> float | None:

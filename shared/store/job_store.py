@@ -16,7 +16,7 @@ from shared.errors import (
     QuotaReached,
 )
 from shared.record import SUMMARY, TERMINAL_STATES, JobState, StoredRecord
-from shared.store import keys, scripts
+from shared.store import redis_keys, scripts
 from shared.store.calls import Calls, as_dict, milliseconds
 from shared.store.client import Argument, Runner
 from shared.store.file_records import unknown_file
@@ -89,7 +89,7 @@ class JobStore:
         words: list[Argument] = [" ".join(map(str, quota)) if quota else ""]
         for entry in entries:
             words += (entry.job_id, entry.queue, entry.due, entry.delay, entry.start_within, max_waiting)
-            words += (entry.idempotency_key and keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
+            words += (entry.idempotency_key and redis_keys.IDEMPOTENCY + entry.idempotency_key, entry.digest)
             words += (IDEMPOTENCY_SECONDS, " ".join(entry.files), entry.message, 2 * len(entry.fields))
             for pair in entry.fields.items():
                 words += pair
@@ -144,7 +144,7 @@ class JobStore:
 
     async def version(self, job_id: str, *, owner: str | None = None) -> int | None:
         """The version of a job's record, for less than the record; None if there is none."""
-        key = keys.RECORD + public(job_id)
+        key = redis_keys.RECORD + public(job_id)
         if owner is None:
             version = await self._calls.command("HGET", key, "version")
         else:
@@ -156,7 +156,7 @@ class JobStore:
         """How many jobs have ended in the last `seconds`."""
         keep, after = self._retention, await self._now() - milliseconds(seconds)
         counts = [
-            self._calls.command("ZCOUNT", keys.INDEX_OF + state, after + milliseconds(kept), "+inf")
+            self._calls.command("ZCOUNT", redis_keys.INDEX_OF + state, after + milliseconds(kept), "+inf")
             for state, kept in (
                 (JobState.COMPLETED, keep.completed),
                 (JobState.FAILED, keep.failed),
@@ -218,7 +218,7 @@ class JobStore:
         """The deliveries of a job's webhook, oldest first, as far as they are kept, without their params."""
         last = int(record.fields.get(b"deliveries", 0))
         numbers = range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1)
-        ids = [f"{keys.DELIVERY}{number}-{record.job_id}" for number in numbers]
+        ids = [f"{redis_keys.DELIVERY}{number}-{record.job_id}" for number in numbers]
         return [
             found for found in await self._records(ids, [*SUMMARY, "result"], most_bytes=0) if found.fields
         ]
@@ -339,12 +339,12 @@ class JobStore:
 
         The runner's read timeout must be longer than `seconds`.
         """
-        token = await self._calls.command("BLPOP", *(keys.WAKE + queue for queue in queues), seconds)
-        return token[0].decode().removeprefix(keys.WAKE) if token else None
+        token = await self._calls.command("BLPOP", *(redis_keys.WAKE + queue for queue in queues), seconds)
+        return token[0].decode().removeprefix(redis_keys.WAKE) if token else None
 
     async def return_token(self, queue: str) -> None:
         """Put a token back that another worker can make better use of."""
-        await self._calls.command("RPUSH", keys.WAKE + queue, "1")
+        await self._calls.command("RPUSH", redis_keys.WAKE + queue, "1")
 
     async def leave(self, worker_id: str, queues: Sequence[str]) -> None:
         """Remove a worker that shuts down."""
@@ -359,18 +359,18 @@ class JobStore:
 
     async def workers(self) -> list[dict[str, str]]:
         """The live workers, each with its id and what `Presence` shows, and how many jobs it runs."""
-        ids = await self._calls.command("ZRANGE", keys.WORKERS, 0, -1)
+        ids = await self._calls.command("ZRANGE", redis_keys.WORKERS, 0, -1)
         found = []
         for worker_id in ids:
-            fields = await self._calls.hash(keys.WORKER + worker_id.decode())
+            fields = await self._calls.hash(redis_keys.WORKER + worker_id.decode())
             if b"host" in fields:
                 shown = {name.decode(): value.decode() for name, value in fields.items()}
                 found.append({"worker_id": worker_id.decode()} | shown)
         return found
 
     async def queue_counts(self, queue: str) -> QueueCounts:
-        waiting = await self._calls.command("ZCARD", keys.QUEUE + queue)
-        running = await self._calls.command("ZCARD", keys.LEASES + queue)
+        waiting = await self._calls.command("ZCARD", redis_keys.QUEUE + queue)
+        running = await self._calls.command("ZCARD", redis_keys.LEASES + queue)
         return QueueCounts(waiting, running)
 
     async def state_counts(self) -> dict[JobState, int]:
@@ -378,12 +378,12 @@ class JobStore:
         counts, now = {}, await self._now()
         for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
             oldest = now if state in TERMINAL_STATES else "-inf"
-            counts[state] = await self._calls.command("ZCOUNT", keys.INDEX_OF + state, oldest, "+inf")
+            counts[state] = await self._calls.command("ZCOUNT", redis_keys.INDEX_OF + state, oldest, "+inf")
         return counts
 
     async def _large_record(self, job_id: str) -> StoredRecord:
         """A record that is too large for the connection that all share. Raises JobExpired."""
-        fields = await self._bulk.hash(keys.RECORD + job_id)
+        fields = await self._bulk.hash(redis_keys.RECORD + job_id)
         if not fields:
             raise expired(job_id)
         return StoredRecord(job_id, fields)
@@ -425,7 +425,7 @@ class JobStore:
 
 def public(job_id: str) -> str:
     """The id, unless it is of a webhook's delivery, which is nobody's job. Raises JobNotFound."""
-    if job_id.startswith(keys.DELIVERY):
+    if job_id.startswith(redis_keys.DELIVERY):
         raise not_found(job_id)
     return job_id
 

@@ -5,7 +5,7 @@ from secrets import token_hex
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import REDIS_GONE
 from shared.store.scripts import PROBE
 
@@ -44,8 +44,8 @@ def _missing_rights(redis: Redis) -> str | None:
     missing: list[bytes] = redis.eval(PROBE.source, 0, name)  # type: ignore[assignment]
     if missing:
         return missing[0].decode()
-    redis.blpop([keys.WAKE + name], 0.01)  # type: ignore[arg-type]
+    redis.blpop([redis_keys.WAKE + name], 0.01)  # type: ignore[arg-type]
     with redis.pubsub() as subscription:  # type: ignore[no-untyped-call]
-        subscription.subscribe(keys.CHANGES + name, keys.CANCEL)
+        subscription.subscribe(redis_keys.CHANGES + name, redis_keys.CANCEL)
         subscription.get_message(timeout=1.0)
     return None

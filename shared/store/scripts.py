@@ -7,7 +7,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from shared.store.client import Argument, Runner
-from shared.store.keys import FOR_SCRIPTS
+from shared.store.redis_keys import FOR_SCRIPTS
 
 FOLDER = Path(__file__).parent / "scripts"
 NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())

@@ -2,7 +2,7 @@
 
 from secrets import token_bytes
 
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.calls import Calls
 from shared.store.client import Runner
 
@@ -19,6 +19,8 @@ class StreamSecret:
 
     async def read(self) -> bytes:
         """The secret. Raises QueueUnavailable while Redis can't serve it."""
-        while (secret := await self._calls.command("GET", keys.STREAM_SIGNING)) is None:
-            await self._calls.command("SET", keys.STREAM_SIGNING, token_bytes(32), "NX")  # one process wins
+        while (secret := await self._calls.command("GET", redis_keys.STREAM_SIGNING)) is None:
+            await self._calls.command(
+                "SET", redis_keys.STREAM_SIGNING, token_bytes(32), "NX"
+            )  # one process wins
         return bytes(secret)

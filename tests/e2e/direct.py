@@ -7,9 +7,9 @@ from typing import TypeVar
 import orjson
 
 from dev.stack import wait_until
-from shared.queue import JobQueue, NewJob
 from shared.record import JobRecord
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Retention, Verdict
 from tests.e2e.rogue_worker import CONTRACTS

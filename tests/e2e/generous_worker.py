@@ -2,8 +2,8 @@
 
 import sys
 
-from shared.contracts import load_contracts
-from shared.contracts.echo import ECHO, EchoParams
+from job_types.echo.contract import ECHO, EchoParams
+from shared.job_type_loader import load_job_types
 from shared.settings import read_settings
 from worker.__main__ import work
 from worker.context import JobContext
@@ -19,4 +19,4 @@ async def give(params: EchoParams, job: JobContext) -> EchoParams:
 
 if __name__ == "__main__":
     others = [handler for handler in load_handlers() if handler.contract is not ECHO]
-    sys.exit(work(read_settings(WorkerSettings), load_contracts(), [*others, Handler(ECHO, give)]))
+    sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(ECHO, give)]))

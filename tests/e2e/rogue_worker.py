@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast
 
 from chaos.holders import HOLDS
-from shared.contract import Backoff, Contract, Params
-from shared.contracts import load_contracts
+from shared.job_type import Backoff, JobType, Params
+from shared.job_type_loader import load_job_types
 from shared.settings import read_settings
 from tests.unit.worker import in_child
 from worker.__main__ import work
@@ -20,7 +20,7 @@ from worker.settings import WorkerSettings
 
 LONG = 3600.0
 F = TypeVar("F", bound=Callable[..., Any])
-CONTRACTS: dict[str, Contract[Any, Any]] = {}
+CONTRACTS: dict[str, JobType[Any, Any]] = {}
 HANDLERS: list[Handler] = []
 LEFT_BEHIND: set[asyncio.Task[None]] = set()
 
@@ -69,7 +69,7 @@ def rogue(
     """Register a handler under its name, with a contract of these terms."""
 
     def register(function: F) -> F:
-        contract = Contract(
+        contract = JobType(
             name=function.__name__,
             summary="",
             params=params,
@@ -236,4 +236,4 @@ async def crash_a_process(params: Kind, job: JobContext) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(work(read_settings(WorkerSettings), load_contracts() | CONTRACTS, load_handlers() + HANDLERS))
+    sys.exit(work(read_settings(WorkerSettings), load_job_types() | CONTRACTS, load_handlers() + HANDLERS))

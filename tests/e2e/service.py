@@ -15,7 +15,7 @@ import httpx
 from redis import Redis
 
 from dev.stack import ROOT, Process, Stack, running, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 
 Record = dict[str, Any]
 GENTLE = (0, -signal.SIGTERM)  # exit codes of an API: once all is closed, it ends by the signal that it got
@@ -130,13 +130,13 @@ class Service:
 
     def change(self, job_id: str) -> int:
         """Let the record change in nothing but its version; returns that."""
-        version: int = self.redis.hincrby(keys.RECORD + job_id, "version")
-        self.redis.publish(keys.CHANGES + job_id, version)
+        version: int = self.redis.hincrby(redis_keys.RECORD + job_id, "version")
+        self.redis.publish(redis_keys.CHANGES + job_id, version)
         return version
 
     def watched(self, job_id: str) -> bool:
         """Whether an API process listens for changes of the job's record."""
-        return bool(self.redis.pubsub_channels(keys.CHANGES + job_id))
+        return bool(self.redis.pubsub_channels(redis_keys.CHANGES + job_id))
 
     def connection(self, path: str) -> socket.socket:
         """A connection that has asked for a path, and has read nothing."""
@@ -165,9 +165,9 @@ class Service:
 
     def holder(self, job_id: str) -> Worker:
         """The worker that runs the job; it may claim one before its first heartbeat shows its pid."""
-        worker_id = self.redis.hget(keys.RECORD + job_id, "worker")
+        worker_id = self.redis.hget(redis_keys.RECORD + job_id, "worker")
         assert isinstance(worker_id, bytes)
-        presence = keys.WORKER + worker_id.decode()
+        presence = redis_keys.WORKER + worker_id.decode()
         wait_until(lambda: self.redis.hexists(presence, "pid"), "the worker shows its pid")
         pid = int(self.redis.hget(presence, "pid"))
         return next(worker for worker in self.workers if worker.process.pid == pid)

@@ -2,12 +2,12 @@
 
 import sys
 
-from shared.contracts import load_contracts
-from shared.contracts.thumbnail import THUMBNAIL, ThumbnailParams, ThumbnailResult
+from job_types.thumbnail.contract import THUMBNAIL, ThumbnailParams, ThumbnailResult
+from job_types.thumbnail.handler import thumbnail
+from shared.job_type_loader import load_job_types
 from shared.settings import read_settings
 from worker.__main__ import work
 from worker.context import JobContext
-from worker.handlers.thumbnail import thumbnail
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
@@ -21,4 +21,4 @@ async def talk(params: ThumbnailParams, job: JobContext) -> ThumbnailResult:
 
 if __name__ == "__main__":
     others = [handler for handler in load_handlers() if handler.contract is not THUMBNAIL]
-    sys.exit(work(read_settings(WorkerSettings), load_contracts(), [*others, Handler(THUMBNAIL, talk)]))
+    sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(THUMBNAIL, talk)]))

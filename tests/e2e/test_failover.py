@@ -10,7 +10,7 @@ import pytest
 
 from dev.replication import Pair, replicated
 from dev.stack import Stack, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 from tests.e2e.service import Service
 
 SOON = 10.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
@@ -94,7 +94,7 @@ def test_who_waits_or_streams_hears_of_the_end(
     job_id = service.submit_running("sleep", seconds=2)
     waiting = pool.submit(service.call, "GET", f"/jobs/{job_id}?wait=20")
     streaming = pool.submit(stream, service, job_id)
-    wait_until(lambda: pair.primary.pubsub_channels(keys.CHANGES + job_id), "the API listens")
+    wait_until(lambda: pair.primary.pubsub_channels(redis_keys.CHANGES + job_id), "the API listens")
     fail_over(pair)
     try:
         assert service.run("echo", message="wakes the connections")["attempt"] == 1
@@ -107,7 +107,7 @@ def test_who_waits_or_streams_hears_of_the_end(
 
 
 def listeners(pair: Pair) -> int:
-    [(_, count)] = pair.primary.pubsub_numsub(keys.CANCEL)
+    [(_, count)] = pair.primary.pubsub_numsub(redis_keys.CANCEL)
     return int(count)
 
 

@@ -20,7 +20,7 @@ COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the files that the page tells to write."""
     project = tmp_path_factory.mktemp("project")
-    for folder in ("api", "shared", "worker"):
+    for folder in ("api", "job_types", "shared", "worker"):
         shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", project)
     for block in CODE.finditer(PAGE):

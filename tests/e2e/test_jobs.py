@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from dev.stack import wait_until
-from shared.contracts.flaky import FLAKY
-from shared.store import keys
+from job_types.flaky.contract import FLAKY
+from shared.store import redis_keys
 from tests.e2e.service import Record, Service, json_lines, seconds_since, serving
 
 KEY_IN_TABLE = re.compile(r"^\| ((?:jobs|arq):[^ ]+) *\| (?!pub/sub)", re.MULTILINE)
@@ -112,7 +112,7 @@ def test_a_waiting_job_is_cancelled_at_once(deserted_service: Service) -> None:
     assert answer.status_code == 200
     assert (answer.json()["state"], answer.json()["attempt"]) == ("cancelled", 0)
     assert service.call("DELETE", f"/jobs/{job_id}").status_code == 200
-    assert not service.redis.exists(keys.QUEUE + "default", keys.MESSAGE + job_id)
+    assert not service.redis.exists(redis_keys.QUEUE + "default", redis_keys.MESSAGE + job_id)
 
 
 def test_a_running_job_is_cancelled_within_a_second(service: Service) -> None:
@@ -202,13 +202,17 @@ def test_a_thousand_jobs_leave_nothing_but_their_records(deserted_service: Servi
     assert info["queues"] == {"default": {"waiting": 0, "running": 0}}
     assert all(worker.says("job completed") for worker in workers)
 
-    table = [re.sub(r"<\w+>", "[^:]+", key) for key in KEY_IN_TABLE.findall(keys.__doc__ or "")]
+    table = [re.sub(r"<\w+>", "[^:]+", key) for key in KEY_IN_TABLE.findall(redis_keys.__doc__ or "")]
     left = [key.decode() for key in service.redis.scan_iter(count=5000)]
     assert len(table) >= 10
     assert [key for key in left if not any(re.fullmatch(pattern, key) for pattern in table)] == []
-    assert [key for key in left if key.startswith((keys.MESSAGE, keys.QUEUE, keys.LEASES))] == []
+    assert [
+        key for key in left if key.startswith((redis_keys.MESSAGE, redis_keys.QUEUE, redis_keys.LEASES))
+    ] == []
     endless = [
-        key for key in left if key.startswith((keys.RECORD, keys.WORKER)) and service.redis.ttl(key) < 0
+        key
+        for key in left
+        if key.startswith((redis_keys.RECORD, redis_keys.WORKER)) and service.redis.ttl(key) < 0
     ]
     assert endless == []
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dev.stack import wait_until
-from shared.store import keys
+from shared.store import redis_keys
 from tests.e2e.service import Record, Service, serving
 
 LEASE = 1.0
@@ -46,7 +46,7 @@ def ended(service: Service, job_id: str) -> Record:
     record: Record = {}
 
     def is_done() -> bool:
-        fields = service.redis.hmget(keys.RECORD + job_id, "state", "attempt", "errors")
+        fields = service.redis.hmget(redis_keys.RECORD + job_id, "state", "attempt", "errors")
         record.update(zip(("state", "attempt", "errors"), (f and f.decode() for f in fields), strict=True))
         return record["state"] == "completed"
 
@@ -78,7 +78,7 @@ def test_a_job_whose_only_worker_died_can_be_cancelled(service: Service) -> None
 
 def test_a_job_that_nothing_leads_to_is_found_and_performed(service: Service) -> None:
     job_id = service.submit("echo", message="lost")
-    service.redis.delete(keys.QUEUE + "default", keys.MESSAGE + job_id)
+    service.redis.delete(redis_keys.QUEUE + "default", redis_keys.MESSAGE + job_id)
     service.start_workers(1)
 
     record = ended(service, job_id)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dev.stack import wait_until
-from shared.store import keys
+from shared.store import redis_keys
 from tests.e2e.service import Service, serving
 
 BOUNDS = {f"API_QUOTA_{kind}_AT_ONCE": "2" for kind in ("STREAMS", "WAITS", "UPLOADS")}
@@ -35,7 +35,7 @@ def jobs(service: Service) -> Iterator[list[str]]:
 
 def watched(service: Service, jobs: int) -> None:
     """Returns once clients wait for so many jobs."""
-    pattern = keys.CHANGES + "*"
+    pattern = redis_keys.CHANGES + "*"
     wait_until(lambda: len(service.redis.pubsub_channels(pattern)) == jobs, f"clients wait for {jobs} jobs")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dev.forwarder import forwarding
 from dev.stack import Stack, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 from tests.e2e.generous_worker import LARGE
 from tests.e2e.service import Service
 
@@ -38,12 +38,12 @@ def test_large_results_arrive_at_their_first_attempt(service: Service) -> None:
     for job_id in job_ids:
         wait_until(lambda: state(service, job_id) == "completed", "the job is completed")  # noqa: B023
     for job_id in job_ids:
-        assert service.redis.hmget(keys.RECORD + job_id, "attempt", "claims") == [b"1", b"1"]
+        assert service.redis.hmget(redis_keys.RECORD + job_id, "attempt", "claims") == [b"1", b"1"]
 
 
 def state(service: Service, job_id: str) -> str:
     """The state alone: the record would keep the link busy."""
-    found = service.redis.hget(keys.RECORD + job_id, "state")
+    found = service.redis.hget(redis_keys.RECORD + job_id, "state")
     return str(found.decode())
 
 

@@ -127,18 +127,18 @@ def test_5_the_top_folders_answer_which_process() -> None:
         "api/routes/server.py",
         "api/routes/jobs.py",
         "worker/__main__.py",
-        "worker/engine.py",
+        "worker/job_worker.py",
         "worker/execute.py",
         "worker/settings.py",
         "shared/record.py",
-        "shared/queue.py",
+        "shared/store/job_queue.py",
         "shared/errors.py",
-        "shared/store/keys.py",
+        "shared/store/redis_keys.py",
     ):
         assert (ROOT / file).is_file(), file
 
 
 def test_5_each_job_type_is_a_contract_and_a_handler(service: Service) -> None:
     for name in service.info()["job_types"]:
-        assert (ROOT / "shared/contracts" / f"{name}.py").is_file()
-        assert (ROOT / "worker/handlers" / f"{name}.py").is_file()
+        assert (ROOT / "job_types" / name / "contract.py").is_file()
+        assert (ROOT / "job_types" / name / "handler.py").is_file()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dev.stack import Process, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 from tests.e2e.service import GENTLE, Record, Service
 
 LARGE = "x" * 1_000_000
@@ -125,8 +125,8 @@ def test_a_job_that_vanishes_ends_its_stream(service: Service) -> None:
     job_id = service.submit_for_later("echo", message="later")
     with following(service, job_id) as events:
         next(events)
-        service.redis.delete(keys.RECORD + job_id)
-        service.redis.publish(keys.CHANGES + job_id, "2")
+        service.redis.delete(redis_keys.RECORD + job_id)
+        service.redis.publish(redis_keys.CHANGES + job_id, "2")
         assert list(events) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dev.receiver import SECRET, Receiver
 from dev.stack import free_port, wait_until
-from shared.store import keys
+from shared.store import redis_keys
 from tests.e2e.service import Record, Service, serving
 
 DELIVERIES = 40  # to a receiver that never answers
@@ -156,14 +156,16 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -
         (worker,) = service.workers
         other_id = submit(service, receiver.url)
         wait_until(lambda: receiver.got, "the other receiver hears of it", seconds=2)
-        delivery_id = f"{keys.DELIVERY}1-{other_id}"
+        delivery_id = f"{redis_keys.DELIVERY}1-{other_id}"
         wait_until(lambda: worker.says("job completed", job_id=delivery_id), "the end is logged")
-        queue = keys.QUEUE + keys.WEBHOOKS
+        queue = redis_keys.QUEUE + redis_keys.WEBHOOKS
         wait_until(lambda: service.redis.zcard(queue) > DELIVERIES / 2, "most deliveries are postponed")
         shown = [delivery for job_id in stuck for delivery in deliveries(service, job_id)]
         assert [(delivery["done"], delivery["attempts"]) for delivery in shown] == [(False, [])] * DELIVERIES
         assert all(delivery["attempt"] <= 1 for delivery in shown)
-        told = [line["event"] for line in worker.lines if line.get("job_id", "").startswith(keys.DELIVERY)]
+        told = [
+            line["event"] for line in worker.lines if line.get("job_id", "").startswith(redis_keys.DELIVERY)
+        ]
         assert told == ["job completed"]
 
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from shared.files import FileStore
 from shared.record import JobState, StoredRecord
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Retention, Step
 
@@ -104,7 +104,7 @@ class HandWorker:
 
     async def lose(self, claim: Claim) -> None:
         """Let the lease run out."""
-        assert await self.redis.zadd(keys.LEASES + claim.queue, {claim.lease: 1}, xx=True, ch=True)
+        assert await self.redis.zadd(redis_keys.LEASES + claim.queue, {claim.lease: 1}, xx=True, ch=True)
 
 
 Hire = Callable[..., HandWorker]
@@ -135,7 +135,7 @@ def due(server: Redis) -> Callable[[str], Awaitable[None]]:
     """Let the time of a scheduled job come."""
 
     async def due(job_id: str, queue: str = "default") -> None:
-        assert await server.zadd(keys.QUEUE + queue, {job_id: 1}, xx=True, ch=True)
+        assert await server.zadd(redis_keys.QUEUE + queue, {job_id: 1}, xx=True, ch=True)
 
     return due
 
@@ -143,20 +143,20 @@ def due(server: Redis) -> Callable[[str], Awaitable[None]]:
 async def _indexes_agree(redis: Redis) -> None:
     """Every record is in the index of its state and in no other, and in its queue or among the leases."""
     records = {}
-    async for key in redis.scan_iter(match=keys.RECORD + "*"):
-        records[key.decode().removeprefix(keys.RECORD)] = await redis.hgetall(key)
-    every = dict(await redis.zrange(keys.INDEX, 0, -1, withscores=True))
+    async for key in redis.scan_iter(match=redis_keys.RECORD + "*"):
+        records[key.decode().removeprefix(redis_keys.RECORD)] = await redis.hgetall(key)
+    every = dict(await redis.zrange(redis_keys.INDEX, 0, -1, withscores=True))
     assert every == {name.encode(): float(r[b"created_at"]) for name, r in records.items()}
     for state in JobState:
-        indexed = dict(await redis.zrange(keys.INDEX_OF + state, 0, -1, withscores=True))
+        indexed = dict(await redis.zrange(redis_keys.INDEX_OF + state, 0, -1, withscores=True))
         held = {name.encode(): r for name, r in records.items() if r[b"state"].decode() == state}
         score = b"created_at" if state in (JobState.PENDING, JobState.RUNNING) else b"expires_at"
         assert indexed == {name: float(record[score]) for name, record in held.items()}
     for name, record in records.items():
         queue = record[b"queue"].decode()
-        waits = await redis.zscore(keys.QUEUE + queue, name) is not None
+        waits = await redis.zscore(redis_keys.QUEUE + queue, name) is not None
         lease = f"{record.get(b'claims', b'0').decode()}:{name}"
-        runs = await redis.zscore(keys.LEASES + queue, lease) is not None
+        runs = await redis.zscore(redis_keys.LEASES + queue, lease) is not None
         assert waits == (record[b"state"] == b"pending")
         assert runs == (record[b"state"] == b"running")
 

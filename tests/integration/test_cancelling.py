@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import OutcomeKind, Report, Verdict
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
@@ -19,7 +19,7 @@ async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker,
     assert (verdict, record.state, record.version) == (Verdict.CANCELLED, JobState.CANCELLED, 2)
     assert record.parse().cancel_requested
     assert record == await store.get("a")
-    assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
+    assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
     assert await worker.claim() == []
     await indexes_agree()
     assert await find_leaks(server) == []
@@ -28,14 +28,14 @@ async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker,
 async def test_a_scheduled_job_is_cancelled_at_once(submit, store, worker, due, server):
     await submit("a", due=int(time.time() * 1000) + 60_000)
     assert (await store.cancel("a"))[0] is Verdict.CANCELLED
-    assert await server.zcard(keys.QUEUE + "default") == 0
+    assert await server.zcard(redis_keys.QUEUE + "default") == 0
 
 
 async def test_a_running_job_is_asked_to_stop(submit, store, server, worker):
     await submit("a")
     claim = await worker.claim_one()
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.subscribe(keys.CANCEL)
+        await subscription.subscribe(redis_keys.CANCEL)
         await subscription.get_message(timeout=1)
         verdict, record = await store.cancel("a")
         assert (await subscription.get_message(timeout=1))["data"] == b"a"
@@ -97,7 +97,7 @@ async def test_a_job_that_is_put_back_after_a_cancel_is_cancelled(
     await store.cancel("a")
     assert await worker.finish(claim, kind, ERROR, delay=1)
     assert (await store.get("a")).state is JobState.CANCELLED
-    assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
+    assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
     await indexes_agree()
     await worker.step(slots=1)
     assert await find_leaks(server) == []
@@ -113,7 +113,7 @@ async def test_a_job_that_completes_in_spite_of_a_cancel_is_completed(submit, st
 
 async def test_every_change_raises_the_version_by_one_and_is_announced(submit, store, worker, other, server):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.subscribe(keys.CHANGES + "a")
+        await subscription.subscribe(redis_keys.CHANGES + "a")
         await subscription.get_message(timeout=1)
 
         async def raised_to(version: int) -> None:
@@ -172,8 +172,8 @@ async def test_in_any_order_of_events_a_job_ends_once(
             accepted[claim.job_id] += counts and not before and kind is OutcomeKind.COMPLETED
 
     async def lose(_):
-        for lease in await server.zrange(keys.LEASES + "default", 0, 0):
-            await server.zadd(keys.LEASES + "default", {lease: 1})
+        for lease in await server.zrange(redis_keys.LEASES + "default", 0, 0):
+            await server.zadd(redis_keys.LEASES + "default", {lease: 1})
 
     async def cancel(_):
         await store.cancel(dice.choice(names))

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from dev.stack import Stack, free_port
 from shared.errors import QueueUnavailable
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.changes import AT_ONCE, Changes, Watch
 from shared.store.client import connect
 
@@ -25,7 +25,7 @@ async def changes(redis_stack: Stack, redis: Redis) -> AsyncIterator[Changes]:
 
 
 async def publish(redis: Redis, job_id: str, *, version: int = 2, done: bool = False) -> None:
-    await redis.publish(keys.CHANGES + job_id, f"{version} done" if done else version)
+    await redis.publish(redis_keys.CHANGES + job_id, f"{version} done" if done else version)
 
 
 async def woken(*watches: Watch) -> bool:
@@ -37,7 +37,7 @@ async def asleep(watch: Watch) -> bool:
 
 
 async def channels(redis: Redis) -> set[str]:
-    return {name.decode().removeprefix(keys.CHANGES) for name in await redis.pubsub_channels()}
+    return {name.decode().removeprefix(redis_keys.CHANGES) for name in await redis.pubsub_channels()}
 
 
 async def listeners(redis: Redis) -> list[str]:

@@ -3,7 +3,7 @@
 import time
 
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 
 
 def ids(claims):
@@ -13,7 +13,7 @@ def ids(claims):
 async def test_jobs_are_claimed_in_due_order(submit, worker, server):
     for name, due in (("late", 3), ("early", 1), ("middle", 2)):
         await submit(name)
-        await server.zadd(keys.QUEUE + "default", {name: due})
+        await server.zadd(redis_keys.QUEUE + "default", {name: due})
     assert ids(await worker.claim(slots=3)) == ["early", "middle", "late"]
 
 
@@ -64,7 +64,7 @@ async def test_a_claimed_job_shows_that_it_runs(submit, worker, store, server, i
     assert (record.version, record.fields[b"attempt"], record.fields[b"claims"]) == (2, b"1", b"1")
     assert record.fields[b"worker"] == worker.name.encode()
     assert abs(int(record.fields[b"started_at"]) - time.time() * 1000) < 10_000
-    left = await server.zscore(keys.LEASES + "default", "1:a") - time.time() * 1000
+    left = await server.zscore(redis_keys.LEASES + "default", "1:a") - time.time() * 1000
     assert 50_000 < left < 61_000
     await indexes_agree()
 
@@ -120,9 +120,9 @@ async def test_an_older_step_leaves_the_wake_token_to_others(submit, worker, ser
     await submit("a")
     await worker.step(slots=1, number=5)
     await submit("b")
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert await server.llen(redis_keys.WAKE + "default") == 1
     await worker.step(slots=1, number=4)
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert await server.llen(redis_keys.WAKE + "default") == 1
 
 
 async def test_two_workers_number_their_steps_on_their_own(submit, worker, other):
@@ -133,26 +133,26 @@ async def test_two_workers_number_their_steps_on_their_own(submit, worker, other
 
 
 async def test_an_id_in_the_queue_without_a_record_is_dropped(worker, server, submit):
-    await server.zadd(keys.QUEUE + "default", {"ghost": 1})
+    await server.zadd(redis_keys.QUEUE + "default", {"ghost": 1})
     await submit("a")
     assert ids(await worker.claim(slots=2)) == ["a"]
-    assert await server.zcard(keys.QUEUE + "default") == 0
+    assert await server.zcard(redis_keys.QUEUE + "default") == 0
 
 
 async def test_an_id_in_the_queue_of_a_job_that_has_ended_is_dropped(submit, store, worker, server):
     await submit("a")
     await store.cancel("a")
     before = await store.get("a")
-    await server.zadd(keys.QUEUE + "default", {"a": 1})
+    await server.zadd(redis_keys.QUEUE + "default", {"a": 1})
     assert await worker.claim() == []
     assert await store.get("a") == before
-    assert await server.zcard(keys.QUEUE + "default") == 0
+    assert await server.zcard(redis_keys.QUEUE + "default") == 0
 
 
 async def test_a_job_without_a_message_is_claimed_with_an_empty_one(submit, worker, server):
     await submit("a")
     await submit("b")
-    await server.delete(keys.MESSAGE + "a")
+    await server.delete(redis_keys.MESSAGE + "a")
     messages = {claim.job_id: claim.message for claim in await worker.claim(slots=2)}
     assert messages == {"a": b"", "b": b"message of b"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import JobNotFound
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
 
 PAGE = (Path(__file__).resolve().parents[2] / "SECURITY.md").read_text()
@@ -42,7 +42,7 @@ async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, sto
         log = b'1 0 {"message":"%b"}' % TEXT
         await worker.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b'"%b"' % TEXT), b"", log))
     before = await holders(server)
-    assert any(key.startswith(keys.LOGS) for key in before)
+    assert any(key.startswith(redis_keys.LOGS) for key in before)
     assert PATTERN in PAGE
 
     await server.delete(*await server.keys(PATTERN.replace("JOB_ID", "job-a")))
@@ -52,7 +52,7 @@ async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, sto
         await store.get("job-a")
     page = await store.page(Filters(None, "", {}), limit=10, after=None)
     assert [record.job_id for record in page.records] == ["job-b"]
-    deliverer = hire(keys.WEBHOOKS)
+    deliverer = hire(redis_keys.WEBHOOKS)
     (delivery,) = await deliverer.claim(slots=9)
     assert delivery.job_id == "webhook-1-job-b"
     await deliverer.finish(delivery, OutcomeKind.COMPLETED, b'{"status":200}')

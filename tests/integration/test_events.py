@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 
 from api.routes.events import HEARTBEAT, RETRY, EventStream
 from dev.stack import Stack
-from shared.queue import JobQueue
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import connect
+from shared.store.job_queue import JobQueue
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, Finished, Outcome, OutcomeKind, Report, Retention
 
@@ -57,7 +57,7 @@ def stream(redis: Redis, changes: Changes, *, version: int = 1) -> EventStream:
 
 
 async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: Redis, changes: Changes):
-    await redis.hset(keys.RECORD + "a", mapping={"version": 1, "state": "pending", "queue": "default"})
+    await redis.hset(redis_keys.RECORD + "a", mapping={"version": 1, "state": "pending", "queue": "default"})
     reader = Reader()
     streaming = asyncio.create_task(stream(redis, changes)(SCOPE, reader.receive, reader.sent.put))
 

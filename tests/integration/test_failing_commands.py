@@ -17,7 +17,7 @@ from chaos.failing import FAILED, failing
 from shared.errors import JobServerError, QueueUnavailable
 from shared.files import Stored
 from shared.record import JobState
-from shared.store import keys, scripts
+from shared.store import redis_keys, scripts
 from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
 from shared.store.model import (
@@ -96,13 +96,13 @@ class World:
         return (await self.step(slots=slots)).claims
 
     async def record(self, job_id: str) -> dict[bytes, bytes]:
-        fields: dict[bytes, bytes] = await self.redis.hgetall(keys.RECORD + job_id)
+        fields: dict[bytes, bytes] = await self.redis.hgetall(redis_keys.RECORD + job_id)
         return fields
 
     async def look_again(self) -> None:
         """Let the repair look at once."""
-        await self.redis.hdel(keys.UPKEEP, "repaired_at")
-        await self.store.upkeep(["default", keys.WEBHOOKS])
+        await self.redis.hdel(redis_keys.UPKEEP, "repaired_at")
+        await self.store.upkeep(["default", redis_keys.WEBHOOKS])
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ Act = Callable[[World], Awaitable[None]]
 
 
 async def prepare_file(world: World) -> None:
-    await world.redis.hset(keys.FILE + "f", "size", 1)
+    await world.redis.hset(redis_keys.FILE + "f", "size", 1)
 
 
 async def submit_again(world: World) -> None:
@@ -128,20 +128,20 @@ async def submit_again(world: World) -> None:
         for job_id in {"a", "b", "c"} - set(world.job_ids):
             left = [key.decode() async for key in world.redis.scan_iter(match=f"*:{job_id}")]
             assert left == []
-            assert not await world.redis.sismember(keys.FILE + "f:jobs", job_id)
-            assert not await world.redis.hexists(keys.KEPT + "me", job_id)
+            assert not await world.redis.sismember(redis_keys.FILE + "f:jobs", job_id)
+            assert not await world.redis.hexists(redis_keys.KEPT + "me", job_id)
             for index in (
-                keys.BACKLOG + "me",
-                keys.INDEX,
-                keys.INDEX_OF + "pending",
-                keys.DEADLINES,
-                keys.QUEUE + "default",
+                redis_keys.BACKLOG + "me",
+                redis_keys.INDEX,
+                redis_keys.INDEX_OF + "pending",
+                redis_keys.DEADLINES,
+                redis_keys.QUEUE + "default",
             ):
                 assert await world.redis.zscore(index, job_id) is None
-        assert not await world.redis.exists(keys.IDEMPOTENCY + "me:k")
+        assert not await world.redis.exists(redis_keys.IDEMPOTENCY + "me:k")
         await world.submit("d", **options)
     for job_id in world.job_ids:
-        await world.redis.zadd(keys.QUEUE + "default", {job_id: 1}, xx=True)
+        await world.redis.zadd(redis_keys.QUEUE + "default", {job_id: 1}, xx=True)
 
 
 async def prepare_waiting(world: World) -> None:
@@ -173,7 +173,7 @@ def finishing(kind: OutcomeKind) -> Act:
 async def prepare_lost(world: World) -> None:
     await prepare_running(world)
     for lease in ("1:a", "1:b"):
-        await world.redis.zadd(keys.LEASES + "default", {lease: 1}, xx=True)
+        await world.redis.zadd(redis_keys.LEASES + "default", {lease: 1}, xx=True)
 
 
 async def prepare_vanished(world: World) -> None:
@@ -181,14 +181,16 @@ async def prepare_vanished(world: World) -> None:
     await world.submit("a")
     await world.claim()
     await world.submit("b")
-    await world.redis.delete(keys.LEASES + "default", keys.QUEUE + "default", keys.MESSAGE + "b")
+    await world.redis.delete(
+        redis_keys.LEASES + "default", redis_keys.QUEUE + "default", redis_keys.MESSAGE + "b"
+    )
 
 
 async def prepare_late(world: World) -> None:
     await prepare_waiting(world)
     for name in "ab":
-        await world.redis.hset(keys.RECORD + name, "start_by", 1)
-        await world.redis.zadd(keys.DEADLINES, {name: 1})
+        await world.redis.hset(redis_keys.RECORD + name, "start_by", 1)
+        await world.redis.zadd(redis_keys.DEADLINES, {name: 1})
 
 
 async def prepare_ended(world: World) -> None:
@@ -273,44 +275,44 @@ async def all_jobs_end(world: World, where: str, charge: int) -> None:
         record = await world.record(name)
         assert JobState(record[b"state"].decode()) not in (JobState.PENDING, JobState.RUNNING), (where, name)
         assert int(record.get(b"attempt", 0)) <= 1 + charge, (where, name, record)
-        assert await world.redis.ttl(keys.RECORD + name) > 0, (where, name)
+        assert await world.redis.ttl(redis_keys.RECORD + name) > 0, (where, name)
         assert record[b"deliveries"] == b"1" or "redeliver" in where, (where, name)
-        assert not await world.redis.exists(keys.MESSAGE + name), (where, name)
-    assert not await world.redis.exists(keys.LEASES + "default", keys.QUEUE + "default"), where
+        assert not await world.redis.exists(redis_keys.MESSAGE + name), (where, name)
+    assert not await world.redis.exists(redis_keys.LEASES + "default", redis_keys.QUEUE + "default"), where
     for state in ("pending", "running"):
-        assert not await world.redis.exists(keys.INDEX_OF + state), (where, state)
+        assert not await world.redis.exists(redis_keys.INDEX_OF + state), (where, state)
     await counted_right(world, where)
 
 
 async def counted_right(world: World, where: str) -> None:
     """The caller has no job that waits, and its records count until they expire."""
-    assert not await world.redis.exists(keys.BACKLOG + "me"), where
+    assert not await world.redis.exists(redis_keys.BACKLOG + "me"), where
     records = [await world.record(name) for name in world.job_ids]
     total = sum(len(record.get(name, b"")) for record in records for name in (b"params", b"result"))
-    assert await world.redis.hmget(keys.KEPT + "me", "count", "bytes") == [
+    assert await world.redis.hmget(redis_keys.KEPT + "me", "count", "bytes") == [
         str(len(records)).encode(),
         str(total).encode(),
     ], where
-    for member in await world.redis.zrange(keys.KEPT_ENDS, 0, -1):
-        await world.redis.zadd(keys.KEPT_ENDS, {member: 1})
+    for member in await world.redis.zrange(redis_keys.KEPT_ENDS, 0, -1):
+        await world.redis.zadd(redis_keys.KEPT_ENDS, {member: 1})
     await world.store.upkeep(["default"])
-    assert not await world.redis.exists(keys.KEPT + "me", keys.KEPT_ENDS), where
+    assert not await world.redis.exists(redis_keys.KEPT + "me", redis_keys.KEPT_ENDS), where
 
 
 async def in_place(world: World, name: str, where: str) -> None:
     """A job is in a queue while it is pending, holds a lease while it runs, and expires once it has ended."""
     record = await world.record(name)
     state = record[b"state"]
-    queued = await world.redis.zscore(keys.QUEUE + "default", name) is not None
+    queued = await world.redis.zscore(redis_keys.QUEUE + "default", name) is not None
     lease = f"{record.get(b'claims', b'0').decode()}:{name}"
-    leased = await world.redis.zscore(keys.LEASES + "default", lease) is not None
+    leased = await world.redis.zscore(redis_keys.LEASES + "default", lease) is not None
     lives = state in (b"pending", b"running")
     assert (state == b"pending") <= queued, (where, name, record)
     assert (state == b"running") <= leased, (where, name, record)
-    waits = await world.redis.zscore(keys.BACKLOG + "me", name) is not None
+    waits = await world.redis.zscore(redis_keys.BACKLOG + "me", name) is not None
     assert waits == (state == b"pending"), (where, name, record)
-    assert (await world.redis.ttl(keys.RECORD + name) == -1) == lives, (where, name, record)
-    index = keys.INDEX_OF + state.decode()
+    assert (await world.redis.ttl(redis_keys.RECORD + name) == -1) == lives, (where, name, record)
+    index = redis_keys.INDEX_OF + state.decode()
     assert await world.redis.zscore(index, name) is not None, (where, name, record)
 
 
@@ -326,7 +328,7 @@ async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, worl
         number += 1
         await world.redis.flushall()
         await records.add(FILE_ID, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA)
-        await world.redis.zadd(keys.FILES, {FILE_ID: 1})
+        await world.redis.zadd(redis_keys.FILES, {FILE_ID: 1})
         world.runner.failing = script, number
         for call in (
             lambda: records.add(
@@ -339,8 +341,10 @@ async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, worl
                 await call()
         failed = await world.redis.delete(FAILED) == 1
         if script is not scripts.FILE_ADD:  # the second file is counted, and the first one no more
-            assert await world.redis.hmget(keys.UPLOADS + "me", "count", "bytes") == [b"1", b"1"], number
-        await world.redis.zadd(keys.FILES, {"file_" + "1" * 32: 1}, xx=True)
+            assert await world.redis.hmget(redis_keys.UPLOADS + "me", "count", "bytes") == [b"1", b"1"], (
+                number
+            )
+        await world.redis.zadd(redis_keys.FILES, {"file_" + "1" * 32: 1}, xx=True)
         await records.retire()
         assert [key async for key in world.redis.scan_iter()] == [], number
     assert number > 2

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from shared.errors import FileInUse, FileNotFound, UnknownFile
 from shared.files import Stored
-from shared.store import file_records, keys
+from shared.store import file_records, redis_keys
 from shared.store.file_records import FileRecords
 from shared.store.model import OutcomeKind
 
@@ -50,13 +50,13 @@ async def test_a_file_is_kept_for_as_long_as_a_record_names_it(records, add, sub
     await submit("a", files=[ONE])
     await submit("b", files=[ONE])
     for gone in ("nobody", "a"):
-        await server.delete(keys.RECORD + gone)
-        await server.zadd(keys.FILES, {ONE: 1})
+        await server.delete(redis_keys.RECORD + gone)
+        await server.zadd(redis_keys.FILES, {ONE: 1})
         assert await records.retire() == ([], False)
-    await server.delete(keys.RECORD + "b")
-    await server.zadd(keys.FILES, {ONE: 1})
+    await server.delete(redis_keys.RECORD + "b")
+    await server.zadd(redis_keys.FILES, {ONE: 1})
     assert await records.retire() == ([ONE], False)
-    assert not await server.exists(keys.FILE + ONE, f"{keys.FILE}{ONE}:jobs", keys.FILES)
+    assert not await server.exists(redis_keys.FILE + ONE, f"{redis_keys.FILE}{ONE}:jobs", redis_keys.FILES)
 
 
 async def test_a_file_that_is_needed_is_looked_at_when_it_may_be_so_no_more(
@@ -65,11 +65,13 @@ async def test_a_file_that_is_needed_is_looked_at_when_it_may_be_so_no_more(
     await add(ONE, retention=0)
     await submit("a", files=[ONE])
     await records.retire()
-    assert await server.zscore(keys.FILES, ONE) > (await records.get(ONE)).expires_at + 59_000
+    assert await server.zscore(redis_keys.FILES, ONE) > (await records.get(ONE)).expires_at + 59_000
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    await server.zadd(keys.FILES, {ONE: 1})
+    await server.zadd(redis_keys.FILES, {ONE: 1})
     await records.retire()
-    assert await server.zscore(keys.FILES, ONE) == int(await server.hget(keys.RECORD + "a", "expires_at"))
+    assert await server.zscore(redis_keys.FILES, ONE) == int(
+        await server.hget(redis_keys.RECORD + "a", "expires_at")
+    )
 
 
 async def test_many_files_retire_in_turns(records, add, monkeypatch):
@@ -99,16 +101,21 @@ async def test_a_job_is_accepted_with_all_its_files_or_not_at_all(submit, add, s
     await add(ONE)
     with pytest.raises(UnknownFile, match=TWO):
         await submit("a", files=[ONE, TWO])
-    assert await server.exists(keys.RECORD + "a", f"{keys.FILE}{ONE}:jobs", keys.QUEUE + "default") == 0
+    assert (
+        await server.exists(
+            redis_keys.RECORD + "a", f"{redis_keys.FILE}{ONE}:jobs", redis_keys.QUEUE + "default"
+        )
+        == 0
+    )
     await submit("a", files=[ONE])
-    await server.delete(keys.FILE + ONE)
+    await server.delete(redis_keys.FILE + ONE)
     await submit("a", files=[ONE])
-    assert await server.smembers(f"{keys.FILE}{ONE}:jobs") == {b"a"}
+    assert await server.smembers(f"{redis_keys.FILE}{ONE}:jobs") == {b"a"}
 
 
 async def test_one_of_many_sweeps(records, server):
     assert [await records.may_sweep(60) for _ in range(3)] == [True, False, False]
-    assert 0 < await server.pttl(keys.SWEEP) <= 60_000
+    assert 0 < await server.pttl(redis_keys.SWEEP) <= 60_000
 
 
 @pytest.mark.parametrize("state", ["running", "pending", "completed", "failed", "cancelled", "missing"])

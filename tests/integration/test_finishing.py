@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import JobExpired, JobNotFound
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import Filters, Finished, Outcome, OutcomeKind
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
@@ -26,7 +26,7 @@ async def test_a_finished_job_is_kept_for_its_time(
     assert await worker.finish(await worker.claim_one(), kind, body)
     record = await store.get("a")
     assert (record.state, record.done, record.version) == (state, True, 3)
-    assert 0 <= kept - await server.ttl(keys.RECORD + "a") <= 2
+    assert 0 <= kept - await server.ttl(redis_keys.RECORD + "a") <= 2
     finished, expires = int(record.fields[b"finished_at"]), int(record.fields[b"expires_at"])
     assert expires - finished == kept * 1000
     await indexes_agree()
@@ -72,11 +72,11 @@ async def test_a_retry_waits_for_its_backoff(submit, worker, store, due, indexes
 async def test_a_released_attempt_is_not_charged(submit, worker, store, server, indexes_agree):
     await submit("a")
     claim = await worker.claim_one()
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.WAKE + "default")
     assert await worker.finish(claim, OutcomeKind.RELEASED)
     record = (await store.get("a")).parse()
     assert (record.state, record.attempt, record.errors, record.version) == ("pending", 0, [], 3)
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert await server.llen(redis_keys.WAKE + "default") == 1
     await indexes_agree()
     claim = await worker.claim_one()
     assert (claim.attempt, claim.token) == (1, 2)
@@ -85,9 +85,9 @@ async def test_a_released_attempt_is_not_charged(submit, worker, store, server, 
 async def test_a_released_job_can_wait_a_while(submit, worker, server):
     await submit("a")
     claim = await worker.claim_one()
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.WAKE + "default")
     await worker.finish(claim, OutcomeKind.RELEASED, delay=60_000)
-    assert await server.exists(keys.WAKE + "default") == 0
+    assert await server.exists(redis_keys.WAKE + "default") == 0
     assert await worker.claim() == []
 
 
@@ -148,10 +148,10 @@ async def test_an_outcome_for_a_job_that_is_gone_leaves_no_trace(kind, submit, w
 async def test_an_outcome_for_a_record_that_is_gone_leaves_no_record(kind, submit, worker, server):
     await submit("a")
     claim = await worker.claim_one()
-    await server.delete(keys.RECORD + "a")
+    await server.delete(redis_keys.RECORD + "a")
     assert not await worker.finish(claim, kind, ERROR)
-    assert not await server.exists(keys.RECORD + "a")
-    assert await server.zcard(keys.LEASES + "default") == 0
+    assert not await server.exists(redis_keys.RECORD + "a")
+    assert await server.zcard(redis_keys.LEASES + "default") == 0
 
 
 @pytest.mark.parametrize("kind", list(OutcomeKind))
@@ -193,7 +193,7 @@ async def test_a_repeated_release_does_not_steal_the_next_lease(submit, worker, 
     before = await store.get("a")
     assert not await worker.finish(first, OutcomeKind.RELEASED)
     assert await store.get("a") == before
-    assert await server.zscore(keys.LEASES + "default", second.lease)
+    assert await server.zscore(redis_keys.LEASES + "default", second.lease)
     assert await other.finish(second, OutcomeKind.COMPLETED, b"1")
 
 
@@ -216,10 +216,10 @@ async def test_indexes_forget_retired_jobs(kind, body, state, _, submit, worker,
     for name in ("old", "young"):
         await submit(name)
         await worker.finish(await worker.claim_one(), kind, body)
-    await server.zadd(keys.INDEX_OF + state, {"old": 1}, xx=True)
+    await server.zadd(redis_keys.INDEX_OF + state, {"old": 1}, xx=True)
     await store.upkeep(["default"])
-    assert await server.zrange(keys.INDEX_OF + state, 0, -1) == [b"young"]
-    assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]
+    assert await server.zrange(redis_keys.INDEX_OF + state, 0, -1) == [b"young"]
+    assert await server.zrange(redis_keys.INDEX, 0, -1) == [b"young"]
 
 
 @pytest.mark.parametrize(("kind", "body", "state", "kept"), ENDS)
@@ -228,9 +228,9 @@ async def test_for_as_long_again_it_is_known_that_a_job_has_expired(
 ):
     await submit("old")
     await worker.finish(await worker.claim_one(), kind, body)
-    await server.delete(keys.RECORD + "old")
+    await server.delete(redis_keys.RECORD + "old")
     for age in (1, kept - 5):
-        await server.zadd(keys.INDEX_OF + state, {"old": (time.time() - age) * 1000})
+        await server.zadd(redis_keys.INDEX_OF + state, {"old": (time.time() - age) * 1000})
         await store.upkeep(["default"])
         for call in (store.get, store.cancel):
             with pytest.raises(JobExpired, match="'old' has ended"):
@@ -238,7 +238,7 @@ async def test_for_as_long_again_it_is_known_that_a_job_has_expired(
     assert (await store.state_counts())[state] == 0
     assert (await store.page(Filters(state=state), limit=9, after=None)).records == []
     assert (await store.page(Filters(), limit=9, after=None)).records == []
-    await server.zadd(keys.INDEX_OF + state, {"old": (time.time() - kept - 5) * 1000})
+    await server.zadd(redis_keys.INDEX_OF + state, {"old": (time.time() - kept - 5) * 1000})
     await store.upkeep(["default"])
     with pytest.raises(JobNotFound, match="No job has the id 'old'"):
         await store.get("old")
@@ -248,7 +248,7 @@ async def test_every_tenth_step_prunes_the_indexes_too(submit, worker, server):
     for name in ("old", "young"):
         await submit(name)
         await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    await server.zadd(keys.INDEX_OF + "completed", {"old": 1}, xx=True)
+    await server.zadd(redis_keys.INDEX_OF + "completed", {"old": 1}, xx=True)
     for _ in range(10):
         await worker.step(slots=0)
-    assert await server.zrange(keys.INDEX, 0, -1) == [b"young"]
+    assert await server.zrange(redis_keys.INDEX, 0, -1) == [b"young"]

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from dev.stack import Stack
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from tests.conftest import LogTape
@@ -80,7 +80,7 @@ async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> Asy
 
 async def ends(server: Redis, claim: Claim) -> float:
     """When the lease ends, in seconds since the epoch; 0 if it is not held."""
-    return float(await server.zscore(keys.LEASES + claim.queue, claim.lease) or 0) / 1000
+    return float(await server.zscore(redis_keys.LEASES + claim.queue, claim.lease) or 0) / 1000
 
 
 async def is_renewed(server: Redis, claim: Claim) -> bool:
@@ -151,13 +151,13 @@ async def test_a_heartbeat_process_that_dies_is_started_again(
     first = heartbeat.pid
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(first, number)
-    await worker.redis.delete(keys.WORKER + worker.name)
+    await worker.redis.delete(redis_keys.WORKER + worker.name)
     await until_beaten(store, worker)
     assert (heartbeat.pid, log_tape.lines()) == (first, [])
 
     os.kill(first, signal.SIGKILL)
     await until(lambda: heartbeat.pid != first)
-    await worker.redis.delete(keys.WORKER + worker.name)
+    await worker.redis.delete(redis_keys.WORKER + worker.name)
     await until_beaten(store, worker)
     assert log_tape.lines("the heartbeat process ended; it is started again")
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import JobExpired
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import Argument
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, OutcomeKind, Retention, Verdict
@@ -81,7 +81,7 @@ async def test_a_large_record_that_went_meanwhile_has_expired(split, server, add
 
     async def drop_first(name, *words, **options):
         if name == "HGETALL":
-            await server.delete(keys.RECORD + "a")
+            await server.delete(redis_keys.RECORD + "a")
         return await read(name, *words, **options)
 
     monkeypatch.setattr(server, "execute_command", drop_first)

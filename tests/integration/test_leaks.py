@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import OutcomeKind
 
 
@@ -33,7 +33,7 @@ async def test_a_key_that_is_not_in_the_table_is_a_leak(key, server, find_leaks)
 
 
 async def test_a_key_of_another_type_than_the_table_says_is_a_leak(server, find_leaks):
-    await server.set(keys.INDEX, "a")
+    await server.set(redis_keys.INDEX, "a")
     assert await find_leaks(server) == ["jobs:index (string) is not in the table of keys"]
 
 
@@ -42,5 +42,5 @@ async def test_a_finished_record_without_an_end_is_a_leak(submit, worker, server
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
     await worker.step(slots=1)
     assert await find_leaks(server) == []
-    await server.persist(keys.RECORD + "a")
+    await server.persist(redis_keys.RECORD + "a")
     assert await find_leaks(server) == ["jobs:record:a never expires"]

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import Finished, Outcome, OutcomeKind, Report
 
 HALF = b'{"fraction":0.5,"message":"half"}'
@@ -47,7 +47,7 @@ async def test_the_last_lost_attempt_fails_the_job(
         ("worker_lost", 1),
         ("worker_lost", 2),
     ]
-    assert 0 <= 200 - await server.ttl(keys.RECORD + "a") <= 2
+    assert 0 <= 200 - await server.ttl(redis_keys.RECORD + "a") <= 2
     await indexes_agree()
     await other.step(slots=1)
     assert await find_leaks(server) == []
@@ -63,7 +63,7 @@ async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(
     await worker.lose(claim)
     await other.step(slots=1)
     assert (await store.get("a")).state is JobState.CANCELLED
-    assert 0 <= 300 - await server.ttl(keys.RECORD + "a") <= 2
+    assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
     assert await find_leaks(server) == []
 
 
@@ -71,7 +71,7 @@ async def test_many_leases_that_ran_out_together_all_return(submit, worker, othe
     for n in range(150):
         await submit(f"job-{n}")
     claims = await worker.claim(slots=150)
-    await server.zadd(keys.LEASES + "default", {claim.lease: 1 for claim in claims})
+    await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1 for claim in claims})
     rescued = (await other.step()).rescued + (await other.step()).rescued
     assert sorted(rescued) == sorted(claim.job_id for claim in claims)
     await indexes_agree()
@@ -80,7 +80,7 @@ async def test_many_leases_that_ran_out_together_all_return(submit, worker, othe
 async def test_a_beat_renews_leases(submit, worker, store, server):
     await submit("a")
     claim = await worker.claim_one()
-    await server.zadd(keys.LEASES + "default", {claim.lease: 1})
+    await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
     assert await store.beat(worker.presence, [claim], running=1, lease=60) == (set(), set())
     assert (await worker.step()).rescued == []
     assert (await store.get("a")).version == 2
@@ -93,7 +93,7 @@ async def test_a_beat_brings_no_lease_back(submit, worker, other, store, server)
     await worker.lose(lost)
     await other.step()
     assert await store.beat(worker.presence, [lost, held], running=2, lease=60) == ({lost.lease}, set())
-    assert await server.zscore(keys.LEASES + "default", lost.lease) is None
+    assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
 async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, store, server):
@@ -101,11 +101,11 @@ async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, stor
         await submit(name)
     before, now = await worker.claim_one(), await worker.claim_one()
     for claim in (before, now):
-        await server.zadd(keys.LEASES + "default", {claim.lease: 1})
+        await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
     steps = [(worker.name, worker.steps), ("nobody", 1)]
     assert await store.beat(worker.presence, [], running=0, lease=60, steps=steps) == (set(), set())
-    assert await server.zscore(keys.LEASES + "default", before.lease) == 1
-    assert await server.zscore(keys.LEASES + "default", now.lease) > 1
+    assert await server.zscore(redis_keys.LEASES + "default", before.lease) == 1
+    assert await server.zscore(redis_keys.LEASES + "default", now.lease) > 1
 
 
 async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, store, server):
@@ -114,7 +114,7 @@ async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, stor
     await worker.lose(lost)
     await other.step()
     await store.beat(worker.presence, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
-    assert await server.zscore(keys.LEASES + "default", lost.lease) is None
+    assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
 async def test_a_beat_tells_which_jobs_to_stop(submit, worker, store):
@@ -133,40 +133,40 @@ async def test_a_beat_shows_the_worker(worker, store, server, find_leaks):
         "running": "3", "started_at": "1.5",
     }  # fmt: skip
     assert shown == expected
-    assert 86_390 < await server.ttl(keys.WORKER + worker.name) <= 86_400
-    assert 50 < await server.ttl(keys.WORKERS) <= 60
+    assert 86_390 < await server.ttl(redis_keys.WORKER + worker.name) <= 86_400
+    assert 50 < await server.ttl(redis_keys.WORKERS) <= 60
     assert await find_leaks(server) == []
 
 
 async def test_a_beat_forgets_workers_that_are_silent(worker, other, store, server):
     await store.beat(worker.presence, [], running=0, lease=60)
-    await server.zadd(keys.WORKERS, {worker.name: 1})
-    await server.delete(keys.WORKER + worker.name)
+    await server.zadd(redis_keys.WORKERS, {worker.name: 1})
+    await server.delete(redis_keys.WORKER + worker.name)
     await store.beat(other.presence, [], running=0, lease=60)
-    assert await server.zrange(keys.WORKERS, 0, -1) == [other.name.encode()]
+    assert await server.zrange(redis_keys.WORKERS, 0, -1) == [other.name.encode()]
 
 
 async def test_a_short_beat_does_not_hide_a_worker_with_a_longer_one(worker, other, store, server):
     await store.beat(worker.presence, [], running=0, lease=600)
     await store.beat(other.presence, [], running=0, lease=6)
-    assert await server.ttl(keys.WORKERS) > 500
+    assert await server.ttl(redis_keys.WORKERS) > 500
 
 
 async def test_a_worker_that_has_claimed_but_not_beaten_is_not_shown(submit, worker, store, server):
     await submit("a")
     await worker.claim_one()
     assert await store.workers() == []
-    assert await server.ttl(keys.WORKER + worker.name) > 0
+    assert await server.ttl(redis_keys.WORKER + worker.name) > 0
 
 
 async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(submit, worker, store, server):
     await store.beat(worker.presence, [], running=0, lease=60)
     await submit("a")
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.WAKE + "default")
     await store.leave(worker.name, worker.queues)
     assert await store.workers() == []
-    assert not await server.exists(keys.WORKER + worker.name, keys.WORKERS)
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert not await server.exists(redis_keys.WORKER + worker.name, redis_keys.WORKERS)
+    assert await server.llen(redis_keys.WAKE + "default") == 1
 
 
 async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, store, server):

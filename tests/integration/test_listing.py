@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.record import JobState
-from shared.store import job_store, keys
+from shared.store import job_store, redis_keys
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, Filters, OutcomeKind, Place
 
@@ -27,9 +27,9 @@ def add(store: JobStore, server: Redis) -> Callable[..., Awaitable[None]]:
             "labels": json.dumps(labels),
         }
         await store.submit(Entry(job_id, "default", b"m", fields), max_waiting=1000)
-        for index in (keys.INDEX, keys.INDEX_OF + "pending"):
+        for index in (redis_keys.INDEX, redis_keys.INDEX_OF + "pending"):
             await server.zadd(index, {job_id: at})
-        await server.hset(keys.RECORD + job_id, "created_at", at)
+        await server.hset(redis_keys.RECORD + job_id, "created_at", at)
 
     return add
 
@@ -73,8 +73,8 @@ async def test_jobs_that_come_and_go_between_pages_shift_nothing(store, add, ser
     assert first == ["j5", "j4", "j3"]
     await add("new", 2000)
     for gone in ("j4", "j3"):  # the place where the page ended is no more
-        await server.zrem(keys.INDEX, gone)
-        await server.delete(keys.RECORD + gone)
+        await server.zrem(redis_keys.INDEX, gone)
+        await server.delete(redis_keys.RECORD + gone)
     assert await all_ids(store, limit=3, after=after) == ["j2", "j1", "j0"]
 
 
@@ -97,14 +97,14 @@ async def test_finished_jobs_are_listed_by_their_end(store, add, worker, server)
     claims = {claim.job_id: claim for claim in await worker.claim(3)}
     for n, name in enumerate("bca"):
         await worker.finish(claims[name], OutcomeKind.COMPLETED, b"1")
-        await server.zadd(keys.INDEX_OF + "completed", {name: FAR_AWAY + n}, xx=True)
+        await server.zadd(redis_keys.INDEX_OF + "completed", {name: FAR_AWAY + n}, xx=True)
     assert await all_ids(store, limit=2, state=JobState.COMPLETED) == ["a", "c", "b"]
 
 
 async def test_a_record_that_has_retired_is_left_out(store, add, server):
     await add("a", 1)
     await add("b", 2)
-    await server.delete(keys.RECORD + "b")
+    await server.delete(redis_keys.RECORD + "b")
     assert await all_ids(store, limit=1) == ["a"]
 
 
@@ -119,7 +119,7 @@ async def test_one_call_looks_at_a_bounded_number_and_says_where_to_go_on(store,
 
 async def test_a_page_carries_the_payload_that_is_asked_for(store, add, server):
     await add("a", 1, team="x")
-    await server.hset(keys.RECORD + "a", "result", "1")
+    await server.hset(redis_keys.RECORD + "a", "result", "1")
     whole = json.loads((await store.get("a")).to_json())
     for payload in ((), ("params",), ("result",), ("params", "result")):
         [record] = (await store.page(Filters(), limit=1, after=None, payload=payload)).records
@@ -133,7 +133,7 @@ async def test_a_page_ends_by_bytes(store, add, server):
     megabyte = json.dumps({"text": "x" * 2**20})
     for n in range(9):
         await add(f"j{n}", 1000 + n // 3)
-        await server.hset(keys.RECORD + f"j{n}", "params", megabyte)
+        await server.hset(redis_keys.RECORD + f"j{n}", "params", megabyte)
     sizes, found, after = [], [], None
     while True:
         page = await store.page(Filters(), limit=100, after=after, payload=["params"])
@@ -151,7 +151,7 @@ async def test_a_page_ends_by_bytes(store, add, server):
 async def test_a_record_larger_than_a_page_is_a_page(store, add, server):
     for n in range(3):
         await add(f"j{n}", 1000 + n)
-    await server.hset(keys.RECORD + "j1", "params", json.dumps({"text": "x" * 5 * 2**20}))
+    await server.hset(redis_keys.RECORD + "j1", "params", json.dumps({"text": "x" * 5 * 2**20}))
     pages, after = [], None
     while True:
         page = await store.page(Filters(), limit=100, after=after, payload=["params"])

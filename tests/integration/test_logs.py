@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from shared.errors import JobExpired, JobNotFound
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import Finished, Outcome, OutcomeKind, Report
 
 ENDS = [OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.CANCELLED]
@@ -89,7 +89,7 @@ async def test_only_the_last_thousand_lines_are_kept(submit, worker, store, serv
     claim = await worker.claim_one()
     await store.report([Report(claim, lines=lines(1, 700))])
     await store.report([Report(claim, lines=lines(701, 1400))])
-    assert await server.llen(keys.LOGS + "a") == 1000
+    assert await server.llen(redis_keys.LOGS + "a") == 1000
     total, found = await store.logs("a")
     assert (total, len(found), orjson.loads(found[0])["seq"]) == (1400, 1000, 401)
     assert await read(store, after=1398) == ["line 1399", "line 1400"]
@@ -102,9 +102,9 @@ async def test_the_log_expires_with_the_record(early, kind, submit, worker, stor
     claim = await worker.claim_one()
     if early:
         await store.report([Report(claim, lines=lines(1, 1))])
-        assert await server.ttl(keys.LOGS + "a") == -1
+        assert await server.ttl(redis_keys.LOGS + "a") == -1
     await worker.step(Finished(claim, Outcome(kind, ERROR), lines=b"" if early else lines(1, 1)))
-    assert abs(await server.pttl(keys.LOGS + "a") - await server.pttl(keys.RECORD + "a")) < 50
+    assert abs(await server.pttl(redis_keys.LOGS + "a") - await server.pttl(redis_keys.RECORD + "a")) < 50
 
 
 async def test_a_waiting_job_that_is_cancelled_takes_its_log_along(submit, worker, store, server):
@@ -112,13 +112,13 @@ async def test_a_waiting_job_that_is_cancelled_takes_its_log_along(submit, worke
     retry = Outcome(OutcomeKind.RETRY, ERROR, 60_000)
     await worker.step(Finished(await worker.claim_one(), retry, lines=lines(1, 1)))
     await store.cancel("a")
-    assert 0 < await server.ttl(keys.LOGS + "a") <= 300
+    assert 0 < await server.ttl(redis_keys.LOGS + "a") <= 300
 
 
 async def test_the_log_of_no_job(submit, worker, store, server):
     with pytest.raises(JobNotFound, match="No job has the id"):
         await store.logs("a")
     await submit("a")
-    await server.delete(keys.RECORD + "a")
+    await server.delete(redis_keys.RECORD + "a")
     with pytest.raises(JobExpired):
         await store.logs("a")

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from shared.errors import BacklogFull, QuotaReached
 from shared.files import Stored
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.file_records import FileRecords
 from shared.store.model import Entry, FileQuota, JobQuota, OutcomeKind
 
@@ -35,7 +35,7 @@ def backlog(server: Redis):
     """The ids of ann's jobs that count as waiting."""
 
     async def backlog() -> set[str]:
-        return {job_id.decode() for job_id in await server.zrange(keys.BACKLOG + "ann", 0, -1)}
+        return {job_id.decode() for job_id in await server.zrange(redis_keys.BACKLOG + "ann", 0, -1)}
 
     return backlog
 
@@ -44,7 +44,7 @@ def backlog(server: Redis):
 def kept(server: Redis):
     """The number of ann's counted records, or files, and their bytes."""
 
-    async def kept(prefix: str = keys.KEPT) -> tuple[int, int]:
+    async def kept(prefix: str = redis_keys.KEPT) -> tuple[int, int]:
         count, total = await server.hmget(prefix + "ann", "count", "bytes")
         return int(count or 0), int(total or 0)
 
@@ -56,11 +56,11 @@ def expire(server: Redis):
     """Let the time of a finished job's record be over."""
 
     async def expire(job_id: str) -> None:
-        assert await server.zadd(keys.KEPT_ENDS, {f"ann {job_id}": 1}, xx=True, ch=True)
-        await server.delete(keys.RECORD + job_id)
-        await server.zrem(keys.INDEX, job_id)
+        assert await server.zadd(redis_keys.KEPT_ENDS, {f"ann {job_id}": 1}, xx=True, ch=True)
+        await server.delete(redis_keys.RECORD + job_id)
+        await server.zrem(redis_keys.INDEX, job_id)
         for state in ("completed", "cancelled"):
-            await server.zrem(keys.INDEX_OF + state, job_id)
+            await server.zrem(redis_keys.INDEX_OF + state, job_id)
 
     return expire
 
@@ -74,7 +74,7 @@ async def test_a_caller_above_its_quota_is_refused_alone(submit_all, server):
         await submit_all("c")
     await submit_all("d", quota=JobQuota("bob", 2, 0))
     await submit_all("e", quota=None)
-    assert not await server.exists(keys.RECORD + "c")
+    assert not await server.exists(redis_keys.RECORD + "c")
 
 
 async def test_a_batch_is_accepted_as_a_whole_or_not_at_all(submit_all, backlog, server):
@@ -82,7 +82,7 @@ async def test_a_batch_is_accepted_as_a_whole_or_not_at_all(submit_all, backlog,
     with pytest.raises(BacklogFull, match="no room for 2 more"):
         await submit_all("b", "c")
     assert await backlog() == {"a"}
-    assert not await server.exists(keys.RECORD + "b", keys.RECORD + "c")
+    assert not await server.exists(redis_keys.RECORD + "b", redis_keys.RECORD + "c")
 
 
 async def test_what_never_fits_is_not_to_be_tried_again(submit_all):
@@ -138,8 +138,8 @@ async def test_a_cancelled_job_waits_no_more(submit_all, backlog, store):
 
 async def test_an_expired_job_waits_no_more(submit_all, backlog, store, server):
     await submit_all("a", start_within=60_000)
-    await server.hset(keys.RECORD + "a", "start_by", 1)
-    await server.zadd(keys.DEADLINES, {"a": 1})
+    await server.hset(redis_keys.RECORD + "a", "start_by", 1)
+    await server.zadd(redis_keys.DEADLINES, {"a": 1})
     await store.upkeep(["default"])
     assert await backlog() == set()
 
@@ -156,15 +156,15 @@ async def test_the_repair_puts_the_count_right(claimed, submit_all, backlog, sto
     await submit_all("a")
     if claimed:
         await worker.claim()
-        await server.zadd(keys.BACKLOG + "ann", {"a": 1})
+        await server.zadd(redis_keys.BACKLOG + "ann", {"a": 1})
     else:
-        await server.delete(keys.BACKLOG + "ann")
+        await server.delete(redis_keys.BACKLOG + "ann")
     await store.upkeep(["default"])
     assert await backlog() == (set() if claimed else {"a"})
 
 
 async def test_what_is_left_over_refuses_nobody(submit_all, backlog, server):
-    await server.zadd(keys.BACKLOG + "ann", {"gone": 1, "lost": 2})
+    await server.zadd(redis_keys.BACKLOG + "ann", {"gone": 1, "lost": 2})
     await submit_all("a", "b")
     assert await backlog() == {"a", "b"}
 
@@ -172,7 +172,7 @@ async def test_what_is_left_over_refuses_nobody(submit_all, backlog, server):
 async def test_jobs_without_a_quota_are_not_counted(submit_all, worker, server):
     await submit_all("a", quota=None)
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    assert not await server.exists(keys.BACKLOG + "ann", keys.KEPT + "ann", keys.KEPT_ENDS)
+    assert not await server.exists(redis_keys.BACKLOG + "ann", redis_keys.KEPT + "ann", redis_keys.KEPT_ENDS)
 
 
 # -- bytes that are kept
@@ -194,7 +194,7 @@ async def test_params_and_results_are_kept_until_the_record_expires(
     await store.cancel("b")
     await expire("b")
     await store.upkeep(["default"])
-    assert not await server.exists(keys.KEPT + "ann", keys.KEPT_ENDS)
+    assert not await server.exists(redis_keys.KEPT + "ann", redis_keys.KEPT_ENDS)
     await worker.claim()  # takes the wake-up token
     assert await find_leaks(server) == []
 
@@ -239,8 +239,8 @@ async def test_files_and_their_bytes_are_bounded_for_each_caller(add, kept, serv
         await add(3, size=31, quota=FileQuota("ann", 0, 30))
     assert not refusal.value.retryable
     await add(1, size=20)  # a repeat
-    assert await kept(keys.UPLOADS) == (2, 30)
-    assert not await server.exists(keys.FILE + FILE_IDS[2])
+    assert await kept(redis_keys.UPLOADS) == (2, 30)
+    assert not await server.exists(redis_keys.FILE + FILE_IDS[2])
     await add(2, quota=FileQuota("bob", 1, 10))
     await add(3, quota=None)
 
@@ -250,10 +250,10 @@ async def test_a_file_that_is_deleted_or_retired_gives_its_room_back(add, kept, 
     await add(0)
     await add(1, size=20)
     await records.drop(FILE_IDS[0])
-    assert await kept(keys.UPLOADS) == (1, 20)
-    await server.zadd(keys.FILES, {FILE_IDS[1]: 1})
+    assert await kept(redis_keys.UPLOADS) == (1, 20)
+    await server.zadd(redis_keys.FILES, {FILE_IDS[1]: 1})
     await records.retire()
-    assert not await server.exists(keys.UPLOADS + "ann")
+    assert not await server.exists(redis_keys.UPLOADS + "ann")
     await add(2, size=30)
 
 

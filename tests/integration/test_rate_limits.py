@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.multiplexer import Multiplexer
 from shared.store.rate_limits import WINDOW, RateLimits
@@ -27,8 +27,8 @@ def let_pass(server: Redis) -> Pass:
     """Let this many seconds pass for the limit of caller `a`."""
 
     async def let_pass(seconds: float) -> None:
-        whole_at = int(await server.get(keys.RATE + "a"))
-        await server.set(keys.RATE + "a", whole_at - round(seconds * 1_000_000), keepttl=True)
+        whole_at = int(await server.get(redis_keys.RATE + "a"))
+        await server.set(redis_keys.RATE + "a", whole_at - round(seconds * 1_000_000), keepttl=True)
 
     return let_pass
 
@@ -84,10 +84,10 @@ async def test_nothing_is_saved_up_in_a_long_pause(rates, let_pass):
 
 async def test_a_refused_request_does_not_put_off_the_next(rates, server):
     await use_up(rates, 2)
-    before = await server.get(keys.RATE + "a")
+    before = await server.get(redis_keys.RATE + "a")
     for _ in range(5):
         assert not (await rates.take("a", 2)).granted
-    assert await server.get(keys.RATE + "a") == before
+    assert await server.get(redis_keys.RATE + "a") == before
 
 
 async def test_callers_do_not_share_a_quota(rates):
@@ -100,7 +100,9 @@ async def test_a_large_quota_is_counted_as_exactly(quota, rates, server):
     allowance = await rates.take("a", quota)
     assert (allowance.granted, allowance.remaining, allowance.more_in) == (True, quota - 1, 1)
     seconds, _ = await server.time()
-    await server.set(keys.RATE + "a", (seconds + WINDOW + 2) * 1_000_000)  # as if more than all were used
+    await server.set(
+        redis_keys.RATE + "a", (seconds + WINDOW + 2) * 1_000_000
+    )  # as if more than all were used
     allowance = await rates.take("a", quota)
     assert (allowance.granted, allowance.remaining, allowance.more_in in (2, 3)) == (False, 0, True)
 
@@ -116,10 +118,10 @@ async def test_a_lower_limit_holds_from_the_next_request(rates):
 async def test_the_key_ends_when_the_quota_is_whole(rates, server, find_leaks):
     for used in (1, 2, 3):
         await rates.take("a", 3)
-        left = await server.pttl(keys.RATE + "a")
+        left = await server.pttl(redis_keys.RATE + "a")
         assert 20_000 * (used - 1) < left <= 20_000 * used
     assert await find_leaks(server) == []
-    await server.persist(keys.RATE + "a")
+    await server.persist(redis_keys.RATE + "a")
     assert await find_leaks(server) == ["jobs:rate:a never expires"]
 
 

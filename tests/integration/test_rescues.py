@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import Finished, Outcome, OutcomeKind, Verdict
 
 LEASE = 60  # seconds, as the workers here have it
@@ -19,9 +19,9 @@ def pass_time(server):
     async def pass_time(seconds: float) -> None:
         by = int(seconds * 1000)
         for name in ("seen_at", "rescue_from"):
-            if await server.hexists(keys.UPKEEP, name):
-                await server.hincrby(keys.UPKEEP, name, -by)
-        for queue in (keys.LEASES + "default", keys.WORKERS):
+            if await server.hexists(redis_keys.UPKEEP, name):
+                await server.hincrby(redis_keys.UPKEEP, name, -by)
+        for queue in (redis_keys.LEASES + "default", redis_keys.WORKERS):
             for member, score in await server.zrange(queue, 0, -1, withscores=True):
                 await server.zadd(queue, {member: score - by})
 
@@ -105,9 +105,9 @@ async def test_a_clock_that_is_set_back_puts_no_rescue_off(submit, worker, other
     await submit("a")
     await worker.lose(await worker.claim_one())
     await store.upkeep(["default"], lease=LEASE)
-    await server.hset(keys.UPKEEP, "rescue_from", milliseconds() + 3600_000)
+    await server.hset(redis_keys.UPKEEP, "rescue_from", milliseconds() + 3600_000)
     await store.upkeep([], lease=LEASE)
-    assert float(await server.hget(keys.UPKEEP, "rescue_from")) <= milliseconds() + LEASE * 1000
+    assert float(await server.hget(redis_keys.UPKEEP, "rescue_from")) <= milliseconds() + LEASE * 1000
 
 
 async def test_reading_a_job_whose_worker_died_tells_so(submit, worker, store, indexes_agree):
@@ -137,8 +137,8 @@ async def test_a_running_job_whose_worker_lives_is_only_asked_to_stop(submit, wo
 
 
 async def vanish(server, *names: str) -> None:
-    await server.zrem(keys.QUEUE + "default", *names)
-    await server.zrem(keys.LEASES + "default", *(f"1:{name}" for name in names))
+    await server.zrem(redis_keys.QUEUE + "default", *names)
+    await server.zrem(redis_keys.LEASES + "default", *(f"1:{name}" for name in names))
 
 
 async def test_jobs_that_nothing_leads_to_are_put_back(submit, worker, store, server, indexes_agree):
@@ -147,15 +147,15 @@ async def test_jobs_that_nothing_leads_to_are_put_back(submit, worker, store, se
     for name in ("waits", "is fine"):
         await submit(name)
     await vanish(server, "runs", "waits")
-    await server.delete(keys.MESSAGE + "waits")
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.MESSAGE + "waits")
+    await server.delete(redis_keys.WAKE + "default")
     done = await store.upkeep(["default"])
     assert done.repaired == {"waits": "pending in no queue", "runs": "running without a lease"}
     assert (await store.get("runs")).parse().attempt == 0
-    assert json.loads(await server.get(keys.MESSAGE + "waits"))["a"] == ["waits"]
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert json.loads(await server.get(redis_keys.MESSAGE + "waits"))["a"] == ["waits"]
+    assert await server.llen(redis_keys.WAKE + "default") == 1
     await indexes_agree()
-    await server.hdel(keys.UPKEEP, "repaired_at")
+    await server.hdel(redis_keys.UPKEEP, "repaired_at")
     assert (await store.upkeep(["default"])).repaired == {}
     assert len(await worker.claim(slots=3)) == 3
 
@@ -179,35 +179,35 @@ async def test_the_repair_comes_to_every_job_in_bounded_looks(submit, store, ser
     for _ in range(3):
         found.append(list((await store.upkeep(["default"])).repaired))
         assert (await store.upkeep(["default"])).repaired == {}  # one look in five seconds
-        await server.hdel(keys.UPKEEP, "repaired_at")
+        await server.hdel(redis_keys.UPKEEP, "repaired_at")
     assert found == [[names[3]], [names[700]], [names[1199]]]
 
 
 async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, store, server, indexes_agree):
     await submit("a")
-    await server.hset(keys.RECORD + "a", "caller", "ann")
+    await server.hset(redis_keys.RECORD + "a", "caller", "ann")
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    assert await server.getdel(keys.OWNER + "a") == b"ann"
-    expires_at = await server.zscore(keys.INDEX_OF + "completed", "a")
-    await server.persist(keys.RECORD + "a")
-    await server.set(keys.MESSAGE + "a", "m")
-    await server.zrem(keys.INDEX_OF + "completed", "a")
-    await server.zadd(keys.INDEX_OF + "running", {"a": 1})
+    assert await server.getdel(redis_keys.OWNER + "a") == b"ann"
+    expires_at = await server.zscore(redis_keys.INDEX_OF + "completed", "a")
+    await server.persist(redis_keys.RECORD + "a")
+    await server.set(redis_keys.MESSAGE + "a", "m")
+    await server.zrem(redis_keys.INDEX_OF + "completed", "a")
+    await server.zadd(redis_keys.INDEX_OF + "running", {"a": 1})
     assert (await store.upkeep(["default"])).repaired == {}
-    assert await server.zscore(keys.INDEX_OF + "completed", "a") == expires_at
-    assert await server.ttl(keys.RECORD + "a") > 0
-    assert await server.get(keys.OWNER + "a") == b"ann"
-    assert 190 <= await server.ttl(keys.OWNER + "a") <= 200  # as long as the record, and once more
-    assert not await server.exists(keys.MESSAGE + "a")
+    assert await server.zscore(redis_keys.INDEX_OF + "completed", "a") == expires_at
+    assert await server.ttl(redis_keys.RECORD + "a") > 0
+    assert await server.get(redis_keys.OWNER + "a") == b"ann"
+    assert 190 <= await server.ttl(redis_keys.OWNER + "a") <= 200  # as long as the record, and once more
+    assert not await server.exists(redis_keys.MESSAGE + "a")
     await indexes_agree()
 
 
 async def test_a_repeated_step_remembers_its_claims_after_an_outage_of_hours(submit, worker, server):
     await submit("a")
     first = await worker.step(slots=1)
-    assert await server.ttl(keys.WORKER + worker.name) > 23 * 3600
+    assert await server.ttl(redis_keys.WORKER + worker.name) > 23 * 3600
     await worker.store.beat(worker.presence, [], running=0, lease=LEASE)
-    assert await server.ttl(keys.WORKER + worker.name) > 23 * 3600
+    assert await server.ttl(redis_keys.WORKER + worker.name) > 23 * 3600
     assert (await worker.step(slots=1, number=1)).claims == first.claims
 
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from shared.contracts.echo import ECHO
-from shared.queue import JobQueue, NewJob
+from job_types.echo.contract import ECHO
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
+from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, OutcomeKind, Retention, Verdict
 
@@ -31,8 +31,8 @@ def too_late(server: Redis):
     """Let the time come by which a job had to start."""
 
     async def too_late(job_id: str) -> None:
-        assert await server.zadd(keys.DEADLINES, {job_id: 1}, xx=True, ch=True)
-        await server.hset(keys.RECORD + job_id, "start_by", 1)
+        assert await server.zadd(redis_keys.DEADLINES, {job_id: 1}, xx=True, ch=True)
+        await server.hset(redis_keys.RECORD + job_id, "start_by", 1)
 
     return too_late
 
@@ -59,7 +59,7 @@ async def test_an_api_whose_clock_is_ahead_starts_no_job_early(redis: Redis, mon
     with monkeypatch.context() as patch:
         patch.setattr("time.time", lambda: ahead)
         submitted = await queue.submit(NewJob(ECHO, b"{}", "r", run_at=run_at))
-    due = await redis.zscore(keys.QUEUE + "default", submitted.record.job_id)
+    due = await redis.zscore(redis_keys.QUEUE + "default", submitted.record.job_id)
     assert abs(due / 1000 - run_at.timestamp()) < 0.002
 
 
@@ -91,8 +91,8 @@ async def test_a_job_that_is_not_started_in_time_fails(
     assert (record.state, record.version) == (JobState.FAILED, 2)
     (error,) = json.loads(record.fields[b"errors"])
     assert (error["code"], error["attempt"]) == ("job_expired", 0)
-    assert await server.ttl(keys.RECORD + "a") > 190
-    for key in (keys.DEADLINES, keys.MESSAGE + "a", keys.QUEUE + "default"):
+    assert await server.ttl(redis_keys.RECORD + "a") > 190
+    for key in (redis_keys.DEADLINES, redis_keys.MESSAGE + "a", redis_keys.QUEUE + "default"):
         assert not await server.exists(key)
     await indexes_agree()
 
@@ -102,14 +102,14 @@ async def test_late_jobs_beyond_what_one_sweep_takes_do_not_start(schedule, stor
         await store.submit(Entry(f"j{n:03}", "default", b"m", FIELDS, start_within=60_000), max_waiting=200)
         await too_late(f"j{n:03}")
     assert await worker.claim(101) == []
-    assert await server.zcard(keys.INDEX_OF + "failed") == 101
-    assert not await server.exists(keys.DEADLINES, keys.QUEUE + "default")
+    assert await server.zcard(redis_keys.INDEX_OF + "failed") == 101
+    assert not await server.exists(redis_keys.DEADLINES, redis_keys.QUEUE + "default")
 
 
 async def test_a_late_reader_of_a_retried_job_sees_its_place(schedule, store, worker, too_late, server):
     await schedule("a", start_within=60_000)
     await worker.finish(await worker.claim_one(), OutcomeKind.RETRY, b'{"code":"c","attempt":1}')
-    await server.hset(keys.RECORD + "a", "start_by", 1)
+    await server.hset(redis_keys.RECORD + "a", "start_by", 1)
     record = await store.get("a")
     assert (record.state, record.place) == (JobState.PENDING, 1)
     assert len(await worker.claim()) == 1
@@ -120,7 +120,7 @@ async def test_a_job_that_was_started_in_time_has_no_deadline_any_more(
 ):
     await schedule("a", start_within=60_000)
     claim = await worker.claim_one()
-    assert not await server.exists(keys.DEADLINES)
+    assert not await server.exists(redis_keys.DEADLINES)
     await worker.finish(claim, OutcomeKind.RETRY, b'{"code":"c","attempt":1}', delay=1)
     await worker.step()
     record = await store.get("a")
@@ -132,7 +132,7 @@ async def test_a_cancelled_job_leaves_no_deadline(schedule, store, server):
     await schedule("a", start_within=60_000)
     verdict, _ = await store.cancel("a")
     assert verdict is Verdict.CANCELLED
-    assert not await server.exists(keys.DEADLINES)
+    assert not await server.exists(redis_keys.DEADLINES)
 
 
 async def test_an_idle_worker_is_told_of_the_next_deadline(schedule, worker):
@@ -147,11 +147,11 @@ async def test_an_idle_worker_is_told_of_the_next_deadline(schedule, worker):
 async def test_a_full_worker_is_told_when_the_next_job_is_due(schedule, worker, server):
     await schedule("now")
     await schedule("later", delay=60_000)
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.WAKE + "default")
     step = await worker.step(slots=1)
     assert len(step.claims) == 1
     assert 55 < step.wait <= 60
-    assert not await server.exists(keys.WAKE + "default")
+    assert not await server.exists(redis_keys.WAKE + "default")
 
 
 async def test_a_full_worker_wakes_another_one_when_a_job_has_become_due(schedule, worker, server, due):
@@ -159,7 +159,7 @@ async def test_a_full_worker_wakes_another_one_when_a_job_has_become_due(schedul
     await worker.step(slots=1)
     await due("later")
     await worker.step(slots=0)
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert await server.llen(redis_keys.WAKE + "default") == 1
 
 
 async def test_the_rate_at_which_jobs_end_counts_every_end(schedule, store, worker):

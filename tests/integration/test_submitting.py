@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.job_store import JobStore
 from shared.store.model import Entry, OutcomeKind, QueueCounts, Report, Retention
 from shared.store.scripts import SUBMIT
@@ -19,9 +19,9 @@ async def test_a_submitted_job_is_pending_and_whole(submit, store, server, index
     stored = await store.get("a")
     assert stored == record
     assert stored.version == 1
-    assert await server.get(keys.MESSAGE + "a") == b"message of a"
-    assert await server.zscore(keys.QUEUE + "default", "a") == int(stored.fields[b"created_at"])
-    assert await server.ttl(keys.RECORD + "a") == -1
+    assert await server.get(redis_keys.MESSAGE + "a") == b"message of a"
+    assert await server.zscore(redis_keys.QUEUE + "default", "a") == int(stored.fields[b"created_at"])
+    assert await server.ttl(redis_keys.RECORD + "a") == -1
     await indexes_agree()
 
 
@@ -34,7 +34,7 @@ async def test_a_repeated_submit_changes_nothing(submit, store, server, worker):
     await submit("a")
     assert (await store.get("a")).state is JobState.COMPLETED
     assert await worker.claim() == []
-    assert not await server.exists(keys.MESSAGE + "a")
+    assert not await server.exists(redis_keys.MESSAGE + "a")
 
 
 async def test_a_full_queue_refuses_and_keeps_no_trace(submit, server):
@@ -42,7 +42,7 @@ async def test_a_full_queue_refuses_and_keeps_no_trace(submit, server):
     with pytest.raises(QueueFull, match="1 jobs wait in the queue 'default'"):
         await submit("b", max_waiting=1)
     assert not [key async for key in server.scan_iter() if key.endswith(b"b")]
-    assert await server.zrange(keys.INDEX, 0, -1) == [b"a"]
+    assert await server.zrange(redis_keys.INDEX, 0, -1) == [b"a"]
 
 
 async def test_a_full_queue_still_answers_the_repeat_of_a_job_that_it_took(submit):
@@ -64,7 +64,7 @@ async def test_a_missing_job_is_not_found(store):
 async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, store, server, worker):
     for name in "abc":
         await submit(name)
-    assert await server.lrange(keys.WAKE + "default", 0, -1) == [b"1"]
+    assert await server.lrange(redis_keys.WAKE + "default", 0, -1) == [b"1"]
     assert await store.wait_for_token(["other", "default"], 0.01) == "default"
     assert await store.wait_for_token(["other", "default"], 0.01) is None
 
@@ -72,19 +72,19 @@ async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, store
 async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
     for name in "abc":
         await submit(name)
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.WAKE + "default")
     await worker.claim(slots=2)
-    assert await server.llen(keys.WAKE + "default") == 1
+    assert await server.llen(redis_keys.WAKE + "default") == 1
     await worker.claim(slots=2)
-    assert await server.exists(keys.WAKE + "default") == 0
+    assert await server.exists(redis_keys.WAKE + "default") == 0
 
 
 async def test_a_worker_that_took_all_it_can_wakes_nobody_for_a_job_of_later(submit, server, worker):
     await submit("now", due=1)
     await submit("later", due=int(time.time() * 1000) + 60_000)
-    await server.delete(keys.WAKE + "default")
+    await server.delete(redis_keys.WAKE + "default")
     await worker.claim(slots=1)
-    assert await server.exists(keys.WAKE + "default") == 0
+    assert await server.exists(redis_keys.WAKE + "default") == 0
 
 
 async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, store, worker):
@@ -121,7 +121,7 @@ async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(serv
 
 async def test_a_change_is_announced_with_its_version(submit, server, worker, store):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.subscribe(keys.CHANGES + "a")
+        await subscription.subscribe(redis_keys.CHANGES + "a")
         await subscription.get_message(timeout=1)
         await submit("a")
         claim = await worker.claim_one()

@@ -7,12 +7,12 @@ from redis.asyncio import Redis
 
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import FileStore, Stored, artifact_key, upload_key
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.file_records import FileRecords
 from shared.store.model import OutcomeKind
-from worker import sweep as module
-from worker.sweep import Swept, keep_swept, sweep
+from worker.services import cleaner as module
+from worker.services.cleaner import Swept, keep_swept, sweep
 
 STORED = Stored(1, "abc")
 
@@ -50,7 +50,7 @@ async def test_artifacts_of_a_job_without_a_record_go(records, files, make, subm
     await make("gone", 1, 2)
     assert await sweep(records, files) == Swept(artifacts=1, uploads=0, leftovers=0)
     assert await left(files, "jobs", 2) == {"jobs/x/1"}
-    await server.delete(keys.RECORD + "x")
+    await server.delete(redis_keys.RECORD + "x")
     await sweep(records, files)
     assert await left(files, "jobs", 1) == set()
     assert await sweep(records, files) == Swept(0, 0, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from shared.errors import JobExpired, JobNotFinished, JobNotFound
 from shared.record import JobState
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
 
 URL = "https://receiver.example/hook"
@@ -30,7 +30,7 @@ def submit_with_webhook(store):
 
 @pytest.fixture
 def deliverer(hire):
-    return hire(keys.WEBHOOKS)
+    return hire(redis_keys.WEBHOOKS)
 
 
 async def claim_delivery(deliverer):
@@ -54,7 +54,7 @@ async def test_it_tells_of_the_record_as_it_ended(
     await worker.step(Finished(claim, Outcome(kind, body), b'{"fraction":1}', b'1 0 {"message":"m"}'))
     claim, params = await claim_delivery(deliverer)
     record = await store.get("a")
-    assert (claim.job_id, claim.queue, claim.request_id) == (DELIVERY, keys.WEBHOOKS, "r")
+    assert (claim.job_id, claim.queue, claim.request_id) == (DELIVERY, redis_keys.WEBHOOKS, "r")
     assert (params["job_id"], params["url"]) == ("a", URL)
     assert params["ended_at"] == int(record.fields[b"finished_at"])
     assert {k.encode(): v.encode() for k, v in params["fields"].items()} == record.fields
@@ -65,13 +65,13 @@ async def test_it_tells_of_the_record_as_it_ended(
 async def test_a_job_without_a_webhook_tells_nobody(submit, worker, server):
     await submit("a")
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    assert not await server.exists(keys.QUEUE + keys.WEBHOOKS, keys.RECORD + DELIVERY)
+    assert not await server.exists(redis_keys.QUEUE + redis_keys.WEBHOOKS, redis_keys.RECORD + DELIVERY)
 
 
 async def test_a_retry_tells_nobody_yet(submit_with_webhook, worker, server):
     await submit_with_webhook()
     await worker.finish(await worker.claim_one(), OutcomeKind.RETRY, ERROR, delay=60_000)
-    assert not await server.exists(keys.QUEUE + keys.WEBHOOKS)
+    assert not await server.exists(redis_keys.QUEUE + redis_keys.WEBHOOKS)
 
 
 async def test_a_waiting_job_that_is_cancelled_tells(submit_with_webhook, store, deliverer):
@@ -85,8 +85,8 @@ async def test_a_job_that_starts_too_late_tells_with_its_error(
     submit_with_webhook, worker, deliverer, server
 ):
     await submit_with_webhook(start_within=1000)
-    await server.zadd(keys.DEADLINES, {"a": 1})
-    await server.hset(keys.RECORD + "a", "start_by", 1)
+    await server.zadd(redis_keys.DEADLINES, {"a": 1})
+    await server.hset(redis_keys.RECORD + "a", "start_by", 1)
     await worker.step(slots=1)
     _, params = await claim_delivery(deliverer)
     assert orjson.loads(params["fields"]["errors"])[0]["code"] == "job_expired"
@@ -131,7 +131,7 @@ async def test_deliveries_are_in_no_list_and_no_count(
     assert await find_leaks(server) == []
     (delivery,) = await store.deliveries(await store.get("a"))
     assert (delivery.job_id, delivery.state) == (DELIVERY, JobState.COMPLETED)
-    assert await server.ttl(keys.RECORD + DELIVERY) > 0
+    assert await server.ttl(redis_keys.RECORD + DELIVERY) > 0
 
 
 async def test_it_is_sent_again_on_request(submit_with_webhook, worker, deliverer, store):
@@ -170,6 +170,6 @@ async def test_there_must_be_something_to_send(submit_with_webhook, submit, work
     await submit("b")
     await store.cancel("b")
     assert await store.redeliver("b") == 0
-    await server.delete(keys.RECORD + "a")
+    await server.delete(redis_keys.RECORD + "a")
     with pytest.raises(JobExpired):
         await store.redeliver("a")

@@ -8,10 +8,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import access
-from api.key_set import KeySet
-from api.keys import read_keys
+from api.keys.api_key import read_keys
+from api.keys.key_set import KeySet
 from api.main import create_app
+from api.middleware import auth as access
 from api.settings import ApiSettings
 from shared.errors import ErrorEnvelope
 from tests.unit.conftest import NOWHERE

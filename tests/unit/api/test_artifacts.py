@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.files import PIECE, FileStore, artifact_key
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
@@ -30,7 +30,7 @@ def add(job_id, files: FileStore, fake_redis):
     async def add(name: str, data: bytes, content_type: str = "text/plain") -> str:
         size, digest = await files.put(artifact_key(job_id, 1, name), data)
         artifact = {"name": name, "content_type": content_type, "size": size, "sha256": digest}
-        await fake_redis.hset(keys.RECORD + job_id, "artifacts", orjson.dumps([artifact]))
+        await fake_redis.hset(redis_keys.RECORD + job_id, "artifacts", orjson.dumps([artifact]))
         return f"/jobs/{job_id}/artifacts/{name}"
 
     return add

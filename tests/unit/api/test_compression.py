@@ -5,11 +5,11 @@ import zlib
 
 import pytest
 
-from api import compression
-from api.compression import Compression, accepts_gzip
-from api.large_answers import LargeAnswers
+from api.middleware import compression
+from api.middleware.compression import Compression, accepts_gzip
+from api.middleware.large_answers import LargeAnswers
 from shared.files import FileStore, artifact_key
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import OutcomeKind
 
 GZIP = {"Accept-Encoding": "gzip"}
@@ -77,7 +77,7 @@ async def test_what_is_served_in_ranges_is_not_compressed(client, backstage, fil
     await backstage.finish(OutcomeKind.COMPLETED, 1)
     size, digest = await files.put(artifact_key(job_id, 1, "a"), bytes(5000))
     artifact = b'[{"name":"a","content_type":"text/plain","size":%d,"sha256":"%b"}]' % (size, digest.encode())
-    await fake_redis.hset(keys.RECORD + job_id, "artifacts", artifact)
+    await fake_redis.hset(redis_keys.RECORD + job_id, "artifacts", artifact)
     for headers in ({}, {"Range": "bytes=0-3000"}):
         answer = await client.get(f"/jobs/{job_id}/artifacts/a", headers=GZIP | headers)
         assert answer.status_code in (200, 206)

@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from api.connections import LEAST_SPARE, MOST, STEP, Connections, Limits, limits_of_process
-from api.protocols import STATE, bound_connections
+from api.server.connections import LEAST_SPARE, MOST, STEP, Connections, Limits, limits_of_process
+from api.server.protocols import STATE, bound_connections
 from tests.conftest import LogTape
 
 HOST = b"Host: localhost\r\n"
@@ -309,7 +309,7 @@ async def test_pipelined_requests_are_bounded():
 
 @both
 async def test_a_body_in_tiny_chunks_lets_others_have_their_turn(http: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.protocols.TURN_SECONDS", 0)  # however quick the machine is
+    monkeypatch.setattr("api.server.protocols.TURN_SECONDS", 0)  # however quick the machine is
     chunks, turns = 40_000, 0
 
     async def take_turns() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from api.decoding import PIECE
+from api.middleware.decoding import PIECE
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = orjson.dumps(ECHO)

@@ -6,15 +6,15 @@ import pytest
 from api import errors, main
 from api.routes import job_types
 from api.settings import ApiSettings
-from shared.contracts import load_contracts
 from shared.errors import ErrorEnvelope, JobFailure, JobServerError
-from shared.queue import JobQueue
+from shared.job_type_loader import load_job_types
 from shared.store.file_records import FileRecords
+from shared.store.job_queue import JobQueue
 from shared.store.job_store import JobStore
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = {"Content-Type": "application/json"}
-TYPES = ", ".join(load_contracts())
+TYPES = ", ".join(load_job_types())
 
 
 def refused(answer, status: int, code: str) -> dict:
@@ -241,7 +241,7 @@ async def test_a_body_full_of_faults_is_told_some_of_them(client):
 @pytest.mark.parametrize("name", ["ehco", "", "Echo", "x" * 1000, "a\nb", "{0}"])
 async def test_an_unknown_job_type_is_told_those_there_are(client, name):
     answer = await client.post("/jobs", json={"type": name, "params": {}})
-    assert ", ".join(load_contracts()) in refused(answer, 422, "unknown_job_type")["hint"]
+    assert ", ".join(load_job_types()) in refused(answer, 422, "unknown_job_type")["hint"]
 
 
 @pytest.mark.parametrize("name", [5, None, True, [], {}, ["echo"], {"echo": 1}])

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api import exposure
-from api.exposure import warn_if_exposed
+from api.server import exposure
+from api.server.exposure import warn_if_exposed
 
 EVENT = "the API is open to everybody who can reach it"
 

@@ -11,9 +11,9 @@ import pytest
 from pydantic import Field
 
 from api.submission import Submissions
-from shared.contract import FILE_ID, Contract, FileReference, Params
 from shared.files import PIECE
-from shared.store import keys
+from shared.job_type import FILE_ID, FileReference, JobType, Params
+from shared.store import redis_keys
 from shared.store.model import Finished, Outcome, OutcomeKind
 
 LIMIT = 3 * PIECE
@@ -28,7 +28,7 @@ class ReadParams(Params):
     text: Annotated[str, Field(max_length=100)] = ""
 
 
-READ = Contract(name="read", summary="Read files.", params=ReadParams, result=int, example={})
+READ = JobType(name="read", summary="Read files.", params=ReadParams, result=int, example={})
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 async def client(serve, fake_redis, folder, monkeypatch):
     """A client of an API with small limits, and a job type that reads files."""
-    monkeypatch.setattr("api.main.load_contracts", lambda: {"read": READ})
+    monkeypatch.setattr("api.main.load_job_types", lambda: {"read": READ})
     return await serve(fake_redis, artifacts_url=folder.as_uri(), api_max_file_bytes=LIMIT, retain_files=100)
 
 
@@ -364,7 +364,7 @@ async def test_a_job_is_noted_at_each_of_its_files(client, fake_redis):
     one, two = await upload(client), await upload(client)
     job_id = (await submit(client, first=one, more=[two])).json()["job_id"]
     for file_id in (one, two):
-        assert await fake_redis.smembers(f"{keys.FILE}{file_id}:jobs") == {job_id.encode()}
+        assert await fake_redis.smembers(f"{redis_keys.FILE}{file_id}:jobs") == {job_id.encode()}
 
 
 async def test_a_job_that_names_a_file_which_is_not_there_is_refused(client, fake_redis):
@@ -374,8 +374,8 @@ async def test_a_job_that_names_a_file_which_is_not_there_is_refused(client, fak
     jobs = {"jobs": [{"type": "read", "params": {"first": name}} for name in (file_id, missing)]}
     refused(await client.post("/jobs/batch", json=jobs), 422, "unknown_file")
     refused(await submit(client, first="../etc/passwd"), 422, "invalid_request")
-    assert await fake_redis.keys(keys.RECORD + "*") == []
-    assert not await fake_redis.exists(f"{keys.FILE}{file_id}:jobs")
+    assert await fake_redis.keys(redis_keys.RECORD + "*") == []
+    assert not await fake_redis.exists(f"{redis_keys.FILE}{file_id}:jobs")
 
 
 async def test_a_repeated_submission_needs_the_file_no_more(client, backstage):

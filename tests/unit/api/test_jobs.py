@@ -7,9 +7,9 @@ from uuid import UUID
 import orjson
 import pytest
 
-from shared.contracts import load_contracts
+from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.model import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
@@ -30,7 +30,7 @@ async def test_a_job_is_accepted(client, prefix, fake_redis):
     assert answer.headers["content-type"] == "application/json"
     read = await client.get(answer.headers["location"])
     assert (read.status_code, read.json()) == (200, record | {"queue_position": 1})
-    assert await fake_redis.zscore(keys.QUEUE + "default", record["job_id"])
+    assert await fake_redis.zscore(redis_keys.QUEUE + "default", record["job_id"])
 
 
 async def test_ids_are_ordered_by_time(client):
@@ -45,9 +45,9 @@ async def test_defaults_of_params_are_filled_in(client):
     assert answer.json()["params"] == {"text": "a", "top": 10}
 
 
-@pytest.mark.parametrize("job_type", load_contracts())
+@pytest.mark.parametrize("job_type", load_job_types())
 async def test_every_example_is_accepted(client, job_type):
-    contract = load_contracts()[job_type]
+    contract = load_job_types()[job_type]
     params = dict(contract.example)
     if "file" in params:
         params["file"] = (await client.post("/files", content=b"any")).json()["file_id"]

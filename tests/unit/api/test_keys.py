@@ -8,8 +8,9 @@ from hashlib import sha256
 
 import pytest
 
-from api import keys
-from api.keys import Scope, main, read_keys
+from api.keys import api_key as keys
+from api.keys.__main__ import main
+from api.keys.api_key import Scope, read_keys
 from api.settings import ApiSettings
 from dev.stack import ROOT
 from shared.settings import read_settings

@@ -10,9 +10,10 @@ from math import inf
 
 import pytest
 
-from api.key_set import KeySet
-from api.keys import Scope, main, read_keys
-from api.keys_file import read_keys_file
+from api.keys.__main__ import main
+from api.keys.api_key import Scope, read_keys
+from api.keys.key_set import KeySet
+from api.keys.keys_file import read_keys_file
 from api.main import create_app
 from api.quotas import Quotas
 from api.settings import ApiSettings
@@ -223,7 +224,7 @@ async def test_an_expired_key_is_refused_and_says_so(serve, fake_redis, write, m
     content += f"expires_at = {at if place == 'caller' else '2027-02-01T12:00:00Z'}"
     client = await serve(fake_redis, api_keys_file=write(content))
     now = 1801396799.9
-    monkeypatch.setattr("api.key_set.time.time", lambda: now)
+    monkeypatch.setattr("api.keys.key_set.time.time", lambda: now)
     assert (await client.get("/job-types", headers=as_caller("a"))).status_code == 200
     now = 1801396800.0
     answer = await client.get("/job-types", headers=as_caller("a"))

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from api.large_answers import LARGE, PIECE, AnswerDropped, LargeAnswers
-from api.request_context import RequestContext
+from api.middleware.large_answers import LARGE, PIECE, AnswerDropped, LargeAnswers
+from api.middleware.request_context import RequestContext
 from shared.errors import ErrorEnvelope
 
 BODY = b"x" * (LARGE + 1)

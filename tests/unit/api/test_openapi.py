@@ -9,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api.main import create_app
 from api.settings import ApiSettings
 from api.submission import Submissions
-from shared.contracts import load_contracts
+from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 
 OPERATIONS = {
@@ -146,7 +146,7 @@ def test_paths_begin_at_the_root_of_the_server(document: dict[str, Any]):
 async def test_examples_are_accepted_as_they_stand_but_those_that_need_a_file_say_so(
     document: dict[str, Any],
 ):
-    submissions = Submissions(load_contracts())
+    submissions = Submissions(load_job_types())
     examples = _examples(document, "/v1/jobs")
     needs_file = {
         name: bool(submissions.validate(example["value"]).files) for name, example in examples.items()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from api.errors import TooManyAtOnce
-from api.keys import read_keys
+from api.keys.api_key import read_keys
 from api.quotas import CallerQuotas, Quotas, counted_caller
 from tests.unit.api.test_access import ECHO, KEYS, as_caller, entry, refused
 

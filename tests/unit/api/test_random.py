@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.contracts import load_contracts
 from shared.errors import ErrorEnvelope
+from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 
 GOOD = [
-    orjson.dumps({"type": name, "params": contract.example}) for name, contract in load_contracts().items()
+    orjson.dumps({"type": name, "params": contract.example}) for name, contract in load_job_types().items()
 ]
 NUMBERS = st.integers() | st.floats() | st.sampled_from([2**63, -(2**63) - 1, 2**64, 10**400, 1e308, -0.0])
 TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(["\0", "\ud800", "echo", "type", "params"])
@@ -42,7 +42,7 @@ def mutations(draw) -> bytes:
 
 
 SUBMISSIONS = st.fixed_dictionaries(
-    {"type": st.sampled_from(list(load_contracts())) | WILD, "params": WILD},
+    {"type": st.sampled_from(list(load_job_types())) | WILD, "params": WILD},
     optional={"more": WILD},
 )
 BODIES = st.binary(max_size=200) | mutations() | WILD.map(dump) | SUBMISSIONS.map(dump)

@@ -6,8 +6,8 @@ import obstore
 import pytest
 from obstore.exceptions import GenericError
 
-from shared.contracts import load_contracts
 from shared.errors import ErrorEnvelope
+from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 
 BOTH = pytest.mark.parametrize("prefix", ["", "/v1"])
@@ -69,7 +69,7 @@ async def test_the_server_tells_what_it_is(client, prefix):
     assert re.fullmatch(r"\d+\.\d+\.\d+", info["version"])
     assert info["started_at"].endswith("Z")
     assert 0 <= info["uptime_seconds"] < 60
-    assert info["job_types"] == list(load_contracts())
+    assert info["job_types"] == list(load_job_types())
     assert info["queues"] == {"default": {"waiting": 0, "running": 0}}
     assert info["jobs"] == dict.fromkeys(["pending", "running", "completed", "failed", "cancelled"], 0)
     assert info["workers"] == []
@@ -101,7 +101,7 @@ async def test_the_server_tells_how_busy_it_is(client, backstage):
 @BOTH
 async def test_job_types_are_described(client, prefix):
     items = (await client.get(f"{prefix}/job-types")).json()["items"]
-    assert [item["name"] for item in items] == list(load_contracts())
+    assert [item["name"] for item in items] == list(load_job_types())
     one = (await client.get(f"{prefix}/job-types/word_count")).json()
     assert one in items
     assert one["params"]["required"] == ["text"]
@@ -145,10 +145,10 @@ async def test_a_submission_is_a_union_told_apart_by_type(client):
     schemas = told["components"]["schemas"]
     union = schemas[media["schema"]["$ref"].rpartition("/")[2]]
     assert union["discriminator"]["propertyName"] == "type"
-    assert list(union["discriminator"]["mapping"]) == list(load_contracts())
+    assert list(union["discriminator"]["mapping"]) == list(load_job_types())
     for reference in union["discriminator"]["mapping"].values():
         assert reference.rpartition("/")[2] in schemas
-    assert set(media["examples"]) == set(load_contracts())
+    assert set(media["examples"]) == set(load_job_types())
 
 
 async def test_every_example_of_a_submission_is_accepted(client):

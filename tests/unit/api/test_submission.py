@@ -8,8 +8,8 @@ from api.main import create_app
 from api.settings import ApiSettings
 from api.strict_json import parse
 from api.submission import Submissions
-from shared.contracts import load_contracts
 from shared.errors import InvalidRequest
+from shared.job_type_loader import load_job_types
 
 PLAIN = {"type": "word_count", "params": {"text": "to be"}}
 NAP = {"type": "sleep", "params": {"seconds": 1}}
@@ -68,7 +68,7 @@ FORBIDDEN = {
 
 @pytest.fixture(scope="module")
 def submissions():
-    return Submissions(load_contracts(), webhooks=True)
+    return Submissions(load_job_types(), webhooks=True)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_time_far_ahead_is_refused_though_no_schema_says_so(submissions, descr
 
 @pytest.mark.parametrize("url", ["http://example.com:25/", "https://8.8.8.8:1024/"])
 def test_a_webhook_to_a_port_of_the_system_is_refused_with_what_to_do(url):
-    submissions = Submissions(load_contracts(), webhooks=True, ports=[26])
+    submissions = Submissions(load_job_types(), webhooks=True, ports=[26])
     with pytest.raises(InvalidRequest) as caught:
         submissions.admit(url)
     assert "port" in caught.value.hint

@@ -8,7 +8,7 @@ import pytest
 from dev.stack import ROOT
 
 MODULES = (
-    "api.keys",
+    "api.keys.api_key",
     "benchmarks",
     "chaos",
     "client",

@@ -8,7 +8,7 @@ from dev.stack import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-INSTALLED = ("api", "client", "shared", "worker")
+INSTALLED = ("api", "client", "job_types", "shared", "worker")
 FILES = sorted(
     path
     for name in INSTALLED

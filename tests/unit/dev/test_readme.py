@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import contracts
-from worker import handlers
+import job_types
+from shared.job_type_loader import JobTypesByName, load_job_types
 from worker.context import JobContext
 from worker.registry import Handler, by_type, load_handlers
 
@@ -28,22 +28,21 @@ def section(title: str) -> str:
 def reverse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The two files of the smallest job type, as if they lay where the page puts them."""
     files = dict(PYTHON.findall(PAGE))
-    for name in ("shared/contracts/reverse.py", "worker/handlers/reverse.py"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True)
-        path.write_text(files[name])
-    for package in (contracts, handlers):
-        folder = tmp_path / package.__name__.replace(".", "/")
-        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    folder = tmp_path / "job_types"
+    for name in ("contract", "handler"):
+        path = folder / "reverse" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[f"job_types/reverse/{name}.py"])
+    monkeypatch.setattr(job_types, "__path__", [*job_types.__path__, str(folder)])
     yield
-    for package in (contracts, handlers):
-        sys.modules.pop(f"{package.__name__}.reverse", None)
-        vars(package).pop("reverse", None)
+    for name in [name for name in sys.modules if name.startswith("job_types.reverse")]:
+        del sys.modules[name]
+    vars(job_types).pop("reverse", None)
 
 
-def find_contracts() -> contracts.Contracts:
+def find_contracts() -> JobTypesByName:
     """The job types as they are found now, not as they were found before."""
-    return contracts.load_contracts.__wrapped__()
+    return load_job_types.__wrapped__()
 
 
 def reverse_handler() -> Handler:
@@ -95,13 +94,13 @@ def test_every_target_of_the_makefile_is_phony_and_says_what_it_does():
 
 
 def test_the_tree_names_folders_that_are_there():
-    folders = re.findall(r"^([a-z]+)/ ", section("The tree"), re.MULTILINE)
+    folders = re.findall(r"^([a-z_]+)/ ", section("The tree"), re.MULTILINE)
     assert len(folders) >= 6
     assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []
 
 
 def test_the_tree_names_every_package():
-    folders = re.findall(r"^([a-z]+)/ ", section("The tree"), re.MULTILINE)
+    folders = re.findall(r"^([a-z_]+)/ ", section("The tree"), re.MULTILINE)
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages <= set(folders)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dev.stack import ROOT
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.scripts import FOLDER
 
 USERS = (ROOT / "redis-users.acl").read_text()
@@ -51,8 +51,8 @@ def test_the_probe_tries_every_command_of_the_scripts():
     "key",
     [
         value
-        for value in keys.FOR_SCRIPTS.values()
-        if ":" in value and value not in (keys.CHANGES, keys.CANCEL)
+        for value in redis_keys.FOR_SCRIPTS.values()
+        if ":" in value and value not in (redis_keys.CHANGES, redis_keys.CANCEL)
     ],
 )
 def test_every_key_is_within_the_users_keys(key: str):
@@ -61,7 +61,10 @@ def test_every_key_is_within_the_users_keys(key: str):
 
 
 def test_the_user_hears_and_tells_on_two_channels_alone():
-    assert [rule for rule in rules() if rule.startswith("&")] == [f"&{keys.CHANGES}*", f"&{keys.CANCEL}"]
+    assert [rule for rule in rules() if rule.startswith("&")] == [
+        f"&{redis_keys.CHANGES}*",
+        f"&{redis_keys.CANCEL}",
+    ]
 
 
 def test_nobody_logs_in_as_the_default_user_which_keeps_the_rights_to_read_the_append_only_file():

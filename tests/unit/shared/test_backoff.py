@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from shared.contract import Backoff
+from shared.job_type import Backoff
 
 ATTEMPTS = some.integers(1, 100_000)
 BACKOFFS = some.builds(

@@ -4,19 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from shared.contract import Contract, Params
-from shared.contracts import by_name, load_contracts
-from shared.contracts.csv_profile import CSV_PROFILE
-from shared.contracts.echo import ECHO
-from shared.contracts.flaky import FLAKY
-from shared.contracts.mandelbrot import MANDELBROT
-from shared.contracts.sleep import SLEEP
-from shared.contracts.thumbnail import THUMBNAIL
-from shared.contracts.word_count import WORD_COUNT
+from job_types.csv_profile.contract import CSV_PROFILE
+from job_types.echo.contract import ECHO
+from job_types.flaky.contract import FLAKY
+from job_types.mandelbrot.contract import MANDELBROT
+from job_types.sleep.contract import SLEEP
+from job_types.thumbnail.contract import THUMBNAIL
+from job_types.word_count.contract import WORD_COUNT
+from shared.job_type import JobType, Params
+from shared.job_type_loader import by_name, load_job_types
 
 
 def test_the_job_types_are_found_by_their_files():
-    assert dict(load_contracts()) == {
+    assert dict(load_job_types()) == {
         "csv_profile": CSV_PROFILE,
         "echo": ECHO,
         "flaky": FLAKY,
@@ -33,7 +33,7 @@ def test_the_contracts_come_in_the_order_of_their_names():
 
 def test_the_contracts_can_not_be_changed():
     with pytest.raises(TypeError):
-        load_contracts()["other"] = ECHO  # type: ignore[index]
+        load_job_types()["other"] = ECHO  # type: ignore[index]
 
 
 def test_two_contracts_with_one_name_are_refused_by_that_name():
@@ -45,14 +45,14 @@ def test_one_contract_seen_twice_is_one_contract():
     assert dict(by_name([ECHO, ECHO])) == {"echo": ECHO}
 
 
-@pytest.mark.parametrize("contract", load_contracts().values(), ids=load_contracts().keys())
-def test_each_example_fits_the_params_of_its_own_type(contract: Contract):
+@pytest.mark.parametrize("contract", load_job_types().values(), ids=load_job_types().keys())
+def test_each_example_fits_the_params_of_its_own_type(contract: JobType):
     params = contract.params.model_validate(contract.example)
     assert params.model_dump(include=set(contract.example)) == contract.example
 
 
-@pytest.mark.parametrize("contract", load_contracts().values(), ids=load_contracts().keys())
-def test_no_type_takes_a_field_that_it_does_not_know(contract: Contract):
+@pytest.mark.parametrize("contract", load_job_types().values(), ids=load_job_types().keys())
+def test_no_type_takes_a_field_that_it_does_not_know(contract: JobType):
     with pytest.raises(ValueError, match="extra_forbidden"):
         contract.params.model_validate({**contract.example, "unknown": 1})
 
@@ -99,6 +99,6 @@ def test_params_do_not_change():
         (CSV_PROFILE, {**CSV_PROFILE.example, "quantiles": [0.5] * 21}),
     ],
 )
-def test_params_outside_their_bounds_are_refused(contract: Contract, params: dict):
+def test_params_outside_their_bounds_are_refused(contract: JobType, params: dict):
     with pytest.raises(ValueError, match="validation error"):
         contract.params.model_validate(params)

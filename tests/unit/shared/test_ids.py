@@ -3,8 +3,8 @@
 import re
 from uuid import UUID
 
-from shared.contract import FILE_ID
 from shared.ids import new_file_id, new_job_id
+from shared.job_type import FILE_ID
 
 
 def test_job_ids_are_unique_and_ordered_and_end_in_the_shard():

@@ -25,9 +25,9 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from api.submission import Submissions
-from shared.contract import Contract, FileReference, Params
-from shared.contracts import by_name, load_contracts
 from shared.errors import InvalidRequest
+from shared.job_type import FileReference, JobType, Params
+from shared.job_type_loader import by_name, load_job_types
 from shared.params_codec import ParamsNotKept
 
 PASSWORD = "hunter2"
@@ -107,11 +107,11 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def contract_of(params: type[Params], example: dict[str, Any]) -> Contract[Any, Any]:
-    return Contract(name="odd", summary="Odd.", params=params, result=Any, example=example)
+def contract_of(params: type[Params], example: dict[str, Any]) -> JobType[Any, Any]:
+    return JobType(name="odd", summary="Odd.", params=params, result=Any, example=example)
 
 
-def validated(contract: Contract[Any, Any]) -> Params:
+def validated(contract: JobType[Any, Any]) -> Params:
     model: Params = contract.params.model_validate_json(orjson.dumps(contract.example), strict=True)
     return model
 
@@ -213,7 +213,7 @@ def test_a_submission_that_would_not_survive_is_refused_with_its_field():
 
 @pytest.mark.parametrize("name", ["echo", "sleep", "word_count", "flaky", "mandelbrot"])
 def test_plain_params_are_written_once_and_never_read_back(name, monkeypatch):
-    contract = replace(load_contracts()[name])
+    contract = replace(load_job_types()[name])
     monkeypatch.setattr(contract.codec, "decode", None)
     params = validated(contract)
     assert contract.codec.encode(params) == (params.model_dump_json().encode(), b"")

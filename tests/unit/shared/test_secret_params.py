@@ -8,10 +8,10 @@ from pydantic import Field, SecretBytes, SecretStr
 from redis.asyncio import Redis
 
 from dev.receiver import SECRET as SIGNING
-from shared.contract import Contract, Params
-from shared.contracts import by_name
+from shared.job_type import JobType, Params
+from shared.job_type_loader import by_name
 from shared.record import StoredRecord
-from shared.store import keys
+from shared.store import redis_keys
 from shared.store.job_store import JobStore
 from shared.store.model import Finished, Outcome, OutcomeKind, Retention
 from shared.webhooks import DELIVERY
@@ -29,7 +29,7 @@ class Login(Params):
     user_name: str = Field(default="me", alias="userName")
 
 
-LOGIN = Contract(
+LOGIN = JobType(
     name="login", summary="Log in.", params=Login, result=str, example={"password": "x", "userName": "you"}
 )
 PARAMS = {"password": "hunter2", "tokens": ["hunter3"], "hidden": "hunter4", "userName": "ann"}
@@ -38,7 +38,7 @@ JOB = {"type": "login", "params": PARAMS, "webhook": {"url": "https://example.co
 
 @pytest.fixture
 async def client(serve: Any, fake_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("api.main.load_contracts", lambda: by_name([LOGIN]))
+    monkeypatch.setattr("api.main.load_job_types", lambda: by_name([LOGIN]))
     return await serve(fake_redis, webhook_secrets=SIGNING)
 
 
@@ -93,7 +93,7 @@ async def test_the_handler_gets_what_was_sent(client: Any, fake_redis: Redis) ->
 async def test_a_webhook_carries_no_secret(client: Any, fake_redis: Redis) -> None:
     job_id = (await client.post("/jobs", json=JOB)).json()["job_id"]
     await client.delete(f"/jobs/{job_id}")
-    fields = await fake_redis.hgetall(f"{keys.RECORD}{keys.DELIVERY}1-{job_id}")
+    fields = await fake_redis.hgetall(f"{redis_keys.RECORD}{redis_keys.DELIVERY}1-{job_id}")
     assert shows_nothing(str(fields))
     told: dict[str, Any] = orjson.loads(event(DELIVERY.params.model_validate_json(fields[b"params"])))
     assert told["data"]["params"]["password"] == "**********"

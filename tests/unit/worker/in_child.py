@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from worker.child import log, progress
+from worker.reporting import log, progress
 
 LONG = 60.0
 LIMITS = ("RLIMIT_CORE", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NOFILE")
@@ -185,7 +185,7 @@ def fork_and_fail(value: Any) -> Any:
 
 def answer_twice(value: Any) -> Any:
     """A second answer on the connection, made by the function itself."""
-    from worker import child
+    from worker.processes import child
 
     call = child._call
     assert call is not None
@@ -292,7 +292,7 @@ def give_a_trap(path: str, depth: int) -> object:
 
 def report_raw(body: bytes) -> None:
     """A report made by something else than `progress` and `log`."""
-    from worker import child
+    from worker.processes import child
 
     call = child._call
     assert call is not None
@@ -300,7 +300,7 @@ def report_raw(body: bytes) -> None:
 
 
 def send_an_error(body: bytes) -> None:
-    from worker import child
+    from worker.processes import child
 
     call = child._call
     assert call is not None

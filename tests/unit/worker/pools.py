@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from worker.processes import Processes
+from worker.processes.pool import Processes
 
 PATIENCE = 10
 SOON = 1.0  # seconds in which a process that is to end has ended

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import RetryableError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import a_pool, lives, until
-from worker.child import Report
+from worker.processes.child import Report
 
 
 class Reports:

@@ -13,8 +13,8 @@ from dev.stack import ROOT, wait_until
 from shared.errors import FinalError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import SOON, a_pool, children, descriptors, lives, process_in, until
-from worker import child
-from worker.processes import Processes
+from worker.processes import child
+from worker.processes.pool import Processes
 
 MANY = 50
 
@@ -52,7 +52,7 @@ def test_a_parent_that_is_killed_takes_its_processes_along(tmp_path: Path):
     script = f"""
 import asyncio, uvloop
 from tests.unit.worker import in_child
-from worker.processes import Processes
+from worker.processes.pool import Processes
 
 async def main():
     pool = Processes(4, max_calls=1000, max_rss=1 << 40)

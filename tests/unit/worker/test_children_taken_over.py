@@ -20,8 +20,8 @@ import pytest_asyncio
 from shared.errors import FinalError, RetryableError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import a_pool
-from worker.lines import Line, line_of
-from worker.processes import Processes
+from worker.log_lines import Line, line_of
+from worker.processes.pool import Processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

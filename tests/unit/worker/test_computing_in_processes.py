@@ -7,13 +7,13 @@ import pytest
 
 from benchmarks.csv_file import write_csv
 from benchmarks.csv_reference import profile_columns
+from job_types.csv_profile.handler import csv_profile
+from job_types.mandelbrot.handler import mandelbrot
+from job_types.thumbnail.handler import thumbnail
 from shared.errors import FinalError
 from tests.unit.worker.pools import until
-from worker.handlers.csv_profile import csv_profile
-from worker.handlers.mandelbrot import mandelbrot
-from worker.handlers.thumbnail import thumbnail
 from worker.scratch import PREFIX
-from worker.trial import trial
+from worker.testing import trial
 
 
 @pytest.fixture

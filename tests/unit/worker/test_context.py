@@ -14,8 +14,8 @@ from shared.store.model import Claim
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, a_pool
 from worker.context import BlockingContext, JobContext, Tools
-from worker.lines import LONGEST_LINE, MOST_LINES
-from worker.processes import Processes
+from worker.log_lines import LONGEST_LINE, MOST_LINES
+from worker.processes.pool import Processes
 from worker.threads import run_in_thread
 
 CLAIM = Claim("default", "a-job", 7, 2, 5, b"", b"{}", "a-request", "7:a-job")

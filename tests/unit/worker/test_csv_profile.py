@@ -17,14 +17,14 @@ import pytest
 
 from benchmarks.csv_file import write_csv
 from benchmarks.csv_reference import profile_columns
-from shared.contracts.csv_profile import CsvProfileParams
+from job_types.csv_profile import profile as computing
+from job_types.csv_profile.column_kinds import KINDS
+from job_types.csv_profile.contract import CsvProfileParams
+from job_types.csv_profile.dialect import MOST_RECORD_BYTES, SAMPLE_BYTES, find_dialect
+from job_types.csv_profile.handler import csv_profile
+from job_types.csv_profile.small_files import profile_small
 from shared.errors import FinalError
 from tests.unit.worker.workbench import Workbench
-from worker.computing import csv_profile as computing
-from worker.computing.column_kinds import KINDS
-from worker.computing.csv_dialect import MOST_RECORD_BYTES, SAMPLE_BYTES, find_dialect
-from worker.computing.csv_small import profile_small
-from worker.handlers.csv_profile import csv_profile
 from worker.scratch import PREFIX
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -279,7 +279,7 @@ async def test_of_mixed_line_ends_those_in_quotes_stay(bench: Profiles):
 async def test_line_ends_are_found_across_the_pieces_that_are_read(
     bench: Profiles, size: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("worker.computing.csv_text.PIECE", size)
+    monkeypatch.setattr("job_types.csv_profile.text.PIECE", size)
     result = await bench.of(b'a,b\r\n1,"x\r\n"\n3,\r\n')
     assert (result["rows"], result["columns"][1]["min"]) == (2, "x\r\n")
 

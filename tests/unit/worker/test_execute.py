@@ -13,8 +13,8 @@ import pytest
 import structlog
 from arq.jobs import serialize_job
 
-from shared.contract import Backoff, Contract, Params
 from shared.errors import FinalError, JobFailure, RetryableError
+from shared.job_type import Backoff, JobType, Params
 from shared.record import LONGEST_TEXT
 from shared.store.model import Claim, Outcome, OutcomeKind
 from worker import execute as module
@@ -27,7 +27,7 @@ class Work(Params):
     size: int = 1
 
 
-WORK = Contract(
+WORK = JobType(
     name="work",
     summary="Whatever a test does.",
     params=Work,

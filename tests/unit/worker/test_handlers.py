@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from shared.contracts.echo import EchoParams
-from shared.contracts.flaky import FlakyParams, FlakyResult
-from shared.contracts.sleep import SleepParams, SleepResult
-from shared.contracts.word_count import WordCountParams, WordCountResult
+from job_types.echo.contract import EchoParams
+from job_types.echo.handler import echo
+from job_types.flaky.contract import FlakyParams, FlakyResult
+from job_types.flaky.handler import flaky
+from job_types.sleep.contract import SleepParams, SleepResult
+from job_types.sleep.handler import sleep
+from job_types.word_count.contract import WordCountParams, WordCountResult
+from job_types.word_count.handler import word_count
 from shared.errors import FinalError, RetryableError
 from worker.context import BlockingContext, JobContext
-from worker.handlers.echo import echo
-from worker.handlers.flaky import flaky
-from worker.handlers.sleep import sleep
-from worker.handlers.word_count import word_count
 
 TEXT = """Ich weiß nicht, was soll es bedeuten,
 Daß ich so traurig bin;
@@ -73,7 +73,7 @@ async def test_a_long_sleep_reports_each_twentieth_and_ends_at_one(monkeypatch: 
     async def nap(seconds: float) -> None:
         naps.append(seconds)
 
-    monkeypatch.setattr("worker.handlers.sleep.asyncio.sleep", nap)
+    monkeypatch.setattr("job_types.sleep.handler.asyncio.sleep", nap)
     job = Reports()
     await sleep(SleepParams(seconds=600), job)
     assert job.fractions == pytest.approx([n / 20 for n in range(1, 21)])

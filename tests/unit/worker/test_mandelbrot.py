@@ -9,12 +9,12 @@ import orjson
 import pytest
 from PIL import Image
 
-from shared.contracts.mandelbrot import MandelbrotParams
+from job_types.mandelbrot import handler as module
+from job_types.mandelbrot.contract import MandelbrotParams
+from job_types.mandelbrot.handler import mandelbrot
+from job_types.mandelbrot.picture import INSIDE, colours, draw_rows, escape_counts, palette
 from shared.errors import RetryableError
 from tests.unit.worker.workbench import Workbench
-from worker.computing.mandelbrot import INSIDE, colours, draw_rows, escape_counts, palette
-from worker.handlers import mandelbrot as module
-from worker.handlers.mandelbrot import mandelbrot
 
 WHOLE = {"size": 64}
 REGIONS = [

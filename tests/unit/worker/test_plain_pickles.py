@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.worker import in_child
-from worker.child_environment import child_environment
-from worker.lines import Line, line_of
-from worker.plain_pickles import load_plain, packages_of
-from worker.processes import Processes, Unasked, read_report
+from worker.log_lines import Line, line_of
+from worker.processes.environment import child_environment
+from worker.processes.plain_pickles import load_plain, packages_of
+from worker.processes.pool import Processes, Unasked, read_report
 
 GOOD = line_of("a", {"b": 1})
 
@@ -60,9 +60,7 @@ def test_a_function_speaks_for_its_own_package_alone():
     assert "tests" in packages_of(in_child.compute)
     assert "tests" in packages_of(partial(in_child.compute, None))
     for function in (os.system, len, load_plain, Path.exists):
-        assert set(packages_of(function)) == {
-            "shared.contracts", "shared.errors", "worker.computing", "worker.handlers"
-        }  # fmt: skip
+        assert set(packages_of(function)) == {"job_types", "shared.errors"}
 
 
 def test_a_line_of_a_report_is_one_line():

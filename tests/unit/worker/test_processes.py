@@ -16,8 +16,9 @@ import pytest_asyncio
 from shared.errors import FinalError, JobFailure, RetryableError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, SOON, a_pool, begin, children, lives, until
-from worker import child, processes
-from worker.processes import Processes
+from worker.processes import child
+from worker.processes import pool as processes
+from worker.processes.pool import Processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

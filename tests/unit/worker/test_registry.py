@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from shared.contract import Contract
-from shared.contracts import load_contracts
-from shared.contracts.echo import ECHO, EchoParams
-from shared.contracts.sleep import SLEEP
+from job_types.echo.contract import ECHO, EchoParams
+from job_types.sleep.contract import SLEEP
+from shared.job_type import JobType
+from shared.job_type_loader import load_job_types
 from worker.context import JobContext
 from worker.registry import Handler, by_type, handles, load_handlers
 
@@ -19,18 +19,18 @@ async def give_back(params: EchoParams, job: JobContext) -> EchoParams:
     return params
 
 
-def handler_of(contract: Contract) -> Handler:
+def handler_of(contract: JobType) -> Handler:
     return Handler(contract, give_back)
 
 
 def test_each_job_type_has_a_handler_in_its_folder():
-    assert {handler.contract.name for handler in load_handlers()} == set(load_contracts())
+    assert {handler.contract.name for handler in load_handlers()} == set(load_job_types())
 
 
 def test_a_worker_of_the_default_queue_starts_with_what_is_there():
-    handlers = by_type(load_handlers(), load_contracts(), ["default"])
+    handlers = by_type(load_handlers(), load_job_types(), ["default"])
     assert all(handler.contract.name == name for name, handler in handlers.items())
-    assert set(handlers) == set(load_contracts())
+    assert set(handlers) == set(load_job_types())
 
 
 def test_two_handlers_of_one_type_are_refused_by_its_name():
@@ -39,7 +39,7 @@ def test_two_handlers_of_one_type_are_refused_by_its_name():
 
 
 def test_a_served_type_without_a_handler_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"No handler performs sleep; add a file to worker/handlers/\."):
+    with pytest.raises(ValueError, match=r"No handler performs sleep; add job_types/<name>/handler\.py\."):
         by_type([handler_of(ECHO)], {"echo": ECHO, "sleep": SLEEP}, ["default"])
 
 

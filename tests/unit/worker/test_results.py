@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, JsonValue
 from typing_extensions import TypedDict
 
-from shared.contract import Contract, Params
+from shared.job_type import JobType, Params
 from worker.registry import Handler
 
 NAN = math.nan
@@ -32,7 +32,7 @@ class Typed(TypedDict):
 
 
 def encode(kind: Any, result: Any) -> bytes:
-    contract = Contract(name="work", summary="", params=Params, result=kind, example={})
+    contract = JobType(name="work", summary="", params=Params, result=kind, example={})
     return Handler(contract, lambda params, job: None).encode(result)
 
 

@@ -7,7 +7,7 @@ import pytest
 from arq.jobs import serialize_job
 from orjson import dumps
 
-from shared.contract import Contract, Params
+from shared.job_type import JobType, Params
 from shared.store.model import Claim, OutcomeKind
 from tests.unit.worker.pools import until
 from worker.context import JobContext
@@ -21,7 +21,7 @@ class Work(Params):
     pass
 
 
-WORK = Contract(
+WORK = JobType(
     name="work", summary="", params=Work, result=type(None), example={}, timeout=3600, max_attempts=3
 )
 MESSAGE = serialize_job("work", ["a-job"], {}, None, 0, serializer=dumps)

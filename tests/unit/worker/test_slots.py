@@ -10,7 +10,7 @@ import orjson
 import pytest
 from arq.jobs import serialize_job
 
-from shared.contract import Contract, Params
+from shared.job_type import JobType, Params
 from shared.store.model import Claim, OutcomeKind
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, SOON, a_pool, lives, process_in, until
@@ -23,7 +23,7 @@ class Place(Params):
     started: str
 
 
-WORK = Contract(
+WORK = JobType(
     name="work", summary="", params=Place, result=type(None), example={}, timeout=3600, max_attempts=1
 )
 HELD: set[asyncio.Future[None]] = set()

@@ -14,10 +14,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from dev.stack import ROOT
+from job_types.thumbnail import scaling as computing
+from job_types.thumbnail.handler import thumbnail
 from shared.errors import FinalError
 from tests.unit.worker.workbench import Workbench
-from worker.computing import thumbnail as computing
-from worker.handlers.thumbnail import thumbnail
 
 CASES = Path(__file__).parents[2] / "cases"
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -310,8 +310,8 @@ def test_a_large_picture_is_held_once(tmp_path: Path):
     script = f"""
 import re
 from pathlib import Path
-from shared.contracts.thumbnail import ThumbnailParams
-from worker.computing.thumbnail import make_thumbnail
+from job_types.thumbnail.contract import ThumbnailParams
+from job_types.thumbnail.scaling import make_thumbnail
 def highest():
     return int(re.search("VmHWM: *([0-9]+)", Path("/proc/self/status").read_text().replace("\\t", ""))[1])
 before = highest()
@@ -328,6 +328,6 @@ async def test_a_lack_of_memory_is_not_the_pictures_fault(bench: Thumbnails, mon
     def exhaust(*arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("worker.computing.thumbnail.conversion", exhaust)
+    monkeypatch.setattr("job_types.thumbnail.scaling.conversion", exhaust)
     with pytest.raises(MemoryError):
         await bench.make(WHOLE)

@@ -6,10 +6,10 @@ import sys
 HEAVY = ("numpy", "PIL", "duckdb")
 START = f"""
 import sys
-from shared.contracts import load_contracts
+from shared.job_type_loader import load_job_types
 from worker import __main__
 from worker.registry import by_type, load_handlers
-by_type(load_handlers(), load_contracts(), ["default"])
+by_type(load_handlers(), load_job_types(), ["default"])
 print([name for name in {HEAVY} if name in sys.modules])
 """
 

@@ -1,4 +1,4 @@
-"""A place to run handlers in, as `worker.trial` has it; their functions run in this process, or patched."""
+"""A place to run handlers in, as `worker.testing` has it; their functions run in this process, or patched."""
 
 import asyncio
 import pickle
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from worker.processes import Processes
-from worker.trial import Trial
+from worker.processes.pool import Processes
+from worker.testing import Trial
 
 
 class InlinePool:

@@ -1,0 +1,1 @@
+"""ASGI layers that every request passes, around the framework."""

@@ -1,0 +1,1 @@
+"""The HTTP server: its limits, its connections and its shutdown."""

@@ -1,8 +1,0 @@
-from shared.contracts.echo import ECHO, EchoParams
-from worker.context import JobContext
-from worker.registry import handles
-
-
-@handles(ECHO)
-async def echo(params: EchoParams, job: JobContext) -> EchoParams:
-    return params

@@ -1,0 +1,1 @@
+"""Child processes, in which handlers run CPU-bound functions."""

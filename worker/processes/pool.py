@@ -1,0 +1,388 @@
+"""Processes: a pool of warm child processes that run functions, and that can be killed.
+
+A thread can't be ended, a process can. What a function in a child costs in time, memory or crashes, it
+costs its own job alone.
+"""
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from shared.errors import FinalError, RetryableError
+from shared.logging import get_log
+from worker.log_lines import LONGEST_LINE, MOST_LINES, Line
+from worker.processes.child import (
+    CALL,
+    ERROR,
+    HEADER,
+    LARGEST_ERROR,
+    NOTHING,
+    PROCESSES,
+    READY,
+    REPORT,
+    RESULT,
+    THREADS,
+    UNPICKLABLE_HINT,
+    Report,
+    describe,
+)
+from worker.processes.environment import child_environment
+from worker.processes.plain_pickles import Packages, load_plain, packages_of
+
+START_SECONDS = 30.0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+CRASH_SECONDS = 1.0  # for a process that has closed its connection to end as well
+CLOSE_SECONDS = 1.0
+BUFFER_BYTES = 1 << 20
+STDERR = 2
+LARGEST_REPORT = 4 * MOST_LINES * LONGEST_LINE
+LARGEST = {REPORT: LARGEST_REPORT, ERROR: 2 * LARGEST_ERROR}  # bytes of a message, by its kind
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+MEMORY_HINT = "It was probably short of memory: submit less work per job, or give the worker more memory."
+CRASH_HINT = "Look for a fault in what the function calls; the worker's standard error may hold a traceback."
+
+LEFT_BEHIND = {THREADS: "threads", PROCESSES: "processes"}
+
+T = TypeVar("T")
+
+log = get_log(__name__)
+
+
+class Processes:
+    """Child processes that wait for functions to run.
+
+    Args:
+        size: processes at once.
+        max_calls: calls after which a process is replaced.
+        max_rss: resident memory in bytes above which a process is replaced after a call.
+        max_memory: bytes that a function may take; it gets no more. 0 for no bound.
+        environment: of the processes; by default what `child_environment` passes on.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        max_calls: int,
+        max_rss: int,
+        max_memory: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._size = size
+        self._max_calls = max_calls
+        self._max_rss = max_rss
+        self._max_memory = max_memory
+        self._environment = child_environment() if environment is None else environment
+        self._free: list[Child] = []
+        self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
+        self._keepers: list[asyncio.Task[None]] = []
+        self._lifeline: tuple[int, ...] = ()  # a pipe that nobody writes to; it breaks when this process ends
+
+    def start(self) -> None:
+        """Start the processes in the background."""
+        self._lifeline = os.pipe()
+        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._size)]
+
+    async def run(
+        self,
+        function: Callable[..., T],
+        *arguments: object,
+        on_message: Callable[[Report], None] | None = None,
+    ) -> T:
+        """The function's result, from the next process that is free.
+
+        Whoever is cancelled while it runs kills the process, with all that the function has started.
+
+        Args:
+            function: from the top level of a module, so that the child can import it.
+            arguments: what pickle can carry. The result is to be plain data, or of classes of the function's
+                own package.
+            on_message: called with what the function reports while it runs.
+
+        Raises:
+            FinalError: the function, its arguments or its result can't go from process to process.
+            RetryableError: the process died (code `process_crashed`), or what the function raised can't
+                be sent.
+            Exception: whatever else the function raised that is built in, or of its own package; any other
+                one comes as a RetryableError that says the same.
+        """
+        request = pack(function, arguments)
+        child = await self._take()
+        try:
+            result: T = await child.call(request, packages_of(function), on_message)
+            return result
+        finally:
+            if child.spoiled or child.calls >= self._max_calls or child.resident() > self._max_rss:
+                child.kill()
+            elif child.alive:
+                self._give(child)
+
+    async def close(self) -> None:
+        """Kill the processes, whatever they do."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        if self._keepers:
+            await asyncio.wait(self._keepers, timeout=CLOSE_SECONDS)
+        for descriptor in self._lifeline:
+            os.close(descriptor)
+
+    async def _take(self) -> "Child":
+        while True:
+            await self._available.acquire()
+            child = self._free.pop()
+            if child.alive and not child.speaks:
+                return child
+            child.kill()
+
+    def _give(self, child: "Child") -> None:
+        self._free.append(child)
+        self._available.release()
+
+    async def _keep(self) -> None:
+        """Start a process, and another one when it has ended; later and later if they are of no use."""
+        pause = FIRST_PAUSE
+        while True:
+            served = await self._keep_one()
+            if served:
+                pause = FIRST_PAUSE
+            else:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _keep_one(self) -> bool:
+        """Start a process and wait for its end; whether it was of use."""
+        try:
+            child = await Child.start(self._lifeline[0], self._max_memory, self._environment)
+        except (OSError, EOFError, TimeoutError) as error:
+            log.error("a child process does not start", reason=describe(error))
+            return False
+        try:
+            self._give(child)
+            await child.process.wait()
+            if not child.killed:
+                log.warning("a child process died", pid=child.process.pid, end=child.end())
+            return child.calls > 0
+        finally:
+            child.kill()
+            await child.process.wait()
+
+
+class Answers(asyncio.StreamReader):
+    """The stream of a child's messages.
+
+    Attributes:
+        waiting: whether something has come that nobody has read.
+    """
+
+    _buffer: bytearray
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._buffer)
+
+
+class Unasked(Exception):
+    """A message that is not of the call that runs, or of no process of this pool."""
+
+
+class Child:
+    """A child process and the connection to it.
+
+    Attributes:
+        process: the process; it leads a process group of its own.
+        calls: how often it was called.
+        killed: whether it was killed from here.
+        spoiled: whether a call has left something behind that another call must not meet.
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: Answers, writer: asyncio.StreamWriter
+    ) -> None:
+        self.process = process
+        self.calls = 0
+        self.killed = False
+        self.spoiled = False
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, lifeline: int, max_memory: int, environment: Mapping[str, str]) -> "Child":
+        """A process that is ready. Raises OSError, EOFError or TimeoutError if it does not get there."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await _connect(ours)
+            try:
+                numbers = (theirs.fileno(), lifeline, max_memory)
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-u", "-m", "worker.processes.child", *map(str, numbers)),
+                    env=environment,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=STDERR,  # the worker's standard output is its log
+                    pass_fds=[theirs.fileno(), lifeline],
+                    start_new_session=True,
+                )
+            except BaseException:
+                writer.transport.abort()
+                raise
+        child = cls(process, reader, writer)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await child._receive(READY)
+        except BaseException:
+            child.kill()
+            await process.wait()
+            raise
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return not self.killed and self.process.returncode is None and not self._reader.at_eof()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it has said something since its last call."""
+        return self._reader.waiting
+
+    def resident(self) -> int:
+        """The process's resident memory in bytes; 0 where the system does not tell."""
+        with suppress(OSError):
+            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        return 0
+
+    def end(self) -> str:
+        """By what the process ended."""
+        code = self.process.returncode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+
+    def kill(self) -> None:
+        """End the process at once, with all that it has started."""
+        self.killed = self.killed or self.process.returncode is None
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # none is left; macOS: it has yet to be waited for
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._writer.transport.abort()
+
+    async def call(
+        self, request: bytes, packages: Packages, on_message: Callable[[Report], None] | None
+    ) -> Any:
+        """Run what the request asks for. However this is left early, the process is killed."""
+        self.calls += 1
+        answered = False
+        try:
+            await self._send(request)
+            kind, body = await self._receive(REPORT, RESULT, ERROR)
+            while kind == REPORT:
+                if on_message is not None:
+                    on_message(read_report(body))
+                kind, body = await self._receive(REPORT, RESULT, ERROR)
+            answered = True
+        except (EOFError, ConnectionError):
+            raise await self._crash() from None
+        except Unasked as error:
+            raise RetryableError(
+                f"The process that ran the job's function was ended: {error}",
+                code="process_crashed",
+                hint="Let the function write to no file descriptor that it has not opened.",
+            ) from None
+        finally:
+            if not answered:
+                self.kill()
+        try:
+            value = unpack(body, packages)
+        except FinalError:
+            self.kill()  # a file may have taken it over
+            raise
+        if kind == RESULT:
+            return value
+        raise value
+
+    async def _send(self, request: bytes) -> None:
+        self._writer.write(HEADER.pack(CALL, NOTHING, self.calls, os.getpid(), len(request)))
+        self._writer.write(request)
+        await self._writer.drain()
+
+    async def _receive(self, *kinds: int) -> tuple[int, bytes]:
+        """The next message of the call that runs. Raises Unasked, EOFError."""
+        header = await self._reader.readexactly(HEADER.size)
+        kind, left, number, pid, length = HEADER.unpack(header)
+        if kind not in kinds or (number, pid) != (self.calls, self.process.pid):
+            raise Unasked("it sent what is no answer to this call.")
+        if length > LARGEST.get(kind, length):
+            raise Unasked(f"it sent {length} bytes where {LARGEST[kind]} are allowed.")
+        if left != NOTHING:
+            self.spoiled = True
+            log.warning(
+                "a function left something behind; its process is replaced", left=LEFT_BEHIND.get(left)
+            )
+        return kind, await self._reader.readexactly(length)
+
+    async def _crash(self) -> RetryableError:
+        """What to tell of a process that has broken off."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CRASH_SECONDS):
+                await self.process.wait()
+        self.kill()
+        await self.process.wait()
+        out_of_memory = self.process.returncode == -signal.SIGKILL
+        return RetryableError(
+            f"The process that ran the job's function died: {self.end()}.",
+            code="process_crashed",
+            hint=MEMORY_HINT if out_of_memory else CRASH_HINT,
+        )
+
+
+async def _connect(connection: socket.socket) -> tuple[Answers, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = Answers(limit=BUFFER_BYTES, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, sock=connection)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> bytes:
+    try:
+        return pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        what = f"The function or its arguments can't be sent to another process: {describe(error)}."
+        raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
+
+
+def unpack(body: bytes, packages: Packages) -> Any:
+    try:
+        return load_plain(body, packages)
+    except Exception as error:
+        what = f"What the function returned or raised can't be loaded in the worker: {describe(error)}."
+        raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
+
+
+def read_report(body: bytes) -> Report:
+    """A report whose parts are what they should be: the engine passes them on as they are."""
+    try:
+        progress, lines = load_plain(body, (Line.__module__,))
+        if progress is not None:
+            fraction, message = progress
+            progress = (float(fraction), str(message))
+        return progress, [_checked(line) for line in lines]
+    except Exception as error:
+        raise Unasked(f"it sent a report that can't be read: {describe(error)}.") from None
+
+
+def _checked(line: Line) -> Line:
+    at, body = float(line.at), bytes(line.body)
+    if not isfinite(at) or len(body) > LONGEST_LINE or orjson.loads(body).keys() != {"message", "fields"}:
+        raise ValueError("a line of the log is malformed")
+    return Line(at, b" ".join(body.splitlines()))

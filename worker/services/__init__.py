@@ -1,0 +1,1 @@
+"""Duties of a worker besides its jobs, one module each."""
