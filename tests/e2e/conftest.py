@@ -33,7 +33,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def sigint_at_default() -> Iterator[None]:
-    """SIGINT ends the children of a test: a shell ignores it in background jobs, and children inherit that."""
+    """SIGINT ends the children of a test; background jobs of a shell inherit that it is ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
