@@ -8,7 +8,7 @@ from api.links import prefix
 from api.ownership import may_read
 from api.waiting import until_done
 from shared.record import PAYLOAD, Outlook, StoredRecord
-from shared.store.model import Submitted
+from shared.store.submission import Submitted
 
 
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:

@@ -27,12 +27,12 @@ from shared.store.changes import Changes
 from shared.store.client import Runner, connect
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.retention import Retention
 from shared.store.multiplexer import Multiplexer
 from shared.store.rate_limits import RateLimits
 from shared.store.stream_secret import StreamSecret
-from shared.upkeep import keep_up
+from shared.store.upkeep import keep_up
 
 
 def lifespan_of(

@@ -14,8 +14,8 @@ from shared.job_type_loader import load_job_types
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.retention import Retention
 from shared.store.preflight import obstacle
 from worker.event_loop import WorkerLoop
 from worker.job_worker import JobWorker

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import orjson
 
 from shared.record import storable
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from worker.files import AttemptFiles
 from worker.log_lines import Line, Lines, line_of
 from worker.processes.child import Report

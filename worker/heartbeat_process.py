@@ -18,8 +18,10 @@ from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Lease, Retention, WorkerInfo
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import Lease
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
 from shared.store.multiplexer import Multiplexer
 from worker.snapshot import Snapshot, SnapshotMemory
 

@@ -21,10 +21,12 @@ from shared.logging import get_log
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE, connect
 from shared.store.file_records import FileRecords
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Claim, Retention, WorkerInfo
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import AttemptReport, Claim
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
 from shared.store.multiplexer import Multiplexer
-from shared.upkeep import keep_up
+from shared.store.upkeep import keep_up
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
-from shared.store.job_store import JobStore
-from shared.store.model import Finished, Step
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import Finished, Step
 from worker.slots import Slots
 
 WAKE_UP_SECONDS = 5.0

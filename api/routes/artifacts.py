@@ -15,7 +15,7 @@ from api.ownership import owner_read
 from api.reference.openapi import JOB_ID, errors, parameter, success
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
-from shared.store.job_store import not_found
+from shared.store.job_errors import not_found
 
 RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # a browser must not run a job's file as a page of this server

@@ -20,7 +20,7 @@ from shared.job_log import StoredLine
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import expired, not_found
+from shared.store.job_errors import expired, not_found
 
 HEARTBEAT_SECONDS = 15.0
 # No empty line after either: some readers take one for the end of an event, which then has no data.

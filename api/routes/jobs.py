@@ -33,9 +33,10 @@ from shared.errors import (
     WebhooksDisabled,
 )
 from shared.record import JobRecord, JobSummary
-from shared.store.job_queue import NewJob
-from shared.store.job_store import expired, not_found, spent
-from shared.store.model import CancelResult
+from shared.store.submission import NewJob
+from shared.store.job_errors import expired, not_found
+from UNKNOWN_shared.store.job_store import spent
+from shared.store.job_queue import CancelResult
 from shared.yielding import in_parts
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most

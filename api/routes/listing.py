@@ -18,7 +18,7 @@ from api.query import once
 from api.reference.openapi import errors, job_links, success
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
-from shared.store.model import Cursor, Filters
+from shared.store.job_list import Cursor, Filters
 from shared.yielding import PART, in_parts
 
 LARGEST_PAGE = 200

@@ -12,7 +12,7 @@ from api.query import once
 from api.reference.openapi import JOB_ID, errors
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.job_log import LogLine, StoredLine
-from shared.store.job_store import expired, not_found
+from shared.store.job_errors import expired, not_found
 
 router = APIRouter(tags=["jobs"])
 

@@ -13,7 +13,7 @@ from api.links import prefix
 from api.ownership import owner_read
 from api.reference.openapi import JOB_ID, JobId, errors
 from shared.errors import QueueUnavailable
-from shared.store.job_store import expired, not_found
+from shared.store.job_errors import expired, not_found
 
 router = APIRouter(tags=["jobs"])
 

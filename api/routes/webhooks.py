@@ -15,7 +15,7 @@ from api.reference.openapi import JOB_ID, JobId, errors
 from shared.errors import InvalidRequest, JobNotFinished, QueueUnavailable, WebhookNotFound, WebhooksDisabled
 from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import expired, not_found
+from shared.store.job_errors import expired, not_found
 from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
 
 REFUSALS = (

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from benchmarks.peers import REDIS_URL, Submit, body, main
 from shared.job_type import JobType, Params
 from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import JobQueue
+from shared.store.submission import NewJob
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.retention import Retention
 from shared.store.multiplexer import Multiplexer
 from worker.__main__ import work as run_worker
 from worker.context import JobContext

@@ -9,9 +9,11 @@ import orjson
 from dev.stack import wait_until
 from shared.record import JobRecord
 from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import CancelResult, Retention
+from shared.store.job_queue import JobQueue
+from shared.store.submission import NewJob
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_queue import CancelResult
+from shared.store.retention import Retention
 from tests.e2e.rogue_worker import JOB_TYPES
 from tests.e2e.service import Service
 from worker.registry import load_handlers

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.stack import wait_until
-from shared.store.model import CancelResult
+from shared.store.job_queue import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.service import Service, serving
 from tests.unit.worker.in_child import CRASHES

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.holders import HOLDS
 from dev.stack import wait_until
-from shared.store.model import CancelResult
+from shared.store.job_queue import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, MEDDLING
 from tests.e2e.service import Service, serving

@@ -12,8 +12,11 @@ from redis.asyncio import Redis
 from shared.files import FileStore
 from shared.record import JobState, StoredRecord
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Retention, Step, WorkerInfo
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind, Step
+from UNKNOWN_shared.store.model import Entry
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
 

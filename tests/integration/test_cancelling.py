@@ -8,7 +8,8 @@ import pytest
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
-from shared.store.model import AttemptReport, CancelResult, OutcomeKind
+from shared.store.job_leases import AttemptReport, OutcomeKind
+from shared.store.job_queue import CancelResult
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 

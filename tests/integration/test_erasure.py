@@ -6,7 +6,9 @@ import pytest
 
 from shared.errors import JobNotFound
 from shared.store import redis_keys
-from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_list import Filters
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
 
 PAGE = (Path(__file__).resolve().parents[2] / "SECURITY.md").read_text()
 PATTERN = "*JOB_ID*"

@@ -17,8 +17,10 @@ from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import connect
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Entry, Finished, Outcome, OutcomeKind, Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import AttemptReport, Finished, Outcome, OutcomeKind
+from UNKNOWN_shared.store.model import Entry
+from shared.store.retention import Retention
 
 SCOPE = {"type": "http"}
 FIELDS: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}

@@ -19,20 +19,13 @@ from shared.files import Stored
 from shared.record import JobState
 from shared.store import redis_keys, scripts
 from shared.store.file_records import FileRecords
-from shared.store.job_store import JobStore
-from shared.store.model import (
-    AttemptReport,
-    Claim,
-    Entry,
-    FileQuota,
-    Finished,
-    JobQuota,
-    Outcome,
-    OutcomeKind,
-    Retention,
-    Step,
-    WorkerInfo,
-)
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import AttemptReport, Claim, Finished, Outcome, OutcomeKind, Step
+from UNKNOWN_shared.store.model import Entry
+from shared.store.file_records import FileQuota
+from shared.store.submission import JobQuota
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
 from shared.store.scripts import Script
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)

@@ -7,7 +7,7 @@ from shared.errors import FileInUse, FileNotFound, UnknownFile
 from shared.files import Stored
 from shared.store import file_records, redis_keys
 from shared.store.file_records import FileRecords
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 STORED = Stored(3, "abc")
 ONE, TWO = (f"file_{n:032x}" for n in range(2))

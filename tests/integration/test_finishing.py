@@ -8,7 +8,8 @@ import pytest
 from shared.errors import JobExpired, JobNotFound
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import Filters, Finished, Outcome, OutcomeKind
+from shared.store.job_list import Filters
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 ENDS = [

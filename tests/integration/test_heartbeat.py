@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from dev.stack import Stack
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from tests.conftest import LogTape
 from tests.integration.conftest import HandWorker, Submit
 from tests.unit.worker.pools import PATIENCE, lives, until

@@ -9,8 +9,10 @@ from dev.stack import Stack
 from shared.errors import IdempotencyConflict, JobExpired, QueueFull
 from shared.store import redis_keys
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Entry, OutcomeKind, Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_leases import OutcomeKind
+from shared.store.retention import Retention
 from shared.store.multiplexer import Multiplexer
 
 FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}

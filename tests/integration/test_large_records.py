@@ -8,8 +8,11 @@ from shared.errors import JobExpired
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.client import Argument
-from shared.store.job_store import JobStore
-from shared.store.model import CancelResult, Entry, OutcomeKind, Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_queue import CancelResult
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_leases import OutcomeKind
+from shared.store.retention import Retention
 
 MEGABYTE = 2**20
 

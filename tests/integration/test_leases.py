@@ -5,7 +5,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import AttemptReport, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import AttemptReport, Finished, Outcome, OutcomeKind
 
 HALF = b'{"fraction":0.5,"message":"half"}'
 

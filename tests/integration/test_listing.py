@@ -8,8 +8,10 @@ from redis.asyncio import Redis
 
 from shared.record import JobState
 from shared.store import job_store, redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Cursor, Entry, Filters, OutcomeKind
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_list import Cursor, Filters
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_leases import OutcomeKind
 
 FAR_AWAY = 4e12  # milliseconds since the epoch
 

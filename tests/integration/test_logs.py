@@ -5,7 +5,7 @@ import pytest
 
 from shared.errors import JobExpired, JobNotFound
 from shared.store import redis_keys
-from shared.store.model import AttemptReport, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import AttemptReport, Finished, Outcome, OutcomeKind
 
 ENDS = [OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.CANCELLED]
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'

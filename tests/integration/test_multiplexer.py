@@ -16,8 +16,8 @@ from dev.forwarder import Forwarder, forwarding
 from dev.stack import Stack, free_port
 from shared.errors import QueueUnavailable
 from shared.store.client import REDIS_GONE, connect
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.retention import Retention
 from shared.store.multiplexer import Multiplexer
 
 

@@ -7,7 +7,10 @@ from shared.errors import BacklogFull, QuotaReached
 from shared.files import Stored
 from shared.store import redis_keys
 from shared.store.file_records import FileRecords
-from shared.store.model import Entry, FileQuota, JobQuota, OutcomeKind
+from UNKNOWN_shared.store.model import Entry
+from shared.store.file_records import FileQuota
+from shared.store.submission import JobQuota
+from shared.store.job_leases import OutcomeKind
 
 PARAMS = b'{"message":1}'
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'

@@ -10,9 +10,13 @@ from redis.asyncio import Redis
 from job_types.echo.contract import ECHO
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import CancelResult, Entry, OutcomeKind, Retention
+from shared.store.job_queue import JobQueue
+from shared.store.submission import NewJob
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_queue import CancelResult
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_leases import OutcomeKind
+from shared.store.retention import Retention
 
 FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}
 

@@ -8,8 +8,11 @@ from redis.asyncio import Redis
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Entry, OutcomeKind, QueueCounts, Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import AttemptReport, OutcomeKind
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_queue import QueueCounts
+from shared.store.retention import Retention
 from shared.store.scripts import SUBMIT
 
 

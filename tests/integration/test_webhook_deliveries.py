@@ -6,7 +6,9 @@ import pytest
 from shared.errors import JobExpired, JobNotFinished, JobNotFound
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
+from UNKNOWN_shared.store.model import Entry
+from shared.store.job_list import Filters
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
 
 URL = "https://receiver.example/hook"
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'

@@ -18,8 +18,10 @@ from client import Client, Retries
 from client.command_line import main
 from client.wire import AsyncWire, BlockingWire, Wire
 from shared.files import FileStore
-from shared.store.job_store import JobStore
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Retention, WorkerInfo
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
 from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 NOWHERE = "redis://127.0.0.1:1/0"

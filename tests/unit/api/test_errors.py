@@ -10,7 +10,7 @@ from shared.errors import ErrorEnvelope, JobFailure, JobServerError
 from shared.job_type_loader import load_job_types
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
+from UNKNOWN_shared.store.job_store import JobStore
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = {"Content-Type": "application/json"}

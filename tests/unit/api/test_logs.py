@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.store.model import AttemptReport, Claim
+from shared.store.job_leases import AttemptReport, Claim
 from tests.unit.conftest import Backstage
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}

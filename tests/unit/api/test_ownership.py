@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.record import JobReceipt, JobReceipts
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 from tests.unit.api.test_access import ECHO, as_caller, entry, refused
 
 OWN = "read:own+write:own"

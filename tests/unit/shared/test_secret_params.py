@@ -12,8 +12,9 @@ from shared.job_type import JobType, Params
 from shared.job_type_loader import by_name
 from shared.record import StoredRecord
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Finished, Outcome, OutcomeKind, Retention
+from UNKNOWN_shared.store.job_store import JobStore
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
+from shared.store.retention import Retention
 from shared.webhooks import DELIVERY
 from tests.conftest import LogTape
 from worker.registry import Handler
