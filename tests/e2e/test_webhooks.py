@@ -164,7 +164,7 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: WebhookRece
         assert [(delivery["done"], delivery["attempts"]) for delivery in shown] == [(False, [])] * DELIVERIES
         assert all(delivery["attempt"] <= 1 for delivery in shown)
         told = [
-            line["event"] for line in worker.lines if line.get("job_id", "").startswith(redis_keys.DELIVERY)
+            line["event"] for line in worker.lines if str(line.get("job_id")).startswith(redis_keys.DELIVERY)
         ]
         assert told == ["job completed"]
 
