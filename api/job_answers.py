@@ -32,7 +32,7 @@ async def answer(
         state.pacing.note(record)
         return Response(render(request, record), status, headers, "application/json")
     headers["Retry-After"] = str(state.pacing.pause(record.type))
-    outlook = await state.queue.outlook(record) if record.place else None
+    outlook = await state.queue.outlook(record) if record.position else None
     return Response(render(request, record, outlook), status, headers, "application/json")
 
 

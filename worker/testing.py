@@ -29,7 +29,7 @@ class Trial:
         self.messages: list[str] = []
         self._files = FileStore.open((folder / "files").absolute().as_uri())
         self._tools = Tools(
-            processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.token, folder)
+            processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.fencing_token, folder)
         )
         self._claim = Claim("default", "trial", 1, 1, 1, b"", b"{}", "", "1:trial")
         self._context = JobContext("trial", 1, 1)
@@ -71,7 +71,7 @@ class Trial:
 
     def artifact(self, name: str) -> bytes:
         """A file that the handler has saved. Raises FileNotFoundError."""
-        path = self._files.local_path(artifact_key(self._claim.job_id, self._claim.token, name))
+        path = self._files.local_path(artifact_key(self._claim.job_id, self._claim.fencing_token, name))
         assert path is not None  # noqa: S101  # the store is a folder
         return path.read_bytes()
 

@@ -18,7 +18,17 @@ from chaos.reference.store import LATER, MAX_WAITING, MESSAGE, PARAMS, Reference
 from shared.errors import JobNotFound, QueueFull
 from shared.store import redis_keys
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Report, Retention, Step
+from shared.store.model import (
+    AttemptReport,
+    Claim,
+    Entry,
+    Finished,
+    Outcome,
+    OutcomeKind,
+    Retention,
+    Step,
+    WorkerInfo,
+)
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
@@ -88,7 +98,8 @@ class StoreStateMachine(RuleBasedStateMachine):
         again = self.do_step(name)
         assert not first.claims or again.claims == first.claims
         for done, was, now in zip(self.last[name][0], first.accepted, again.accepted, strict=True):
-            if self.reference.jobs[done.claim.job_id].claims == done.claim.token:  # nobody claimed it since
+            job = self.reference.jobs[done.claim.job_id]
+            if job.claims == done.claim.fencing_token:  # no later claim since
                 assert was == now
 
     @precondition(lambda self: self.claims)
@@ -137,15 +148,15 @@ class StoreStateMachine(RuleBasedStateMachine):
     def beat(self, name: str, choice: list[int]) -> None:
         chosen = [self.claims[n % len(self.claims)] for n in choice if self.claims]
         claims = list({claim.lease: claim for claim in chosen}.values())
-        presence = Presence(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
-        found = self.wait(self.store.beat(presence, claims, running=len(claims), lease=LEASE))
+        worker_info = WorkerInfo(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
+        found = self.wait(self.store.beat(worker_info, claims, running=len(claims), lease=LEASE))
         assert found == self.reference.beat(claims)
 
     @precondition(lambda self: self.claims)
     @rule(which=picks)
     def report(self, which: int) -> None:
         claim, progress = self.claims[which % len(self.claims)], b'{"at":%d}' % which
-        assert self.wait(self.store.report([Report(claim, progress)])) == self.reference.report(
+        assert self.wait(self.store.report([AttemptReport(claim, progress)])) == self.reference.report(
             claim, progress
         )
         self.compare()
