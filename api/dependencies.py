@@ -23,7 +23,7 @@ class State(TypedDict):
 
     settings: ApiSettings
     connections: Connections
-    contracts: JobTypesByName
+    job_types: JobTypesByName
     submissions: Submissions
     queue: JobQueue
     files: FileStore

@@ -37,7 +37,7 @@ from shared.upkeep import keep_up
 
 def lifespan_of(
     settings: ApiSettings,
-    contracts: JobTypesByName,
+    job_types: JobTypesByName,
     submissions: Submissions,
     file_store: FileStore,
     key_set: KeySet | None,
@@ -57,7 +57,7 @@ def lifespan_of(
         runner, bulk = (redis, redis) if redis else _connections(client, changes)
         store = JobStore(runner, _retention(settings), bulk=bulk)
         connections = Connections(limits_of_process(settings.api_max_connections))
-        duties = [_keep_up(store, contracts), connections.keep_watch(), *_duties_of_keys(settings, key_set)]
+        duties = [_keep_up(store, job_types), connections.keep_watch(), *_duties_of_keys(settings, key_set)]
         services = [asyncio.create_task(duty) for duty in duties]
         gc.collect()
         gc.freeze()  # what lives for ever need not be walked again: it makes the longest pauses
@@ -68,7 +68,7 @@ def lifespan_of(
             yield State(
                 settings=settings,
                 connections=connections,
-                contracts=contracts,
+                job_types=job_types,
                 submissions=submissions,
                 queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
                 files=file_store,
@@ -93,8 +93,8 @@ def _retention(settings: ApiSettings) -> Retention:
     return Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
 
 
-def _keep_up(store: JobStore, contracts: JobTypesByName) -> Coroutine[Any, Any, None]:
-    queues = {contract.queue for contract in contracts.values()} | {redis_keys.WEBHOOKS}
+def _keep_up(store: JobStore, job_types: JobTypesByName) -> Coroutine[Any, Any, None]:
+    queues = {job_type.queue for job_type in job_types.values()} | {redis_keys.WEBHOOKS}
     return keep_up(store, sorted(queues))
 
 

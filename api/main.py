@@ -82,8 +82,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     configure_logging(level=settings.log_level, form=settings.log_format)
     if redis is None and (reason := obstacle(settings.redis_url.get_secret_value())):
         refuse(f"REDIS_URL: {reason}")
-    contracts, file_store, key_set = _contracts(), _file_store(settings), _key_set(settings)
-    submissions = _submissions(settings, contracts)
+    job_types, file_store, key_set = _read_job_types(), _file_store(settings), _key_set(settings)
+    submissions = _submissions(settings, job_types)
     bound_connections()
     documented = settings.api_docs == "on"
     app = FastAPI(
@@ -92,7 +92,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         description=DESCRIPTION,
         version=VERSION,
         license_info={"name": "MIT", "identifier": "MIT"},
-        lifespan=lifespan_of(settings, contracts, submissions, file_store, key_set, redis),
+        lifespan=lifespan_of(settings, job_types, submissions, file_store, key_set, redis),
         openapi_url="/openapi.json" if documented else None,
         docs_url=None,
         redoc_url=None,
@@ -104,7 +104,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
     app.webhooks.include_router(webhooks.sent)
-    app.openapi = document(app, submissions, contracts, closed=settings.closed)  # type: ignore[method-assign]
+    app.openapi = document(app, submissions, job_types, closed=settings.closed)  # type: ignore[method-assign]
     if documented:
         add_docs(app)
     add_error_handlers(app)
@@ -112,16 +112,16 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     return app
 
 
-def _contracts() -> JobTypesByName:
+def _read_job_types() -> JobTypesByName:
     try:
         return load_job_types()
     except ValueError as error:
         refuse(str(error))
 
 
-def _submissions(settings: ApiSettings, contracts: JobTypesByName) -> Submissions:
+def _submissions(settings: ApiSettings, job_types: JobTypesByName) -> Submissions:
     return Submissions(
-        contracts,
+        job_types,
         webhooks=bool(settings.webhook_secrets),
         allowed=settings.webhook_allowed_networks,
         ports=settings.webhook_allowed_ports,

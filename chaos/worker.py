@@ -19,8 +19,8 @@ from worker.context import JobContext
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
-CONTRACTS = (
-    {c.name: c for c in (cross_calls.CROSS, hold_interpreter.HOLD)} | make_data.CONTRACTS | rogues.CONTRACTS
+JOB_TYPES = (
+    {c.name: c for c in (cross_calls.CROSS, hold_interpreter.HOLD)} | make_data.JOB_TYPES | rogues.JOB_TYPES
 )
 STARTS = "CHAOS_STARTS"  # the file to which every worker appends the starts of its handlers
 PROGRESS = "CHAOS_PROGRESS"  # if set, the handler of `sleep` reports progress, as the real one does
@@ -54,10 +54,10 @@ def without_progress(job: JobContext) -> JobContext:
 
 def main() -> int:
     starts = StartLog(Path(os.environ[STARTS]))
-    others = [handler for handler in load_handlers() if handler.contract is not SLEEP]
+    others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
     own = [cross_calls.HANDLER, hold_interpreter.HANDLER, *make_data.HANDLERS, *rogues.HANDLERS]
     handlers = [with_start_log(starts), *others, *own]
-    return work(read_settings(WorkerSettings), load_job_types() | CONTRACTS, handlers)
+    return work(read_settings(WorkerSettings), load_job_types() | JOB_TYPES, handlers)
 
 
 if __name__ == "__main__":

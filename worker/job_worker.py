@@ -120,7 +120,7 @@ class JobWorker(Worker):
             self.worker_info,
             self._lanes,
             lease=settings.worker_lease_seconds,
-            longest=max(handler.contract.timeout for handler in (*handlers.values(), webhook)),
+            longest=max(handler.job_type.timeout for handler in (*handlers.values(), webhook)),
             on_failover=self._hear_failover,
         )
 
@@ -153,7 +153,7 @@ class JobWorker(Worker):
             f"{worker_id}-webhooks",
             [redis_keys.WEBHOOKS],
             settings.worker_webhooks,
-            {webhook.contract.name: webhook},
+            {webhook.job_type.name: webhook},
             self._circuits,
         )
         self._circuits.on_room = webhooks.slots.on_end

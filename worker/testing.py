@@ -55,8 +55,8 @@ class Trial:
         handler = Handler(function.__handles__, function)  # type: ignore[attr-defined]
         self._context = JobContext.of(self._claim, self._look, self._tools)
         try:
-            given = handler.contract.params.model_validate_json(orjson.dumps(params), strict=True)
-            stored = handler.contract.codec.encode(given).stored
+            given = handler.job_type.params.model_validate_json(orjson.dumps(params), strict=True)
+            stored = handler.job_type.codec.encode(given).stored
             result = await handler.perform(handler.validate(stored), self._context)
             return orjson.loads(handler.encode(result))
         finally:

@@ -285,7 +285,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
     state, key = request.state, _idempotency_key(request)
     old = await state.queue.finished(job_id, owner=owner_used(request))
     require_version(entity_tags(request, b"if-match"), old.version)
-    if old.type not in state.contracts:
+    if old.type not in state.job_types:
         shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(
             f"This server has no job type {shown} any more.", hint="GET /job-types lists those it has."
@@ -293,7 +293,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
     if old.webhook:
         state.submissions.admit(old.webhook)
     job = NewJob(
-        state.contracts[old.type],
+        state.job_types[old.type],
         old.fields[b"params"],
         request_id.get(),
         request.scope.get("caller"),
@@ -310,9 +310,9 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
 
 
 def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
-    contract = request.state.contracts[submission.type]
+    job_type = request.state.job_types[submission.type]
     return NewJob(
-        contract,
+        job_type,
         submission.encoded.stored,
         request_id.get(),
         request.scope.get("caller"),

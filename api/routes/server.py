@@ -79,7 +79,7 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
         version=VERSION,
         started_at=datetime.fromtimestamp(state.started_at, UTC),
         uptime_seconds=round(time.time() - state.started_at, 3),
-        job_types=list(state.contracts),
+        job_types=list(state.job_types),
         queues=await _queues(request, queue) if sees_all else {},
         webhooks=await _count(queue, redis_keys.WEBHOOKS) if sees_all else None,
         jobs=await queue.store.state_counts() if sees_all else {},
@@ -95,7 +95,7 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
 
 
 async def _queues(request: Request, queue: JobQueue) -> dict[str, QueueInfo]:
-    names = sorted({contract.queue for contract in request.state.contracts.values()})
+    names = sorted({job_type.queue for job_type in request.state.job_types.values()})
     return {name: await _count(queue, name) for name in names}
 
 

@@ -12,12 +12,12 @@ from shared.store.client import connect
 from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import CancelResult, Retention
-from tests.e2e.rogue_worker import CONTRACTS
+from tests.e2e.rogue_worker import JOB_TYPES
 from tests.e2e.service import Service
 from worker.registry import load_handlers
 
 MODULE = "tests.e2e.rogue_worker"
-KNOWN = {handler.contract.name: handler.contract for handler in load_handlers()} | CONTRACTS
+KNOWN = {handler.job_type.name: handler.job_type for handler in load_handlers()} | JOB_TYPES
 T = TypeVar("T")
 
 
