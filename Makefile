@@ -1,8 +1,7 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-# In two processes, a file of tests in one of them: much of what the tests do is to wait.
-# One process more than the two cores: tests wait about as long as they compute.
+# Three processes on two cores, for tests wait about as long as they compute; a test file stays in one process.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 

@@ -33,7 +33,7 @@ async def answer(
         state.run_times.note(record)
         return Response(render(request, record), status, headers, "application/json")
     headers["Retry-After"] = str(state.run_times.retry_after(record.type))
-    outlook = await state.queue.outlook(record) if record.place else None
+    outlook = await state.queue.outlook(record) if record.position else None
     return Response(render(request, record, outlook), status, headers, "application/json")
 
 

@@ -123,10 +123,10 @@ class Submission(BaseModel):
 
 
 class Submissions:
-    """Validates submissions against the contracts, and describes them to OpenAPI.
+    """Validates submissions against the job types, and describes them to OpenAPI.
 
     Args:
-        contracts: the job types.
+        job_types: the job types by name.
         webhooks: whether there is a secret to sign them with.
         allowed: networks that webhooks may go to although they are not public.
         ports: ports that webhooks may use beside those that all may use.
@@ -134,17 +134,17 @@ class Submissions:
 
     def __init__(
         self,
-        contracts: Mapping[str, JobType[Any, Any]],
+        job_types: Mapping[str, JobType[Any, Any]],
         *,
         webhooks: bool = False,
         allowed: Sequence[Network] = (),
         ports: Sequence[int] = (),
     ) -> None:
-        self._contracts = contracts
+        self._job_types = job_types
         self._webhooks = webhooks
         self._allowed = allowed
         self._ports = ports
-        models = [_model(contract) for contract in contracts.values()]
+        models = [_model(job_type) for job_type in job_types.values()]
         union: Any = reduce(or_, models)
         if len(models) > 1:
             union = Annotated[union, Field(discriminator="type")]
@@ -154,7 +154,7 @@ class Submissions:
         """A parsed body as a submission; nothing is converted: a number in quotes is no number.
 
         Raises:
-            UnknownJobType: no contract has this `type`.
+            UnknownJobType: no job type has this `type`.
             WebhooksDisabled: it asks for a webhook, and there are none here.
             InvalidRequest: anything else is wrong; the details say what.
         """
@@ -170,18 +170,18 @@ class Submissions:
             submission._encoded = self._encode(submission)
             return submission
         if faults[0]["type"] == "union_tag_invalid" and not isinstance(value["type"], str):
-            raise _fault("type", f"Must be text: one of {', '.join(self._contracts)}.", "string_type")
+            raise _fault("type", f"Must be text: one of {', '.join(self._job_types)}.", "string_type")
         if faults[0]["type"] == "union_tag_invalid":
             raise UnknownJobType(
                 f"There is no job type {str(value['type'])[:64]!r}.",
-                hint=f"The job types are {', '.join(self._contracts)}; GET /job-types describes them.",
+                hint=f"The job types are {', '.join(self._job_types)}; GET /job-types describes them.",
             )
         details = [_detail(fault, value) for fault in faults[:MOST_FAULTS]]
         raise InvalidRequest("The request does not fit the job type.", details=details)
 
     def _encode(self, submission: Submission) -> EncodedParams:
         try:
-            return self._contracts[submission.type].codec.encode(submission.params)
+            return self._job_types[submission.type].codec.encode(submission.params)
         except ParamsNotKept as error:
             path = f"params.{error.field}".rstrip(".")
             message = (
@@ -252,14 +252,14 @@ def _fault(path: str, message: str, kind: str, *, hint: str | None = None) -> In
     return InvalidRequest("The request is not valid.", hint=hint, details=details)
 
 
-def _model(contract: JobType[Any, Any]) -> type[Submission]:
-    name = "".join(part.capitalize() for part in contract.name.split("_"))
+def _model(job_type: JobType[Any, Any]) -> type[Submission]:
+    name = "".join(part.capitalize() for part in job_type.name.split("_"))
     return create_model(
         f"{name}Job",
         __base__=Submission,
-        __doc__=contract.summary,
-        type=(Literal[contract.name], ...),  # type: ignore[arg-type]
-        params=(contract.params, ...),
+        __doc__=job_type.summary,
+        type=(Literal[job_type.name], ...),  # type: ignore[arg-type]
+        params=(job_type.params, ...),
     )
 
 

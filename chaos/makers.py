@@ -56,5 +56,5 @@ async def make_result(params: Size, job: JobContext) -> str:
     return "x" * params.size
 
 
-CONTRACTS = {contract.name: contract for contract in (MAKE_FILES, MAKE_RESULT)}
+JOB_TYPES = {job_type.name: job_type for job_type in (MAKE_FILES, MAKE_RESULT)}
 HANDLERS = (Handler(MAKE_FILES, make_files), Handler(MAKE_RESULT, make_result))

@@ -18,7 +18,17 @@ from chaos.same import differences, indexes_differ
 from shared.errors import JobNotFound, QueueFull
 from shared.store import redis_keys
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Report, Retention, Step
+from shared.store.model import (
+    AttemptReport,
+    Claim,
+    Entry,
+    Finished,
+    Outcome,
+    OutcomeKind,
+    Retention,
+    Step,
+    WorkerInfo,
+)
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
@@ -88,7 +98,9 @@ class StoreMachine(RuleBasedStateMachine):
         again = self.do_step(name)
         assert not first.claims or again.claims == first.claims
         for done, was, now in zip(self.last[name][0], first.accepted, again.accepted, strict=True):
-            if self.plain.jobs[done.claim.job_id].claims == done.claim.token:  # nobody claimed it since
+            if (
+                self.plain.jobs[done.claim.job_id].claims == done.claim.fencing_token
+            ):  # nobody claimed it since
                 assert was == now
 
     @precondition(lambda self: self.claims)
@@ -137,15 +149,17 @@ class StoreMachine(RuleBasedStateMachine):
     def beat(self, name: str, choice: list[int]) -> None:
         chosen = [self.claims[n % len(self.claims)] for n in choice if self.claims]
         claims = list({claim.lease: claim for claim in chosen}.values())
-        presence = Presence(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
-        found = self.wait(self.store.beat(presence, claims, running=len(claims), lease=LEASE))
+        worker_info = WorkerInfo(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
+        found = self.wait(self.store.beat(worker_info, claims, running=len(claims), lease=LEASE))
         assert found == self.plain.beat(claims)
 
     @precondition(lambda self: self.claims)
     @rule(which=picks)
     def report(self, which: int) -> None:
         claim, progress = self.claims[which % len(self.claims)], b'{"at":%d}' % which
-        assert self.wait(self.store.report([Report(claim, progress)])) == self.plain.report(claim, progress)
+        assert self.wait(self.store.report([AttemptReport(claim, progress)])) == self.plain.report(
+            claim, progress
+        )
         self.compare()
 
     def do_step(self, name: str) -> Step:

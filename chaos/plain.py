@@ -130,14 +130,14 @@ class PlainStore:
         return {job.job_id} if job.cancel_requested else set()
 
     def _holds(self, claim: Claim) -> bool:
-        return self.jobs[claim.job_id].lease == claim.token
+        return self.jobs[claim.job_id].lease == claim.fencing_token
 
     def _finish(self, done: Finished, held: bool) -> bool:
         job, kind = self.jobs[done.claim.job_id], done.outcome.kind
         putting_back = kind in (OutcomeKind.RETRY, OutcomeKind.RELEASED)
         if not held:
             same = {"pending", "cancelled"} if putting_back else {kind.value}
-            return job.claims == done.claim.token != job.lost and job.state in same
+            return job.claims == done.claim.fencing_token != job.lost and job.state in same
         if putting_back:
             job.put_back(done.outcome.delay > 0)
         else:

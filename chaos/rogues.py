@@ -75,5 +75,5 @@ HANDLERS = [
     Handler(_contract(function.__name__, timeout, attempts), function)
     for function, (timeout, attempts, _) in ROGUES.items()
 ]
-CONTRACTS = {handler.contract.name: handler.contract for handler in HANDLERS}
+JOB_TYPES = {handler.job_type.name: handler.job_type for handler in HANDLERS}
 CODES = {function.__name__: code for function, (_, _, code) in ROGUES.items()}

@@ -19,7 +19,7 @@ from worker.context import JobContext
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
-CONTRACTS = {c.name: c for c in (crossers.CROSS, holders.HOLD)} | makers.CONTRACTS | rogues.CONTRACTS
+JOB_TYPES = {c.name: c for c in (crossers.CROSS, holders.HOLD)} | makers.JOB_TYPES | rogues.JOB_TYPES
 STARTS = "CHAOS_STARTS"  # the file that starts are appended to, by every worker
 PROGRESS = "CHAOS_PROGRESS"  # set: handlers report progress, as the real one does
 
@@ -52,10 +52,10 @@ def silent(job: JobContext) -> JobContext:
 
 def main() -> int:
     starts = Starts(Path(os.environ[STARTS]))
-    others = [handler for handler in load_handlers() if handler.contract is not SLEEP]
+    others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
     own = [crossers.HANDLER, holders.HANDLER, *makers.HANDLERS, *rogues.HANDLERS]
     handlers = [counted(starts), *others, *own]
-    return work(read_settings(WorkerSettings), load_job_types() | CONTRACTS, handlers)
+    return work(read_settings(WorkerSettings), load_job_types() | JOB_TYPES, handlers)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,74 @@
-"""`make dev`: the Procfile under honcho, with an embedded Redis unless REDIS_URL is set; Ctrl-C ends it."""
+"""`make dev`: the processes of the Procfile in this terminal, under honcho. Ctrl-C ends them.
 
+Redis is embedded, with its data in `.dev/redis`, unless REDIS_URL is set.
+"""
+
+import argparse
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from honcho.environ import parse
 
 from dev.stack import ROOT, free_port
 
+WORKERS = 2
+API_URL = "http://localhost:8000"
+DEFAULTS = {
+    "ARTIFACTS_URL": "file:.dev/artifacts",
+    "LOG_FORMAT": "console",
+    "WORKER_GRACE_SECONDS": "2",
+    "PYTHONUNBUFFERED": "1",
+}
 
-def main() -> int:
-    defaults = {
-        "ARTIFACTS_URL": "file:.dev/artifacts",
-        "LOG_FORMAT": "console",
-        "WORKER_GRACE_SECONDS": "2",
-        "PYTHONUNBUFFERED": "1",
-    }
-    environment = {**defaults, **os.environ, **read_dotenv()}
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m dev",
+        description=f"Start Redis, the API and {WORKERS} workers in this terminal; Ctrl-C ends them.",
+        epilog="Settings come from the environment and from .env. With REDIS_URL no Redis is started.",
+    )
+    parser.parse_args(arguments)
+    return run_procfile()
+
+
+def run_procfile() -> int:
+    """Run the Procfile until Ctrl-C or SIGTERM; returns honcho's exit code, 0 for an end by signal."""
+    environment = {**DEFAULTS, **os.environ, **read_dotenv()}
     embedded = not (environment.get("REDIS_URL") or environment.get("REDIS_URL_FILE"))
     if embedded:
         port = free_port()
         environment |= {"REDIS_PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
-    concurrency = f"redis={int(embedded)},api=1,worker=2"
+    print(describe_stack(environment["REDIS_URL"] if embedded else None), flush=True)
+    concurrency = f"redis={int(embedded)},api=1,worker={WORKERS}"
     command = [sys.executable, "-m", "honcho", "start", "--concurrency", concurrency]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # honcho ends the others
     while True:
         try:
             code = process.wait()
-        except KeyboardInterrupt:  # the terminal sends it to honcho as well
+        except KeyboardInterrupt:  # the terminal sends Ctrl-C to honcho as well
             continue
-        return 0 if code in (0, 130, -2) else code
+        return 0 if code in (0, 130, 143, -signal.SIGINT, -signal.SIGTERM) else code
+
+
+def describe_stack(embedded_redis: str | None) -> str:
+    """The lines that `make dev` begins with."""
+    redis = f"{embedded_redis}, data in .dev/redis" if embedded_redis else "as REDIS_URL says"
+    return "\n".join(
+        (
+            f"  API      {API_URL} (reference: {API_URL}/docs)",
+            f"  Redis    {redis}",
+            f"  workers  {WORKERS}",
+            "The code is reloaded when it changes. Ctrl-C ends everything.\n",
+        )
+    )
 
 
 def read_dotenv() -> dict[str, str]:
-    """What .env sets; honcho reads it as well, and lets it win."""
+    """The settings in .env; honcho reads the file too, and prefers it to the environment."""
     file = ROOT / ".env"
     settings: dict[str, str] = parse(file.read_text()) if file.exists() else {}
     return settings

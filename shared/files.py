@@ -3,8 +3,8 @@
 | key                            | holds                                                              |
 | ------------------------------ | ------------------------------------------------------------------ |
 | `files/<file_id>`              | an uploaded file                                                   |
-| `jobs/<job_id>/<claim>/<name>` | an artifact; `claim` is the number of the claim that made it, so   |
-|                                | that no attempt touches what another one writes                    |
+| `jobs/<job_id>/<token>/<name>` | an artifact; `token` is the fencing token of the claim that made   |
+|                                | it, so that no attempt touches the files of another one            |
 
 Calls block in threads of the store's own. The library's asynchronous ones finish by themselves: one that is
 cancelled, or outlives its event loop, can't be stopped, and a write must be.
@@ -73,8 +73,8 @@ def upload_key(file_id: str) -> str:
     return f"{UPLOADS}/{file_id}"
 
 
-def artifact_key(job_id: str, claim: int, name: str) -> str:
-    return f"{ARTIFACTS}/{job_id}/{claim}/{name}"
+def artifact_key(job_id: str, fencing_token: int, name: str) -> str:
+    return f"{ARTIFACTS}/{job_id}/{fencing_token}/{name}"
 
 
 class Stored(NamedTuple):

@@ -35,15 +35,15 @@ def load_job_types() -> JobTypesByName:
     return by_name(found)
 
 
-def by_name(contracts: list[JobType[Any, Any]]) -> JobTypesByName:
+def by_name(job_types: list[JobType[Any, Any]]) -> JobTypesByName:
     """Index job types by name.
 
     Raises:
         ValueError: two job types share a name, or the example of one does not reach its handler.
     """
     index: dict[str, JobType[Any, Any]] = {}
-    for contract in contracts:
-        if index.setdefault(contract.name, contract) is not contract:
-            raise ValueError(f"Two contracts in job_types/ are named {contract.name!r}; rename one.")
-        contract.check_example()
+    for job_type in job_types:
+        if index.setdefault(job_type.name, job_type) is not job_type:
+            raise ValueError(f"Two contracts in job_types/ are named {job_type.name!r}; rename one.")
+        job_type.check_example()
     return MappingProxyType(dict(sorted(index.items())))

@@ -217,12 +217,13 @@ class StoredRecord:
         fields: the hash `jobs:record:<id>`; absent fields mean null, false or zero, times are
             milliseconds since the epoch, and params, params_shown, result, progress, artifacts, errors and
             labels are JSON.
-        place: of a job that waits for a worker: its place in the queue, from 1, as far as it was asked for.
+        position: the queue position of a job that waits for a worker, from 1; 0 for all other jobs, and
+            where it was not read.
     """
 
     job_id: str
     fields: Mapping[bytes, bytes]
-    place: int = field(default=0, compare=False)
+    position: int = field(default=0, compare=False)
 
     @property
     def type(self) -> str:
@@ -260,8 +261,8 @@ class StoredRecord:
         return _text(self.fields.get(b"caller"))
 
     @property
-    def claims(self) -> int:
-        """The number of the last claim; of a completed job that is the one which completed it."""
+    def fencing_token(self) -> int:
+        """The fencing token of the last claim; of a completed job, of the claim that completed it."""
         return int(self.fields.get(b"claims", 0))
 
     @property

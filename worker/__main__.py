@@ -41,14 +41,14 @@ def main() -> int:
 
 
 def work(
-    settings: WorkerSettings, contracts: Mapping[str, JobType[Any, Any]], found: Iterable[Handler]
+    settings: WorkerSettings, job_types: Mapping[str, JobType[Any, Any]], found: Iterable[Handler]
 ) -> int:
     """Run a worker until it is told to stop; returns the process's exit code.
 
     Raises:
-        ValueError: the contracts and handlers do not fit together.
+        ValueError: the job types and handlers do not fit together.
     """
-    handlers = by_type(found, contracts, settings.worker_queues)
+    handlers = by_type(found, job_types, settings.worker_queues)
     configure_logging(level=settings.log_level, form=settings.log_format)
     loop = WorkerLoop()
     asyncio.set_event_loop(loop)

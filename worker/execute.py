@@ -15,8 +15,8 @@ from shared.errors import FinalError, JobFailure, RetryableError
 from shared.job_type import Backoff
 from shared.logging import get_log
 from shared.record import storable
-from shared.store.calls import milliseconds
 from shared.store.model import Claim, Outcome, OutcomeKind
+from shared.store.redis_calls import milliseconds
 from worker.context import JobContext
 from worker.processes.child import describe
 from worker.registry import Handler
@@ -83,7 +83,7 @@ async def execute(
     """
     try:
         handler = prepare(job, handlers)
-        job.log_fields["type"] = handler.contract.name
+        job.log_fields["type"] = handler.job_type.name
         if handler.logs_start:
             log.info("job started")
         params = validate(handler, job.claim)
@@ -98,7 +98,7 @@ def prepare(job: RunningJob, handlers: Mapping[str, Handler]) -> Handler:
     """Find the job's handler, and with it the deadline. Raises what `resolve` does."""
     if job.handler is None:
         job.handler = resolve(job.claim, handlers)
-        job.deadline = job.started_at + job.handler.contract.timeout
+        job.deadline = job.started_at + job.handler.job_type.timeout
     return job.handler
 
 
@@ -228,5 +228,5 @@ def failed(job: RunningJob, failure: JobFailure) -> Outcome:
         return Outcome(OutcomeKind.FAILED, body)
     pause = failure.retry_after
     if pause is None:
-        pause = (job.handler.contract.backoff if job.handler else Backoff()).seconds(claim.attempt)
+        pause = (job.handler.job_type.backoff if job.handler else Backoff()).seconds(claim.attempt)
     return Outcome(OutcomeKind.RETRY, body, milliseconds(min(max(pause, 0), LONGEST_PAUSE)))

@@ -27,15 +27,15 @@ class AttemptFiles:
     Args:
         store: where files are kept.
         job_id: the job.
-        token: the number of the claim, so that no attempt touches what another one makes.
+        fencing_token: that of the claim, so that no attempt touches what another one makes.
         scratch: a folder of this process for copies of inputs.
     """
 
-    def __init__(self, store: FileStore, job_id: str, token: int, scratch: Path) -> None:
+    def __init__(self, store: FileStore, job_id: str, fencing_token: int, scratch: Path) -> None:
         self._store = store
         self._job_id = job_id
-        self._token = token
-        self._folder = scratch / f"{job_id}-{token}"
+        self._fencing_token = fencing_token
+        self._folder = scratch / f"{job_id}-{fencing_token}"
         self._artifacts: dict[str, dict[str, str | int]] = {}
         self._saving = asyncio.Lock()  # of two of the same name, the list describes that which is kept
         self._fetching = asyncio.Lock()
@@ -63,7 +63,7 @@ class AttemptFiles:
             raise _refused(
                 f"An attempt may save {MOST_ARTIFACTS} artifacts.", "Put several files into an archive."
             )
-        key = artifact_key(self._job_id, self._token, name)
+        key = artifact_key(self._job_id, self._fencing_token, name)
         async with self._saving:
             with _failing():
                 stored = await self._store.put(key, Path(data) if isinstance(data, str) else data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from shared.logging import get_log
-from shared.store.model import Presence
+from shared.store.model import WorkerInfo
 from worker.lane import LARGEST_BATCH, Lane
 from worker.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.processes.environment import child_environment
@@ -36,7 +36,7 @@ class Heartbeat:
 
     Args:
         url: of Redis; it goes to the process over a socket, because others can read a command line.
-        presence: the worker as others see it.
+        worker_info: the worker as others see it.
         lanes: whose leases are renewed; the first one is of jobs.
         lease: seconds for which a renewal holds.
         longest: the longest timeout of the handlers, in seconds.
@@ -47,7 +47,7 @@ class Heartbeat:
     def __init__(
         self,
         url: str,
-        presence: Presence,
+        worker_info: WorkerInfo,
         lanes: Sequence[Lane],
         *,
         lease: float,
@@ -62,7 +62,7 @@ class Heartbeat:
         self._memory = SnapshotMemory.create(room)
         terms = {
             "url": url,
-            "presence": asdict(presence),
+            "worker_info": asdict(worker_info),
             "lanes": [lane.worker_id for lane in lanes],
             "lease": lease,
             "longest": longest,

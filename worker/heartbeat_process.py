@@ -19,7 +19,7 @@ from typing import Any
 from shared.errors import QueueUnavailable
 from shared.store.client import connect
 from shared.store.job_store import JobStore
-from shared.store.model import Lease, Presence, Retention
+from shared.store.model import Lease, Retention, WorkerInfo
 from shared.store.multiplexer import Multiplexer
 from worker.snapshot import Snapshot, SnapshotMemory
 
@@ -46,7 +46,7 @@ class Beats:
         self.ending = asyncio.Event()
         self._memory = memory
         self._writer = writer
-        self._presence = Presence(**terms["presence"])
+        self._worker_info = WorkerInfo(**terms["worker_info"])
         self._lanes: list[str] = terms["lanes"]
         self._lease: float = terms["lease"]
         self._longest: float = terms["longest"]
@@ -61,7 +61,7 @@ class Beats:
     async def run(self) -> None:
         """Beat until the worker has ended; a beat that fails is repeated soon."""
         self._tell(lost=[], cancelled=[])  # that it is ready
-        while not self.ending.is_set() and os.getppid() == self._presence.pid:
+        while not self.ending.is_set() and os.getppid() == self._worker_info.pid:
             beaten = await self._beat()
             pause = self._lease / 3 if beaten else min(LONGEST_PAUSE, self._lease / 20)
             with suppress(TimeoutError):
@@ -70,12 +70,12 @@ class Beats:
 
     async def _beat(self) -> bool:
         snapshot = self._memory.read()
-        if snapshot is None or is_stopped(self._presence.pid):
+        if snapshot is None or is_stopped(self._worker_info.pid):
             return False  # a worker that is stopped from outside must lose its leases
         leases, steps = self.to_renew(snapshot)
         try:
             lost, cancelled = await self._store.beat(
-                self._presence, leases, running=snapshot.running, lease=self._lease, steps=steps
+                self._worker_info, leases, running=snapshot.running, lease=self._lease, steps=steps
             )
         except QueueUnavailable:
             return False  # the worker's pumps log it

@@ -22,13 +22,13 @@ from shared.store import redis_keys
 from shared.store.client import REDIS_GONE, connect
 from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Presence, Report, Retention
+from shared.store.model import AttemptReport, Claim, Retention, WorkerInfo
 from shared.store.multiplexer import Multiplexer
 from shared.upkeep import keep_up
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
-from worker.lane import TOKEN_SECONDS, Lane
+from worker.lane import WAKE_UP_SECONDS, Lane
 from worker.processes.environment import child_environment
 from worker.processes.pool import Processes
 from worker.registry import Handler
@@ -78,7 +78,7 @@ class JobWorker(Worker):
         super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_slots, keep_result=0)
         if getsignal(Signals.SIGHUP) is not Handlers.SIG_IGN:  # as under nohup
             self._add_signal_handler(Signals.SIGHUP, self.handle_sig)
-        self.presence = Presence(
+        self.worker_info = WorkerInfo(
             worker_id=token_hex(6),
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -117,10 +117,10 @@ class JobWorker(Worker):
         )
         self._heartbeat = Heartbeat(
             url,
-            self.presence,
+            self.worker_info,
             self._lanes,
             lease=settings.worker_lease_seconds,
-            longest=max(handler.contract.timeout for handler in (*handlers.values(), webhook)),
+            longest=max(handler.job_type.timeout for handler in (*handlers.values(), webhook)),
             on_failover=self._hear_failover,
         )
 
@@ -147,13 +147,13 @@ class JobWorker(Worker):
 
     def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> list[Lane]:
         """The lane of the queues, and that of the webhooks."""
-        settings, worker_id = self._settings, self.presence.worker_id
+        settings, worker_id = self._settings, self.worker_info.worker_id
         jobs = self._open_lane(worker_id, settings.worker_queues, settings.worker_slots, handlers)
         webhooks = self._open_lane(
             f"{worker_id}-webhooks",
             [redis_keys.WEBHOOKS],
             settings.worker_webhooks,
-            {webhook.contract.name: webhook},
+            {webhook.job_type.name: webhook},
             self._circuits,
         )
         self._circuits.on_room = webhooks.slots.on_end
@@ -182,14 +182,14 @@ class JobWorker(Worker):
             slots,
             lease=self._settings.worker_lease_seconds,
             store=self._store,
-            idle_store=self._open_store(timeout=TOKEN_SECONDS * 2),  # BLPOP blocks its connection
+            idle_store=self._open_store(timeout=WAKE_UP_SECONDS * 2),  # BLPOP blocks its connection
             on_step=lambda: self._heartbeat.publish(),  # it is made after the lanes
             on_move=self._moved.set,
             on_redis=self._hear_redis,
         )
 
     def _files_of(self, claim: Claim) -> AttemptFiles:
-        return AttemptFiles(self._files, claim.job_id, claim.token, self._scratch.folder)
+        return AttemptFiles(self._files, claim.job_id, claim.fencing_token, self._scratch.folder)
 
     # -- the life of the process
 
@@ -210,7 +210,7 @@ class JobWorker(Worker):
     async def main(self) -> None:
         """Work until a signal comes, then leave without losing anything."""
         await self._heartbeat.start()  # before the first claim: its handler may hold the interpreter at once
-        log.info("worker started", worker_id=self.presence.worker_id, queues=self.presence.queues)
+        log.info("worker started", worker_id=self.worker_info.worker_id, queues=self.worker_info.queues)
         services = {
             self.loop.create_task(service()): service
             for service in (
@@ -315,7 +315,7 @@ class JobWorker(Worker):
             async with asyncio.timeout(LEAVE_SECONDS):
                 for lane in self._lanes:
                     await self._store.leave(lane.worker_id, lane.queues)
-        log.info("worker ended", worker_id=self.presence.worker_id)
+        log.info("worker ended", worker_id=self.worker_info.worker_id)
 
     # -- what serves all lanes
 
@@ -352,7 +352,7 @@ class JobWorker(Worker):
             await self._reported.wait()
             self._reported.clear()
             told = [pair for lane in self._lanes for pair in lane.slots.news()]
-            reports = [Report(job.claim, news.progress, news.lines) for job, news in told]
+            reports = [AttemptReport(job.claim, news.progress, news.lines) for job, news in told]
             try:
                 self._cancel(await self._store.report(reports))
             except QueueUnavailable:

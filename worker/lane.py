@@ -11,7 +11,7 @@ from shared.store.job_store import JobStore
 from shared.store.model import Finished, Step
 from worker.slots import Slots
 
-TOKEN_SECONDS = 5.0
+WAKE_UP_SECONDS = 5.0
 LARGEST_BATCH = 500
 LARGEST_STEP_BYTES = 1 << 20  # of outcomes: on a slow link a larger step would hold up the claims
 
@@ -24,7 +24,7 @@ class Lane:
     Two tasks share the work:
 
     - the pump sends finished attempts to Redis and brings new claims, in one call;
-    - the waker, when there is nothing to do, waits for the token of a new job.
+    - the waker, when there is nothing to do, waits for the wake-up of a new job.
 
     Args:
         worker_id: what the steps are numbered under; no other lane has it.
@@ -111,17 +111,17 @@ class Lane:
             wait = beat if step.wait is None else min(step.wait, beat)
 
     async def waker(self) -> None:
-        """Wait for the token of a new job, but only while the pump rests and slots are free."""
+        """Wait for the wake-up of a new job, but only while the pump rests and slots are free."""
         while True:
             await self._idle.wait()
             try:
-                queue = await self._idle_store.wait_for_token(self.queues, TOKEN_SECONDS)
+                queue = await self._idle_store.wait_for_wake_up(self.queues, WAKE_UP_SECONDS)
                 if queue is None:
                     continue
                 if self.free > 0:
                     self._work.set()
                 else:
-                    await self._store.return_token(queue)
+                    await self._store.return_wake_up(queue)
                     self._idle.clear()
             except QueueUnavailable:
                 self._work.set()  # the pump finds out, and says so

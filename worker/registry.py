@@ -24,26 +24,26 @@ PlainFunction = Callable[[P, BlockingContext], R]
 
 
 class Handler:
-    """A contract with the function that keeps it.
+    """A job type with the function that performs it.
 
     Args:
-        contract: the job type.
+        job_type: the type of its jobs.
         function: performs a job of that type.
         logs_start: whether the start of an attempt is logged at INFO.
     """
 
     def __init__(
         self,
-        contract: JobType[Any, Any],
+        job_type: JobType[Any, Any],
         function: Callable[[Any, Any], Any],
         *,
         logs_start: bool = True,
     ) -> None:
-        self.contract = contract
+        self.job_type = job_type
         self.function = function
         self.logs_start = logs_start
-        self._decode: Callable[[bytes], Any] = contract.codec.decode
-        self._result = TypeAdapter(contract.result)
+        self._decode: Callable[[bytes], Any] = job_type.codec.decode
+        self._result = TypeAdapter(job_type.result)
         self._asynchronous = iscoroutinefunction(function)
 
     def validate(self, params: bytes) -> Params:
@@ -104,11 +104,11 @@ class Mark(Protocol[P, R]):
     def __call__(self, function: PlainFunction[P, R]) -> PlainFunction[P, R]: ...
 
 
-def handles(contract: JobType[P, R]) -> Mark[P, R]:
-    """Mark a function as the one that performs `contract`."""
+def handles(job_type: JobType[P, R]) -> Mark[P, R]:
+    """Mark a function as the one that performs jobs of this type."""
 
     def mark(function: Any) -> Any:
-        function.__handles__ = contract
+        function.__handles__ = job_type
         return function
 
     return mark
@@ -125,7 +125,7 @@ def load_handlers() -> list[Handler]:
 
 
 def by_type(
-    found: Iterable[Handler], contracts: Mapping[str, JobType[Any, Any]], queues: Iterable[str]
+    found: Iterable[Handler], job_types: Mapping[str, JobType[Any, Any]], queues: Iterable[str]
 ) -> dict[str, Handler]:
     """The handlers by job type.
 
@@ -134,12 +134,12 @@ def by_type(
     """
     index: dict[str, Handler] = {}
     for handler in found:
-        name = handler.contract.name
+        name = handler.job_type.name
         if name in index:
             raise ValueError(f"Two handlers in job_types/ perform {name!r}; remove one.")
         index[name] = handler
     served = set(queues)
-    missing = [c.name for c in contracts.values() if c.queue in served and c.name not in index]
+    missing = [c.name for c in job_types.values() if c.queue in served and c.name not in index]
     if missing:
         raise ValueError(f"No handler performs {', '.join(missing)}; add job_types/<name>/handler.py.")
     return index

@@ -29,7 +29,7 @@ class Trial:
         self.messages: list[str] = []
         self._files = FileStore.open((folder / "files").absolute().as_uri())
         self._tools = Tools(
-            processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.token, folder)
+            processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.fencing_token, folder)
         )
         self._claim = Claim("default", "trial", 1, 1, 1, b"", b"{}", "", "1:trial")
         self._context = JobContext("trial", 1, 1)
@@ -55,8 +55,8 @@ class Trial:
         handler = Handler(function.__handles__, function)  # type: ignore[attr-defined]
         self._context = JobContext.of(self._claim, self._look, self._tools)
         try:
-            given = handler.contract.params.model_validate_json(orjson.dumps(params), strict=True)
-            stored = handler.contract.codec.encode(given).stored
+            given = handler.job_type.params.model_validate_json(orjson.dumps(params), strict=True)
+            stored = handler.job_type.codec.encode(given).stored
             result = await handler.perform(handler.validate(stored), self._context)
             return orjson.loads(handler.encode(result))
         finally:
@@ -71,7 +71,7 @@ class Trial:
 
     def artifact(self, name: str) -> bytes:
         """A file that the handler has saved. Raises FileNotFoundError."""
-        path = self._files.local_path(artifact_key(self._claim.job_id, self._claim.token, name))
+        path = self._files.local_path(artifact_key(self._claim.job_id, self._claim.fencing_token, name))
         assert path is not None  # noqa: S101  # the store is a folder
         return path.read_bytes()
 

@@ -199,7 +199,7 @@ def describe(app: FastAPI, configuration: Configuration) -> None:
         add_docs(app)
 
 
-def _build(app: FastAPI, submissions: Submissions, contracts: JobTypesByName) -> dict[str, Any]:
+def _build(app: FastAPI, submissions: Submissions, job_types: JobTypesByName) -> dict[str, Any]:
     description = get_openapi(
         title=app.title,
         version=app.version,
@@ -221,7 +221,7 @@ def _build(app: FastAPI, submissions: Submissions, contracts: JobTypesByName) ->
     _describe_page_errors(description)
     _name_requests(description)
     paths, one = description["paths"], {"$ref": f"#/components/schemas/{SUBMISSION}"}
-    examples, with_files = _examples(submissions, contracts)
+    examples, with_files = _examples(submissions, job_types)
     paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples | with_files)
     several = {
         "type": "object",
@@ -239,20 +239,20 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
 
 
 def _examples(
-    submissions: Submissions, contracts: JobTypesByName
+    submissions: Submissions, job_types: JobTypesByName
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """A submission of each job type: those that are accepted as they stand, and those that need a file.
 
     `/docs` offers the first one to be sent as it is.
     """
     complete, with_files = {}, {}
-    for name, contract in contracts.items():
-        value = {"type": name, "params": contract.example}
+    for name, job_type in job_types.items():
+        value = {"type": name, "params": job_type.example}
         if submissions.validate(value).files:
-            summary = f"{contract.summary} Put in the `file_id` of a file that you have uploaded."
+            summary = f"{job_type.summary} Put in the `file_id` of a file that you have uploaded."
             with_files[name] = {"summary": summary, "value": value}
         else:
-            complete[name] = {"summary": contract.summary, "value": value}
+            complete[name] = {"summary": job_type.summary, "value": value}
     return complete, with_files
 
 

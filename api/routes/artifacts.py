@@ -82,7 +82,7 @@ async def read_artifact(
     headers = _headers(artifact, start, end)
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    key = artifact_key(job_id, record.claims, name)
+    key = artifact_key(job_id, record.fencing_token, name)
     try:
         if head_alone(request.scope) or start == end:
             await state.files.size(key)

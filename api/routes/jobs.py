@@ -35,7 +35,7 @@ from shared.errors import (
 from shared.record import JobRecord, JobSummary
 from shared.store.job_queue import NewJob
 from shared.store.job_store import expired, not_found, spent
-from shared.store.model import Verdict
+from shared.store.model import CancelResult
 from shared.yielding import in_parts
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
@@ -248,12 +248,12 @@ async def get_job(request: Request, job_id: JobId) -> Response:
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
     wanted = versions(entity_tags(request, b"if-match"))
-    verdict, record = await state_of(request).queue.cancel(job_id, wanted, owner=owner_changed(request))
-    if verdict is Verdict.CHANGED:
+    result, record = await state_of(request).queue.cancel(job_id, wanted, owner=owner_changed(request))
+    if result is CancelResult.CHANGED:
         raise PreconditionFailed(OTHER_VERSION)
-    if verdict is Verdict.FINISHED:
+    if result is CancelResult.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
-    return await answer(request, record, 200 if verdict is Verdict.CANCELLED else 202)
+    return await answer(request, record, 200 if result is CancelResult.CANCELLED else 202)
 
 
 @router.post(
@@ -316,9 +316,9 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
 
 
 def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
-    contract = state_of(request).job_types[submission.type]
+    job_type = state_of(request).job_types[submission.type]
     return NewJob(
-        contract,
+        job_type,
         submission.encoded.stored,
         request_id.get(),
         request.scope.get("caller"),

@@ -17,7 +17,7 @@ from api.request import once, prefix
 from api.state import state_of
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
-from shared.store.model import Filters, Place
+from shared.store.model import Cursor, Filters
 from shared.yielding import PART, in_parts
 
 LARGEST_PAGE = 200
@@ -99,11 +99,11 @@ def _labels(pairs: list[str]) -> dict[str, str] | None:
     return labels if len(labels) == len(wanted) else None
 
 
-def _cursor(place: Place, state: JobState | None) -> str:
+def _cursor(place: Cursor, state: JobState | None) -> str:
     return urlsafe_b64encode(orjson.dumps([state or "", *place])).decode().rstrip("=")
 
 
-def _place(cursor: str, state: JobState | None) -> Place:
+def _place(cursor: str, state: JobState | None) -> Cursor:
     """The place in the list that a cursor names.
 
     Raises:

@@ -23,7 +23,7 @@ SCRIPTS = (
     scripts.BEAT,
     scripts.UPKEEP,
     scripts.REPORT,
-    scripts.READ,
+    scripts.RESCUE_AND_READ,
     scripts.CANCEL,
     scripts.LIST,
 )

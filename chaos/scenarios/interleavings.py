@@ -10,7 +10,7 @@ from chaos.site import site
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Report, Retention
+from shared.store.model import AttemptReport, Claim, Entry, Finished, Outcome, OutcomeKind, Retention
 from shared.store.multiplexer import Multiplexer
 
 TIMES, AT_ONCE = 10_000, 100
@@ -62,7 +62,7 @@ class Interleaving:
             case "other claims":
                 await self._step(worker, slots=1)
             case "beaten":
-                await self._store.report([Report(claim, b"{}") for _, claim in self._claims])
+                await self._store.report([AttemptReport(claim, b"{}") for _, claim in self._claims])
             case _ if self._last:
                 await self._send(*self._last)
         record = (await self._store.get(self.job_id)).fields

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from chaos import records
 from chaos.load import Load
 from chaos.records import Record
-from chaos.rogues import CODES, CONTRACTS
+from chaos.rogues import CODES, JOB_TYPES
 from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.site import Site, site
 from shared.store.client import connect
@@ -18,7 +18,7 @@ from shared.store.model import Retention
 
 WORKERS, LEASE, RATE = 3, 2, 50
 QUIET_SECONDS, ROUNDS, PAUSE = 8, 3, 1.5
-OTHERS = sorted(CONTRACTS.keys() - {"poison"})  # it takes its neighbours' attempts with it: alone, after them
+OTHERS = sorted(JOB_TYPES.keys() - {"poison"})  # it takes its neighbours' attempts with it: alone, after them
 
 
 def run(options: Options) -> list[Row]:
@@ -90,9 +90,9 @@ async def submit(place: Site, names: list[str]) -> dict[str, str]:
     found = {}
     try:
         for name in names:
-            record, _ = await queue.submit(NewJob(CONTRACTS[name], b"{}", "chaos"))
+            record, _ = await queue.submit(NewJob(JOB_TYPES[name], b"{}", "chaos"))
             found[record.job_id] = name
-            await asyncio.sleep(PAUSE / len(CONTRACTS))
+            await asyncio.sleep(PAUSE / len(JOB_TYPES))
     finally:
         await redis.aclose(close_connection_pool=True)
     return found

@@ -64,7 +64,7 @@ def run(options: Options) -> list[Row]:
         (worker,) = place.workers
         worker.send(signal.SIGTERM)  # gives back what it has claimed: only real attempts stay charged
         worker.process.wait(timeout=PATIENCE)
-        found = records.read(place.redis, [f"{redis_keys.DELIVERY}1-{job_id}" for job_id in stuck_ids])
+        found = records.read(place.redis, [f"{redis_keys.DELIVERY_ID}1-{job_id}" for job_id in stuck_ids])
         attempts = sum(len(tarpit.connections) for tarpit in tarpits)
         return judge(times, found, attempts, len(worker.lines()))
 

@@ -92,7 +92,7 @@ def hasten(place: Site, job_ids: list[str]) -> None:
 
 
 def delivered(place: Site, job_id: str) -> bool:
-    state = place.redis.hget(f"{redis_keys.RECORD}{redis_keys.DELIVERY}1-{job_id}", "state")
+    state = place.redis.hget(f"{redis_keys.RECORD}{redis_keys.DELIVERY_ID}1-{job_id}", "state")
     return bool(state == b"completed")
 
 

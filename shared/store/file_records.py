@@ -11,9 +11,9 @@ from shared.files import Stored
 from shared.job_type import FILE_ID
 from shared.record import JobState
 from shared.store import redis_keys, scripts
-from shared.store.calls import Calls, milliseconds
 from shared.store.client import Argument, Runner
 from shared.store.model import FileQuota
+from shared.store.redis_calls import RedisCalls, milliseconds
 
 RETIRED_AT_ONCE = 100
 FULL = "Delete files that no job needs, or wait until some expire; the operator sets the quota."
@@ -50,7 +50,7 @@ class FileRecords:
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._calls = Calls(runner)
+        self._calls = RedisCalls(runner)
 
     async def add(
         self,

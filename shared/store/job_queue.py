@@ -15,10 +15,10 @@ from shared.errors import BacklogFull, JobNotFinished, QueueFull
 from shared.ids import new_job_id
 from shared.job_type import JobType
 from shared.record import Outlook, StoredRecord
-from shared.store.calls import milliseconds
 from shared.store.client import Argument
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, Filters, JobQuota, Page, Place, Submitted, Verdict
+from shared.store.model import CancelResult, Cursor, Entry, Filters, JobQuota, Page, Submitted
+from shared.store.redis_calls import milliseconds
 from shared.yielding import in_parts
 
 RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over
@@ -113,10 +113,10 @@ class JobQueue:
     async def outlook(self, record: StoredRecord) -> Outlook:
         """What a job that waits for a worker, and so has a `place`, may expect."""
         rate = await self._ended_per_second()
-        return Outlook(record.place, round(record.place / rate, 1) if rate else None)
+        return Outlook(record.position, round(record.position / rate, 1) if rate else None)
 
     async def page(
-        self, filters: Filters, *, limit: int, after: Place | None, payload: Collection[str] = ()
+        self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()
     ) -> Page:
         """Jobs, newest first. A page may be short, even empty, although more follow: go on with `next`."""
         page = await self.store.page(filters, limit=limit, after=after, payload=payload)
@@ -135,7 +135,7 @@ class JobQueue:
 
     async def cancel(
         self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
-    ) -> tuple[Verdict, StoredRecord]:
+    ) -> tuple[CancelResult, StoredRecord]:
         """Cancel the job, or ask its worker to, if its record has one of these versions; None for any.
 
         Raises JobNotFound, QueueUnavailable.

@@ -17,11 +17,13 @@ from shared.errors import (
 )
 from shared.record import SUMMARY, TERMINAL_STATES, JobState, StoredRecord
 from shared.store import redis_keys, scripts
-from shared.store.calls import Calls, as_dict, milliseconds
 from shared.store.client import Argument, Runner
 from shared.store.file_records import unknown_file
 from shared.store.model import (
+    AttemptReport,
+    CancelResult,
     Claim,
+    Cursor,
     Entry,
     Filters,
     Finished,
@@ -29,22 +31,20 @@ from shared.store.model import (
     Lease,
     Log,
     Page,
-    Place,
-    Presence,
     QueueCounts,
-    Report,
     Retention,
     Step,
     Submitted,
     Upkeep,
-    Verdict,
+    WorkerInfo,
 )
+from shared.store.redis_calls import RedisCalls, as_dict, milliseconds
 
 IDEMPOTENCY_SECONDS = 86400
 DELIVERIES_SHOWN = 20
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
-NEGLECTED = -2  # in place of a place in the queue: a worker should have moved the job
+NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
 LARGE = [b"large"]  # in place of a record's fields and values
 STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
 SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
@@ -65,8 +65,8 @@ class JobStore:
     """
 
     def __init__(self, runner: Runner, retention: Retention, *, bulk: Runner | None = None) -> None:
-        self._calls = Calls(runner)
-        self._bulk = Calls(bulk or runner)
+        self._calls = RedisCalls(runner)
+        self._bulk = RedisCalls(bulk or runner)
         self._retention = retention
         self._kept = (retention.completed, retention.failed, retention.cancelled)
 
@@ -120,17 +120,19 @@ class JobStore:
             JobNotFound: there is none.
             JobExpired: there was one, until lately.
         """
-        place, *pairs = await self._calls.run(scripts.LOOK, public(job_id), owner or "")
-        if place == NEGLECTED:
-            place, *pairs = await self._calls.run(scripts.READ, job_id, *self._kept, owner or "")
+        position, *pairs = await self._calls.run(scripts.READ, public(job_id), owner or "")
+        if position == NEGLECTED:
+            position, *pairs = await self._calls.run(
+                scripts.RESCUE_AND_READ, job_id, *self._kept, owner or ""
+            )
         if not pairs:
-            raise expired(job_id) if place < 0 else not_found(job_id)
+            raise expired(job_id) if position < 0 else not_found(job_id)
         if pairs == LARGE:
             record = await self._large_record(job_id)
-            place = place if record.state is JobState.PENDING else 0
-            record = StoredRecord(job_id, record.fields, place)
+            position = position if record.state is JobState.PENDING else 0
+            record = StoredRecord(job_id, record.fields, position)
         else:
-            record = StoredRecord(job_id, as_dict(pairs), place)
+            record = StoredRecord(job_id, as_dict(pairs), position)
         if owner is not None and record.caller != owner:
             raise not_found(job_id)
         return record
@@ -166,7 +168,7 @@ class JobStore:
         return sum(await asyncio.gather(*counts))
 
     async def page(
-        self, filters: Filters, *, limit: int, after: Place | None, payload: Collection[str] = ()
+        self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()
     ) -> Page:
         """A page of jobs, newest first: by creation, or those in one terminal state by their end.
 
@@ -190,7 +192,7 @@ class JobStore:
 
     async def cancel(
         self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
-    ) -> tuple[Verdict, StoredRecord]:
+    ) -> tuple[CancelResult, StoredRecord]:
         """Cancel a waiting job, or ask the worker of a running one to stop.
 
         Args:
@@ -211,14 +213,14 @@ class JobStore:
         if verdict == b"expired":
             raise expired(job_id)
         if pairs == LARGE:
-            return Verdict(verdict.decode()), await self._large_record(job_id)
-        return Verdict(verdict.decode()), StoredRecord(job_id, as_dict(pairs))
+            return CancelResult(verdict.decode()), await self._large_record(job_id)
+        return CancelResult(verdict.decode()), StoredRecord(job_id, as_dict(pairs))
 
     async def deliveries(self, record: StoredRecord) -> list[StoredRecord]:
         """The deliveries of a job's webhook, oldest first, as far as they are kept, without their params."""
         last = int(record.fields.get(b"deliveries", 0))
         numbers = range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1)
-        ids = [f"{redis_keys.DELIVERY}{number}-{record.job_id}" for number in numbers]
+        ids = [f"{redis_keys.DELIVERY_ID}{number}-{record.job_id}" for number in numbers]
         return [
             found for found in await self._records(ids, [*SUMMARY, "result"], most_bytes=0) if found.fields
         ]
@@ -284,7 +286,7 @@ class JobStore:
 
     async def beat(
         self,
-        presence: Presence,
+        worker_info: WorkerInfo,
         leases: Iterable[Claim | Lease],
         *,
         running: int,
@@ -302,8 +304,13 @@ class JobStore:
         Returns:
             The leases that are lost, and those whose jobs were asked to stop.
         """
-        words: list[Argument] = [presence.worker_id, milliseconds(lease), presence.host, presence.pid]
-        words += [",".join(presence.queues), presence.slots, running, presence.started_at]
+        words: list[Argument] = [
+            worker_info.worker_id,
+            milliseconds(lease),
+            worker_info.host,
+            worker_info.pid,
+        ]
+        words += [",".join(worker_info.queues), worker_info.slots, running, worker_info.started_at]
         words += [len(steps), *(word for step in steps for word in step)]
         for held in leases:
             words += (held.queue, held.lease)
@@ -327,23 +334,23 @@ class JobStore:
             dict(zip(words[::2], words[1::2], strict=True)),
         )
 
-    async def report(self, reports: Iterable[Report]) -> set[str]:
+    async def report(self, reports: Iterable[AttemptReport]) -> set[str]:
         """Write the news of running attempts; returns ids that were asked to stop."""
         words: list[Argument] = []
         for claim, progress, lines in reports:
-            words += (claim.queue, claim.job_id, claim.token, progress, lines)
+            words += (claim.queue, claim.job_id, claim.fencing_token, progress, lines)
         return {job_id.decode() for job_id in await self._calls.run(scripts.REPORT, *words)}
 
-    async def wait_for_token(self, queues: Sequence[str], seconds: float) -> str | None:
-        """The queue whose wake-up token came to this worker, or None when the time is over.
+    async def wait_for_wake_up(self, queues: Sequence[str], seconds: float) -> str | None:
+        """Wait for a wake-up; returns its queue, or None when the time is over.
 
         The runner's read timeout must be longer than `seconds`.
         """
-        token = await self._calls.command("BLPOP", *(redis_keys.WAKE + queue for queue in queues), seconds)
-        return token[0].decode().removeprefix(redis_keys.WAKE) if token else None
+        wake_up = await self._calls.command("BLPOP", *(redis_keys.WAKE + queue for queue in queues), seconds)
+        return wake_up[0].decode().removeprefix(redis_keys.WAKE) if wake_up else None
 
-    async def return_token(self, queue: str) -> None:
-        """Put a token back that another worker can make better use of."""
+    async def return_wake_up(self, queue: str) -> None:
+        """Return a wake-up that another worker can make better use of."""
         await self._calls.command("RPUSH", redis_keys.WAKE + queue, "1")
 
     async def leave(self, worker_id: str, queues: Sequence[str]) -> None:
@@ -358,7 +365,7 @@ class JobStore:
         return [right.decode() for right in await self._calls.run(scripts.PROBE, f"probe:{token_hex(6)}")]
 
     async def workers(self) -> list[dict[str, str]]:
-        """The live workers, each with its id and what `Presence` shows, and how many jobs it runs."""
+        """The live workers, each with its id and what `WorkerInfo` shows, and how many jobs it runs."""
         ids = await self._calls.command("ZRANGE", redis_keys.WORKERS, 0, -1)
         found = []
         for worker_id in ids:
@@ -425,7 +432,7 @@ class JobStore:
 
 def public(job_id: str) -> str:
     """The id, unless it is of a webhook's delivery, which is nobody's job. Raises JobNotFound."""
-    if job_id.startswith(redis_keys.DELIVERY):
+    if job_id.startswith(redis_keys.DELIVERY_ID):
         raise not_found(job_id)
     return job_id
 
@@ -493,15 +500,15 @@ def _bytes(value: Argument) -> bytes:
 
 
 def _claim(values: list[Any]) -> Claim:
-    queue, job_id, token, attempt, max_attempts, message, params, request_id = values
+    queue, job_id, fencing_token, attempt, max_attempts, message, params, request_id = values
     return Claim(
         queue.decode(),
         job_id := job_id.decode(),
-        token,
+        fencing_token,
         attempt,
         int(max_attempts),
         message,
         params,
         request_id.decode(),
-        f"{token}:{job_id}",
+        f"{fencing_token}:{job_id}",
     )

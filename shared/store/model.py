@@ -46,7 +46,7 @@ class FileQuota(NamedTuple):
     total_bytes: int
 
 
-class Verdict(StrEnum):
+class CancelResult(StrEnum):
     """What a request to cancel came to."""
 
     CANCELLED = "cancelled"
@@ -83,16 +83,16 @@ class Claim(NamedTuple):
     """A job that this worker holds a lease for.
 
     Attributes:
-        token: the fence: which claim of this job it is, counted from 1 and never repeated.
+        fencing_token: the number of this claim of the job, counted from 1 and never repeated.
         attempt: which attempt it is, as the record shows it.
         message: arq's message.
         params: the record's params, JSON.
-        lease: what the worker holds: `token:job_id`.
+        lease: the worker's lease, `fencing_token:job_id`.
     """
 
     queue: str
     job_id: str
-    token: int
+    fencing_token: int
     attempt: int
     max_attempts: int
     message: bytes
@@ -102,7 +102,7 @@ class Claim(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """A lease to renew: where it is held, and `token:job_id`."""
+    """A lease to renew: its queue, and `fencing_token:job_id`."""
 
     queue: str
     lease: str
@@ -124,7 +124,7 @@ class Finished(NamedTuple):
     artifacts: bytes = b""
 
 
-class Report(NamedTuple):
+class AttemptReport(NamedTuple):
     """News of a running attempt; `progress` and `lines` as in `Finished`."""
 
     claim: Claim
@@ -222,19 +222,19 @@ class Filters:
     caller: str = ""
 
 
-Place = tuple[str, str]
-"""Where a page ends: a score and an id of the index."""
+Cursor = tuple[str, str]
+"""The end of a page: a score and an id of the index."""
 
 
 class Page(NamedTuple):
     """Some jobs, and where to go on; None at the end."""
 
     records: list[StoredRecord]
-    next: Place | None
+    next: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class WorkerInfo:
     """A worker as it shows itself to others."""
 
     worker_id: str

@@ -8,8 +8,8 @@
 | jobs:logs:<id>                  | list    | the job's log: its last 1000 lines | step, report | with the record         |
 | arq:job:<id>                    | string  | arq's message: what to call        | submit       | with the terminal write |
 | arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
-| jobs:leases:<name>              | zset    | `claim:id` by the lease's end (ms) | step, beat   | when nothing runs       |
-| jobs:wake:<name>                | list    | one wake-up token, or none         | submit, step | by the next idle worker |
+| jobs:leases:<name>              | zset    | `token:id` by the lease's end (ms) | step, beat   | when nothing runs       |
+| jobs:wake:<name>                | list    | one wake-up, or none               | submit, step | by the next idle worker |
 | jobs:index                      | zset    | all ids by created_at (ms)         | submit       | trimmed after expiry    |
 | jobs:index:<state>              | zset    | ids of a state by created_at,      | every script | trimmed after expiry    |
 |                                 |         | once terminal by expires_at (ms)   |              |                         |
@@ -72,12 +72,12 @@ BACKLOG = "jobs:backlog:"
 KEPT = "jobs:kept:"
 KEPT_ENDS = "jobs:kept"
 UPLOADS = "jobs:uploads:"
-STREAM_SIGNING = "jobs:stream-secret"
+STREAM_SECRET = "jobs:stream-secret"  # noqa: S105  # its key
 CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 
 WEBHOOKS = "internal.webhooks"  # a queue; no queue in WORKER_QUEUES can have this name
-DELIVERY = "webhook-"  # what the ids of its jobs begin with, before number and id of the job they tell of
+DELIVERY_ID = "webhook-"  # what the ids of its jobs begin with, before number and id of the job they tell of
 
 FOR_SCRIPTS = {
     name: value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)

@@ -19,7 +19,8 @@ class Script:
     """One script, after the parts of others that it needs: Redis goes through all of them at every call."""
 
     def __init__(self, name: str, *parts: str) -> None:
-        files = [FOLDER / f"{part}.lua" for part in ("prelude", *parts, name)]
+        files = [FOLDER / "parts" / f"{part}.lua" for part in ("prelude", *parts)]
+        files.append(FOLDER / f"{name}.lua")
         self.source = NAMES + "".join(file.read_text() for file in files)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -31,15 +32,15 @@ class Script:
             return await runner.execute_command("EVAL", self.source, 0, *arguments)
 
 
-SUBMIT = Script("submit", "quotas", "records")
+SUBMIT = Script("submit", "quotas", "whole_record")
 STEP = Script("step", *RESCUE)
 BEAT = Script("beat", *RESCUE)
 REPORT = Script("report", *TRANSITIONS)
-CANCEL = Script("cancel", *RESCUE, "records")
-LOOK = Script("look", "records")
-READ = Script("read", *RESCUE, "records")
-LIST = Script("list", "records", "excerpt")
-RECORDS = Script("excerpts", "records", "excerpt")
+CANCEL = Script("cancel", *RESCUE, "whole_record")
+READ = Script("read", "whole_record")
+RESCUE_AND_READ = Script("rescue_and_read", *RESCUE, "whole_record")
+LIST = Script("list", "whole_record", "excerpt")
+RECORDS = Script("records", "whole_record", "excerpt")
 LOGS = Script("logs")
 REDELIVER = Script("redeliver", *TRANSITIONS)
 LEAVE = Script("leave")

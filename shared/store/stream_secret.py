@@ -3,8 +3,8 @@
 from secrets import token_bytes
 
 from shared.store import redis_keys
-from shared.store.calls import Calls
 from shared.store.client import Runner
+from shared.store.redis_calls import RedisCalls
 
 
 class StreamSecret:
@@ -15,12 +15,12 @@ class StreamSecret:
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._calls = Calls(runner)
+        self._calls = RedisCalls(runner)
 
     async def read(self) -> bytes:
         """The secret. Raises QueueUnavailable while Redis can't serve it."""
-        while (secret := await self._calls.command("GET", redis_keys.STREAM_SIGNING)) is None:
+        while (secret := await self._calls.command("GET", redis_keys.STREAM_SECRET)) is None:
             await self._calls.command(
-                "SET", redis_keys.STREAM_SIGNING, token_bytes(32), "NX"
+                "SET", redis_keys.STREAM_SECRET, token_bytes(32), "NX"
             )  # one process wins
         return bytes(secret)

@@ -1,5 +1,6 @@
 """A service per test file: real processes on a real Redis, ended when the file is done."""
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,3 +29,11 @@ def pool() -> Iterator[ThreadPoolExecutor]:
     """Threads for the clients of a test that act at the same time."""
     with ThreadPoolExecutor() as pool:
         yield pool
+
+
+@pytest.fixture
+def sigint_at_default() -> Iterator[None]:
+    """SIGINT ends the children of a test; background jobs of a shell inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

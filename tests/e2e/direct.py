@@ -11,13 +11,13 @@ from shared.record import JobRecord
 from shared.store.client import connect
 from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
-from shared.store.model import Retention, Verdict
-from tests.e2e.rogue_worker import CONTRACTS
+from shared.store.model import CancelResult, Retention
+from tests.e2e.rogue_worker import JOB_TYPES
 from tests.e2e.service import Service
 from worker.registry import load_handlers
 
 MODULE = "tests.e2e.rogue_worker"
-KNOWN = {handler.contract.name: handler.contract for handler in load_handlers()} | CONTRACTS
+KNOWN = {handler.job_type.name: handler.job_type for handler in load_handlers()} | JOB_TYPES
 T = TypeVar("T")
 
 
@@ -31,7 +31,7 @@ class Direct:
         job = NewJob(KNOWN[job_type], orjson.dumps(params), "rogue-test")
         return self._with_queue(lambda queue: queue.submit(job)).record.job_id
 
-    def cancel(self, job_id: str) -> Verdict:
+    def cancel(self, job_id: str) -> CancelResult:
         return self._with_queue(lambda queue: queue.cancel(job_id))[0]
 
     def job(self, job_id: str) -> JobRecord:

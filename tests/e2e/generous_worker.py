@@ -18,5 +18,5 @@ async def give(params: EchoParams, job: JobContext) -> EchoParams:
 
 
 if __name__ == "__main__":
-    others = [handler for handler in load_handlers() if handler.contract is not ECHO]
+    others = [handler for handler in load_handlers() if handler.job_type is not ECHO]
     sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(ECHO, give)]))

@@ -20,7 +20,7 @@ from worker.settings import WorkerSettings
 
 LONG = 3600.0
 F = TypeVar("F", bound=Callable[..., Any])
-CONTRACTS: dict[str, JobType[Any, Any]] = {}
+JOB_TYPES: dict[str, JobType[Any, Any]] = {}
 HANDLERS: list[Handler] = []
 LEFT_BEHIND: set[asyncio.Task[None]] = set()
 
@@ -69,7 +69,7 @@ def rogue(
     """Register a handler under its name, with a contract of these terms."""
 
     def register(function: F) -> F:
-        contract = JobType(
+        job_type = JobType(
             name=function.__name__,
             summary="",
             params=params,
@@ -79,8 +79,8 @@ def rogue(
             max_attempts=max_attempts,
             backoff=Backoff(first=0.05),
         )
-        CONTRACTS[contract.name] = contract
-        HANDLERS.append(Handler(contract, function))
+        JOB_TYPES[job_type.name] = job_type
+        HANDLERS.append(Handler(job_type, function))
         return function
 
     return register
@@ -236,4 +236,4 @@ async def crash_a_process(params: Kind, job: JobContext) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(work(read_settings(WorkerSettings), load_job_types() | CONTRACTS, load_handlers() + HANDLERS))
+    sys.exit(work(read_settings(WorkerSettings), load_job_types() | JOB_TYPES, load_handlers() + HANDLERS))

@@ -20,5 +20,5 @@ async def talk(params: ThumbnailParams, job: JobContext) -> ThumbnailResult:
 
 
 if __name__ == "__main__":
-    others = [handler for handler in load_handlers() if handler.contract is not THUMBNAIL]
+    others = [handler for handler in load_handlers() if handler.job_type is not THUMBNAIL]
     sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(THUMBNAIL, talk)]))

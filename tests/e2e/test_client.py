@@ -243,6 +243,7 @@ def test_records_are_listed_for_programs(service: Service, client: Client, label
     assert [json.loads(line) for line in done.stdout.splitlines()] == [job.raw]
 
 
+@pytest.mark.usefixtures("sigint_at_default")
 def test_ctrl_c_leaves_the_job_running(service: Service, client: Client, tmp_path: Path) -> None:
     said = tmp_path / "stderr"
     arguments = ("-m", "client", "submit", "sleep", "--param", "seconds=3600", "--watch")

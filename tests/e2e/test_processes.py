@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.stack import wait_until
-from shared.store.model import Verdict
+from shared.store.model import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.service import Service, serving
 from tests.unit.worker.in_child import CRASHES
@@ -61,7 +61,7 @@ def test_no_process_of_the_worker_has_a_secret_in_its_environment(cluster: Servi
 def test_a_cancelled_job_frees_its_cpu(jobs: Direct, job_type: str, tmp_path: Path) -> None:
     job_id, process = begin(jobs, job_type, tmp_path / "started")
 
-    assert jobs.cancel(job_id) is Verdict.CANCELLING
+    assert jobs.cancel(job_id) is CancelResult.CANCELLING
 
     dies(process)
     jobs.wait_for(job_id, "cancelled", seconds=SOON)

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.holders import HOLDS
 from dev.stack import wait_until
-from shared.store.model import Verdict
+from shared.store.model import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, MEDDLING
 from tests.e2e.service import Service, serving
@@ -45,7 +45,7 @@ def stubborn(hardened: Direct) -> tuple[str, str]:
     """A job that ignores its cancellation and one that ignores its timeout; told to end before all else."""
     cancelled, late = hardened.submit("ignore_cancellation"), hardened.submit("ignore_the_timeout")
     hardened.wait_for(cancelled, "running")
-    assert hardened.cancel(cancelled) is Verdict.CANCELLING
+    assert hardened.cancel(cancelled) is CancelResult.CANCELLING
     return cancelled, late
 
 
@@ -124,7 +124,7 @@ def test_what_a_handler_returns_after_its_cancellation_does_not_count(hardened: 
     job_id = hardened.submit("swallow_cancellation")
     hardened.wait_for(job_id, "running")
 
-    assert hardened.cancel(job_id) is Verdict.CANCELLING
+    assert hardened.cancel(job_id) is CancelResult.CANCELLING
 
     assert hardened.wait_for(job_id, "cancelled").result is None
 

@@ -156,7 +156,7 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -
         (worker,) = service.workers
         other_id = submit(service, receiver.url)
         wait_until(lambda: receiver.got, "the other receiver hears of it", seconds=2)
-        delivery_id = f"{redis_keys.DELIVERY}1-{other_id}"
+        delivery_id = f"{redis_keys.DELIVERY_ID}1-{other_id}"
         wait_until(lambda: worker.says("job completed", job_id=delivery_id), "the end is logged")
         queue = redis_keys.QUEUE + redis_keys.WEBHOOKS
         wait_until(lambda: service.redis.zcard(queue) > DELIVERIES / 2, "most deliveries are postponed")
@@ -164,7 +164,9 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -
         assert [(delivery["done"], delivery["attempts"]) for delivery in shown] == [(False, [])] * DELIVERIES
         assert all(delivery["attempt"] <= 1 for delivery in shown)
         told = [
-            line["event"] for line in worker.lines if line.get("job_id", "").startswith(redis_keys.DELIVERY)
+            line["event"]
+            for line in worker.lines
+            if line.get("job_id", "").startswith(redis_keys.DELIVERY_ID)
         ]
         assert told == ["job completed"]
 

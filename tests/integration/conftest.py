@@ -13,7 +13,7 @@ from shared.files import FileStore
 from shared.record import JobState, StoredRecord
 from shared.store import redis_keys
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Presence, Retention, Step
+from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Retention, Step, WorkerInfo
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
 
@@ -80,8 +80,8 @@ class HandWorker:
     steps: int = 0
 
     @property
-    def presence(self) -> Presence:
-        return Presence(self.name, "host", 1, self.queues, slots=10, started_at=1.5)
+    def info(self) -> WorkerInfo:
+        return WorkerInfo(self.name, "host", 1, self.queues, slots=10, started_at=1.5)
 
     async def step(self, *finished: Finished, slots: int = 0, number: int | None = None) -> Step:
         """One step; a new one unless its number is given."""

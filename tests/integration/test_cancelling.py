@@ -8,7 +8,7 @@ import pytest
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
-from shared.store.model import OutcomeKind, Report, Verdict
+from shared.store.model import AttemptReport, CancelResult, OutcomeKind
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 
@@ -16,7 +16,7 @@ ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker, find_leaks, indexes_agree):
     await submit("a")
     verdict, record = await store.cancel("a")
-    assert (verdict, record.state, record.version) == (Verdict.CANCELLED, JobState.CANCELLED, 2)
+    assert (verdict, record.state, record.version) == (CancelResult.CANCELLED, JobState.CANCELLED, 2)
     assert record.parse().cancel_requested
     assert record == await store.get("a")
     assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
@@ -27,7 +27,7 @@ async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker,
 
 async def test_a_scheduled_job_is_cancelled_at_once(submit, store, worker, due, server):
     await submit("a", due=int(time.time() * 1000) + 60_000)
-    assert (await store.cancel("a"))[0] is Verdict.CANCELLED
+    assert (await store.cancel("a"))[0] is CancelResult.CANCELLED
     assert await server.zcard(redis_keys.QUEUE + "default") == 0
 
 
@@ -39,7 +39,7 @@ async def test_a_running_job_is_asked_to_stop(submit, store, server, worker):
         await subscription.get_message(timeout=1)
         verdict, record = await store.cancel("a")
         assert (await subscription.get_message(timeout=1))["data"] == b"a"
-    assert (verdict, record.state, record.version) == (Verdict.CANCELLING, JobState.RUNNING, 3)
+    assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
     assert record.parse().cancel_requested
     assert await worker.finish(claim, OutcomeKind.CANCELLED)
     assert (await store.get("a")).state is JobState.CANCELLED
@@ -66,10 +66,10 @@ async def test_a_job_is_cancelled_at_the_wanted_versions_alone(runs, submit, sto
     before = await store.get("a")
     for versions in ([], [before.version + 1], [before.version * 11]):
         verdict, record = await store.cancel("a", versions)
-        assert (verdict, record.version) == (Verdict.CHANGED, before.version)
+        assert (verdict, record.version) == (CancelResult.CHANGED, before.version)
     assert (await store.get("a")).fields == before.fields
     first = await store.cancel("a", [7, before.version])
-    assert first[0] is (Verdict.CANCELLING if runs else Verdict.CANCELLED)
+    assert first[0] is (CancelResult.CANCELLING if runs else CancelResult.CANCELLED)
     assert await store.cancel("a", [before.version]) == first  # repeated: a reply may have been lost
 
 
@@ -78,7 +78,7 @@ async def test_a_finished_job_stays_as_it_is(kind, submit, store, worker):
     await submit("a")
     await worker.finish(await worker.claim_one(), kind, ERROR)
     before = await store.get("a")
-    assert await store.cancel("a") == (Verdict.FINISHED, before)
+    assert await store.cancel("a") == (CancelResult.FINISHED, before)
     assert await store.get("a") == before
 
 
@@ -124,7 +124,7 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(submit, s
         await raised_to(1)
         claim = await worker.claim_one()
         await raised_to(2)
-        await store.report([Report(claim, b'{"fraction":0.5,"message":""}')])
+        await store.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
         await raised_to(3)
         await worker.finish(claim, OutcomeKind.RETRY, ERROR)
         await raised_to(4)

@@ -49,7 +49,7 @@ async def test_a_job_goes_to_one_worker_only(submit, worker, other):
 async def test_a_claim_carries_what_the_worker_needs(submit, worker):
     await submit("a", max_attempts=7)
     claim = await worker.claim_one()
-    assert (claim.queue, claim.job_id, claim.token, claim.attempt, claim.max_attempts) == (
+    assert (claim.queue, claim.job_id, claim.fencing_token, claim.attempt, claim.max_attempts) == (
         "default", "a", 1, 1, 7,
     )  # fmt: skip
     assert (claim.message, claim.params, claim.request_id) == (b"message of a", b'{"message":1}', "r-a")
@@ -104,7 +104,7 @@ async def test_a_repeated_step_does_not_get_back_what_it_has_lost(submit, worker
     await submit("b")
     first, second = (await worker.step(slots=2, number=5)).claims
     await worker.lose(first)
-    assert (await other.step(slots=1)).claims[0].token == 2
+    assert (await other.step(slots=1)).claims[0].fencing_token == 2
     assert (await worker.step(slots=2, number=5)).claims == [second]
 
 

@@ -18,7 +18,7 @@ from shared.store.changes import Changes
 from shared.store.client import connect
 from shared.store.job_queue import JobQueue
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, Finished, Outcome, OutcomeKind, Report, Retention
+from shared.store.model import AttemptReport, Entry, Finished, Outcome, OutcomeKind, Retention
 
 SCOPE = {"type": "http"}
 FIELDS: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
@@ -122,7 +122,7 @@ async def written(redis: Redis) -> None:
     await store.submit(Entry("a", "default", b"", FIELDS), max_waiting=1)
     (claim,) = (await store.step("w", 1, ["default"], [], slots=1, lease=9)).claims
     line = b'%d 0 {"attempt":1,"message":"%b","fields":{}}'
-    await store.report([Report(claim, lines=line % (1, b"one"))])
+    await store.report([AttemptReport(claim, lines=line % (1, b"one"))])
     done = Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1"), lines=line % (2, b"two"))
     await store.step("w", 2, ["default"], [done], slots=0, lease=9)
 

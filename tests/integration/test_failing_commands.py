@@ -21,6 +21,7 @@ from shared.store import redis_keys, scripts
 from shared.store.file_records import FileRecords
 from shared.store.job_store import JobStore
 from shared.store.model import (
+    AttemptReport,
     Claim,
     Entry,
     FileQuota,
@@ -28,15 +29,14 @@ from shared.store.model import (
     JobQuota,
     Outcome,
     OutcomeKind,
-    Presence,
-    Report,
     Retention,
     Step,
+    WorkerInfo,
 )
 from shared.store.scripts import Script
 
 RETENTION = Retention(completed=100, failed=200, cancelled=300)
-PRESENCE = Presence("w", "host", 1, ("default",), slots=10, started_at=1.5)
+WORKER_INFO = WorkerInfo("w", "host", 1, ("default",), slots=10, started_at=1.5)
 QUOTA = JobQuota("me", waiting=1000, kept_bytes=10**6)
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 
@@ -225,17 +225,17 @@ CASES: dict[str, tuple[Script, Act, Act, int]] = {
     "upkeep rescues": (scripts.UPKEEP, prepare_lost, trying(lambda w: w.store.upkeep(["default"])), 1),
     "upkeep expires": (scripts.UPKEEP, prepare_late, trying(lambda w: w.store.upkeep(["default"])), 0),
     "upkeep repairs": (scripts.UPKEEP, prepare_vanished, trying(World.look_again), 0),
-    "read rescues": (scripts.READ, prepare_lost, trying(lambda w: w.store.get("a")), 1),
-    "read repairs": (scripts.READ, prepare_vanished, trying(lambda w: w.store.get("a")), 0),
-    "read expires": (scripts.READ, prepare_late, trying(lambda w: w.store.get("a")), 0),
+    "read rescues": (scripts.RESCUE_AND_READ, prepare_lost, trying(lambda w: w.store.get("a")), 1),
+    "read repairs": (scripts.RESCUE_AND_READ, prepare_vanished, trying(lambda w: w.store.get("a")), 0),
+    "read expires": (scripts.RESCUE_AND_READ, prepare_late, trying(lambda w: w.store.get("a")), 0),
     "cancel waiting": (scripts.CANCEL, prepare_waiting, trying(lambda w: w.store.cancel("a")), 0),
     "cancel running": (scripts.CANCEL, prepare_running, trying(lambda w: w.store.cancel("a")), 0),
     "cancel lost": (scripts.CANCEL, prepare_lost, trying(lambda w: w.store.cancel("a")), 1),
     "beat": (scripts.BEAT, prepare_running, trying(
-        lambda w: w.store.beat(PRESENCE, [CLAIM], running=1, lease=9)
+        lambda w: w.store.beat(WORKER_INFO, [CLAIM], running=1, lease=9)
     ), 0),
     "report": (scripts.REPORT, prepare_running, trying(
-        lambda w: w.store.report([Report(CLAIM, b"{}", b"")])
+        lambda w: w.store.report([AttemptReport(CLAIM, b"{}", b"")])
     ), 0),
     "leave": (scripts.LEAVE, prepare_waiting, trying(lambda w: w.store.leave("w", ["default"])), 0),
     "redeliver": (scripts.REDELIVER, prepare_ended, trying(lambda w: w.store.redeliver("a")), 0),

@@ -64,7 +64,7 @@ async def test_a_retry_waits_for_its_backoff(submit, worker, store, due, indexes
     await indexes_agree()
     await due("a")
     claim = await worker.claim_one()
-    assert (claim.attempt, claim.token) == (2, 2)
+    assert (claim.attempt, claim.fencing_token) == (2, 2)
     await worker.finish(claim, OutcomeKind.FAILED, ERROR)
     assert len((await store.get("a")).parse().errors) == 2
 
@@ -79,7 +79,7 @@ async def test_a_released_attempt_is_not_charged(submit, worker, store, server, 
     assert await server.llen(redis_keys.WAKE + "default") == 1
     await indexes_agree()
     claim = await worker.claim_one()
-    assert (claim.attempt, claim.token) == (1, 2)
+    assert (claim.attempt, claim.fencing_token) == (1, 2)
 
 
 async def test_a_released_job_can_wait_a_while(submit, worker, server):

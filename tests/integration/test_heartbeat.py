@@ -59,11 +59,11 @@ async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> Asy
 
     async def start(*, longest: float = LONGEST) -> Heartbeat:
         lanes: Any = [lane]
-        presence = replace(worker.presence, pid=os.getpid())
+        worker_info = replace(worker.info, pid=os.getpid())
         started.append(
             Heartbeat(
                 redis_stack.redis_url,
-                presence,
+                worker_info,
                 lanes,
                 lease=LEASE,
                 longest=longest,

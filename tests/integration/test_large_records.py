@@ -9,7 +9,7 @@ from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.client import Argument
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, OutcomeKind, Retention, Verdict
+from shared.store.model import CancelResult, Entry, OutcomeKind, Retention
 
 MEGABYTE = 2**20
 
@@ -55,7 +55,7 @@ async def test_a_large_record_is_read_over_the_other_connection(split, shared, s
     await add("a")
     record = await split.get("a")
     assert record == await store.get("a")
-    assert (len(record.fields[b"params"]), record.place) == (MEGABYTE + 2, 1)
+    assert (len(record.fields[b"params"]), record.position) == (MEGABYTE + 2, 1)
     assert shared.largest < 1000
 
 
@@ -72,7 +72,7 @@ async def test_a_large_record_that_was_claimed_meanwhile_has_no_place(
 
     monkeypatch.setattr(server, "execute_command", claim_first)
     record = await split.get("a")
-    assert (record.state, record.place) == (JobState.RUNNING, 0)
+    assert (record.state, record.position) == (JobState.RUNNING, 0)
 
 
 async def test_a_large_record_that_went_meanwhile_has_expired(split, server, add, monkeypatch):
@@ -92,7 +92,7 @@ async def test_a_large_record_that_went_meanwhile_has_expired(split, server, add
 async def test_a_large_job_is_cancelled(split, shared, add):
     await add("a")
     verdict, record = await split.cancel("a")
-    assert (verdict, record.state) == (Verdict.CANCELLED, JobState.CANCELLED)
+    assert (verdict, record.state) == (CancelResult.CANCELLED, JobState.CANCELLED)
     assert len(record.fields[b"params"]) > MEGABYTE
     assert shared.largest < 1000
 

@@ -5,7 +5,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import Finished, Outcome, OutcomeKind, Report
+from shared.store.model import AttemptReport, Finished, Outcome, OutcomeKind
 
 HALF = b'{"fraction":0.5,"message":"half"}'
 
@@ -24,7 +24,7 @@ async def test_a_lost_worker_costs_the_attempt_and_leaves_an_error(
     assert worker.name in error.message
     await indexes_agree()
     claim = await other.claim_one()
-    assert (claim.attempt, claim.token) == (2, 2)
+    assert (claim.attempt, claim.fencing_token) == (2, 2)
 
 
 async def test_the_rescuing_step_may_claim_the_job_itself(submit, worker, other):
@@ -81,7 +81,7 @@ async def test_a_beat_renews_leases(submit, worker, store, server):
     await submit("a")
     claim = await worker.claim_one()
     await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
-    assert await store.beat(worker.presence, [claim], running=1, lease=60) == (set(), set())
+    assert await store.beat(worker.info, [claim], running=1, lease=60) == (set(), set())
     assert (await worker.step()).rescued == []
     assert (await store.get("a")).version == 2
 
@@ -92,7 +92,7 @@ async def test_a_beat_brings_no_lease_back(submit, worker, other, store, server)
     lost, held = await worker.claim(slots=2)
     await worker.lose(lost)
     await other.step()
-    assert await store.beat(worker.presence, [lost, held], running=2, lease=60) == ({lost.lease}, set())
+    assert await store.beat(worker.info, [lost, held], running=2, lease=60) == ({lost.lease}, set())
     assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
@@ -103,7 +103,7 @@ async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, stor
     for claim in (before, now):
         await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
     steps = [(worker.name, worker.steps), ("nobody", 1)]
-    assert await store.beat(worker.presence, [], running=0, lease=60, steps=steps) == (set(), set())
+    assert await store.beat(worker.info, [], running=0, lease=60, steps=steps) == (set(), set())
     assert await server.zscore(redis_keys.LEASES + "default", before.lease) == 1
     assert await server.zscore(redis_keys.LEASES + "default", now.lease) > 1
 
@@ -113,7 +113,7 @@ async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, stor
     lost = await worker.claim_one()
     await worker.lose(lost)
     await other.step()
-    await store.beat(worker.presence, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
+    await store.beat(worker.info, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
     assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
@@ -122,11 +122,11 @@ async def test_a_beat_tells_which_jobs_to_stop(submit, worker, store):
     await submit("b")
     first, second = await worker.claim(slots=2)
     await store.cancel(second.job_id)
-    assert await store.beat(worker.presence, [first, second], running=2, lease=60) == (set(), {second.lease})
+    assert await store.beat(worker.info, [first, second], running=2, lease=60) == (set(), {second.lease})
 
 
 async def test_a_beat_shows_the_worker(worker, store, server, find_leaks):
-    await store.beat(worker.presence, [], running=3, lease=60)
+    await store.beat(worker.info, [], running=3, lease=60)
     (shown,) = await store.workers()
     expected = {
         "worker_id": worker.name, "host": "host", "pid": "1", "queues": "default", "slots": "10",
@@ -139,16 +139,16 @@ async def test_a_beat_shows_the_worker(worker, store, server, find_leaks):
 
 
 async def test_a_beat_forgets_workers_that_are_silent(worker, other, store, server):
-    await store.beat(worker.presence, [], running=0, lease=60)
+    await store.beat(worker.info, [], running=0, lease=60)
     await server.zadd(redis_keys.WORKERS, {worker.name: 1})
     await server.delete(redis_keys.WORKER + worker.name)
-    await store.beat(other.presence, [], running=0, lease=60)
+    await store.beat(other.info, [], running=0, lease=60)
     assert await server.zrange(redis_keys.WORKERS, 0, -1) == [other.name.encode()]
 
 
 async def test_a_short_beat_does_not_hide_a_worker_with_a_longer_one(worker, other, store, server):
-    await store.beat(worker.presence, [], running=0, lease=600)
-    await store.beat(other.presence, [], running=0, lease=6)
+    await store.beat(worker.info, [], running=0, lease=600)
+    await store.beat(other.info, [], running=0, lease=6)
     assert await server.ttl(redis_keys.WORKERS) > 500
 
 
@@ -160,7 +160,7 @@ async def test_a_worker_that_has_claimed_but_not_beaten_is_not_shown(submit, wor
 
 
 async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(submit, worker, store, server):
-    await store.beat(worker.presence, [], running=0, lease=60)
+    await store.beat(worker.info, [], running=0, lease=60)
     await submit("a")
     await server.delete(redis_keys.WAKE + "default")
     await store.leave(worker.name, worker.queues)
@@ -177,7 +177,7 @@ async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, store, se
 async def test_progress_is_written_under_the_lease(submit, worker, store):
     await submit("a")
     claim = await worker.claim_one()
-    assert await store.report([Report(claim, HALF)]) == set()
+    assert await store.report([AttemptReport(claim, HALF)]) == set()
     record = await store.get("a")
     assert orjson.loads(record.fields[b"progress"]) == {"fraction": 0.5, "message": "half"}
     assert record.version == 3
@@ -189,7 +189,7 @@ async def test_progress_after_the_lease_is_discarded(submit, worker, other, stor
     await worker.lose(late)
     await other.step(slots=1)
     before = await store.get("a")
-    assert await store.report([Report(late, HALF)]) == set()
+    assert await store.report([AttemptReport(late, HALF)]) == set()
     assert await store.get("a") == before
 
 
@@ -198,14 +198,14 @@ async def test_a_report_tells_which_jobs_to_stop(submit, worker, store):
     await submit("b")
     claims = await worker.claim(slots=2)
     await store.cancel("b")
-    assert await store.report([Report(claim, HALF) for claim in claims]) == {"b"}
+    assert await store.report([AttemptReport(claim, HALF) for claim in claims]) == {"b"}
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
 async def test_progress_ends_with_its_attempt(kind, submit, worker, store):
     await submit("a")
     claim = await worker.claim_one()
-    await store.report([Report(claim, HALF)])
+    await store.report([AttemptReport(claim, HALF)])
     error = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
     await worker.step(Finished(claim, Outcome(kind, error), HALF))
     record = await store.get("a")

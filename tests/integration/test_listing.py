@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from shared.record import JobState
 from shared.store import job_store, redis_keys
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, Filters, OutcomeKind, Place
+from shared.store.model import Cursor, Entry, Filters, OutcomeKind
 
 FAR_AWAY = 4e12  # milliseconds since the epoch
 
@@ -35,13 +35,13 @@ def add(store: JobStore, server: Redis) -> Callable[..., Awaitable[None]]:
 
 
 async def ids(
-    store: JobStore, *, limit: int, after: Place | None = None, **filters
-) -> tuple[list[str], Place | None]:
+    store: JobStore, *, limit: int, after: Cursor | None = None, **filters
+) -> tuple[list[str], Cursor | None]:
     page = await store.page(Filters(**filters), limit=limit, after=after)
     return [record.job_id for record in page.records], page.next
 
 
-async def all_ids(store: JobStore, *, limit: int, after: Place | None = None, **filters) -> list[str]:
+async def all_ids(store: JobStore, *, limit: int, after: Cursor | None = None, **filters) -> list[str]:
     found, after = await ids(store, limit=limit, after=after, **filters)
     while after:
         more, after = await ids(store, limit=limit, after=after, **filters)

@@ -5,7 +5,7 @@ import pytest
 
 from shared.errors import JobExpired, JobNotFound
 from shared.store import redis_keys
-from shared.store.model import Finished, Outcome, OutcomeKind, Report
+from shared.store.model import AttemptReport, Finished, Outcome, OutcomeKind
 
 ENDS = [OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.CANCELLED]
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
@@ -25,8 +25,8 @@ async def test_lines_are_numbered_dated_and_marked_with_the_version_that_announc
 ):
     await submit("a")
     claim = await worker.claim_one()
-    await store.report([Report(claim, lines=lines(1, 1, age=2000))])
-    await store.report([Report(claim, b'{"fraction":1}', lines(2, 3))])
+    await store.report([AttemptReport(claim, lines=lines(1, 1, age=2000))])
+    await store.report([AttemptReport(claim, b'{"fraction":1}', lines(2, 3))])
     total, found = await store.logs("a")
     first, second, third = map(orjson.loads, found)
     assert total == 3
@@ -39,7 +39,7 @@ async def test_lines_are_numbered_dated_and_marked_with_the_version_that_announc
 
 async def test_one_may_ask_for_what_follows(submit, worker, store):
     await submit("a")
-    await store.report([Report(await worker.claim_one(), lines=lines(1, 3))])
+    await store.report([AttemptReport(await worker.claim_one(), lines=lines(1, 3))])
     assert await read(store, after=1) == ["line 2", "line 3"]
     assert await read(store, after=3) == []
     assert await read(store, after=99) == []
@@ -53,8 +53,8 @@ async def test_a_job_that_has_written_none_has_an_empty_log(submit, store):
 async def test_what_is_sent_again_because_a_reply_was_lost_is_written_once(submit, worker, store):
     await submit("a")
     claim = await worker.claim_one()
-    await store.report([Report(claim, lines=lines(1, 2))])
-    await store.report([Report(claim, lines=lines(1, 3))])
+    await store.report([AttemptReport(claim, lines=lines(1, 2))])
+    await store.report([AttemptReport(claim, lines=lines(1, 3))])
     done = Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1"), lines=lines(2, 4))
     await worker.step(done, number=7)
     await worker.step(done, number=7)
@@ -77,7 +77,7 @@ async def test_whoever_has_lost_the_lease_writes_nothing(submit, worker, other, 
     late = await worker.claim_one()
     await worker.lose(late)
     await other.step(slots=1)
-    await store.report([Report(late, lines=lines(1, 1))])
+    await store.report([AttemptReport(late, lines=lines(1, 1))])
     assert not (
         await worker.step(Finished(late, Outcome(OutcomeKind.COMPLETED, b"1"), lines=lines(1, 1)))
     ).accepted[0]
@@ -87,8 +87,8 @@ async def test_whoever_has_lost_the_lease_writes_nothing(submit, worker, other, 
 async def test_only_the_last_thousand_lines_are_kept(submit, worker, store, server):
     await submit("a")
     claim = await worker.claim_one()
-    await store.report([Report(claim, lines=lines(1, 700))])
-    await store.report([Report(claim, lines=lines(701, 1400))])
+    await store.report([AttemptReport(claim, lines=lines(1, 700))])
+    await store.report([AttemptReport(claim, lines=lines(701, 1400))])
     assert await server.llen(redis_keys.LOGS + "a") == 1000
     total, found = await store.logs("a")
     assert (total, len(found), orjson.loads(found[0])["seq"]) == (1400, 1000, 401)
@@ -101,7 +101,7 @@ async def test_the_log_expires_with_the_record(early, kind, submit, worker, stor
     await submit("a")
     claim = await worker.claim_one()
     if early:
-        await store.report([Report(claim, lines=lines(1, 1))])
+        await store.report([AttemptReport(claim, lines=lines(1, 1))])
         assert await server.ttl(redis_keys.LOGS + "a") == -1
     await worker.step(Finished(claim, Outcome(kind, ERROR), lines=b"" if early else lines(1, 1)))
     assert abs(await server.pttl(redis_keys.LOGS + "a") - await server.pttl(redis_keys.RECORD + "a")) < 50

@@ -7,7 +7,7 @@ import pytest
 
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import Finished, Outcome, OutcomeKind, Verdict
+from shared.store.model import CancelResult, Finished, Outcome, OutcomeKind
 
 LEASE = 60  # seconds, as the workers here have it
 
@@ -39,7 +39,7 @@ async def test_an_outage_costs_no_attempt_of_a_worker_that_lives(
 ):
     await submit("a")
     claim = await worker.claim_one()
-    await store.beat(worker.presence, [claim], running=1, lease=LEASE)
+    await store.beat(worker.info, [claim], running=1, lease=LEASE)
     await pass_time(leases * LEASE)
     if first == "a step":
         step = await other.step(slots=1)
@@ -50,10 +50,10 @@ async def test_an_outage_costs_no_attempt_of_a_worker_that_lives(
     elif first == "a reader":
         assert (await store.get("a")).state is JobState.RUNNING
     else:
-        await store.beat(other.presence, [], running=0, lease=LEASE)
+        await store.beat(other.info, [], running=0, lease=LEASE)
     await pass_time(LEASE / 3)  # until its next beat
     assert (await store.get("a")).state is JobState.RUNNING
-    assert await store.beat(worker.presence, [claim], running=1, lease=LEASE) == (set(), set())
+    assert await store.beat(worker.info, [claim], running=1, lease=LEASE) == (set(), set())
     await pass_time(LEASE / 3)
     assert (await other.step()).rescued == []
     assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
@@ -66,11 +66,11 @@ async def test_a_worker_that_died_in_an_outage_is_noticed_one_lease_after_it(
 ):
     await submit("a")
     claim = await worker.claim_one()
-    await store.beat(worker.presence, [claim], running=1, lease=LEASE)
+    await store.beat(worker.info, [claim], running=1, lease=LEASE)
     await pass_time(3 * LEASE)
     for _ in range(4):
         assert (await other.step()).rescued == []
-        await store.beat(other.presence, [], running=0, lease=LEASE)
+        await store.beat(other.info, [], running=0, lease=LEASE)
         await pass_time(LEASE / 4)
     assert (await other.step()).rescued == ["a"]
     assert [error["code"] for error in json.loads((await store.get("a")).fields[b"errors"])] == [
@@ -84,7 +84,7 @@ async def test_a_dead_worker_is_noticed_at_once_while_others_leave_signs(
     await submit("a")
     await worker.claim_one()
     for _ in range(3):
-        await store.beat(other.presence, [], running=0, lease=LEASE)
+        await store.beat(other.info, [], running=0, lease=LEASE)
         await pass_time(LEASE / 3 + 0.1)
     assert (await other.step()).rescued == ["a"]
 
@@ -93,7 +93,7 @@ async def test_without_any_worker_the_upkeep_of_an_api_leaves_signs_and_rescues(
     submit, worker, store, pass_time
 ):
     await submit("a")
-    await store.beat(worker.presence, [await worker.claim_one()], running=1, lease=LEASE)
+    await store.beat(worker.info, [await worker.claim_one()], running=1, lease=LEASE)
     for _ in range(3):
         done = await store.upkeep(["default"])
         assert (done.lease, done.rescued) == (LEASE, [])
@@ -125,7 +125,7 @@ async def test_cancelling_a_job_whose_worker_died_ends_it(submit, worker, store,
     await submit("a")
     await worker.lose(await worker.claim_one())
     verdict, record = await store.cancel("a")
-    assert (verdict, record.state) == (Verdict.CANCELLED, JobState.CANCELLED)
+    assert (verdict, record.state) == (CancelResult.CANCELLED, JobState.CANCELLED)
     await indexes_agree()
 
 
@@ -133,7 +133,7 @@ async def test_a_running_job_whose_worker_lives_is_only_asked_to_stop(submit, wo
     await submit("a")
     await worker.claim_one()
     verdict, record = await store.cancel("a")
-    assert (verdict, record.state, record.version) == (Verdict.CANCELLING, JobState.RUNNING, 3)
+    assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
 
 
 async def vanish(server, *names: str) -> None:
@@ -206,7 +206,7 @@ async def test_a_repeated_step_remembers_its_claims_after_an_outage_of_hours(sub
     await submit("a")
     first = await worker.step(slots=1)
     assert await server.ttl(redis_keys.WORKER + worker.name) > 23 * 3600
-    await worker.store.beat(worker.presence, [], running=0, lease=LEASE)
+    await worker.store.beat(worker.info, [], running=0, lease=LEASE)
     assert await server.ttl(redis_keys.WORKER + worker.name) > 23 * 3600
     assert (await worker.step(slots=1, number=1)).claims == first.claims
 
@@ -214,7 +214,7 @@ async def test_a_repeated_step_remembers_its_claims_after_an_outage_of_hours(sub
 async def test_an_outcome_written_during_the_pause_of_rescues_counts(submit, worker, other, store, pass_time):
     await submit("a")
     claim = await worker.claim_one()
-    await store.beat(worker.presence, [claim], running=1, lease=LEASE)
+    await store.beat(worker.info, [claim], running=1, lease=LEASE)
     await pass_time(2 * LEASE)
     await other.step()
     step = await worker.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))

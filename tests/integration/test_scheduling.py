@@ -12,7 +12,7 @@ from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, OutcomeKind, Retention, Verdict
+from shared.store.model import CancelResult, Entry, OutcomeKind, Retention
 
 FIELDS = {"type": "echo", "params": b"{}", "max_attempts": 3, "request_id": "r"}
 
@@ -111,7 +111,7 @@ async def test_a_late_reader_of_a_retried_job_sees_its_place(schedule, store, wo
     await worker.finish(await worker.claim_one(), OutcomeKind.RETRY, b'{"code":"c","attempt":1}')
     await server.hset(redis_keys.RECORD + "a", "start_by", 1)
     record = await store.get("a")
-    assert (record.state, record.place) == (JobState.PENDING, 1)
+    assert (record.state, record.position) == (JobState.PENDING, 1)
     assert len(await worker.claim()) == 1
 
 
@@ -131,7 +131,7 @@ async def test_a_job_that_was_started_in_time_has_no_deadline_any_more(
 async def test_a_cancelled_job_leaves_no_deadline(schedule, store, server):
     await schedule("a", start_within=60_000)
     verdict, _ = await store.cancel("a")
-    assert verdict is Verdict.CANCELLED
+    assert verdict is CancelResult.CANCELLED
     assert not await server.exists(redis_keys.DEADLINES)
 
 
@@ -175,6 +175,6 @@ async def test_the_rate_at_which_jobs_end_counts_every_end(schedule, store, work
 async def test_the_place_in_the_queue(schedule, store, worker):
     for name in "ab":
         await schedule(name)
-    assert [(await store.get(name)).place for name in "ab"] == [1, 2]
+    assert [(await store.get(name)).position for name in "ab"] == [1, 2]
     await worker.claim_one()
-    assert [(await store.get(name)).place for name in "ab"] == [0, 1]
+    assert [(await store.get(name)).position for name in "ab"] == [0, 1]

@@ -9,7 +9,7 @@ from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_store import JobStore
-from shared.store.model import Entry, OutcomeKind, QueueCounts, Report, Retention
+from shared.store.model import AttemptReport, Entry, OutcomeKind, QueueCounts, Retention
 from shared.store.scripts import SUBMIT
 
 
@@ -65,8 +65,8 @@ async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, store
     for name in "abc":
         await submit(name)
     assert await server.lrange(redis_keys.WAKE + "default", 0, -1) == [b"1"]
-    assert await store.wait_for_token(["other", "default"], 0.01) == "default"
-    assert await store.wait_for_token(["other", "default"], 0.01) is None
+    assert await store.wait_for_wake_up(["other", "default"], 0.01) == "default"
+    assert await store.wait_for_wake_up(["other", "default"], 0.01) is None
 
 
 async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
@@ -89,13 +89,13 @@ async def test_a_worker_that_took_all_it_can_wakes_nobody_for_a_job_of_later(sub
 
 async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, store, worker):
     await submit("later", due=int(time.time() * 1000) + 60_000)
-    assert await store.wait_for_token(["default"], 0.01) == "default"
+    assert await store.wait_for_wake_up(["default"], 0.01) == "default"
     assert 55 < (await worker.step(slots=1)).wait <= 60
 
 
 async def test_a_token_can_be_returned(store, server):
-    await store.return_token("default")
-    assert await store.wait_for_token(["default"], 0.01) == "default"
+    await store.return_wake_up("default")
+    assert await store.wait_for_wake_up(["default"], 0.01) == "default"
 
 
 async def test_a_forgetful_redis_gets_its_scripts_again(submit, store, server, worker):
@@ -105,7 +105,7 @@ async def test_a_forgetful_redis_gets_its_scripts_again(submit, store, server, w
     await server.script_flush()
     assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
     await server.script_flush()
-    await store.beat(worker.presence, [], running=0, lease=60)
+    await store.beat(worker.info, [], running=0, lease=60)
     assert (await store.get("a")).done
 
 
@@ -125,7 +125,7 @@ async def test_a_change_is_announced_with_its_version(submit, server, worker, st
         await subscription.get_message(timeout=1)
         await submit("a")
         claim = await worker.claim_one()
-        await store.report([Report(claim, b'{"fraction":0.5,"message":""}')])
+        await store.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
         await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
         versions = []
         while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):

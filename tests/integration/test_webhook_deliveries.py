@@ -10,7 +10,7 @@ from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
 
 URL = "https://receiver.example/hook"
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
-DELIVERY = "webhook-1-a"
+FIRST_DELIVERY = "webhook-1-a"
 
 
 @pytest.fixture
@@ -54,18 +54,18 @@ async def test_it_tells_of_the_record_as_it_ended(
     await worker.step(Finished(claim, Outcome(kind, body), b'{"fraction":1}', b'1 0 {"message":"m"}'))
     claim, params = await claim_delivery(deliverer)
     record = await store.get("a")
-    assert (claim.job_id, claim.queue, claim.request_id) == (DELIVERY, redis_keys.WEBHOOKS, "r")
+    assert (claim.job_id, claim.queue, claim.request_id) == (FIRST_DELIVERY, redis_keys.WEBHOOKS, "r")
     assert (params["job_id"], params["url"]) == ("a", URL)
     assert params["ended_at"] == int(record.fields[b"finished_at"])
     assert {k.encode(): v.encode() for k, v in params["fields"].items()} == record.fields
     assert params["fields"]["state"] == state
-    assert orjson.loads(claim.message)["a"] == [DELIVERY]
+    assert orjson.loads(claim.message)["a"] == [FIRST_DELIVERY]
 
 
 async def test_a_job_without_a_webhook_tells_nobody(submit, worker, server):
     await submit("a")
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
-    assert not await server.exists(redis_keys.QUEUE + redis_keys.WEBHOOKS, redis_keys.RECORD + DELIVERY)
+    assert not await server.exists(redis_keys.QUEUE + redis_keys.WEBHOOKS, redis_keys.RECORD + FIRST_DELIVERY)
 
 
 async def test_a_retry_tells_nobody_yet(submit_with_webhook, worker, server):
@@ -122,7 +122,7 @@ async def test_deliveries_are_in_no_list_and_no_count(
     assert await deliverer.finish(claim, OutcomeKind.COMPLETED, b'{"status":204}')
     for call in (store.get, store.cancel, store.version):
         with pytest.raises(JobNotFound):
-            await call(DELIVERY)
+            await call(FIRST_DELIVERY)
     page = await store.page(Filters(), limit=9, after=None)
     assert [record.job_id for record in page.records] == ["a"]
     assert sum((await store.state_counts()).values()) == 1
@@ -130,8 +130,8 @@ async def test_deliveries_are_in_no_list_and_no_count(
         await idle.step(slots=1)
     assert await find_leaks(server) == []
     (delivery,) = await store.deliveries(await store.get("a"))
-    assert (delivery.job_id, delivery.state) == (DELIVERY, JobState.COMPLETED)
-    assert await server.ttl(redis_keys.RECORD + DELIVERY) > 0
+    assert (delivery.job_id, delivery.state) == (FIRST_DELIVERY, JobState.COMPLETED)
+    assert await server.ttl(redis_keys.RECORD + FIRST_DELIVERY) > 0
 
 
 async def test_it_is_sent_again_on_request(submit_with_webhook, worker, deliverer, store):
@@ -145,7 +145,7 @@ async def test_it_is_sent_again_on_request(submit_with_webhook, worker, delivere
     claim, second = await claim_delivery(deliverer)
     assert claim.job_id == "webhook-2-a"
     assert second["url"] == first["url"]
-    assert [d.job_id for d in await store.deliveries(await store.get("a"))] == [DELIVERY, "webhook-2-a"]
+    assert [d.job_id for d in await store.deliveries(await store.get("a"))] == [FIRST_DELIVERY, "webhook-2-a"]
 
 
 async def test_a_delivery_that_waits_for_its_next_attempt_goes_out_at_once(
@@ -158,7 +158,7 @@ async def test_a_delivery_that_waits_for_its_next_attempt_goes_out_at_once(
     assert await deliverer.claim() == []
     assert await store.redeliver("a") == 1
     claim, _ = await claim_delivery(deliverer)
-    assert (claim.job_id, claim.attempt) == (DELIVERY, 2)
+    assert (claim.job_id, claim.attempt) == (FIRST_DELIVERY, 2)
 
 
 async def test_there_must_be_something_to_send(submit_with_webhook, submit, worker, store, server):

@@ -19,7 +19,7 @@ from client.command_line import main
 from client.wire import AsyncWire, BlockingWire, Wire
 from shared.files import FileStore
 from shared.store.job_store import JobStore
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Presence, Retention
+from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Retention, WorkerInfo
 from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -72,7 +72,7 @@ class Backstage:
 
     def __init__(self, redis: Redis) -> None:
         self.store = JobStore(redis, Retention())
-        self.presence = Presence("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
+        self.worker_info = WorkerInfo("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
         self.steps = 0
 
     async def step(self, *finished: Finished, slots: int = 0) -> list[Claim]:
@@ -90,7 +90,7 @@ class Backstage:
         await self.step(Finished(claim, Outcome(kind, orjson.dumps(body))))
 
     async def beat(self) -> None:
-        await self.store.beat(self.presence, [], running=2, lease=60)
+        await self.store.beat(self.worker_info, [], running=2, lease=60)
 
 
 @pytest.fixture

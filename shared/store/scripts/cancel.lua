@@ -35,7 +35,7 @@ elseif job[STATE] == 'running' then
     publish(CHANGES .. id, job[VERSION] + 1)
   end
   publish(CANCEL, id)
-  rescue_one(queue, id, job[CLAIMS], retain)  -- its worker may have died: then nobody else ends it
+  rescue_one(queue, id, job[FENCING_TOKEN], retain)  -- its worker may have died: then nobody else ends it
   verdict = redis.call('HGET', record, 'state') == 'cancelled' and 'cancelled' or 'cancelling'
 elseif job[STATE] == 'cancelled' then
   verdict = 'cancelled'

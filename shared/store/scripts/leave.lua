@@ -1,4 +1,4 @@
--- Removes a worker that shuts down, and leaves a token where jobs still wait.
+-- Removes a worker that shuts down, and leaves a wake-up where jobs still wait.
 -- ARGV: worker id, then its queues
 
 redis.call('DEL', WORKER .. ARGV[1])

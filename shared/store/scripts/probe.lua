@@ -28,7 +28,7 @@ for _, index in ipairs({INDEX, DEADLINES, WORKERS, FILES, KEPT_ENDS}) do
 end
 try('HDEL', UPKEEP, name)
 try('EXISTS', SWEEP)
-try('EXISTS', STREAM_SIGNING)
+try('EXISTS', STREAM_SECRET)
 
 -- Every command, on a key of each type.
 local hash, zset, list, set, text = RECORD .. name, QUEUE .. name, WAKE .. name, FILE .. name, MESSAGE .. name

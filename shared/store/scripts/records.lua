@@ -1,12 +1,11 @@
--- Put before scripts that return records: how much of them is read at once.
+-- Several records, whole as far as they are not too many bytes together, else without their payload.
+-- ARGV: bytes at most, number of fields, the fields of a record without its payload, then ids
+-- Returns {fields and values of a record as pairs, per id; {} if it is missing}
 
-local LARGE = 65536  -- bytes of params and result, above which a record would hold up the connection that all share
-
-local function payload_size(record)
-  return redis.call('HSTRLEN', record, 'params') + redis.call('HSTRLEN', record, 'result')
+local left, fields, records = tonumber(ARGV[1]), fields_from(3), {}
+for i = 3 + #fields, #ARGV do
+  local record = RECORD .. ARGV[i]
+  left = left - OVERHEAD - payload_size(record)
+  records[#records + 1] = left < 0 and excerpt(record, fields, math.huge) or redis.call('HGETALL', record)
 end
-
--- A record's fields and values as pairs; {'large'} in place of a large one.
-local function fields_of(record)
-  return payload_size(record) > LARGE and {'large'} or redis.call('HGETALL', record)
-end
+return records

@@ -15,7 +15,7 @@ elseif not url then
 elseif state == 'pending' or state == 'running' then
   return -1
 end
-local delivery = DELIVERY .. (number or 0) .. '-' .. ARGV[1]
+local delivery = DELIVERY_ID .. (number or 0) .. '-' .. ARGV[1]
 local last = redis.call('HGET', RECORD .. delivery, 'state')
 if last == 'pending' then
   redis.call('HDEL', RECORD .. delivery, 'run_at')

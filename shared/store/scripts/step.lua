@@ -24,7 +24,7 @@ local first_finished = 9 + ARGV[8]
 
 local function apply(queue, id, job, outcome, body, delay, progress, artifacts)
   if outcome == 'released' then
-    return give_back(queue, id, job, delay, retain.cancelled)
+    return release(queue, id, job, delay, retain.cancelled)
   elseif outcome == 'retry' then
     return put_back(queue, id, job, delay, retain.cancelled, {'errors', errors_with(id, body)})
   end
@@ -51,14 +51,14 @@ local function was_applied(queue, id, job, lease, outcome)
     return true
   end
   local state, returned = job[STATE], outcome == 'retry' or outcome == 'released'
-  return redis.call('HGET', RECORD .. id, 'lost') ~= job[CLAIMS]
+  return redis.call('HGET', RECORD .. id, 'lost') ~= job[FENCING_TOKEN]
     and (state == outcome or (returned and (state == 'pending' or state == 'cancelled')))
 end
 
 local function finish(queue, id, lease, outcome, body, delay, progress, lines, artifacts)
   local job = look(id)
-  if not job[STATE] or job[CLAIMS] .. ':' .. id ~= lease then
-    release(queue, lease)
+  if not job[STATE] or job[FENCING_TOKEN] .. ':' .. id ~= lease then
+    end_lease(queue, lease)
     return 0
   elseif job[STATE] == 'running' then
     apply(queue, id, job, outcome, body, tonumber(delay), progress, artifacts)
@@ -66,21 +66,21 @@ local function finish(queue, id, lease, outcome, body, delay, progress, lines, a
     return 0
   end
   if lines ~= '' then
-    append_lines(id, job[CLAIMS], lines)
+    append_lines(id, job[FENCING_TOKEN], lines)
   end
-  release(queue, lease)
+  end_lease(queue, lease)
   return 1
 end
 
-local function add_claim(claims, queue, id, token, attempt, max_attempts, params, request_id)
+local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id)
   local n = #claims
-  claims[n + 1], claims[n + 2], claims[n + 3], claims[n + 4] = queue, id, token, attempt
+  claims[n + 1], claims[n + 2], claims[n + 3], claims[n + 4] = queue, id, fencing_token, attempt
   claims[n + 5], claims[n + 6], claims[n + 7], claims[n + 8] = max_attempts, '', params or '', request_id or ''
 end
 
 -- Writes a claim into the record of a pending job.
-local function start(id, token, attempt, version, created_at, counted)
-  redis.call('HSET', RECORD .. id, 'state', 'running', 'attempt', attempt, 'claims', token, 'version', version,
+local function start(id, fencing_token, attempt, version, created_at, counted)
+  redis.call('HSET', RECORD .. id, 'state', 'running', 'attempt', attempt, 'claims', fencing_token, 'version', version,
     'worker', worker, 'started_at', now)
   move(id, 'pending', 'running', created_at, counted)
   publish(CHANGES .. id, version)
@@ -89,21 +89,21 @@ end
 -- What an earlier call with this step number claimed, as far as it is still held. One that failed half way has written
 -- the lease, but maybe not the record.
 local function claimed_before(memory, claims)
-  for queue, token, id in string.gmatch(memory, '(%S+) (%d+):(%S+)') do
-    if redis.call('ZSCORE', LEASES .. queue, token .. ':' .. id) then
+  for queue, fencing_token, id in string.gmatch(memory, '(%S+) (%d+):(%S+)') do
+    if redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id) then
       local job = redis.call('HMGET', RECORD .. id, 'state', 'claims', 'attempt', 'max_attempts', 'params',
         'request_id', 'version', 'created_at', 'counted')
-      local attempt, started = tonumber(job[3] or 0), job[1] == 'running' and job[2] == token
-      if job[1] == 'pending' and tonumber(job[2] or 0) == token - 1 then
+      local attempt, started = tonumber(job[3] or 0), job[1] == 'running' and job[2] == fencing_token
+      if job[1] == 'pending' and tonumber(job[2] or 0) == fencing_token - 1 then
         attempt, started = attempt + 1, true
-        start(id, token, attempt, job[7] + 1, job[8], job[9])
+        start(id, fencing_token, attempt, job[7] + 1, job[8], job[9])
       end
       if started then
         redis.call('ZREM', QUEUE .. queue, id)
         if job[9] then
           count_job(job[9], id, 'running')
         end
-        add_claim(claims, queue, id, tonumber(token), attempt, job[4], job[5], job[6])
+        add_claim(claims, queue, id, tonumber(fencing_token), attempt, job[4], job[5], job[6])
       end
     end
   end
@@ -113,7 +113,7 @@ end
 -- changes; `memory` holds the claims of this step so far.
 local function claim_from(queue, limit, claims, memory)
   local ids = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'LIMIT', 0, limit)
-  local jobs, names, tokens, leases, late, in_time = {}, {}, {}, {}, {}, {}
+  local jobs, names, fencing_tokens, leases, late, in_time = {}, {}, {}, {}, {}, {}
   for _, id in ipairs(ids) do
     local job = redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'created_at',
       'max_attempts', 'params', 'request_id', 'start_by', 'counted')
@@ -121,9 +121,9 @@ local function claim_from(queue, limit, claims, memory)
     if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
       late[#late + 1] = id  -- it has not started before
     elseif pending then
-      local n, token = #jobs + 1, (job[3] or 0) + 1
-      jobs[n], names[n], tokens[n] = job, id, token
-      leases[2 * n - 1], leases[2 * n] = now + lease, token .. ':' .. id
+      local n, fencing_token = #jobs + 1, (job[3] or 0) + 1
+      jobs[n], names[n], fencing_tokens[n] = job, id, fencing_token
+      leases[2 * n - 1], leases[2 * n] = now + lease, fencing_token .. ':' .. id
       memory[#memory + 1] = queue .. ' ' .. leases[2 * n]
       if start_by then
         in_time[#in_time + 1] = id
@@ -135,9 +135,9 @@ local function claim_from(queue, limit, claims, memory)
     redis.call('ZADD', LEASES .. queue, unpack(leases))
   end
   for n, job in ipairs(jobs) do
-    local id, token, attempt = names[n], tokens[n], (job[2] or 0) + 1
-    start(id, token, attempt, job[4] + 1, job[5], job[10])
-    add_claim(claims, queue, id, token, attempt, job[6], job[7], job[8])
+    local id, fencing_token, attempt = names[n], fencing_tokens[n], (job[2] or 0) + 1
+    start(id, fencing_token, attempt, job[4] + 1, job[5], job[10])
+    add_claim(claims, queue, id, fencing_token, attempt, job[6], job[7], job[8])
   end
   flush()
   if #ids > 0 then
@@ -228,7 +228,7 @@ flush()
 if step % 10 == 0 then  -- often enough to keep up with what retires
   prune(1000, retain)
 end
-local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up token
+local outdated = step < last_step  -- it has looked at nothing, so it must not take the wake-up
 local wait = next_due(outdated or #claims >= slots * 8, rescued_from)
 wake_workers()
 return {wait, verdicts, rescued, claims}

@@ -45,15 +45,15 @@ async def test_defaults_of_params_are_filled_in(client):
     assert answer.json()["params"] == {"text": "a", "top": 10}
 
 
-@pytest.mark.parametrize("job_type", load_job_types())
-async def test_every_example_is_accepted(client, job_type):
-    contract = load_job_types()[job_type]
-    params = dict(contract.example)
+@pytest.mark.parametrize("name", load_job_types())
+async def test_every_example_is_accepted(client, name):
+    job_type = load_job_types()[name]
+    params = dict(job_type.example)
     if "file" in params:
         params["file"] = (await client.post("/files", content=b"any")).json()["file_id"]
-    answer = await client.post("/jobs", json={"type": job_type, "params": params})
+    answer = await client.post("/jobs", json={"type": name, "params": params})
     assert answer.status_code == 202
-    assert answer.json()["max_attempts"] == contract.max_attempts
+    assert answer.json()["max_attempts"] == job_type.max_attempts
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 
 GOOD = [
-    orjson.dumps({"type": name, "params": contract.example}) for name, contract in load_job_types().items()
+    orjson.dumps({"type": name, "params": job_type.example}) for name, job_type in load_job_types().items()
 ]
 NUMBERS = st.integers() | st.floats() | st.sampled_from([2**63, -(2**63) - 1, 2**64, 10**400, 1e308, -0.0])
 TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(["\0", "\ud800", "echo", "type", "params"])

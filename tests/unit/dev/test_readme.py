@@ -40,19 +40,19 @@ def reverse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     vars(job_types).pop("reverse", None)
 
 
-def find_contracts() -> JobTypesByName:
+def find_job_types() -> JobTypesByName:
     """The job types as they are found now, not as they were found before."""
     return load_job_types.__wrapped__()
 
 
 def reverse_handler() -> Handler:
-    return by_type(load_handlers(), find_contracts(), ["default"])["reverse"]
+    return by_type(load_handlers(), find_job_types(), ["default"])["reverse"]
 
 
 def test_the_example_contract_is_found_by_its_file(reverse: None):
-    contract = find_contracts()["reverse"]
-    assert (contract.queue, contract.timeout, contract.max_attempts) == ("default", 10, 2)
-    assert contract.params.model_validate(contract.example)
+    job_type = find_job_types()["reverse"]
+    assert (job_type.queue, job_type.timeout, job_type.max_attempts) == ("default", 10, 2)
+    assert job_type.params.model_validate(job_type.example)
 
 
 async def test_the_example_handler_performs_it(reverse: None):
@@ -69,13 +69,13 @@ def test_the_example_type_refuses_params_that_it_does_not_know(reverse: None):
 
 
 def test_without_its_handler_a_worker_refuses_to_start(reverse: None):
-    others = [handler for handler in load_handlers() if handler.contract.name != "reverse"]
+    others = [handler for handler in load_handlers() if handler.job_type.name != "reverse"]
     with pytest.raises(ValueError, match="No handler performs reverse"):
-        by_type(others, find_contracts(), ["default"])
+        by_type(others, find_job_types(), ["default"])
 
 
 def test_the_example_leaves_nothing_behind():
-    assert "reverse" not in find_contracts()
+    assert "reverse" not in find_job_types()
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "dev/__main__.py"])
@@ -137,4 +137,4 @@ def test_the_readme_lists_every_document():
 def test_the_job_types_it_names_are_those_there_are():
     sentence = re.search(r"The job types are (.*?)\.\n", README, re.DOTALL)
     assert sentence
-    assert set(re.findall(r"`(\w+)`", sentence[1])) == set(find_contracts())
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == set(find_job_types())

@@ -26,7 +26,7 @@ def called(*scripts: Path) -> set[str]:
 
 
 def scripts() -> list[Path]:
-    return [path for path in FOLDER.glob("*.lua") if path.name != "probe.lua"]
+    return [path for path in FOLDER.rglob("*.lua") if path.name != "probe.lua"]
 
 
 def sent() -> set[str]:

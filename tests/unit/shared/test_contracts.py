@@ -45,16 +45,16 @@ def test_one_contract_seen_twice_is_one_contract():
     assert dict(by_name([ECHO, ECHO])) == {"echo": ECHO}
 
 
-@pytest.mark.parametrize("contract", load_job_types().values(), ids=load_job_types().keys())
-def test_each_example_fits_the_params_of_its_own_type(contract: JobType):
-    params = contract.params.model_validate(contract.example)
-    assert params.model_dump(include=set(contract.example)) == contract.example
+@pytest.mark.parametrize("job_type", load_job_types().values(), ids=load_job_types().keys())
+def test_each_example_fits_the_params_of_its_own_type(job_type: JobType):
+    params = job_type.params.model_validate(job_type.example)
+    assert params.model_dump(include=set(job_type.example)) == job_type.example
 
 
-@pytest.mark.parametrize("contract", load_job_types().values(), ids=load_job_types().keys())
-def test_no_type_takes_a_field_that_it_does_not_know(contract: JobType):
+@pytest.mark.parametrize("job_type", load_job_types().values(), ids=load_job_types().keys())
+def test_no_type_takes_a_field_that_it_does_not_know(job_type: JobType):
     with pytest.raises(ValueError, match="extra_forbidden"):
-        contract.params.model_validate({**contract.example, "unknown": 1})
+        job_type.params.model_validate({**job_type.example, "unknown": 1})
 
 
 def test_params_do_not_change():
@@ -67,7 +67,7 @@ def test_params_do_not_change():
 
 
 @pytest.mark.parametrize(
-    ("contract", "params"),
+    ("job_type", "params"),
     [
         (SLEEP, {"seconds": -1}),
         (SLEEP, {"seconds": 3601}),
@@ -99,6 +99,6 @@ def test_params_do_not_change():
         (CSV_PROFILE, {**CSV_PROFILE.example, "quantiles": [0.5] * 21}),
     ],
 )
-def test_params_outside_their_bounds_are_refused(contract: JobType, params: dict):
+def test_params_outside_their_bounds_are_refused(job_type: JobType, params: dict):
     with pytest.raises(ValueError, match="validation error"):
-        contract.params.model_validate(params)
+        job_type.params.model_validate(params)

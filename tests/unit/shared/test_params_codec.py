@@ -107,21 +107,21 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def contract_of(params: type[Params], example: dict[str, Any]) -> JobType[Any, Any]:
+def job_type_of(params: type[Params], example: dict[str, Any]) -> JobType[Any, Any]:
     return JobType(name="odd", summary="Odd.", params=params, result=Any, example=example)
 
 
-def validated(contract: JobType[Any, Any]) -> Params:
-    model: Params = contract.params.model_validate_json(orjson.dumps(contract.example), strict=True)
+def validated(job_type: JobType[Any, Any]) -> Params:
+    model: Params = job_type.params.model_validate_json(orjson.dumps(job_type.example), strict=True)
     return model
 
 
 def test_the_handler_gets_what_was_validated():
-    contract = contract_of(Everything, EVERYTHING)
-    contract.check_example()
-    given: Any = validated(contract)
-    stored, _ = contract.codec.encode(given)
-    got: Any = contract.codec.decode(stored)
+    job_type = job_type_of(Everything, EVERYTHING)
+    job_type.check_example()
+    given: Any = validated(job_type)
+    stored, _ = job_type.codec.encode(given)
+    got: Any = job_type.codec.decode(stored)
     for name in set(Everything.model_fields) - {"nothing", "pet"}:
         assert getattr(got, name) == getattr(given, name), name
     assert (got.login.password.get_secret_value(), got.token.get_secret_value()) == (
@@ -136,8 +136,8 @@ def test_the_handler_gets_what_was_validated():
 
 
 def test_clients_see_aliases_and_computed_fields_and_no_secret():
-    contract = contract_of(Everything, EVERYTHING)
-    stored, shown = contract.codec.encode(validated(contract))
+    job_type = job_type_of(Everything, EVERYTHING)
+    stored, shown = job_type.codec.encode(validated(job_type))
     assert PASSWORD.encode() in stored
     seen = orjson.loads(shown)
     assert PASSWORD.encode() not in shown
@@ -163,9 +163,9 @@ class Revealing(Params):
 
 
 def test_a_serializer_of_the_author_shows_no_secret_either():
-    contract = contract_of(Revealing, {"token": PASSWORD, "maybe": [PASSWORD]})
-    contract.check_example()
-    stored, shown = contract.codec.encode(validated(contract))
+    job_type = job_type_of(Revealing, {"token": PASSWORD, "maybe": [PASSWORD]})
+    job_type.check_example()
+    stored, shown = job_type.codec.encode(validated(job_type))
     assert stored.count(PASSWORD.encode()) == 2
     assert orjson.loads(shown) == {"token": "**********", "maybe": ["**********"]}
 
@@ -190,18 +190,18 @@ class Growing(Params):
 )
 def test_a_contract_whose_example_does_not_survive_is_refused_by_type_and_field(params, example, field):
     with pytest.raises(ValueError, match=f"'odd' can't get its params: the field '{field}'"):
-        by_name([contract_of(params, example)])
+        by_name([job_type_of(params, example)])
 
 
 def test_a_contract_whose_example_is_not_valid_is_refused():
     with pytest.raises(ValueError, match="'odd' is not valid: rounded: Field required"):
-        by_name([contract_of(Lossy, {})])
+        by_name([job_type_of(Lossy, {})])
 
 
 def test_a_submission_that_would_not_survive_is_refused_with_its_field():
-    contract = contract_of(Lossy, {"rounded": 1.0})
-    by_name([contract])
-    submissions = Submissions({"odd": contract})
+    job_type = job_type_of(Lossy, {"rounded": 1.0})
+    by_name([job_type])
+    submissions = Submissions({"odd": job_type})
     assert (
         submissions.validate({"type": "odd", "params": {"rounded": 2.0}}).encoded.stored
         == b'{"fine":0,"rounded":2}'
@@ -213,10 +213,10 @@ def test_a_submission_that_would_not_survive_is_refused_with_its_field():
 
 @pytest.mark.parametrize("name", ["echo", "sleep", "word_count", "flaky", "mandelbrot"])
 def test_plain_params_are_written_once_and_never_read_back(name, monkeypatch):
-    contract = replace(load_job_types()[name])
-    monkeypatch.setattr(contract.codec, "decode", None)
-    params = validated(contract)
-    assert contract.codec.encode(params) == (params.model_dump_json().encode(), b"")
+    job_type = replace(load_job_types()[name])
+    monkeypatch.setattr(job_type.codec, "decode", None)
+    params = validated(job_type)
+    assert job_type.codec.encode(params) == (params.model_dump_json().encode(), b"")
 
 
 def test_an_error_in_the_params_quotes_no_value():
@@ -227,5 +227,5 @@ def test_an_error_in_the_params_quotes_no_value():
 
 def test_what_can_not_be_read_back_names_its_field():
     with pytest.raises(ParamsNotKept) as error:
-        contract_of(Lossy, {}).codec.encode(Lossy(rounded=1.5))
+        job_type_of(Lossy, {}).codec.encode(Lossy(rounded=1.5))
     assert error.value.field == "rounded"

@@ -93,7 +93,7 @@ async def test_the_handler_gets_what_was_sent(client: Any, fake_redis: Redis) ->
 async def test_a_webhook_carries_no_secret(client: Any, fake_redis: Redis) -> None:
     job_id = (await client.post("/jobs", json=JOB)).json()["job_id"]
     await client.delete(f"/jobs/{job_id}")
-    fields = await fake_redis.hgetall(f"{redis_keys.RECORD}{redis_keys.DELIVERY}1-{job_id}")
+    fields = await fake_redis.hgetall(f"{redis_keys.RECORD}{redis_keys.DELIVERY_ID}1-{job_id}")
     assert shows_nothing(str(fields))
     told: dict[str, Any] = orjson.loads(event(DELIVERY.params.model_validate_json(fields[b"params"])))
     assert told["data"]["params"]["password"] == "**********"

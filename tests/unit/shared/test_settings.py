@@ -16,7 +16,7 @@ from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 ASSIGNMENT = re.compile(r"^(?:# ?)?([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
-TABLE_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| (?:`([^`]*)` )?\| (\S.*) \|$", re.MULTILINE)
+TABLE_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| (?:`([^`]*)` )?\| \S.* \|$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -73,21 +73,24 @@ def test_without_an_environment_all_is_as_the_defaults_say():
     assert (worker.worker_process_max_calls, worker.worker_process_max_rss_bytes) == (1000, 2**30)
 
 
-def test_readme_and_env_example_name_every_setting_with_its_default():
-    """Also the order is one, so that whoever reads one finds their way in the other."""
-    readme = {name: default for name, default, _ in TABLE_ROW.findall((ROOT / "README.md").read_text())}
-    example, compose = split_example((ROOT / ".env.example").read_text())
-    assert readme == defaults()
+def test_settings_page_and_env_example_name_every_setting_with_its_default():
+    """Both lists have one order, so that a reader of one finds the same place in the other."""
+    page, page_compose = split_at_compose((ROOT / "docs/settings.md").read_text(), TABLE_ROW)
+    example, example_compose = split_at_compose((ROOT / ".env.example").read_text(), ASSIGNMENT)
+    assert page == defaults()
     assert example == defaults()
-    assert list(example) == list(readme)
-    assert not compose.keys() & defaults().keys()
+    assert list(example) == list(page)
+    assert list(example_compose.items()) == list(page_compose.items())
+    assert example_compose
+    assert not example_compose.keys() & defaults().keys()
 
 
-def split_example(text: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The settings of the processes, and those after the heading that says compose."""
+def split_at_compose(text: str, row: re.Pattern[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The settings of the processes, and those below the heading "Compose only"."""
     heading = re.search(r"^#.*\bcompose only\b.*$", text, re.MULTILINE | re.IGNORECASE)
-    end = heading.start() if heading else len(text)
-    return dict(ASSIGNMENT.findall(text[:end])), dict(ASSIGNMENT.findall(text[end:]))
+    assert heading
+    processes, compose = text[: heading.start()], text[heading.end() :]
+    return dict(row.findall(processes)), dict(row.findall(compose))
 
 
 @pytest.mark.parametrize("kind", [ApiSettings, WorkerSettings])

@@ -19,17 +19,17 @@ async def give_back(params: EchoParams, job: JobContext) -> EchoParams:
     return params
 
 
-def handler_of(contract: JobType) -> Handler:
-    return Handler(contract, give_back)
+def handler_of(job_type: JobType) -> Handler:
+    return Handler(job_type, give_back)
 
 
 def test_each_job_type_has_a_handler_in_its_folder():
-    assert {handler.contract.name for handler in load_handlers()} == set(load_job_types())
+    assert {handler.job_type.name for handler in load_handlers()} == set(load_job_types())
 
 
 def test_a_worker_of_the_default_queue_starts_with_what_is_there():
     handlers = by_type(load_handlers(), load_job_types(), ["default"])
-    assert all(handler.contract.name == name for name, handler in handlers.items())
+    assert all(handler.job_type.name == name for name, handler in handlers.items())
     assert set(handlers) == set(load_job_types())
 
 
@@ -49,14 +49,14 @@ def test_every_missing_handler_is_named():
 
 
 def test_a_type_of_a_queue_that_is_not_served_needs_no_handler():
-    contracts = {"echo": ECHO, "elsewhere": ELSEWHERE}
-    assert set(by_type([handler_of(ECHO)], contracts, ["default"])) == {"echo"}
+    job_types = {"echo": ECHO, "elsewhere": ELSEWHERE}
+    assert set(by_type([handler_of(ECHO)], job_types, ["default"])) == {"echo"}
 
 
 def test_the_same_type_needs_a_handler_once_its_queue_is_served():
-    contracts = {"echo": ECHO, "elsewhere": ELSEWHERE}
+    job_types = {"echo": ECHO, "elsewhere": ELSEWHERE}
     with pytest.raises(ValueError, match="elsewhere"):
-        by_type([handler_of(ECHO)], contracts, ["default", "gpu"])
+        by_type([handler_of(ECHO)], job_types, ["default", "gpu"])
 
 
 def test_a_marked_function_stays_the_function_it_was():

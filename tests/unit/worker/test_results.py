@@ -32,8 +32,8 @@ class Typed(TypedDict):
 
 
 def encode(kind: Any, result: Any) -> bytes:
-    contract = JobType(name="work", summary="", params=Params, result=kind, example={})
-    return Handler(contract, lambda params, job: None).encode(result)
+    job_type = JobType(name="work", summary="", params=Params, result=kind, example={})
+    return Handler(job_type, lambda params, job: None).encode(result)
 
 
 @pytest.mark.parametrize(

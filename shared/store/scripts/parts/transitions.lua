@@ -22,7 +22,7 @@ end
 
 -- What every move has to know of a job, by these places; its state is false if the record is gone.
 -- `counted` is the caller, if that had a quota when the job was submitted.
-local STATE, VERSION, LINES, WEBHOOK, CLAIMS, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
+local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
 local function look(id)
   return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
@@ -43,7 +43,7 @@ local function add_delivery(id)
   fields.params, fields.params_shown = fields.params_shown or fields.params, nil  -- no secret in a delivery
   local number = (fields.deliveries or 0) + 1
   fields.deliveries = string.format('%d', number)
-  local delivery = DELIVERY .. fields.deliveries .. '-' .. id
+  local delivery = DELIVERY_ID .. fields.deliveries .. '-' .. id
   redis.call('SET', MESSAGE .. delivery, message_of('webhook', delivery))
   redis.call('ZADD', QUEUE .. WEBHOOKS, now, delivery)
   redis.call('HSET', RECORD .. delivery, 'type', 'webhook', 'queue', WEBHOOKS, 'state', 'pending', 'version', 1,
@@ -55,10 +55,10 @@ end
 
 -- What follows the records that a script has moved. It is gathered, and written by `flush` in one call per key:
 -- Redis' own time per job is mostly calls.
-local entering, messages, webhooks, counting, released, leaving = {}, {}, {}, {}, {}, {}
+local entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
 
 local function move(id, from, to, score, counted)
-  if string.sub(id, 1, #DELIVERY) == DELIVERY then
+  if string.sub(id, 1, #DELIVERY_ID) == DELIVERY_ID then
     return
   end
   local out, into = leaving[from] or {}, entering[to] or {}
@@ -70,15 +70,15 @@ local function move(id, from, to, score, counted)
   end
 end
 
-local function release(queue, lease)
-  local leases = released[queue] or {}
-  released[queue] = leases
+local function end_lease(queue, lease)
+  local leases = ended_leases[queue] or {}
+  ended_leases[queue] = leases
   leases[#leases + 1] = lease
 end
 
 -- Every script that moves a job ends with it; a job moves once at most between two flushes.
 local function flush()
-  if not (next(leaving) or next(released) or messages[1]) then
+  if not (next(leaving) or next(ended_leases) or messages[1]) then
     return
   end
   for state, scores in pairs(entering) do
@@ -93,13 +93,13 @@ local function flush()
   for _, job in ipairs(counting) do
     count_job(unpack(job))
   end
-  for queue, leases in pairs(released) do
+  for queue, leases in pairs(ended_leases) do
     redis.call('ZREM', LEASES .. queue, unpack(leases))
   end
   for state, ids in pairs(leaving) do
     redis.call('ZREM', INDEX_OF .. state, unpack(ids))
   end
-  entering, messages, webhooks, counting, released, leaving = {}, {}, {}, {}, {}, {}
+  entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
 end
 
 -- Appends to a job's log. `lines` holds, one a line: its number within this claim, how long ago it was written (ms),
@@ -190,7 +190,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
 end
 
 -- Moves a running job back as if it had not been claimed: the attempt is not charged.
-local function give_back(queue, id, job, delay, retain_cancelled)
+local function release(queue, id, job, delay, retain_cancelled)
   local attempt = redis.call('HGET', RECORD .. id, 'attempt')
   put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1})
 end

@@ -9,7 +9,7 @@ from shared.store.client import REDIS_GONE, Argument, Runner
 from shared.store.scripts import Script
 
 
-class Calls:
+class RedisCalls:
     """Commands and scripts, sent by a client, or by a `Multiplexer`, which is faster.
 
     Each raises QueueUnavailable while Redis can't serve it.

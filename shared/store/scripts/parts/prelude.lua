@@ -1,7 +1,7 @@
 -- Put before every script: the clock, and announcements.
 -- The key prefixes (RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
 -- UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES, CANCEL) and the internal names
--- (WEBHOOKS, DELIVERY) are locals that come from keys.py.
+-- (WEBHOOKS, DELIVERY_ID) are locals that come from keys.py.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -26,7 +26,7 @@ end
 -- Ends every script that may wake a worker; one that misses its wake-up finds out by itself.
 local function wake_workers()
   for queue in pairs(waking) do
-    if redis.pcall('LLEN', WAKE .. queue) == 0 then  -- one wake-up token at most
+    if redis.pcall('LLEN', WAKE .. queue) == 0 then  -- one wake-up at most
       redis.pcall('RPUSH', WAKE .. queue, '1')
     end
   end

@@ -33,15 +33,15 @@ local function rescue_from(lease, sign)
 end
 
 -- Takes a job from a worker that has let its lease run out: the attempt is charged.
-local function rescue(queue, id, token, retain)
+local function rescue(queue, id, fencing_token, retain)
   local job = look(id)
-  release(queue, token .. ':' .. id)
-  if job[STATE] ~= 'running' or job[CLAIMS] ~= token then
+  end_lease(queue, fencing_token .. ':' .. id)
+  if job[STATE] ~= 'running' or job[FENCING_TOKEN] ~= fencing_token then
     return false  -- a claim that did not come to its end, or an attempt that has ended
   end
   local more = redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested')
   -- `lost`: so that a late outcome is not taken for a repeat
-  local words = {'lost', token, 'errors', errors_with(id, '{"code":"worker_lost","message":"The worker '
+  local words = {'lost', fencing_token, 'errors', errors_with(id, '{"code":"worker_lost","message":"The worker '
     .. (more[3] or '?') .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s '
     .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. more[1]
     .. '}')}
@@ -65,8 +65,8 @@ local function rescue_all(queue, lease, rescued, retain)
     return from
   end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES .. queue, '-inf', now, 'LIMIT', 0, 100)) do
-    local token, id = string.match(member, '^(%d+):(.*)$')
-    if rescue(queue, id, token, retain) then
+    local fencing_token, id = string.match(member, '^(%d+):(.*)$')
+    if rescue(queue, id, fencing_token, retain) then
       rescued[#rescued + 1] = id
     end
   end
@@ -81,7 +81,7 @@ local function mend(id, retain)
   local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
   local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
   local job = look(id)
-  local indexed = string.sub(id, 1, #DELIVERY) ~= DELIVERY
+  local indexed = string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID
   begin_writing()
   if job[COUNTED] then
     count_job(job[COUNTED], id, job[STATE], expires_at)
@@ -102,8 +102,8 @@ local function mend(id, retain)
       redis.call('ZREM', INDEX_OF .. 'running', id)
     end
   elseif job[STATE] == 'running' then
-    if not redis.call('ZSCORE', LEASES .. queue, job[CLAIMS] .. ':' .. id) then
-      give_back(queue, id, job, 0, retain.cancelled)
+    if not redis.call('ZSCORE', LEASES .. queue, job[FENCING_TOKEN] .. ':' .. id) then
+      release(queue, id, job, 0, retain.cancelled)
       flush()
       wrong = 'running without a lease'
     elseif indexed then
@@ -131,12 +131,12 @@ local function mend(id, retain)
 end
 
 -- Rescues a running job when it is looked at, as a worker would.
-local function rescue_one(queue, id, token, retain)
-  local ends = redis.call('ZSCORE', LEASES .. queue, token .. ':' .. id)
+local function rescue_one(queue, id, fencing_token, retain)
+  local ends = redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id)
   if not ends then
     mend(id, retain)
   elseif tonumber(ends) <= now and rescue_from() <= now then
-    rescue(queue, id, token, retain)
+    rescue(queue, id, fencing_token, retain)
     flush()
   end
 end

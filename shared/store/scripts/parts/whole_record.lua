@@ -1,0 +1,12 @@
+-- Put before scripts that return records: how much of them is read at once.
+
+local LARGE = 65536  -- bytes of params and result, above which a record would hold up the connection that all share
+
+local function payload_size(record)
+  return redis.call('HSTRLEN', record, 'params') + redis.call('HSTRLEN', record, 'result')
+end
+
+-- A record's fields and values as pairs; {'large'} in place of a large one.
+local function fields_of(record)
+  return payload_size(record) > LARGE and {'large'} or redis.call('HGETALL', record)
+end
