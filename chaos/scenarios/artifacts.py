@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from chaos import records
-from chaos.makers import FILES, MAKE_FILES, digest
-from chaos.rows import Options, Row, exactly, report
+from chaos.checks import Check, exactly, figure
+from chaos.handlers.make_data import FILES, MAKE_FILES, digest
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 from shared.store import redis_keys
 from shared.store.client import connect
@@ -23,9 +24,9 @@ JOBS, KILLS, EVERY = 120, 10, 0.7
 PATIENCE = 60.0
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("artifacts")
-    jobs, kills = options.times(JOBS), options.times(KILLS, least=2)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("artifacts")
+    jobs, kills = options.scaled(JOBS), options.scaled(KILLS, least=2)
     settings: dict[str, Any] = {
         "WORKER_SLOTS": str(SLOTS),
         "WORKER_LEASE_SECONDS": str(LEASE),
@@ -35,8 +36,8 @@ def run(options: Options) -> list[Row]:
         alive = list(place.workers)
         seeds = asyncio.run(submit(place, jobs))
         for _ in range(kills):
-            time.sleep(EVERY * chance.uniform(0.5, 1.5))
-            alive.pop(chance.randrange(len(alive))).kill()
+            time.sleep(EVERY * rng.uniform(0.5, 1.5))
+            alive.pop(rng.randrange(len(alive))).kill()
             alive.append(place.start_worker())
         found = records.settled(place.redis, list(seeds), seconds=PATIENCE)
         again = sum(int(record.get("claims", 0)) > 1 for record in found.values())
@@ -47,11 +48,11 @@ def run(options: Options) -> list[Row]:
         rest = left(place, set())
     name = f"kill -9 × {kills} while {jobs} jobs write files"
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: files served whole", served, jobs * FILES, note=f" ({again} jobs ran again)"),
         exactly(f"{name}: attempts left over after the sweep", len(orphans), 0),
         exactly(f"{name}: left over once the records are gone", len(rest), 0),
-        report(f"{name}: workers", f"{WORKERS} with {SLOTS} slots each"),
+        figure(f"{name}: workers", f"{WORKERS} with {SLOTS} slots each"),
     ]
 
 

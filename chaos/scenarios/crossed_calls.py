@@ -8,10 +8,11 @@ from typing import get_args
 import orjson
 
 from chaos import records
-from chaos.crossers import CROSS, Fault
+from chaos.checks import Check, exactly, figure
+from chaos.handlers.cross_calls import CROSS, Fault
 from chaos.records import Record
-from chaos.rows import Options, Row, exactly, report
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.job_queue import JobQueue, NewJob
@@ -22,10 +23,10 @@ CALLS, CHILDREN = 200, 2
 FAULTS = get_args(Fault)
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("crossed calls")
-    calls = options.times(CALLS, least=20)
-    faults = [chance.choice(FAULTS) for _ in range(calls)]
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("crossed calls")
+    calls = options.scaled(CALLS, least=20)
+    faults = [rng.choice(FAULTS) for _ in range(calls)]
     with site(workers=1, WORKER_PROCESSES=str(CHILDREN)) as place:
         jobs = asyncio.run(submit(place, faults))
         found = records.settled(place.redis, list(jobs), seconds=120)
@@ -46,7 +47,7 @@ def run(options: Options) -> list[Row]:
         exactly(f"{name}: jobs with lines of another job, or of a fork", len(lines), 0),
         exactly(f"{name}: jobs with progress of another job", len(shown), 0),
         exactly(f"{name}: acknowledged jobs lost", sum(not records.is_done(r) for r in found.values()), 0),
-        report(
+        figure(
             f"{name}: jobs that failed, their own function having broken the connection", str(len(failed))
         ),
     ]

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from chaos import leftovers
-from chaos.rows import Options, Row, at_most, exactly
+from chaos.checks import Check, at_most, exactly
 from chaos.site import Site, Worker, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 from job_types.echo.contract import ECHO
 from shared.record import JobState
@@ -24,8 +25,8 @@ GROWTH = 5.0  # percent
 PATIENCE = 120.0
 
 
-def run(options: Options) -> list[Row]:
-    jobs = options.times(JOBS // BATCH) * BATCH
+def run(options: SuiteOptions) -> list[Check]:
+    jobs = options.scaled(JOBS // BATCH) * BATCH
     settings: dict[str, Any] = {
         "LOG_LEVEL": "WARNING",
         "WORKER_SLOTS": "50",

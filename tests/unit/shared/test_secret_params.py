@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretBytes, SecretStr
 from redis.asyncio import Redis
 
-from dev.receiver import SECRET as SIGNING
+from dev.webhook_receiver import SECRET as SIGNING
 from shared.job_type import JobType, Params
 from shared.job_type_loader import by_name
 from shared.record import StoredRecord
