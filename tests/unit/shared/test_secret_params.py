@@ -38,7 +38,7 @@ JOB = {"type": "login", "params": PARAMS, "webhook": {"url": "https://example.co
 
 @pytest.fixture
 async def client(serve: Any, fake_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("api.main.load_job_types", lambda: by_name([LOGIN]))
+    monkeypatch.setattr("api.configuration.load_job_types", lambda: by_name([LOGIN]))
     return await serve(fake_redis, webhook_secrets=SIGNING)
 
 
