@@ -8,12 +8,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import TooManyAtOnce, error_response
-from api.headers import header
-from api.links import prefix
-from api.methods import head_alone
 from api.ownership import owner_read
 from api.quotas import CallerQuotas
 from api.reference.openapi import EVENT_STREAM, JOB_ID, errors, parameter
+from api.request import head_alone, header, prefix
+from api.state import state_of
 from api.waiting import noticed
 from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
@@ -73,11 +72,12 @@ async def follow_job(
     """
     seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
-    record = await request.state.queue.get(job_id, owner=owner_read(request))
+    state = state_of(request)
+    record = await state.queue.get(job_id, owner=owner_read(request))
     if record.done and version >= record.version:
         return Response(status_code=204)
-    stream = EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
-    return CountedStream(stream, request.state.quotas)
+    stream = EventStream(state.queue, state.changes, job_id, version, prefix(request))
+    return CountedStream(stream, state.quotas)
 
 
 class CountedStream(Response):

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.dependencies import Queue
 from api.errors import Forbidden
 from api.ownership import may_read, owner_changed, owner_read
 from api.reference.openapi import JOB_ID, JobId, errors
+from api.state import state_of
 from shared.errors import InvalidRequest, JobNotFinished, QueueUnavailable, WebhookNotFound, WebhooksDisabled
 from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
 from shared.store.job_queue import JobQueue
@@ -78,8 +78,9 @@ class WebhookEvent(BaseModel):
 
 
 @router.get("/jobs/{job_id}/webhook", summary="Read how a webhook was delivered", responses=errors(*REFUSALS))
-async def read_webhook(request: Request, queue: Queue, job_id: JobId) -> WebhookDeliveries:
+async def read_webhook(request: Request, job_id: JobId) -> WebhookDeliveries:
     """Failed deliveries are tried again, at growing intervals, until 24 hours have passed."""
+    queue = state_of(request).queue
     return await _deliveries(queue, await queue.get(job_id, owner=owner_read(request)))
 
 
@@ -90,8 +91,9 @@ async def read_webhook(request: Request, queue: Queue, job_id: JobId) -> Webhook
     summary="Deliver a webhook again",
     responses=errors(*REFUSALS, JobNotFinished("The job has not finished.")),
 )
-async def redeliver_webhook(request: Request, queue: Queue, job_id: JobId) -> WebhookDeliveries | Response:
+async def redeliver_webhook(request: Request, job_id: JobId) -> WebhookDeliveries | Response:
     """At once, if a delivery waits for its next attempt; else by a new one, with the same `webhook-id`."""
+    queue = state_of(request).queue
     if await queue.store.redeliver(job_id, owner=owner_changed(request)) == 0:
         raise WebhookNotFound("The job has no webhook.")
     record = await queue.get(job_id)
@@ -112,7 +114,7 @@ async def read_webhook_secrets(
     ],
 ) -> WebhookSecrets:
     """The secrets of webhooks about this caller's jobs to one host. Other callers and hosts have others."""
-    caller, masters = request.scope.get("caller"), request.state.settings.webhook_secrets
+    caller, masters = request.scope.get("caller"), state_of(request).settings.webhook_secrets
     if caller is None:
         raise _no_key()
     if not masters:

@@ -5,8 +5,9 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from chaos.rows import Options, Row, exactly, report
+from chaos.checks import Check, exactly, figure
 from chaos.site import site
+from chaos.suite_options import SuiteOptions
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.job_store import JobStore
@@ -22,11 +23,11 @@ Fields = dict[bytes, bytes]
 class Interleaving:
     """One job in a queue of its own, and two workers that fight for it."""
 
-    def __init__(self, number: int, store: JobStore, redis: Multiplexer, chance: Random) -> None:
+    def __init__(self, number: int, store: JobStore, redis: Multiplexer, rng: Random) -> None:
         self.job_id, self.queue = f"job-{number}", f"queue-{number}"
         self.ends: list[Fields] = []  # what the record was, each time that it was looked at after its end
         self.moves: list[str] = []
-        self._store, self._redis, self._chance = store, redis, chance
+        self._store, self._redis, self._chance = store, redis, rng
         self._steps: Counter[str] = Counter()
         self._claims: list[tuple[str, Claim]] = []
         self._last: tuple[Any, ...] = ()
@@ -84,7 +85,7 @@ class Interleaving:
         self._claims += [(worker, claim) for claim in step.claims if (worker, claim) not in self._claims]
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     with site(api=False) as place:
         games = asyncio.run(play_all(place.stack.admin_url, options))
     changed = [game for game in games if any(end != game.ends[0] for end in game.ends)]
@@ -94,17 +95,17 @@ def run(options: Options) -> list[Row]:
     return [
         exactly(f"{name}: ends that changed", len(changed), 0, note=example),
         exactly(f"{name}: jobs with one end", sum(states.values()), len(games)),
-        report(f"{name}: ends", ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))),
+        figure(f"{name}: ends", ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))),
     ]
 
 
-async def play_all(url: str, options: Options) -> list[Interleaving]:
+async def play_all(url: str, options: SuiteOptions) -> list[Interleaving]:
     """Many at once, so that their calls go out together."""
-    chance = options.chance("interleavings")
+    rng = options.rng("interleavings")
     redis = Multiplexer(connect(url), timeout=30)
     store = JobStore(redis, Retention())
     games = [
-        Interleaving(number, store, redis, Random(chance.random())) for number in range(options.times(TIMES))
+        Interleaving(number, store, redis, Random(rng.random())) for number in range(options.scaled(TIMES))
     ]
     try:
         for first in range(0, len(games), AT_ONCE):

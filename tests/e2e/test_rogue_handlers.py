@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaos.holders import HOLDS
+from chaos.handlers.hold_interpreter import HOLDS
 from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store.model import CancelResult

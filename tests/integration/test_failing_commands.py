@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from chaos.failing import FAILED, failing
+from chaos.failing_script import FAILED, with_failing_command
 from shared.errors import JobServerError, QueueUnavailable
 from shared.files import Stored
 from shared.record import JobState
@@ -57,7 +57,9 @@ class FailingRunner:
             script, number = self.failing
             if words[0] in (script.sha, script.source):
                 self.failing = None
-                return await self.redis.execute_command("EVAL", failing(script, number), *words[1:])
+                return await self.redis.execute_command(
+                    "EVAL", with_failing_command(script, number), *words[1:]
+                )
         return await self.redis.execute_command(name, *words)
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretBytes, SecretStr
 from redis.asyncio import Redis
 
-from dev.receiver import SECRET as SIGNING
+from dev.webhook_receiver import SECRET as SIGNING
 from shared.job_type import JobType, Params
 from shared.job_type_loader import by_name
 from shared.record import StoredRecord
@@ -38,7 +38,7 @@ JOB = {"type": "login", "params": PARAMS, "webhook": {"url": "https://example.co
 
 @pytest.fixture
 async def client(serve: Any, fake_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("api.main.load_job_types", lambda: by_name([LOGIN]))
+    monkeypatch.setattr("api.configuration.load_job_types", lambda: by_name([LOGIN]))
     return await serve(fake_redis, webhook_secrets=SIGNING)
 
 

@@ -46,7 +46,7 @@ class Job:
 
 
 @dataclass
-class PlainWorker:
+class ReferenceWorker:
     """What Redis remembers of a worker: its last step that claimed, and what that step claimed."""
 
     queues: tuple[str, ...]
@@ -54,12 +54,12 @@ class PlainWorker:
     claimed: list[tuple[Job, int]] = field(default_factory=list)
 
 
-class PlainStore:
+class ReferenceStore:
     """The whole state, and each call of JobStore as one method."""
 
     def __init__(self, workers: dict[str, tuple[str, ...]]) -> None:
         self.jobs: dict[str, Job] = {}
-        self.workers = {name: PlainWorker(queues) for name, queues in workers.items()}
+        self.workers = {name: ReferenceWorker(queues) for name, queues in workers.items()}
         self._clock = 0
 
     def tick(self) -> int:
