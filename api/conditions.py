@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import PreconditionFailed
-from api.headers import elements, list_header
+from api.request import elements, list_header
 
 ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -31,9 +31,9 @@ def entity_tags(request: Request, name: bytes, *, strong: bool = False) -> froze
     return frozenset(tag[1] for tag in found if tag and not (strong and tag[0].startswith("W/")))
 
 
-def matches(tags: frozenset[str], tag: object) -> bool:
-    """Whether a list of entity tags names this one; None is the tag of what does not exist."""
-    return tag is not None and (ANY in tags or str(tag) in tags)
+def etag_matches(tags: frozenset[str], tag: int | str) -> bool:
+    """Whether a list of entity tags names the tag of a resource that exists."""
+    return ANY in tags or str(tag) in tags
 
 
 def record_tag(version: int) -> str:
@@ -49,7 +49,7 @@ def require_version(wanted: frozenset[str] | None, version: int) -> None:
     Raises:
         PreconditionFailed: the record has another version.
     """
-    if wanted is not None and not matches(wanted, version):
+    if wanted is not None and not etag_matches(wanted, version):
         raise PreconditionFailed(OTHER_VERSION)
 
 

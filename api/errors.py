@@ -11,8 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.methods import HEAD, method
-from api.request_id import request_id
+from api.request import HEAD, method, request_id
 from shared.errors import (
     BacklogFull,
     FileInUse,

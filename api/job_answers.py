@@ -4,8 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.conditions import record_tag
-from api.links import prefix
 from api.ownership import may_read
+from api.request import prefix
+from api.state import state_of
 from api.waiting import until_done
 from shared.record import PAYLOAD, Outlook, StoredRecord
 from shared.store.submission import Submitted
@@ -27,11 +28,11 @@ async def answer(
 ) -> Response:
     """A job's record with its entity tag, and the time of the next look at a job that is not done."""
     headers = {**(headers or {}), "ETag": record_tag(record.version)}
-    state = request.state
+    state = state_of(request)
     if record.done:
-        state.pacing.note(record)
+        state.run_times.note(record)
         return Response(render(request, record), status, headers, "application/json")
-    headers["Retry-After"] = str(state.pacing.pause(record.type))
+    headers["Retry-After"] = str(state.run_times.retry_after(record.type))
     outlook = await state.queue.outlook(record) if record.position else None
     return Response(render(request, record, outlook), status, headers, "application/json")
 

@@ -8,9 +8,9 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api.configuration import configure
 from api.errors import add_error_handlers
 from api.keys.key_set import KeySet
-from api.lifespan import lifespan_of
 from api.middleware.auth import Access
 from api.middleware.body_limit import BodyLimit
 from api.middleware.compression import Compression
@@ -19,8 +19,7 @@ from api.middleware.direct_routes import DirectRoutes
 from api.middleware.hosts import EVERY_HOST, AllowedHosts
 from api.middleware.origins import OriginCheck
 from api.middleware.request_context import RequestContext
-from api.reference.docs import add_docs
-from api.reference.openapi import document
+from api.reference.openapi import ABOUT, describe
 from api.routes import (
     artifacts,
     events,
@@ -36,10 +35,7 @@ from api.routes import (
 )
 from api.server.protocols import bound_connections
 from api.settings import ApiSettings
-from api.submission import Submissions
-from shared import VERSION
-from shared.files import FileStore
-from shared.job_type_loader import JobTypesByName, load_job_types
+from api.state import lifespan_of
 from shared.logging import configure_logging
 from shared.settings import read_settings, refuse
 from shared.store.preflight import obstacle
@@ -47,15 +43,6 @@ from shared.store.preflight import obstacle
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """Else the framework looks for providers at every request, which costs 4 µs."""
 
-DESCRIPTION = """\
-Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
-
-Every path is also served without `/v1`, and `HEAD` wherever `GET` is. Bodies may come in gzip or deflate;
-answers above 1 kB leave in gzip for clients that accept it.
-
-Every error has one form, the schema `ErrorEnvelope`, also those that come before any path is known:
-400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503 `too_many_connections`.
-"""
 ROUTERS = (
     jobs.router,
     events.router,
@@ -82,18 +69,12 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     configure_logging(level=settings.log_level, form=settings.log_format)
     if redis is None and (reason := obstacle(settings.redis_url.get_secret_value())):
         refuse(f"REDIS_URL: {reason}")
-    job_types, file_store, key_set = _read_job_types(), _file_store(settings), _key_set(settings)
-    submissions = _submissions(settings, job_types)
+    configuration = configure(settings)
     bound_connections()
-    documented = settings.api_docs == "on"
     app = FastAPI(
-        title="Job server",
-        summary="An asynchronous job server for inference-like work.",
-        description=DESCRIPTION,
-        version=VERSION,
-        license_info={"name": "MIT", "identifier": "MIT"},
-        lifespan=lifespan_of(settings, job_types, submissions, file_store, key_set, redis),
-        openapi_url="/openapi.json" if documented else None,
+        **ABOUT,
+        lifespan=lifespan_of(configuration, redis),
+        openapi_url="/openapi.json" if settings.api_docs == "on" else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -104,43 +85,10 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
     app.webhooks.include_router(webhooks.sent)
-    app.openapi = document(app, submissions, job_types, closed=settings.closed)  # type: ignore[method-assign]
-    if documented:
-        add_docs(app)
+    describe(app, configuration)
     add_error_handlers(app)
-    app.middleware_stack = _wrap(app.build_middleware_stack(), settings, key_set)
+    app.middleware_stack = _wrap(app.build_middleware_stack(), settings, configuration.key_set)
     return app
-
-
-def _read_job_types() -> JobTypesByName:
-    try:
-        return load_job_types()
-    except ValueError as error:
-        refuse(str(error))
-
-
-def _submissions(settings: ApiSettings, job_types: JobTypesByName) -> Submissions:
-    return Submissions(
-        job_types,
-        webhooks=bool(settings.webhook_secrets),
-        allowed=settings.webhook_allowed_networks,
-        ports=settings.webhook_allowed_ports,
-    )
-
-
-def _file_store(settings: ApiSettings) -> FileStore:
-    try:
-        return FileStore.open(settings.artifacts_url)
-    except ValueError as error:
-        refuse(f"ARTIFACTS_URL: {error}")
-
-
-def _key_set(settings: ApiSettings) -> KeySet | None:
-    """The keys of callers; None without any setting that lists keys."""
-    try:
-        return KeySet(settings.api_keys, settings.api_keys_file) if settings.closed else None
-    except ValueError as error:
-        refuse(f"API_KEYS_FILE: {error}")
 
 
 def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:

@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from api.errors import RequestTimeout
-from api.headers import elements, header, name_and_value
+from api.request import elements, header, name_and_value
 from shared.errors import InvalidRequest
 from shared.files import MEDIA_TYPE
 

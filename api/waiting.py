@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from starlette.requests import Request
 from starlette.types import Receive
 
-from api.headers import elements, list_header, name_and_value
-from api.query import single
+from api.request import elements, list_header, name_and_value, query_parameter
+from api.state import state_of
 from shared.errors import InvalidRequest
 from shared.record import StoredRecord
-from shared.store.changes import Changes, Watch
+from shared.store.changes import Watch
 
 LONGEST_WAIT = 60
 SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -25,7 +25,7 @@ def requested_wait(request: Request) -> float | None:
     Raises:
         InvalidRequest: the query parameter is no number from 0 to 60, or was sent more than once.
     """
-    given = single(request, "wait")
+    given = query_parameter(request, "wait")
     if given is not None:
         if SECONDS.fullmatch(given) and 0 <= float(given) <= LONGEST_WAIT:
             return float(given)
@@ -62,12 +62,12 @@ async def until_done(
     Raises:
         JobNotFound, QueueUnavailable: as reading it does.
     """
-    changes: Changes = request.state.changes
+    state = state_of(request)
+    changes = state.changes
 
     async def read() -> StoredRecord:
         async with changes.turns:
-            record: StoredRecord = await request.state.queue.get(job_id, owner=owner)
-            return record
+            return await state.queue.get(job_id, owner=owner)
 
     async with changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
         with suppress(TimeoutError):

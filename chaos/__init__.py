@@ -1,4 +1,4 @@
-"""The fault suite: what breaks in production, broken here on purpose. `python -m chaos` runs it."""
+"""The fault suite: the faults of production, injected on purpose. `python -m chaos` runs it."""
 
 from shared.dependencies import require
 

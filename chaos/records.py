@@ -1,4 +1,4 @@
-"""What became of jobs, read straight from Redis."""
+"""Records of jobs and starts of handlers, read past the API, and the checks that most scenarios share."""
 
 import time
 from collections import defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.rows import Row, exactly
+from chaos.checks import Check, exactly
 from shared.record import TERMINAL_STATES
 from shared.store import redis_keys
 
@@ -16,8 +16,8 @@ CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """A handler's start, at a moment in `time.time()`."""
+class HandlerStart:
+    """One start of a handler; `at` is in `time.time()`."""
 
     attempt: int
     pid: int
@@ -25,7 +25,7 @@ class Start:
 
 
 def read(redis: Any, job_ids: Sequence[str]) -> dict[str, Record]:
-    """The records by id, as text; an absent one is empty."""
+    """The records by job id, as text; a missing record is empty."""
     found: dict[str, Record] = {}
     for first in range(0, len(job_ids), CHUNK):
         chunk = job_ids[first : first + CHUNK]
@@ -42,7 +42,7 @@ def is_done(record: Record) -> bool:
 
 
 def settled(redis: Any, job_ids: Sequence[str], *, seconds: float) -> dict[str, Record]:
-    """The records once every job has ended, or as they are when the time is over."""
+    """The records once every job has ended, or as they are after `seconds`."""
     end = time.monotonic() + seconds
     found: dict[str, Record] = {}
     open_ids = list(job_ids)
@@ -55,12 +55,12 @@ def settled(redis: Any, job_ids: Sequence[str], *, seconds: float) -> dict[str, 
 
 
 def ended_more_than_once(records: Iterable[Record]) -> list[Record]:
-    """Ended jobs with a change too many: 1 for the submit, then a claim and its end, each once."""
+    """Ended jobs whose version is wrong: 1 for the submission, and 2 for each claim and its end."""
     return [r for r in records if is_done(r) and int(r["version"]) != 1 + 2 * int(r.get("claims", 0))]
 
 
-def verdict(name: str, records: dict[str, Record]) -> list[Row]:
-    """No job is lost, and each ended once."""
+def check_ends(name: str, records: dict[str, Record]) -> list[Check]:
+    """Check that no job is lost, and that each ended once."""
     lost = [job_id for job_id, record in records.items() if not is_done(record)]
     twice = ended_more_than_once(records.values())
     example = f", as {lost[0]} {records[lost[0]].get('state')}" if lost else ""
@@ -70,12 +70,12 @@ def verdict(name: str, records: dict[str, Record]) -> list[Row]:
     ]
 
 
-def read_starts(file: Path) -> dict[str, list[Start]]:
-    """Every handler's start by job, in order of time."""
-    starts: dict[str, list[Start]] = defaultdict(list)
+def read_starts(file: Path) -> dict[str, list[HandlerStart]]:
+    """The starts of each job's handler, in order of time."""
+    starts: dict[str, list[HandlerStart]] = defaultdict(list)
     for line in file.read_text().splitlines() if file.exists() else []:
         job_id, attempt, pid, at = line.split()
-        starts[job_id].append(Start(int(attempt), int(pid), float(at)))
+        starts[job_id].append(HandlerStart(int(attempt), int(pid), float(at)))
     for found in starts.values():
         found.sort(key=lambda start: start.at)
     return starts

@@ -1,7 +1,7 @@
-"""A worker for the fault suite: `python -m chaos.worker`.
+"""The worker of the fault suite: `python -m chaos.worker`.
 
-It is the real worker. Only the handler of `sleep` is another one, which writes down every start, and
-there are handlers that do what no handler must do.
+The real worker with two changes: the handler of `sleep` logs its starts to a file, and the job types of
+`chaos.handlers` are added.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from chaos import crossers, holders, makers, rogues
+from chaos.handlers import cross_calls, hold_interpreter, make_data, rogues
 from job_types.sleep.contract import SLEEP, SleepParams, SleepResult
 from job_types.sleep.handler import sleep
 from shared.job_type_loader import load_job_types
@@ -19,42 +19,44 @@ from worker.context import JobContext
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
-JOB_TYPES = {c.name: c for c in (crossers.CROSS, holders.HOLD)} | makers.JOB_TYPES | rogues.JOB_TYPES
-STARTS = "CHAOS_STARTS"  # the file that starts are appended to, by every worker
-PROGRESS = "CHAOS_PROGRESS"  # set: handlers report progress, as the real one does
+JOB_TYPES = (
+    {c.name: c for c in (cross_calls.CROSS, hold_interpreter.HOLD)} | make_data.JOB_TYPES | rogues.JOB_TYPES
+)
+STARTS = "CHAOS_STARTS"  # the file to which every worker appends the starts of its handlers
+PROGRESS = "CHAOS_PROGRESS"  # if set, the handler of `sleep` reports progress, as the real one does
 
 
-class Starts:
-    """Appends a line per start; one write of a short line is never mixed with another's."""
+class StartLog:
+    """A file with a line per start. One write of a short line is never mixed with another process' write."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def note(self, job: JobContext) -> None:
+    def add(self, job: JobContext) -> None:
         os.write(self._file, f"{job.job_id} {job.attempt} {os.getpid()} {time.time():.6f}\n".encode())
 
 
-def counted(starts: Starts) -> Handler:
-    """The handler of `sleep`, with its starts counted."""
+def with_start_log(starts: StartLog) -> Handler:
+    """The handler of `sleep`, which logs its starts."""
 
     async def perform(params: SleepParams, job: JobContext) -> SleepResult:
-        starts.note(job)
-        result: SleepResult = await sleep(params, job if PROGRESS in os.environ else silent(job))
+        starts.add(job)
+        result: SleepResult = await sleep(params, job if PROGRESS in os.environ else without_progress(job))
         return result
 
     return Handler(SLEEP, perform)
 
 
-def silent(job: JobContext) -> JobContext:
-    """A context whose progress goes nowhere, so that a record's version counts nothing but moves."""
+def without_progress(job: JobContext) -> JobContext:
+    """A context that drops progress, so that a record's version counts changes of state alone."""
     return JobContext(job.job_id, job.attempt, job.max_attempts)
 
 
 def main() -> int:
-    starts = Starts(Path(os.environ[STARTS]))
+    starts = StartLog(Path(os.environ[STARTS]))
     others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
-    own = [crossers.HANDLER, holders.HANDLER, *makers.HANDLERS, *rogues.HANDLERS]
-    handlers = [counted(starts), *others, *own]
+    own = [cross_calls.HANDLER, hold_interpreter.HANDLER, *make_data.HANDLERS, *rogues.HANDLERS]
+    handlers = [with_start_log(starts), *others, *own]
     return work(read_settings(WorkerSettings), load_job_types() | JOB_TYPES, handlers)
 
 

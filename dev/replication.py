@@ -1,4 +1,4 @@
-"""Two Redis servers behind one address, which fail over from one to the other and back."""
+"""A Redis primary and its replica behind one address, with fail-over in both directions."""
 
 import contextlib
 import subprocess
@@ -15,11 +15,11 @@ from dev.redis import server_command
 from dev.stack import Process, free_port, join, terminate, wait_until
 
 
-class Pair:
+class RedisPair:
     """A primary and its replica, behind a forwarder.
 
     Attributes:
-        forwarder: the address of whichever is the primary.
+        forwarder: the address of the primary, whichever server that is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Pair:
         return self._servers[1]
 
     def fail_over(self) -> None:
-        """Swap the roles without loss. Open connections stay where they are; new ones reach the primary."""
+        """Swap the roles without loss. Open connections keep their server; new ones reach the new primary."""
         wait_until(self._in_sync, "the replica is in sync")
         self.primary.execute_command("FAILOVER", "TO", "127.0.0.1", self._ports[1], "TIMEOUT", 5000)
         wait_until(lambda: self.replica.role()[0] == b"master", "the replica is the primary")
@@ -48,8 +48,8 @@ class Pair:
         self._ports.reverse()
         self.forwarder.target = self._ports[0]
 
-    def part(self) -> None:
-        """Cut the former primary off: it stays a replica, and hears of nothing that is new."""
+    def isolate_replica(self) -> None:
+        """Let the replica follow an address where nothing listens, so that new data no longer reaches it."""
         self.replica.replicaof("127.0.0.1", free_port())
 
     def close(self) -> None:
@@ -67,10 +67,10 @@ class Pair:
 
 
 @contextlib.contextmanager
-def replicated() -> Iterator[Pair]:
-    """A pair of servers within the block."""
+def replicated() -> Iterator[RedisPair]:
+    """Run a primary and its replica within the block."""
     with TemporaryDirectory(prefix="job-server-pair-") as folder:
-        pair = Pair(Path(folder))
+        pair = RedisPair(Path(folder))
         try:
             yield pair
         finally:

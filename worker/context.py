@@ -143,7 +143,7 @@ class JobContext:
     # -- what the worker does
 
     def news(self) -> News:
-        """What the record and the log lack; see `shared.store.model.Finished`."""
+        """What the record and the log lack; see `shared.store.job_leases.Finished`."""
         if self._lines is None:
             return News(self.latest)
         with LOCK:

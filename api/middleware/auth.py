@@ -4,10 +4,10 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as RequestScope
 
 from api.errors import Forbidden, RateLimited, Unauthorized, error_response
-from api.headers import RawHeaders
 from api.keys.api_key import READING, WRITING, ApiKey, Scope
 from api.keys.key_set import KeySet
-from api.methods import SAFE_METHODS
+from api.request import SAFE_METHODS, RawHeaders
+from api.state import state_of
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.logging import log_context
 from shared.store.rate_limits import WINDOW, Allowance, RateLimits
@@ -60,7 +60,7 @@ class Access:
 
     async def _identify_by_token(self, scope: RequestScope) -> ApiKey:
         """The caller whose stream token the request carries."""
-        caller = await scope["state"]["stream_tokens"].caller_of(scope)
+        caller = await state_of(scope).stream_tokens.caller_of(scope)
         key = self._keys.named(caller) if caller else None
         if key is None:
             raise Unauthorized("The request carries no API key.")
@@ -70,13 +70,13 @@ class Access:
         self, key: ApiKey, scope: RequestScope, receive: Receive, send: Send
     ) -> None:
         limit = self._rate if key.rate is None else key.rate
-        allowance = await scope["state"]["rate_limits"].take(key.name, limit) if limit else None
+        allowance = await state_of(scope).rate_limits.take(key.name, limit) if limit else None
         # Without Redis nothing is counted, and the request passes: one that needs Redis fails by itself
         # then, with a better answer than a 429, and one that does not need it is cheap.
         if allowance is None:
             await self._app(scope, receive, send)
         elif allowance.granted:
-            scope["meter"] = meter = Meter(scope["state"]["rate_limits"], key.name, limit, allowance)
+            scope["meter"] = meter = Meter(state_of(scope).rate_limits, key.name, limit, allowance)
             await self._app(scope, receive, _adding(meter, send))
         else:
             error = _limited(limit, allowance)

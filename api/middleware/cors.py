@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from starlette.types import Scope
 
-from api.headers import RawHeaders
+from api.request import RawHeaders
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}

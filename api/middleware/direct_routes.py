@@ -10,7 +10,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import error_response
-from api.methods import HEAD, as_get
+from api.request import HEAD, as_get
 from shared.errors import JobServerError
 
 

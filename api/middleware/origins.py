@@ -3,9 +3,9 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import CrossSiteRequest, InvalidHost, MisdirectedRequest, error_response
-from api.methods import SAFE_METHODS
 from api.middleware.cors import PREFLIGHT_HEADERS, Cors, is_preflight, normalized
 from api.middleware.hosts import AllowedHosts
+from api.request import SAFE_METHODS
 
 OWN_SITES = {b"same-origin", b"none"}  # none: a visitor's own action, such as opening a bookmark
 

@@ -5,9 +5,8 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ServerBusy, error_response, internal_error
-from api.headers import RawHeaders
 from api.middleware.large_answers import LARGE, AnswerDropped, LargeAnswers
-from api.request_id import HEADER, choose, request_id
+from api.request import REQUEST_ID, RawHeaders, choose_request_id, request_id
 from shared.logging import get_log, log_context
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -28,7 +27,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        name = choose(scope["headers"])
+        name = choose_request_id(scope["headers"])
         request_id.set(name)
         log_context.set({"request_id": name})
         status = 0
@@ -45,7 +44,7 @@ class RequestContext:
                     start, message, large = *_busy(), False
                 status = start["status"]
                 own = start["headers"]
-                start["headers"] = [*own, (HEADER, name.encode()), *_further_headers(scope, own)]
+                start["headers"] = [*own, (REQUEST_ID, name.encode()), *_further_headers(scope, own)]
                 await send(start)
                 start = None
             await (self._large.send(message, send) if large else send(message))

@@ -1,11 +1,11 @@
 """The API's description of itself: every job type's params, every error, an example of each."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
 from fastapi.openapi.utils import get_openapi
 
+from api.configuration import Configuration
 from api.errors import (
     STATUS,
     CrossSiteRequest,
@@ -15,10 +15,11 @@ from api.errors import (
     RateLimited,
     Unauthorized,
 )
-from api.methods import SAFE_METHODS
 from api.middleware.auth import is_open
-from api.request_id import SANE
+from api.reference.docs import add_docs
+from api.request import SAFE_METHODS, VALID_REQUEST_ID
 from api.submission import MOST_IN_BATCH, Submissions
+from shared import VERSION
 from shared.errors import ErrorEnvelope, JobServerError
 from shared.job_type_loader import JobTypesByName
 from shared.record import EXAMPLE_RECORD, JobReceipt, JobReceipts
@@ -37,6 +38,22 @@ STREAM_SCHEME = {
         "name": "token",
         "description": "Of one job, from `POST /v1/jobs/{job_id}/stream-token`.",
     }
+}
+DESCRIPTION = """\
+Submit long-running work with `POST /v1/jobs`, then read `GET /v1/jobs/{job_id}` until `done` is true.
+
+Every path is also served without `/v1`, and `HEAD` wherever `GET` is. Bodies may come in gzip or deflate;
+answers above 1 kB leave in gzip for clients that accept it.
+
+Every error has one form, the schema `ErrorEnvelope`, also those that come before any path is known:
+400 `bad_request`, 408 `request_timeout`, 431 `head_too_large` and 503 `too_many_connections`.
+"""
+ABOUT: dict[str, Any] = {
+    "title": "Job server",
+    "summary": "An asynchronous job server for inference-like work.",
+    "description": DESCRIPTION,
+    "version": VERSION,
+    "license_info": {"name": "MIT", "identifier": "MIT"},
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
@@ -57,7 +74,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Retry-After": ("Seconds after which another look, or try, pays.", {"type": "integer", "minimum": 0}),
     "X-Request-ID": (
         "Finds the log lines of this request.",
-        {"type": "string", "pattern": f"^{SANE.pattern.decode()}$"},
+        {"type": "string", "pattern": f"^{VALID_REQUEST_ID.pattern.decode()}$"},
     ),
 }
 LINKS = {
@@ -164,21 +181,22 @@ def parameter(name: str, where: str, description: str, **schema: Any) -> dict[st
     return {"name": name, "in": where, "description": description, "required": False, "schema": schema}
 
 
-def document(
-    app: FastAPI, submissions: Submissions, job_types: JobTypesByName, *, closed: bool
-) -> Callable[[], dict[str, Any]]:
-    """A replacement for `app.openapi` that adds what the framework can't know.
+def describe(app: FastAPI, configuration: Configuration) -> None:
+    """Let an application serve its document, and the reference at /docs, unless `API_DOCS` is off.
 
-    That is the union of job types, the event of a stream, and how to send a key to a server that is `closed`.
+    The document adds to the framework's: the union of job types, the event of a stream, and how to send a key
+    to a server that needs one.
     """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _build(app, submissions, job_types)
-            _describe_access(app.openapi_schema, closed=closed)
+            app.openapi_schema = _build(app, configuration.submissions, configuration.job_types)
+            _describe_access(app.openapi_schema, closed=configuration.settings.closed)
         return app.openapi_schema
 
-    return openapi
+    app.openapi = openapi  # type: ignore[method-assign]
+    if app.openapi_url:
+        add_docs(app)
 
 
 def _build(app: FastAPI, submissions: Submissions, job_types: JobTypesByName) -> dict[str, Any]:

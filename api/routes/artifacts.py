@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
-from api.conditions import entity_tags, matches
+from api.conditions import entity_tags, etag_matches
 from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
-from api.headers import header
-from api.methods import head_alone
 from api.ownership import owner_read
 from api.reference.openapi import JOB_ID, errors, parameter, success
+from api.request import head_alone, header
+from api.state import state_of
 from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
 from shared.store.job_errors import not_found
@@ -62,16 +62,17 @@ async def read_artifact(
     name: Annotated[str, Path(description="The `name` of one of its `artifacts`.", examples=["out.png"])],
 ) -> Response:
     """The bytes of a file that a completed job made; they never change. The `ETag` is their SHA-256."""
-    record = await request.state.queue.get(job_id, owner=owner_read(request))
+    state = state_of(request)
+    record = await state.queue.get(job_id, owner=owner_read(request))
     artifact = next((found for found in record.artifacts if found["name"] == name), None)
     if artifact is None:
         raise ArtifactNotFound(f"The job has no artifact {name[:128]!r}.")
     digest, size = artifact["sha256"], artifact["size"]
     tag = f'"{digest}"'
     wanted, known = entity_tags(request, b"if-match", strong=True), entity_tags(request, b"if-none-match")
-    if wanted is not None and not matches(wanted, digest):
+    if wanted is not None and not etag_matches(wanted, digest):
         raise PreconditionFailed(f"The artifact has the ETag {tag}.")
-    if known and matches(known, digest):
+    if known and etag_matches(known, digest):
         return Response(status_code=304, headers={"ETag": tag})
     try:
         part = _part(request, tag, size)
@@ -84,9 +85,9 @@ async def read_artifact(
     key = artifact_key(job_id, record.fencing_token, name)
     try:
         if head_alone(request.scope) or start == end:
-            await request.state.files.size(key)
+            await state.files.size(key)
             return Response(status_code=200, headers=headers)
-        pieces = request.state.files.read(key, start, end)
+        pieces = state.files.read(key, start, end)
         first = await anext(pieces)  # before the answer begins: it may be an error
     except FileNotFoundError:
         raise ArtifactNotFound(f"The artifact {name!r} is kept no longer.") from None

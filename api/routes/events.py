@@ -8,19 +8,18 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import TooManyAtOnce, error_response
-from api.headers import header
-from api.links import prefix
-from api.methods import head_alone
 from api.ownership import owner_read
 from api.quotas import CallerQuotas
 from api.reference.openapi import EVENT_STREAM, JOB_ID, errors, parameter
+from api.request import head_alone, header, prefix
+from api.state import state_of
 from api.waiting import noticed
 from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
-from shared.store.job_queue import JobQueue
 from shared.store.job_errors import expired, not_found
+from shared.store.job_queue import JobQueue
 
 HEARTBEAT_SECONDS = 15.0
 # No empty line after either: some readers take one for the end of an event, which then has no data.
@@ -73,11 +72,12 @@ async def follow_job(
     """
     seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
-    record = await request.state.queue.get(job_id, owner=owner_read(request))
+    state = state_of(request)
+    record = await state.queue.get(job_id, owner=owner_read(request))
     if record.done and version >= record.version:
         return Response(status_code=204)
-    stream = EventStream(request.state.queue, request.state.changes, job_id, version, prefix(request))
-    return CountedStream(stream, request.state.quotas)
+    stream = EventStream(state.queue, state.changes, job_id, version, prefix(request))
+    return CountedStream(stream, state.quotas)
 
 
 class CountedStream(Response):
@@ -169,7 +169,7 @@ class EventStream(Response):
                 record = await self._queue.get(self._job_id)
                 if record.lines <= self._seq:
                     return record, []
-                log = await self._queue.store.logs(self._job_id, after=self._seq)
+                log = await self._queue.logs(self._job_id, after=self._seq)
                 return record, [StoredLine(line) for line in log.lines]
         except QueueUnavailable:
             return None, []  # the next change wakes the watch again, and so does Redis once it is back

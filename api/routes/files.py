@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.errors import PayloadTooLarge, RequestTimeout, TooManyAtOnce, UnsupportedMediaType
-from api.headers import header
-from api.links import prefix
 from api.ownership import owner_changed, owner_read
 from api.reference.openapi import errors, parameter, success
+from api.request import header, prefix
+from api.state import state_of
 from api.upload import FORM, Upload
 from shared.errors import (
     FileInUse,
@@ -109,7 +109,7 @@ class UploadedFile(BaseModel):
 )
 async def upload_file(request: Request) -> Response:
     """The body is the file, of the type that `Content-Type` says; or a form with it as the only part."""
-    with request.state.quotas.one_of("uploads", request.scope):
+    with state_of(request).quotas.one_of("uploads", request.scope):
         record = await _store(request, Upload(request))
     headers = {"Location": f"{prefix(request)}/files/{record.file_id}"}
     return Response(_render(record), 201, headers, "application/json")
@@ -123,7 +123,7 @@ async def upload_file(request: Request) -> Response:
 )
 async def get_file(request: Request, file_id: FileId) -> Response:
     """What was uploaded; a job reads it by its id."""
-    record = await request.state.file_records.get(file_id, owner=owner_read(request))
+    record = await state_of(request).file_records.get(file_id, owner=owner_read(request))
     return Response(_render(record), media_type="application/json")
 
 
@@ -138,22 +138,24 @@ async def get_file(request: Request, file_id: FileId) -> Response:
 )
 async def delete_file(request: Request, file_id: FileId) -> Response:
     """Only once no job needs it that is still to be done."""
-    await request.state.file_records.drop(file_id, owner=owner_changed(request))
+    state = state_of(request)
+    await state.file_records.drop(file_id, owner=owner_changed(request))
     with suppress(StorageUnavailable):  # nothing leads to it any more: a worker's sweep removes it
-        await request.state.files.delete(upload_key(file_id))
+        await state.files.delete(upload_key(file_id))
     return Response(status_code=204)
 
 
 async def _store(request: Request, upload: Upload) -> FileRecord:
-    state, quota = request.state, request.state.quotas.of_files(request.scope)
+    state = state_of(request)
+    quota = state.quotas.of_files(request.scope)
     # A client should not hear that Redis is away, or that it has no room, after it has sent everything.
-    await state.queue.store.ping()
+    await state.queue.ping()
     if quota:
         await state.file_records.require_room(quota, _announced(request))
     file_id = new_file_id()
     stored = await state.files.put(upload_key(file_id), upload.chunks())
     try:
-        record: FileRecord = await state.file_records.add(
+        return await state.file_records.add(
             file_id,
             upload.name,
             upload.content_type,
@@ -166,7 +168,6 @@ async def _store(request: Request, upload: Upload) -> FileRecord:
         with suppress(StorageUnavailable):  # no record leads to it: a worker's sweep removes it
             await state.files.delete(upload_key(file_id))
         raise
-    return record
 
 
 def _announced(request: Request) -> int:

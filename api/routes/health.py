@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.dependencies import Queue
+from api.state import state_of
 from shared.answer import ALWAYS_SENT
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import FileStore
@@ -53,16 +53,17 @@ async def healthz() -> Response:
         }
     },
 )
-async def readyz(request: Request, queue: Queue) -> Response:
+async def readyz(request: Request) -> Response:
     """Whether jobs and files can be accepted, which is tried, and whether a worker lives to perform them."""
+    state = state_of(request)
     try:
-        if missing := await queue.store.probe():
+        if missing := await state.queue.probe():
             return _fail(lacking(missing[0]))
-        workers = len(await queue.store.workers())
+        workers = len(await state.queue.workers())
     except QueueUnavailable as error:
         return _fail(error.message)
     checks = {"redis": "pass", "workers": f"pass: {workers} alive" if workers else NO_WORKER}
-    if fault := await _fault_of_files(request.state.files):
+    if fault := await _fault_of_files(state.files):
         checks["files"] = fault
     warned = any(check.startswith("warn") for check in checks.values())
     return _answer(Readiness(status="warn" if warned else "pass", checks=checks))

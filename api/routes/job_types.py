@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 import shared.job_type
 from api.errors import NotFound
 from api.reference.openapi import errors
+from api.state import state_of
 
 router = APIRouter(tags=["job types"])
 
@@ -30,7 +31,7 @@ class JobTypes(BaseModel):
 @router.get("/job-types", summary="All job types")
 async def list_job_types(request: Request) -> JobTypes:
     """The job types of this server, each with the schemas of its params and result, and an example."""
-    return JobTypes(items=[_describe(job_type) for job_type in request.state.job_types.values()])
+    return JobTypes(items=[_describe(job_type) for job_type in state_of(request).job_types.values()])
 
 
 @router.get(
@@ -39,10 +40,11 @@ async def list_job_types(request: Request) -> JobTypes:
     responses=errors(NotFound("There is no job type 'ehco'.", hint="GET /job-types lists them.")),
 )
 async def get_job_type(
-    name: Annotated[str, Path(description="The `type` of its jobs.", examples=["echo"])], request: Request
+    request: Request,
+    name: Annotated[str, Path(description="The `type` of its jobs.", examples=["echo"])],
 ) -> JobType:
     """The schemas of its params and result, an example, and how patiently it is run."""
-    job_types = request.state.job_types
+    job_types = state_of(request).job_types
     if name not in job_types:
         raise NotFound(f"There is no job type {name[:64]!r}.", hint="GET /job-types lists them.")
     return _describe(job_types[name])

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.conditions import OTHER_VERSION, entity_tags, matches, require_version, unchanged, versions
+from api.conditions import OTHER_VERSION, entity_tags, etag_matches, require_version, unchanged, versions
 from api.errors import PayloadTooLarge, PreconditionFailed, TooManyAtOnce, UnsupportedMediaType
-from api.headers import elements, header, name_and_value
 from api.job_answers import answer, answer_submitted, applied, render
 from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.reference.openapi import JOB_ID, JobId, errors, job_links, parameter, success
-from api.request_id import request_id
+from api.request import elements, header, name_and_value, request_id
+from api.state import state_of
 from api.strict_json import MOST_NODES, parse
 from api.submission import Submission
 from api.waiting import requested_wait, until_done
@@ -33,10 +33,9 @@ from shared.errors import (
     WebhooksDisabled,
 )
 from shared.record import JobRecord, JobSummary
-from shared.store.submission import NewJob
-from shared.store.job_errors import expired, not_found
-from UNKNOWN_shared.store.job_store import spent
+from shared.store.job_errors import expired, key_expired, not_found
 from shared.store.job_queue import CancelResult
+from shared.store.submission import NewJob
 from shared.yielding import in_parts
 
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
@@ -56,7 +55,7 @@ NO_JOB = not_found(JOB_ID), expired(JOB_ID)
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 CHANGED = PreconditionFailed(OTHER_VERSION)
 CONFLICT = IdempotencyConflict("This Idempotency-Key was used before, with another request.")
-SPENT = spent(JOB_ID)
+SPENT = key_expired(JOB_ID)
 NO_WEBHOOKS = WebhooksDisabled("This server sends no webhooks.")
 UNKNOWN_FILE = UnknownFile("There is no file 'file_019ab1c27d107c4e9a553f5b8f0e6d21'.")
 FAULT = {
@@ -136,11 +135,12 @@ async def submit_job(request: Request) -> Response:
     """The answer comes as soon as the job is safe in Redis; a worker performs it later."""
     _require_json(request)
     key, seconds = _idempotency_key(request), requested_wait(request)
-    submission = request.state.submissions.validate(parse(await request.body()))
-    job, quotas = _new_job(request, submission, key), request.state.quotas
+    state = state_of(request)
+    submission = state.submissions.validate(parse(await request.body()))
+    job = _new_job(request, submission, key)
     await _require_files(request, job)
-    with quotas.waiting(request.scope, seconds):  # first: a client that is refused submits again
-        submitted = await request.state.queue.submit(job, quotas.of_jobs(request.scope))
+    with state.quotas.waiting(request.scope, seconds):  # first: a client that is refused submits again
+        submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
         return await answer_submitted(request, submitted, seconds)
 
 
@@ -164,12 +164,13 @@ async def submit_batch(request: Request) -> Response:
     _require_json(request)
     key = _idempotency_key(request)
     value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
-    submissions = await request.state.submissions.validate_batch(value)
+    state = state_of(request)
+    submissions = await state.submissions.validate_batch(value)
     jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
     await _require_files(request, *jobs)
     if meter := request.scope.get("meter"):
         await meter.count(len(jobs))
-    submitted = await request.state.queue.submit_all(jobs, request.state.quotas.of_jobs(request.scope))
+    submitted = await state.queue.submit_all(jobs, state.quotas.of_jobs(request.scope))
     items = [render(request, record) async for record, _ in in_parts(submitted)]
     headers = {"Idempotent-Replayed": "true"} if all(replayed for _, replayed in submitted) else None
     return Response(b'{"items":[%b]}' % b",".join(items), 202, headers, "application/json")
@@ -204,17 +205,19 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     """A job that failed is read like any other: its record says so, with status 200."""
     seconds, known = requested_wait(request), entity_tags(request, b"if-none-match")
     wanted, owner = entity_tags(request, b"if-match"), owner_read(request)
-    queue = request.state.queue
+    state = state_of(request)
     if seconds:
-        with request.state.quotas.waiting(request.scope, seconds):
+        with state.quotas.waiting(request.scope, seconds):
             record = await until_done(request, job_id, seconds, owner=owner)
-    elif known and matches(known, version := await queue.store.version(job_id, owner=owner)):
+    elif (
+        known and (version := await state.queue.version(job_id, owner=owner)) and etag_matches(known, version)
+    ):
         require_version(wanted, version)
         return unchanged(version)
     else:
-        record = await queue.get(job_id, owner=owner)
+        record = await state.queue.get(job_id, owner=owner)
     require_version(wanted, record.version)
-    if known and matches(known, record.version):
+    if known and etag_matches(known, record.version):
         return unchanged(record.version)
     return await answer(request, record, 200, applied(seconds))
 
@@ -243,12 +246,12 @@ async def get_job(request: Request, job_id: JobId) -> Response:
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
     wanted = versions(entity_tags(request, b"if-match"))
-    verdict, record = await request.state.queue.cancel(job_id, wanted, owner=owner_changed(request))
-    if verdict is CancelResult.CHANGED:
+    result, record = await state_of(request).queue.cancel(job_id, wanted, owner=owner_changed(request))
+    if result is CancelResult.CHANGED:
         raise PreconditionFailed(OTHER_VERSION)
-    if verdict is CancelResult.FINISHED:
+    if result is CancelResult.FINISHED:
         raise JobAlreadyFinished(f"The job is {record.state}.")
-    return await answer(request, record, 200 if verdict is CancelResult.CANCELLED else 202)
+    return await answer(request, record, 200 if result is CancelResult.CANCELLED else 202)
 
 
 @router.post(
@@ -283,7 +286,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
 )
 async def retry_job(request: Request, job_id: JobId) -> Response:
     """The old job stays as it is; the new one names it in `retry_of`."""
-    state, key = request.state, _idempotency_key(request)
+    state, key = state_of(request), _idempotency_key(request)
     old = await state.queue.finished(job_id, owner=owner_used(request))
     require_version(entity_tags(request, b"if-match"), old.version)
     if old.type not in state.job_types:
@@ -311,7 +314,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
 
 
 def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
-    job_type = request.state.job_types[submission.type]
+    job_type = state_of(request).job_types[submission.type]
     return NewJob(
         job_type,
         submission.encoded.stored,
@@ -333,7 +336,7 @@ async def _require_files(request: Request, *jobs: NewJob) -> None:
     owner = owner_used(request)
     files = [file_id for job in jobs for file_id in job.files]
     if owner is not None and files:
-        await request.state.file_records.require_owned(files, owner)
+        await state_of(request).file_records.require_owned(files, owner)
 
 
 def _require_json(request: Request) -> None:

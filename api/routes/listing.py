@@ -10,12 +10,11 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
-from api.dependencies import Queue
 from api.errors import ServerBusy
-from api.links import prefix
 from api.ownership import owner_read
-from api.query import once
 from api.reference.openapi import errors, job_links, success
+from api.request import once, prefix
+from api.state import state_of
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.record import PAYLOAD, JobState, JobSummary
 from shared.store.job_list import Cursor, Filters
@@ -57,7 +56,6 @@ class JobPage(BaseModel):
 )
 async def list_jobs(
     request: Request,
-    queue: Queue,
     state: Annotated[JobState | SkipJsonSchema[None], Query(description="Only jobs in this state.")] = None,
     type: Annotated[str, Query(description="Only jobs of this type.", max_length=64)] = "",  # noqa: A002
     label: Annotated[
@@ -85,7 +83,7 @@ async def list_jobs(
         return Response(EMPTY, media_type="application/json")
     filters = Filters(state, type, labels, owner_read(request) or "")
     payload = sorted({*fields.split(",")} & {*PAYLOAD})
-    page = await queue.page(filters, limit=limit, after=after, payload=payload)
+    page = await state_of(request).queue.page(filters, limit=limit, after=after, payload=payload)
     records = in_parts(page.records, 1 if payload else PART)
     items = [record.to_json(None, prefix(request), payload) async for record in records]
     following = orjson.dumps(_cursor(page.next, state) if page.next else None)

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.dependencies import Queue
 from api.ownership import owner_read
-from api.query import once
 from api.reference.openapi import JOB_ID, errors
+from api.request import once
+from api.state import state_of
 from shared.errors import InvalidRequest, QueueUnavailable
 from shared.job_log import LogLine, StoredLine
 from shared.store.job_errors import expired, not_found
@@ -36,11 +36,10 @@ class JobLog(BaseModel):
 )
 async def read_log(
     request: Request,
-    queue: Queue,
     job_id: Annotated[str, Path(description="The `job_id` of the record.")],
     after: Annotated[int, Query(ge=0, le=2**53, description="Only lines beyond this `seq`.")] = 0,
 ) -> Response:
     """The last 1,000 lines, oldest first. To follow it, ask for what comes after the last `seq`."""
-    log = await queue.store.logs(job_id, after=after, owner=owner_read(request))
+    log = await state_of(request).queue.logs(job_id, after=after, owner=owner_read(request))
     items = b",".join(StoredLine(line).to_json() for line in log.lines)
     return Response(b'{"items":[%b],"total":%d}' % (items, log.total), media_type="application/json")

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from api.dependencies import Queue
 from api.ownership import owner_read
 from api.reference.openapi import errors
+from api.state import State, state_of
 from api.strict_json import DEEPEST, MOST_NODES
 from shared import VERSION
 from shared.errors import QueueUnavailable
@@ -69,10 +69,10 @@ class ServerInfo(BaseModel):
     summary="The server, its queues and workers",
     responses=errors(QueueUnavailable("Redis does not answer (ConnectionError).")),
 )
-async def server_info(request: Request, queue: Queue) -> ServerInfo:
+async def server_info(request: Request) -> ServerInfo:
     """Version, job types, jobs by state, the length of each queue, and the workers that are alive."""
-    state = request.state
-    settings = state.settings
+    state = state_of(request)
+    settings, queue = state.settings, state.queue
     sees_all = owner_read(request) is None  # counts and workers tell of other callers' work
     return ServerInfo(
         name=NAME,
@@ -80,9 +80,9 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
         started_at=datetime.fromtimestamp(state.started_at, UTC),
         uptime_seconds=round(time.time() - state.started_at, 3),
         job_types=list(state.job_types),
-        queues=await _queues(request, queue) if sees_all else {},
+        queues=await _queues(state) if sees_all else {},
         webhooks=await _count(queue, redis_keys.WEBHOOKS) if sees_all else None,
-        jobs=await queue.store.state_counts() if sees_all else {},
+        jobs=await queue.state_counts() if sees_all else {},
         workers=await _workers(queue) if sees_all else [],
         limits=Limits(
             max_body_bytes=settings.api_max_body_bytes,
@@ -94,18 +94,18 @@ async def server_info(request: Request, queue: Queue) -> ServerInfo:
     )
 
 
-async def _queues(request: Request, queue: JobQueue) -> dict[str, QueueInfo]:
-    names = sorted({job_type.queue for job_type in request.state.job_types.values()})
-    return {name: await _count(queue, name) for name in names}
+async def _queues(state: State) -> dict[str, QueueInfo]:
+    names = sorted({job_type.queue for job_type in state.job_types.values()})
+    return {name: await _count(state.queue, name) for name in names}
 
 
 async def _workers(queue: JobQueue) -> list[WorkerInfo]:
-    workers = await queue.store.workers()
+    workers = await queue.workers()
     return [
         WorkerInfo.model_validate({**worker, "queues": worker["queues"].split(",")}) for worker in workers
     ]
 
 
 async def _count(queue: JobQueue, name: str) -> QueueInfo:
-    count = await queue.store.queue_counts(name)
+    count = await queue.queue_counts(name)
     return QueueInfo(waiting=count.waiting, running=count.running)

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.links import prefix
 from api.ownership import owner_read
 from api.reference.openapi import JOB_ID, JobId, errors
+from api.request import prefix
+from api.state import state_of
 from shared.errors import QueueUnavailable
 from shared.store.job_errors import expired, not_found
 
@@ -35,8 +36,9 @@ class StreamToken(BaseModel):
 async def issue_stream_token(request: Request, job_id: JobId) -> Response:
     """For a browser's `EventSource`, which sends no key: it opens the `url`. The token is good for this job's
     stream alone, for ten minutes, and any number of times, so that the browser may reconnect."""
-    await request.state.queue.get(job_id, owner=owner_read(request))
-    token, expiry = await request.state.stream_tokens.issue(job_id, request.scope.get("caller"))
+    state = state_of(request)
+    await state.queue.get(job_id, owner=owner_read(request))
+    token, expiry = await state.stream_tokens.issue(job_id, request.scope.get("caller"))
     fields = {
         "token": token,
         "url": f"{prefix(request)}/jobs/{job_id}/events?token={quote(token)}",

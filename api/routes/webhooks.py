@@ -8,14 +8,14 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.dependencies import Queue
 from api.errors import Forbidden
 from api.ownership import may_read, owner_changed, owner_read
 from api.reference.openapi import JOB_ID, JobId, errors
+from api.state import state_of
 from shared.errors import InvalidRequest, JobNotFinished, QueueUnavailable, WebhookNotFound, WebhooksDisabled
 from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
-from shared.store.job_queue import JobQueue
 from shared.store.job_errors import expired, not_found
+from shared.store.job_queue import JobQueue
 from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
 
 REFUSALS = (
@@ -78,8 +78,9 @@ class WebhookEvent(BaseModel):
 
 
 @router.get("/jobs/{job_id}/webhook", summary="Read how a webhook was delivered", responses=errors(*REFUSALS))
-async def read_webhook(request: Request, queue: Queue, job_id: JobId) -> WebhookDeliveries:
+async def read_webhook(request: Request, job_id: JobId) -> WebhookDeliveries:
     """Failed deliveries are tried again, at growing intervals, until 24 hours have passed."""
+    queue = state_of(request).queue
     return await _deliveries(queue, await queue.get(job_id, owner=owner_read(request)))
 
 
@@ -90,9 +91,10 @@ async def read_webhook(request: Request, queue: Queue, job_id: JobId) -> Webhook
     summary="Deliver a webhook again",
     responses=errors(*REFUSALS, JobNotFinished("The job has not finished.")),
 )
-async def redeliver_webhook(request: Request, queue: Queue, job_id: JobId) -> WebhookDeliveries | Response:
+async def redeliver_webhook(request: Request, job_id: JobId) -> WebhookDeliveries | Response:
     """At once, if a delivery waits for its next attempt; else by a new one, with the same `webhook-id`."""
-    if await queue.store.redeliver(job_id, owner=owner_changed(request)) == 0:
+    queue = state_of(request).queue
+    if await queue.redeliver(job_id, owner=owner_changed(request)) == 0:
         raise WebhookNotFound("The job has no webhook.")
     record = await queue.get(job_id)
     if not may_read(request, record.caller):
@@ -112,7 +114,7 @@ async def read_webhook_secrets(
     ],
 ) -> WebhookSecrets:
     """The secrets of webhooks about this caller's jobs to one host. Other callers and hosts have others."""
-    caller, masters = request.scope.get("caller"), request.state.settings.webhook_secrets
+    caller, masters = request.scope.get("caller"), state_of(request).settings.webhook_secrets
     if caller is None:
         raise _no_key()
     if not masters:
@@ -138,7 +140,7 @@ async def job_ended(event: WebhookEvent) -> None:
 async def _deliveries(queue: JobQueue, record: StoredRecord) -> WebhookDeliveries:
     if record.webhook is None:
         raise WebhookNotFound("The job has no webhook.")
-    deliveries = [_delivery(delivery) for delivery in await queue.store.deliveries(record)]
+    deliveries = [_delivery(delivery) for delivery in await queue.deliveries(record)]
     return WebhookDeliveries(url=record.webhook, webhook_id=webhook_id(record.job_id), deliveries=deliveries)
 
 

@@ -17,12 +17,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.errors import BadRequest, HeadTooLarge, RequestTimeout, TooManyConnections, error_response
 from api.middleware.body_limit import FILE_PATHS
-from api.request_id import HEADER, choose, request_id
+from api.request import REQUEST_ID, choose_request_id, request_id
 from api.server.connections import STEP, Connections, Wait
 from shared.errors import JobServerError
 from shared.logging import get_log
 
-STATE = "connections"  # the name in the lifespan's state
+CONNECTIONS = "connections"  # the name in the lifespan's state
 TURN_SECONDS = 0.005  # after which a connection that brings more lets others have their turn
 
 log = get_log(__name__)
@@ -73,7 +73,7 @@ class Bounded(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.flow = self._held_flow = HeldFlow(self.transport)
-        self._all = self.app_state[STATE]
+        self._all = self.app_state[CONNECTIONS]
         if not self._all.admit(self):
             self.turn_away()
 
@@ -191,14 +191,14 @@ class Bounded(asyncio.Protocol):
         """An error as a whole HTTP response."""
         response, name = copy_context().run(self._render, error)
         lines = [STATUS_LINE[response.status_code]]
-        fields = [*self.server_state.default_headers, *response.raw_headers, (HEADER, name.encode())]
+        fields = [*self.server_state.default_headers, *response.raw_headers, (REQUEST_ID, name.encode())]
         lines += [b"%s: %s\r\n" % field for field in fields]
         if not any(field == b"connection" for field, _ in response.raw_headers):
             lines.append(b"connection: close\r\n")
         return b"".join([*lines, b"\r\n", response.body])
 
     def _render(self, error: JobServerError) -> tuple[Response, str]:
-        name = choose([])
+        name = choose_request_id([])
         request_id.set(name)
         response = error_response(error)
         if not isinstance(error, TooManyConnections):  # one line tells of all of them
@@ -277,7 +277,7 @@ class BoundedH11(Bounded, H11Protocol):
 
     def __init__(self, config: Any, *arguments: Any, **options: Any) -> None:
         if config.h11_max_incomplete_event_size is None:
-            config.h11_max_incomplete_event_size = options["app_state"][STATE].limits.head_bytes
+            config.h11_max_incomplete_event_size = options["app_state"][CONNECTIONS].limits.head_bytes
         super().__init__(config, *arguments, **options)
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -307,6 +307,6 @@ def bound_connections() -> None:
 
 def _let_make(plain: type[asyncio.Protocol], bounded: type[asyncio.Protocol]) -> None:
     def make(cls: type[asyncio.Protocol], *_: Any, app_state: dict[str, Any], **__: Any) -> asyncio.Protocol:
-        return object.__new__(bounded if cls is plain and STATE in app_state else cls)
+        return object.__new__(bounded if cls is plain and CONNECTIONS in app_state else cls)
 
     plain.__new__ = make  # type: ignore[assignment,method-assign]

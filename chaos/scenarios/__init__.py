@@ -1,1 +1,1 @@
-"""The scenarios: one file each, with a function `run` that returns rows."""
+"""The scenarios, one module each; `run(options)` injects the fault and returns its checks."""

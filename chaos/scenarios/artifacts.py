@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from chaos import records
-from chaos.makers import FILES, MAKE_FILES, digest
-from chaos.rows import Options, Row, exactly, report
+from chaos.checks import Check, exactly, figure
+from chaos.direct_queue import direct_queue
+from chaos.handlers.make_data import FILES, MAKE_FILES, digest
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 from shared.store import redis_keys
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.submission import NewJob
 
 WORKERS, SLOTS, LEASE, SWEEP = 2, 4, 2, 1
 JOBS, KILLS, EVERY = 120, 10, 0.7
 PATIENCE = 60.0
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("artifacts")
-    jobs, kills = options.times(JOBS), options.times(KILLS, least=2)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("artifacts")
+    jobs, kills = options.scaled(JOBS), options.scaled(KILLS, least=2)
     settings: dict[str, Any] = {
         "WORKER_SLOTS": str(SLOTS),
         "WORKER_LEASE_SECONDS": str(LEASE),
@@ -35,8 +34,8 @@ def run(options: Options) -> list[Row]:
         alive = list(place.workers)
         seeds = asyncio.run(submit(place, jobs))
         for _ in range(kills):
-            time.sleep(EVERY * chance.uniform(0.5, 1.5))
-            alive.pop(chance.randrange(len(alive))).kill()
+            time.sleep(EVERY * rng.uniform(0.5, 1.5))
+            alive.pop(rng.randrange(len(alive))).kill()
             alive.append(place.start_worker())
         found = records.settled(place.redis, list(seeds), seconds=PATIENCE)
         again = sum(int(record.get("claims", 0)) > 1 for record in found.values())
@@ -47,23 +46,19 @@ def run(options: Options) -> list[Row]:
         rest = left(place, set())
     name = f"kill -9 × {kills} while {jobs} jobs write files"
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: files served whole", served, jobs * FILES, note=f" ({again} jobs ran again)"),
         exactly(f"{name}: attempts left over after the sweep", len(orphans), 0),
         exactly(f"{name}: left over once the records are gone", len(rest), 0),
-        report(f"{name}: workers", f"{WORKERS} with {SLOTS} slots each"),
+        figure(f"{name}: workers", f"{WORKERS} with {SLOTS} slots each"),
     ]
 
 
 async def submit(place: Site, jobs: int) -> dict[str, int]:
-    """Jobs that make files, straight to Redis because the API does not know them; their seeds by id."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=jobs)
-    try:
-        new = [NewJob(MAKE_FILES, b'{"seed":%d}' % seed, "chaos") for seed in range(jobs)]
+    """Submit jobs that make files; returns their seeds by job id."""
+    new = [NewJob(MAKE_FILES, b'{"seed":%d}' % seed, "chaos") for seed in range(jobs)]
+    async with direct_queue(place.stack.redis_url) as queue:
         return {record.job_id: seed for seed, (record, _) in enumerate(await queue.submit_all(new))}
-    finally:
-        await redis.aclose(close_connection_pool=True)
 
 
 def is_served_whole(place: Site, job_id: str, seed: int) -> int:

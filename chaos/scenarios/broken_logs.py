@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from chaos import records
-from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.checks import Check, at_most, exactly, figure
 from chaos.site import Site, assert_there, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import join, terminate, wait_until
 
 JOBS = 2000
@@ -48,18 +49,18 @@ class Pipe:
         return [json.loads(line) for line in self.text.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def run(options: Options) -> list[Row]:
-    jobs = options.times(JOBS, least=200)
+def run(options: SuiteOptions) -> list[Check]:
+    jobs = options.scaled(JOBS, least=200)
     return [*without_reader(jobs), *on_full_disk(jobs), *stalled(jobs)]
 
 
-def without_reader(jobs: int) -> list[Row]:
+def without_reader(jobs: int) -> list[Check]:
     with contextlib.closing(Pipe()) as pipe, serving(pipe.writer) as place:
         pipe.close_reader()
         return perform(place, jobs, "output without a reader")
 
 
-def on_full_disk(jobs: int) -> list[Row]:
+def on_full_disk(jobs: int) -> list[Check]:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         with serving(full) as place:
@@ -68,7 +69,7 @@ def on_full_disk(jobs: int) -> list[Row]:
         os.close(full)
 
 
-def stalled(jobs: int) -> list[Row]:
+def stalled(jobs: int) -> list[Check]:
     """The reader reads nothing while jobs run; afterwards it hears how many lines it missed."""
     name = "output whose reader stalls"
     with contextlib.closing(Pipe()) as pipe, serving(pipe.writer) as place:
@@ -83,11 +84,11 @@ def stalled(jobs: int) -> list[Row]:
 
         with contextlib.suppress(TimeoutError):
             wait_until(noticed, "the lines that were dropped are counted")
-        rows += [*records.verdict(f"{name}, then reads", found), *exit_codes(place, name)]
+        rows += [*records.check_ends(f"{name}, then reads", found), *exit_codes(place, name)]
         pipe.read()
     counts = [line["count"] for line in pipe.lines() if line["event"] == DROPPED]
     return [*rows, at_most(f"{name}: processes that never said what they dropped", int(not counts), 0),
-            report(f"{name}: lines dropped", f"{sum(counts):,}")]  # fmt: skip
+            figure(f"{name}: lines dropped", f"{sum(counts):,}")]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -101,7 +102,7 @@ def serving(output: int) -> Iterator[Site]:
         yield place
 
 
-def perform(place: Site, jobs: int, name: str, *, end: bool = True) -> list[Row]:
+def perform(place: Site, jobs: int, name: str, *, end: bool = True) -> list[Check]:
     """Submit jobs one by one; all of them are performed, at their first attempt."""
     job_ids, slowest = [], 0.0
     for _ in range(jobs):
@@ -111,14 +112,14 @@ def perform(place: Site, jobs: int, name: str, *, end: bool = True) -> list[Row]
     found = records.settled(place.redis, job_ids, seconds=SETTLE_SECONDS)
     charged = [r for r in found.values() if r.get("claims") != "1" or r.get("state") != "completed"]
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: jobs not completed at their first attempt", len(charged), 0),
         at_most(f"{name}: slowest request", slowest, REQUEST_SECONDS, "s"),
         *(exit_codes(place, name) if end else ()),
     ]
 
 
-def exit_codes(place: Site, name: str) -> list[Row]:
+def exit_codes(place: Site, name: str) -> list[Check]:
     """API and worker end as they do with a log that works."""
     processes = [place.workers[0].process, assert_there(place.stack.api)]
     for process in processes:

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 
 from chaos import records
-from chaos.failing import FAILED
-from chaos.proxy import Proxy
+from chaos.checks import Check, exactly, figure
+from chaos.failing_script import FAILED
+from chaos.fault_proxy import FaultProxy
 from chaos.records import Record
-from chaos.rows import Options, Row, exactly, report
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 from dev.redis import PASSWORD, USER
 from dev.stack import wait_until
 from shared.store import redis_keys, scripts
@@ -34,7 +35,7 @@ MISSES = 4  # numbers in turn that no run had: some runs of a script are shorter
 RUN_SECONDS = 1.5  # for a script to run by itself: a beat and an upkeep do, three times a lease
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     with site(api=False) as place:
         found, refused, tried = asyncio.run(break_all(place, options))
     name = f"{sum(tried.values())} commands failing"
@@ -45,13 +46,13 @@ def run(options: Options) -> list[Row]:
         exactly(f"{name}: jobs charged an attempt", len(charged), 0),
         exactly(f"{name}: submissions answered 503 that made a job", refused, 0),
         exactly(f"{name}: scripts that were not broken", sum(count == 0 for count in tried.values()), 0),
-        report(f"{name}: jobs accepted", f"{len(found):,}"),
+        figure(f"{name}: jobs accepted", f"{len(found):,}"),
     ]
 
 
-async def break_all(place: Site, options: Options) -> tuple[dict[str, Record], int, dict[str, int]]:
+async def break_all(place: Site, options: SuiteOptions) -> tuple[dict[str, Record], int, dict[str, int]]:
     """The records of all jobs, how many jobs refused submissions made, and the failures by script."""
-    proxy = Proxy(place.stack.redis_port)
+    proxy = FaultProxy(place.stack.redis_port)
     url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{await proxy.start()}/0"
     settings = {"REDIS_URL": url, "WORKER_LEASE_SECONDS": str(LEASE), "CHAOS_PROGRESS": "1"}
     accepted: list[str] = []
@@ -64,7 +65,7 @@ async def break_all(place: Site, options: Options) -> tuple[dict[str, Record], i
         async with httpx.AsyncClient(base_url=place.stack.api_url, timeout=10) as http:
             for name, script in zip(NAMES, SCRIPTS, strict=True):
                 misses = 0
-                for number in range(options.chance(name).randint(1, stride), MOST_COMMANDS, stride):
+                for number in range(options.rng(name).randint(1, stride), MOST_COMMANDS, stride):
                     proxy.break_script = script, number
                     refused += await one_job(http, place, accepted, cancelled=name == "cancel")
                     failed = await until_run(proxy, place.redis)
@@ -93,13 +94,13 @@ async def one_job(http: httpx.AsyncClient, place: Site, accepted: list[str], *, 
     return 0
 
 
-async def until_run(proxy: Proxy, redis: Any) -> bool:
+async def until_run(proxy: FaultProxy, redis: Any) -> bool:
     """Wait until the script has run; whether a command of it failed."""
     await asyncio.to_thread(_wait_for_run, proxy)
     return bool(redis.delete(FAILED))
 
 
-def _wait_for_run(proxy: Proxy) -> None:
+def _wait_for_run(proxy: FaultProxy) -> None:
     with contextlib.suppress(TimeoutError):
         wait_until(lambda: proxy.break_script is None, "the script runs", seconds=RUN_SECONDS)
     proxy.break_script = None

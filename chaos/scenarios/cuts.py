@@ -6,18 +6,17 @@ from dataclasses import dataclass
 
 import orjson
 
-from chaos.proxy import Cut, Proxy
+from chaos.checks import Check, at_most, exactly, figure
+from chaos.direct_queue import direct_queue
+from chaos.fault_proxy import Cut, FaultProxy
 from chaos.records import Record, ended_more_than_once, is_done, read, read_starts
-from chaos.rows import Options, Row, at_most, exactly, report
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 from chaos.worker import PROGRESS
 from job_types.sleep.contract import SLEEP
 from shared.store import redis_keys
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
-from shared.store.multiplexer import Multiplexer
+from shared.store.job_queue import JobQueue
+from shared.store.submission import NewJob
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
 MISSES = 2  # numbers in turn that no command had: the job's way is at its end
@@ -38,7 +37,7 @@ class Point:
     seconds: float
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     with site(api=False) as place:
         points = asyncio.run(cut_everywhere(place, options))
         starts = read_starts(place.starts_file)
@@ -59,7 +58,7 @@ def run(options: Options) -> list[Row]:
         exactly(f"{name}: jobs claimed again", len(again), 0, note=_example(again)),
         exactly(f"{name}: jobs that ran twice", sum(len(found) > 1 for found in starts.values()), 0),
         at_most(f"{name}: longest, from submit to end", max(p.seconds for p in points), LEASE + 1.0, "s"),
-        report(f"{name}: commands that were cut", ", ".join(sorted(commands))),
+        figure(f"{name}: commands that were cut", ", ".join(sorted(commands))),
     ]
 
 
@@ -67,36 +66,34 @@ def _example(places: list[str]) -> str:
     return f" ({'; '.join(places[:3])})" if places else ""
 
 
-async def cut_everywhere(place: Site, options: Options) -> list[Point]:
+async def cut_everywhere(place: Site, options: SuiteOptions) -> list[Point]:
     """Every cut at every command, in every mode."""
-    proxy = Proxy(place.stack.redis_port)
+    proxy = FaultProxy(place.stack.redis_port)
     url = f"redis://127.0.0.1:{await proxy.start()}/0"
     settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
-    redis = Multiplexer(connect(url))
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
     points = []
     try:
-        for mode, special in MODES.items():
-            worker = place.start_worker(**settings, **special)
-            await asyncio.to_thread(worker.ready)
-            for cut in Cut:
-                points += await cut_along(place, proxy, queue, cut, mode, options)
-            if not worker.alive:
-                raise RuntimeError("The worker exited.")
-            worker.kill()
+        async with direct_queue(url) as queue:
+            for mode, special in MODES.items():
+                worker = place.start_worker(**settings, **special)
+                await asyncio.to_thread(worker.ready)
+                for cut in Cut:
+                    points += await cut_along(place, proxy, queue, cut, mode, options)
+                if not worker.alive:
+                    raise RuntimeError("The worker exited; its log says why.")
+                worker.kill()
     finally:
-        await redis.aclose()
         await proxy.close()
     return points
 
 
 async def cut_along(
-    place: Site, proxy: Proxy, queue: JobQueue, cut: Cut, mode: str, options: Options
+    place: Site, proxy: FaultProxy, queue: JobQueue, cut: Cut, mode: str, options: SuiteOptions
 ) -> list[Point]:
     """One kind of cut at every command in turn, until a job ends before there are so many."""
     points: list[Point] = []
     stride = max(1, round(1 / options.scale))
-    number, misses = options.chance(f"cuts {cut} {mode}").randint(1, stride), 0
+    number, misses = options.rng(f"cuts {cut} {mode}").randint(1, stride), 0
     while misses < MISSES and number < LONGEST_WAY:
         if mode == COLD:
             place.redis.script_flush()

@@ -7,25 +7,26 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from chaos import records
-from chaos.load import Load
-from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.checks import Check, at_most, exactly, figure
+from chaos.load_generator import LoadGenerator
 from chaos.scenarios.flush import exits
 from chaos.site import Site, site
-from dev.replication import Pair, replicated
+from chaos.suite_options import SuiteOptions
+from dev.replication import RedisPair, replicated
 
 TIMES, EVERY, RATE, LEASE = 10, 2.0, 100, 6
 BACK_SECONDS = 3.0
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("failovers")
-    times = options.times(TIMES, least=2)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("failovers")
+    times = options.scaled(TIMES, least=2)
     settings: dict[str, Any] = {"WORKER_LEASE_SECONDS": str(LEASE)}
     with replicated() as pair, site(workers=2, link=pair.forwarder, **settings) as place:
-        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.5), chance=chance) as load:
+        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.5), rng=rng) as load:
             outages = []
             for _ in range(times):
-                time.sleep(EVERY * chance.uniform(0.5, 1.5))
+                time.sleep(EVERY * rng.uniform(0.5, 1.5))
                 outages.append(outage(pair, load))
             time.sleep(1)
         found = records.settled(pair.primary, load.accepted, seconds=30)
@@ -34,16 +35,16 @@ def run(options: Options) -> list[Row]:
         late = cancel_after(place, pair)
     name = f"fail-over × {times}, connections stay open"
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: jobs charged an attempt", charged, 0),
         exactly(f"{name}: processes that exited", exited, 0),
         at_most(f"{name}: to the next accepted job, longest", max(outages), BACK_SECONDS, "s"),
         at_most(f"{name}: a running job's cancellation after one", late, BACK_SECONDS, "s"),
-        report(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
+        figure(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
     ]
 
 
-def outage(pair: Pair, load: Load) -> float:
+def outage(pair: RedisPair, load: LoadGenerator) -> float:
     """Seconds from the begin of a fail-over until a job is accepted that was sent after it."""
     begin = time.time()
     pair.fail_over()
@@ -55,7 +56,7 @@ def outage(pair: Pair, load: Load) -> float:
     return success - begin
 
 
-def cancel_after(place: Site, pair: Pair) -> float:
+def cancel_after(place: Site, pair: RedisPair) -> float:
     """Seconds from a request to cancel until the job is cancelled, if a fail-over came before it."""
     job_id = place.submit(seconds=60)
     wait_for(pair, job_id, "running")
@@ -66,7 +67,7 @@ def cancel_after(place: Site, pair: Pair) -> float:
     return time.monotonic() - begin
 
 
-def wait_for(pair: Pair, job_id: str, state: str) -> None:
+def wait_for(pair: RedisPair, job_id: str, state: str) -> None:
     """Return once the job is in this state, or after a while."""
     end = time.monotonic() + 4 * BACK_SECONDS
     while time.monotonic() < end:

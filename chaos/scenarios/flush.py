@@ -3,30 +3,31 @@
 import time
 
 from chaos import records
-from chaos.load import Load
-from chaos.rows import Options, Row, at_most, exactly
+from chaos.checks import Check, at_most, exactly
+from chaos.load_generator import LoadGenerator
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 
 FLUSHES, RATE = 10, 100
 ANSWER_SECONDS = 1.0
 ROOM = 300_000  # bytes
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     with site(workers=2, WORKER_LEASE_SECONDS="2") as place:
         return [*flushes(place, options), *out_of_memory(place, options)]
 
 
-def flushes(place: Site, options: Options) -> list[Row]:
-    chance = options.chance("flush")
-    times = options.times(FLUSHES, least=2)
+def flushes(place: Site, options: SuiteOptions) -> list[Check]:
+    rng = options.rng("flush")
+    times = options.scaled(FLUSHES, least=2)
     asked: list[tuple[float, int]] = []
-    with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.2), chance=chance) as load:
+    with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.2), rng=rng) as load:
         for _ in range(times):
-            time.sleep(chance.uniform(0.3, 0.7))
+            time.sleep(rng.uniform(0.3, 0.7))
             known = list(load.accepted)
             place.redis.flushall()
-            asked += [get(place, job_id) for job_id in chance.sample(known, k=min(20, len(known)))]
+            asked += [get(place, job_id) for job_id in rng.sample(known, k=min(20, len(known)))]
         last = len(load.accepted)
         time.sleep(1)
         new = load.accepted[last:]
@@ -40,7 +41,7 @@ def flushes(place: Site, options: Options) -> list[Row]:
         exactly(
             f"{name}: submissions answered oddly", sum(a.status not in (202, 503) for a in load.answers), 0
         ),
-        *records.verdict(f"{name}, jobs after it", found),
+        *records.check_ends(f"{name}, jobs after it", found),
         exactly(f"{name}: processes that exited", exits(place), 0),
     ]
 
@@ -52,9 +53,9 @@ def get(place: Site, job_id: str) -> tuple[float, int]:
     return time.monotonic() - begin, status
 
 
-def out_of_memory(place: Site, options: Options) -> list[Row]:
+def out_of_memory(place: Site, options: SuiteOptions) -> list[Check]:
     """Fill a small Redis until it refuses, and give it room again while jobs still run."""
-    wait = 1.0 + options.chance("memory").random()
+    wait = 1.0 + options.rng("memory").random()
     accepted = [place.submit(seconds=wait) for _ in range(20)]
     used = int(place.redis.info("memory")["used_memory"])
     place.redis.config_set("maxmemory", used + ROOM)
@@ -70,7 +71,7 @@ def out_of_memory(place: Site, options: Options) -> list[Row]:
     again = sum(r.get("attempt") != "1" for r in found.values())
     return [
         exactly(f"maxmemory: status after {tries} submissions", refusal, 503),
-        *records.verdict("maxmemory, after relief", found),
+        *records.check_ends("maxmemory, after relief", found),
         exactly("maxmemory: jobs that needed a second attempt", again, 0),
         exactly("maxmemory: processes that exited", exits(place), 0),
     ]

@@ -5,9 +5,10 @@ import time
 from random import Random
 
 from chaos import records
+from chaos.checks import Check, exactly
 from chaos.records import Record
-from chaos.rows import Options, Row, exactly
 from chaos.site import Site, Worker, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 
 WORKERS, SLOTS, FROZEN, FREEZES = 10, 2, 5, 100
@@ -15,14 +16,14 @@ JOB_SECONDS = 0.4
 REFUSED = ("outcome refused: the lease was lost", "lease lost; the attempt is discarded")
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("freezes")
-    rounds = options.times(FREEZES // FROZEN, least=2)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("freezes")
+    rounds = options.scaled(FREEZES // FROZEN, least=2)
     late, refused, overwritten, every = 0, 0, 0, list[Record]()
     with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS="1") as place:
         names = {worker.worker_id: worker for worker in place.workers}
         for _ in range(rounds):
-            held, before, after = freeze(place, names, chance)
+            held, before, after = freeze(place, names, rng)
             late += sum(len(jobs) for jobs in held.values())
             refused += sum(len(jobs & refusals(names[name])) for name, jobs in held.items())
             overwritten += sum(before[job_id] != after[job_id] for job_id in before)
@@ -39,14 +40,14 @@ def run(options: Options) -> list[Row]:
 
 
 def freeze(
-    place: Site, names: dict[str, Worker], chance: Random
+    place: Site, names: dict[str, Worker], rng: Random
 ) -> tuple[dict[str, set[str]], dict[str, Record], dict[str, Record]]:
     """One round: the jobs that frozen workers held, and all records before and after the thaw."""
     wait_until(lambda: len(place.live_workers()) == WORKERS, "every worker is back")
     ids = [place.submit(seconds=JOB_SECONDS) for _ in range(WORKERS * SLOTS)]
     time.sleep(0.05)
     running = [r["worker"] for r in records.read(place.redis, ids).values() if r["state"] == "running"]
-    frozen = chance.sample(sorted(set(running)), k=min(FROZEN, len(set(running))))
+    frozen = rng.sample(sorted(set(running)), k=min(FROZEN, len(set(running))))
     try:
         for name in frozen:
             names[name].send(signal.SIGSTOP)

@@ -4,28 +4,28 @@ import asyncio
 import json
 
 from chaos import records
-from chaos.holders import HOLD, HOLDS
-from chaos.load import Load
+from chaos.checks import Check, exactly, figure
+from chaos.direct_queue import direct_queue
+from chaos.handlers.hold_interpreter import HOLD, HOLDS
+from chaos.load_generator import LoadGenerator
 from chaos.records import Record
-from chaos.rows import Options, Row, exactly, quantile, report
 from chaos.site import Site, site
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from chaos.suite_options import SuiteOptions
+from dev.percentiles import percentile
+from shared.store.submission import NewJob
 
 WORKERS, LEASE, RATE, ROUNDS = 2, 1, 20, 6
 HOLD_SECONDS = 3.0 * LEASE
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("gil")
-    rounds = options.times(ROUNDS)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("gil")
+    rounds = options.scaled(ROUNDS)
     holders: dict[str, Record] = {}
     with site(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE), WORKER_SLOTS="20") as place:
-        with Load(place.stack.api_url, rate=RATE, seconds=(0, 2.0 * LEASE), chance=chance) as load:
+        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 2.0 * LEASE), rng=rng) as load:
             for _ in range(rounds):
-                ids = asyncio.run(submit(place, chance.choice(sorted(HOLDS))))
+                ids = asyncio.run(submit(place, rng.choice(sorted(HOLDS))))
                 holders |= records.settled(place.redis, ids, seconds=60)
         found = records.settled(place.redis, load.accepted, seconds=60)
         dead = sum(not worker.alive for worker in place.workers)
@@ -34,9 +34,9 @@ def run(options: Options) -> list[Row]:
     return [
         exactly(f"{name}: their attempts that were charged", _charged(holders), 0),
         exactly(f"{name}: neighbours that were charged", _charged(found), 0, note=f" of {len(found)}"),
-        *records.verdict(f"{name}: neighbours", found),
+        *records.check_ends(f"{name}: neighbours", found),
         exactly(f"{name}: workers that exited", dead, 0),
-        report(f"{name}: seconds held, p50", f"{quantile(held, 0.5):.1f}"),
+        figure(f"{name}: seconds held, p50", f"{percentile(held, 50):.1f}"),
     ]
 
 
@@ -45,11 +45,7 @@ def _charged(found: dict[str, Record]) -> int:
 
 
 async def submit(place: Site, by: str) -> list[str]:
-    """One holder per worker, straight to Redis because the API does not know them; their ids."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
+    """Submit one `hold` job per worker; returns their ids."""
     params = json.dumps({"by": by, "seconds": HOLD_SECONDS}).encode()
-    try:
-        return [(await queue.submit(NewJob(HOLD, params, "chaos")))[0].job_id for _ in range(WORKERS)]
-    finally:
-        await redis.aclose(close_connection_pool=True)
+    async with direct_queue(place.stack.redis_url) as queue:
+        return [(await queue.submit(NewJob(HOLD, params, "chaos"))).record.job_id for _ in range(WORKERS)]

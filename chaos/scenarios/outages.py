@@ -5,8 +5,9 @@ import time
 from typing import Any
 
 from chaos import records
-from chaos.rows import Options, Row, at_most, exactly
+from chaos.checks import Check, at_most, exactly
 from chaos.site import Site, assert_there, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 from shared.store import redis_keys
 
@@ -29,10 +30,10 @@ end
 """
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     kinds = KINDS if options.scale >= 1 else KINDS[:2]
     shares = LEASES if options.scale >= 1 else LEASES[1:2]
-    rows: list[Row] = []
+    rows: list[Check] = []
     with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)) as place:
         for kind in kinds:
             for share in shares:
@@ -42,17 +43,17 @@ def run(options: Options) -> list[Row]:
     return [*rows, exactly("outages: workers that exited, but for the one that was killed", dead - 1, 0)]
 
 
-def outage(place: Site, kind: str, seconds: float, name: str) -> list[Row]:
+def outage(place: Site, kind: str, seconds: float, name: str) -> list[Check]:
     """Jobs run on every slot; half of them end while Redis is away, half of them after it."""
     jobs = start_jobs(place, short=SETTLE_SECONDS + seconds / 2, long=SETTLE_SECONDS + seconds + 2)
     time.sleep(SETTLE_SECONDS)
     take_away(place, kind, seconds)
     found = records.settled(place.redis, jobs, seconds=30)
     charged = [r for r in found.values() if r.get("attempt") != "1" or "errors" in r]
-    return [*records.verdict(name, found), exactly(f"{name}: jobs charged an attempt", len(charged), 0)]
+    return [*records.check_ends(name, found), exactly(f"{name}: jobs charged an attempt", len(charged), 0)]
 
 
-def death(place: Site) -> list[Row]:
+def death(place: Site) -> list[Check]:
     """A worker dies in an outage: its jobs, and no others, are rescued a lease after Redis' return."""
     jobs = start_jobs(place, short=15, long=20)
     victim = place.workers[0]
@@ -72,7 +73,7 @@ def death(place: Site) -> list[Row]:
     charged = {job_id for job_id, record in found.items() if "errors" in record}
     title = "a worker dies while Redis is stopped for 2 leases"
     return [
-        *records.verdict(title, found),
+        *records.check_ends(title, found),
         exactly(f"{title}: other jobs charged an attempt", len(charged - lost), 0),
         at_most(f"{title}: from Redis' return to the rescue", seconds, LEASE + 1.0, "s"),
     ]

@@ -5,15 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from chaos import records
-from chaos.load import Load
-from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.checks import Check, at_most, exactly, figure
+from chaos.load_generator import LoadGenerator
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 
 RATE, EVERY, SECONDS = 100, 10.0, 60
 BACK_SECONDS = 5.0
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     """Both ways of syncing, side by side to save time."""
     with ThreadPoolExecutor(2) as pool:
         halt = Event()
@@ -24,14 +25,14 @@ def run(options: Options) -> list[Row]:
             halt.set()  # an interrupted run ends both
 
 
-def restarts(options: Options, fsync: str, halt: Event) -> list[Row]:
-    chance = options.chance(f"redis {fsync}")
-    kills = options.times(int(SECONDS / EVERY), least=2)
+def restarts(options: SuiteOptions, fsync: str, halt: Event) -> list[Check]:
+    rng = options.rng(f"redis {fsync}")
+    kills = options.scaled(int(SECONDS / EVERY), least=2)
     outages: list[float] = []
     with site(workers=2, fsync=fsync, WORKER_LEASE_SECONDS="5") as place:
-        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=chance) as load:
+        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
             for _ in range(kills):
-                if halt.wait(EVERY * chance.uniform(0.8, 1.2)):
+                if halt.wait(EVERY * rng.uniform(0.8, 1.2)):
                     return []
                 outages.append(outage(place, load))
         found = records.settled(place.redis, load.accepted, seconds=30)
@@ -39,14 +40,14 @@ def restarts(options: Options, fsync: str, halt: Event) -> list[Row]:
         exits = sum(process is None or process.poll() is not None for process in processes)
     name = f"Redis kill -9 × {kills}, fsync {fsync}"
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: processes that exited", exits, 0),
         at_most(f"{name}: kill to the next accepted job, longest", max(outages), BACK_SECONDS, "s"),
-        report(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
+        figure(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
     ]
 
 
-def outage(place: Site, load: Load) -> float:
+def outage(place: Site, load: LoadGenerator) -> float:
     """Kill Redis and start it again; seconds until a job is accepted."""
     begin = time.time()
     place.restart_redis()

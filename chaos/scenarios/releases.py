@@ -7,19 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaos import records
-from chaos.load import Load
-from chaos.rows import Options, Row, exactly, report
+from chaos.checks import Check, exactly, figure
+from chaos.load_generator import LoadGenerator
 from chaos.site import Worker, site
+from chaos.suite_options import SuiteOptions
 from dev.stack import ROOT, join, terminate
 
 RATE, SECONDS, LEASE = 100, 6, 2
 MODULE = "worker"  # the other release has no fault suite
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     name = earlier()
     if name is None:
-        return [report("N-1 beside N", "no earlier release here")]
+        return [figure("N-1 beside N", "no earlier release here")]
     with unpacked(name) as folder:
         old = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(folder)}
         there = {**old, "UVICORN_APP_DIR": str(folder)}
@@ -29,7 +30,9 @@ def run(options: Options) -> list[Row]:
         ]
 
 
-def together(options: Options, name: str, api: dict[str, str], two: tuple[dict[str, str], ...]) -> list[Row]:
+def together(
+    options: SuiteOptions, name: str, api: dict[str, str], two: tuple[dict[str, str], ...]
+) -> list[Check]:
     """One release's API under load: a worker of the first kind, both, one killed, the second kind alone."""
     seconds = max(1.0, SECONDS * options.scale)
     with site(api=False, WORKER_LEASE_SECONDS=str(LEASE)) as place:
@@ -38,7 +41,7 @@ def together(options: Options, name: str, api: dict[str, str], two: tuple[dict[s
         doomed, leaver = (place.start_worker(module=MODULE, **first) for _ in range(2))
         for worker in (doomed, leaver):
             worker.ready()
-        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=options.chance(name)) as load:
+        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=options.rng(name)) as load:
             pause(doomed, seconds / 3)
             last = place.start_worker(module=MODULE, **second)
             last.ready()
@@ -50,7 +53,9 @@ def together(options: Options, name: str, api: dict[str, str], two: tuple[dict[s
         found = records.settled(place.redis, load.accepted, seconds=20)
         failed = sum(record.get("state") == "failed" for record in found.values())
         dead = (not last.alive) + (code != 0)
-    lost = records.verdict(name, found)[:1]  # the handler of `sleep` reports progress: versions say nothing
+    lost = records.check_ends(name, found)[
+        :1
+    ]  # the handler of `sleep` reports progress: versions say nothing
     return [
         *lost,
         exactly(f"{name}: jobs that failed", failed, 0),

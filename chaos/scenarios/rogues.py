@@ -6,33 +6,33 @@ import time
 from threading import Event, Thread
 
 from chaos import records
-from chaos.load import Load
+from chaos.checks import Check, at_most, exactly, figure
+from chaos.direct_queue import direct_queue
+from chaos.handlers.rogues import CODES, JOB_TYPES
+from chaos.load_generator import LoadGenerator
 from chaos.records import Record
-from chaos.rogues import CODES, JOB_TYPES
-from chaos.rows import Options, Row, at_most, exactly, quantile, report
 from chaos.site import Site, site
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from chaos.suite_options import SuiteOptions
+from dev.percentiles import percentile
+from shared.store.submission import NewJob
 
 WORKERS, LEASE, RATE = 3, 2, 50
 QUIET_SECONDS, ROUNDS, PAUSE = 8, 3, 1.5
 OTHERS = sorted(JOB_TYPES.keys() - {"poison"})  # it takes its neighbours' attempts with it: alone, after them
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("rogues")
-    rounds = options.times(ROUNDS)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("rogues")
+    rounds = options.scaled(ROUNDS)
     rogues: dict[str, str] = {}
     bad: dict[str, Record] = {}
     with site(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE)) as place:
-        with Load(place.stack.api_url, rate=RATE, seconds=(0, 0.1), chance=chance) as load:
+        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
             time.sleep(max(2.0, QUIET_SECONDS * options.scale))
             quiet = list(load.accepted)
             with Replacements(place) as replacements:
                 for _ in range(rounds):
-                    for names in (chance.sample(OTHERS, k=len(OTHERS)), ["poison"]):
+                    for names in (rng.sample(OTHERS, k=len(OTHERS)), ["poison"]):
                         new = asyncio.run(submit(place, names))
                         rogues |= new
                         bad |= records.settled(place.redis, list(new), seconds=30)
@@ -46,15 +46,15 @@ def run(options: Options) -> list[Row]:
         exactly(
             f"{name}: failed with the code that tells why", len(bad) - len(odd), len(bad), note=_first(odd)
         ),
-        *records.verdict(f"{name}: neighbours", found),
+        *records.check_ends(f"{name}: neighbours", found),
         at_most(
             f"neighbours of {name}: submit to start, p99, compared to being alone",
-            quantile(beside, 0.99) / quantile(alone, 0.99),
+            percentile(beside, 99) / percentile(alone, 99),
             2.0,
             "x",
             note=f" (p50 and p99 alone {_both(alone)}; beside them {_both(beside)})",
         ),
-        report(f"{name}: workers that died and were replaced", str(replacements.count)),
+        figure(f"{name}: workers that died and were replaced", str(replacements.count)),
     ]
 
 
@@ -84,17 +84,13 @@ class Replacements:
 
 
 async def submit(place: Site, names: list[str]) -> dict[str, str]:
-    """Rogue jobs, straight to Redis because the API does not know them; their types by id."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
+    """Submit a job of each rogue type; returns their types by job id."""
     found = {}
-    try:
+    async with direct_queue(place.stack.redis_url) as queue:
         for name in names:
             record, _ = await queue.submit(NewJob(JOB_TYPES[name], b"{}", "chaos"))
             found[record.job_id] = name
             await asyncio.sleep(PAUSE / len(JOB_TYPES))
-    finally:
-        await redis.aclose(close_connection_pool=True)
     return found
 
 
@@ -112,7 +108,7 @@ def ending(record: Record) -> str:
 
 
 def _both(waits: list[float]) -> str:
-    return f"{quantile(waits, 0.5) * 1000:.1f} ms, {quantile(waits, 0.99) * 1000:.1f} ms"
+    return f"{percentile(waits, 50) * 1000:.1f} ms, {percentile(waits, 99) * 1000:.1f} ms"
 
 
 def _first(odd: list[str]) -> str:

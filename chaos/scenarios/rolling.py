@@ -5,21 +5,22 @@ import subprocess
 import time
 
 from chaos import records
-from chaos.load import Load
-from chaos.rows import Options, Row, at_most, exactly
+from chaos.checks import Check, at_most, exactly
+from chaos.load_generator import LoadGenerator
 from chaos.site import Worker, site
+from chaos.suite_options import SuiteOptions
 
 WORKERS, RESTARTS, RATE, GRACE = 3, 20, 50, 1
 PATIENCE = 10.0
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("rolling")
-    restarts = options.times(RESTARTS, least=3)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("rolling")
+    restarts = options.scaled(RESTARTS, least=3)
     ends: list[tuple[float, int]] = []
     with site(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_SLOTS="30") as place:
         alive = list(place.workers)
-        load = Load(place.stack.api_url, rate=RATE, seconds=(0, 2.0), chance=chance)
+        load = LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 2.0), rng=rng)
         with load:
             for _ in range(restarts):
                 new = place.start_worker()
@@ -32,7 +33,7 @@ def run(options: Options) -> list[Row]:
     back = sum(int(r.get("claims", 1)) - 1 for r in found.values())
     name = f"rolling restart × {restarts}"
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: jobs charged an attempt", charged, 0, note=f" ({back} hand-backs)"),
         exactly(f"{name}: exit codes other than 0", sum(code != 0 for _, code in ends), 0),
         at_most(f"{name}: longest exit", max(seconds for seconds, _ in ends), GRACE + 1.0, "s"),

@@ -6,23 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chaos import records
-from chaos.makers import MAKE_RESULT
-from chaos.rows import Options, Row, at_most, exactly, quantile, report
+from chaos.checks import Check, at_most, exactly, figure
+from chaos.direct_queue import direct_queue
+from chaos.handlers.make_data import MAKE_RESULT
 from chaos.scenarios.flush import exits, get
 from chaos.site import Site, site
+from chaos.suite_options import SuiteOptions
 from dev.forwarder import Forwarder, forwarding
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from dev.percentiles import percentile
+from shared.store.submission import NewJob
 
 RATE, SIZE, JOBS, LEASE = 5_000_000, 4_000_000, 10, 3
 PATIENCE = 60.0
 GONE_SECONDS = 2.0
 
 
-def run(options: Options) -> list[Row]:
-    jobs = options.times(JOBS, least=3)
+def run(options: SuiteOptions) -> list[Check]:
+    jobs = options.scaled(JOBS, least=3)
     settings: dict[str, Any] = {"WORKER_SLOTS": str(jobs), "WORKER_LEASE_SECONDS": str(LEASE)}
     with forwarding(rate=RATE) as link, site(workers=1, link=link, **settings) as place:
         begin = time.monotonic()
@@ -35,26 +35,22 @@ def run(options: Options) -> list[Row]:
     name = f"{jobs} results of 4 MB at 5 MB/s"
     again = sum(record.get("claims") != "1" for record in found.values())
     return [
-        *records.verdict(name, found),
+        *records.check_ends(name, found),
         exactly(f"{name}: jobs that needed a second attempt", again, 0),
         exactly(f"{name}: read whole over the API", sum(status == 200 for _, status in answers), jobs),
         exactly(f"{name}: other requests refused meanwhile", sum(status != 200 for _, status in others), 0),
         at_most(f"{name}: 503 once the link is dead", gone, GONE_SECONDS, "s"),
         exactly(f"{name}: processes that exited", exited, 0),
-        report(f"{name}: all written", f"{written:.1f} s"),
-        report(f"{name}: other requests, p99", f"{quantile([s for s, _ in others], 0.99):.2f} s"),
+        figure(f"{name}: all written", f"{written:.1f} s"),
+        figure(f"{name}: other requests, p99", f"{percentile([s for s, _ in others], 99):.2f} s"),
     ]
 
 
 async def submit(place: Site, jobs: int) -> list[str]:
-    """Jobs with large results, straight to Redis because the API does not know them."""
-    redis = connect(f"redis://127.0.0.1:{place.stack.redis_port}/0")
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=jobs)
-    try:
-        new = [NewJob(MAKE_RESULT, b'{"size":%d}' % SIZE, "chaos") for _ in range(jobs)]
+    """Submit jobs with large results, past the slow link; returns their ids."""
+    new = [NewJob(MAKE_RESULT, b'{"size":%d}' % SIZE, "chaos") for _ in range(jobs)]
+    async with direct_queue(place.stack.admin_url) as queue:
         return [record.job_id for record, _ in await queue.submit_all(new)]
-    finally:
-        await redis.aclose(close_connection_pool=True)
 
 
 def read_all(place: Site, job_ids: list[str]) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:

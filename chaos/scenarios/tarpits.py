@@ -9,9 +9,11 @@ from threading import Thread
 from typing import Any
 
 from chaos import records
-from chaos.rows import Options, Row, at_most, exactly, quantile, report
+from chaos.checks import Check, at_most, exactly, figure
 from chaos.site import Site, site
-from dev.receiver import SECRET, Receiver
+from chaos.suite_options import SuiteOptions
+from dev.percentiles import percentile
+from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
 
 HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6")
@@ -47,8 +49,8 @@ class Tarpit:
                 self.connections.append(self._server.accept()[0])
 
 
-def run(options: Options) -> list[Row]:
-    stuck, healthy = options.times(STUCK), options.times(HEALTHY)
+def run(options: SuiteOptions) -> list[Check]:
+    stuck, healthy = options.scaled(STUCK), options.scaled(HEALTHY)
     settings: dict[str, Any] = {
         "WEBHOOK_SECRETS": SECRET,
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
@@ -56,7 +58,7 @@ def run(options: Options) -> list[Row]:
     }
     with ExitStack() as stack:
         tarpits = [stack.enter_context(closing(Tarpit(host))) for host in HOSTS]
-        receiver = stack.enter_context(closing(Receiver()))
+        receiver = stack.enter_context(closing(WebhookReceiver()))
         place = stack.enter_context(site(workers=1, **settings))
         stuck_ids = [job_id for tarpit in tarpits for job_id in submit(place, tarpit.url, stuck)]
         records.settled(place.redis, stuck_ids, seconds=PATIENCE)  # their deliveries are queued first
@@ -75,11 +77,11 @@ def submit(place: Site, url: str, count: int) -> list[str]:
     return [item["job_id"] for item in answer.json()["items"]]
 
 
-def deliver(place: Site, receiver: Receiver) -> float:
+def deliver(place: Site, receiver: WebhookReceiver) -> float:
     """The seconds from a submission until the receiver has the webhook; `PATIENCE` if it does not come."""
     begin = time.monotonic()
     (job_id,) = submit(place, receiver.url, 1)
-    while not any(delivery.webhook_id == f"evt_{job_id}" for delivery in receiver.got):
+    while not any(delivery.webhook_id == f"evt_{job_id}" for delivery in receiver.received):
         if time.monotonic() - begin > PATIENCE:
             return PATIENCE
         time.sleep(0.005)
@@ -88,15 +90,15 @@ def deliver(place: Site, receiver: Receiver) -> float:
     return seconds
 
 
-def judge(times: Sequence[float], found: dict[str, records.Record], attempts: int, lines: int) -> list[Row]:
+def judge(times: Sequence[float], found: dict[str, records.Record], attempts: int, lines: int) -> list[Check]:
     name = f"{len(HOSTS)} tarpits with {len(found) // len(HOSTS)} webhooks each"
     arrived = [seconds for seconds in times if seconds < PATIENCE]
     ended = [record for record in found.values() if record.get("state") != "pending"]
     charged = sum(int(record.get("attempt", 0)) for record in found.values())
     return [
         exactly(f"{name}: webhooks to another receiver", len(arrived), len(times)),
-        at_most(f"{name}: time until they came, p99", quantile(times, 0.99), MOST_SECONDS, "s"),
+        at_most(f"{name}: time until they came, p99", percentile(times, 99), MOST_SECONDS, "s"),
         exactly(f"{name}: deliveries to tarpits that are not pending", len(ended), 0),
         at_most(f"{name}: attempts charged to them", charged, attempts, note=f" (real ones: {attempts:,})"),
-        report(f"{name}: lines in the worker's log", f"{lines:,}"),
+        figure(f"{name}: lines in the worker's log", f"{lines:,}"),
     ]

@@ -5,10 +5,11 @@ from collections import defaultdict
 from typing import Any
 
 from chaos import leftovers, records
-from chaos.rows import Options, Row, at_most, exactly, report
+from chaos.checks import Check, at_most, exactly, figure
 from chaos.site import Site, site
-from dev.receiver import SECRET, Receiver
+from chaos.suite_options import SuiteOptions
 from dev.stack import free_port, wait_until
+from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
 
 WORKERS, LEASE = 2, 1
@@ -22,9 +23,9 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def run(options: Options) -> list[Row]:
-    chance = options.chance("webhooks")
-    jobs, kills = options.times(JOBS), options.times(KILLS, least=2)
+def run(options: SuiteOptions) -> list[Check]:
+    rng = options.rng("webhooks")
+    jobs, kills = options.scaled(JOBS), options.scaled(KILLS, least=2)
     settings: dict[str, Any] = {
         "WEBHOOK_SECRETS": SECRET,
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32",
@@ -33,9 +34,9 @@ def run(options: Options) -> list[Row]:
     }
 
     def answer() -> int:
-        if chance.random() < SLOW:
+        if rng.random() < SLOW:
             time.sleep(0.5)
-        return 500 if chance.random() < FAILING else 204
+        return 500 if rng.random() < FAILING else 204
 
     port = free_port()
     with site(workers=WORKERS, **settings) as place:
@@ -44,11 +45,11 @@ def run(options: Options) -> list[Row]:
         for job_id in job_ids[2::3]:
             place.http.delete(f"{place.stack.api_url}/jobs/{job_id}")
         found = records.settled(place.redis, job_ids, seconds=PATIENCE)  # the receiver is down all the while
-        receiver = Receiver(port, answer)
+        receiver = WebhookReceiver(port, answer)
         try:
             for kill in range(kills):
                 time.sleep(EVERY)
-                alive.pop(chance.randrange(len(alive))).kill()
+                alive.pop(rng.randrange(len(alive))).kill()
                 alive.append(place.start_worker())
                 if kill == kills // 2:
                     place.restart_redis()
@@ -61,7 +62,7 @@ def run(options: Options) -> list[Row]:
         )
         _, wrong = leftovers.find(place.redis)
     told = defaultdict(list)
-    for delivery in receiver.got:
+    for delivery in receiver.received:
         told[delivery.webhook_id].append(delivery)
     bodies = [len({delivery.body for delivery in deliveries}) for deliveries in told.values()]
     name = f"webhooks of {jobs} jobs, kill -9 × {kills}, Redis × 1"
@@ -69,12 +70,16 @@ def run(options: Options) -> list[Row]:
         exactly(f"{name}: jobs that ended", sum(map(records.is_done, found.values())), jobs),
         exactly(f"{name}: jobs told of", len(told.keys() & {f"evt_{job_id}" for job_id in job_ids}), jobs),
         exactly(f"{name}: deliveries that did not end", late, 0),
-        exactly(f"{name}: webhooks with a wrong signature", sum(not d.genuine for d in receiver.got), 0),
+        exactly(
+            f"{name}: webhooks with a wrong signature",
+            sum(not d.signature_valid for d in receiver.received),
+            0,
+        ),
         at_most(f"{name}: bodies under one webhook-id", max(bodies, default=0), 1),
         exactly(
             f"{name}: keys that should not be there", len(wrong), 0, note=f" {wrong[:1]}" if wrong else ""
         ),
-        report(f"{name}: webhooks in all", f"{len(receiver.got):,}"),
+        figure(f"{name}: webhooks in all", f"{len(receiver.received):,}"),
     ]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -50,7 +49,7 @@ class NewJob:
     request_id: str
     caller: str | None = None
     idempotency_key: str | None = None
-    labels: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = field(default_factory=dict)
     run_at: datetime | None = None
     delay_seconds: float | None = None
     start_within_seconds: float | None = None
@@ -83,7 +82,7 @@ class Submitted(NamedTuple):
 
 
 class EncodedJob(NamedTuple):
-    """A new job as the script takes it: its row, and the first fields of its record besides those of the row."""
+    """A new job as the script takes it: its row, and the further fields of its record."""
 
     row: SubmissionRow
     fields: dict[str, Argument]
@@ -112,7 +111,9 @@ def accepted(encoded: EncodedJob, status: bytes, *answer: Any) -> Submitted:
     """One job of a submission that was accepted; a replayed record that is large has no fields yet."""
     if status == b"replayed":
         job_id, pairs = answer
-        return Submitted(StoredRecord(job_id.decode(), {} if pairs == LARGE else as_dict(pairs)), replayed=True)
+        return Submitted(
+            StoredRecord(job_id.decode(), {} if pairs == LARGE else as_dict(pairs)), replayed=True
+        )
     created_at, run_at, start_by = map(_bytes, answer)
     stored = {name.encode(): _bytes(value) for name, value in encoded.fields.items()}
     stored |= {

@@ -20,7 +20,7 @@ class WorkerInfo:
 
 
 async def live_workers(redis: RedisCalls) -> list[dict[str, str]]:
-    """The workers whose heartbeat is in time: for each the fields of its WorkerInfo, and its `running` jobs."""
+    """The workers whose heartbeat is in time, each with its WorkerInfo and its number of `running` jobs."""
     ids = await redis.command("ZRANGE", redis_keys.WORKERS, 0, -1)
     found = []
     for worker_id in ids:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast
 
-from chaos.holders import HOLDS
+from chaos.handlers.hold_interpreter import HOLDS
 from shared.job_type import Backoff, JobType, Params
 from shared.job_type_loader import load_job_types
 from shared.settings import read_settings

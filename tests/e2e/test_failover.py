@@ -4,51 +4,43 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from dev.replication import Pair, replicated
-from dev.stack import Stack, wait_until
+from dev.replication import RedisPair, replicated
+from dev.service import Service, serving
+from dev.stack import wait_until
 from shared.store import redis_keys
-from tests.e2e.service import Service
 
 SOON = 10.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
+def pair() -> Iterator[RedisPair]:
     with replicated() as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
-def service(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(pair: RedisPair) -> Iterator[Service]:
     """An API and two workers; the heartbeat alone, once in 20 s, would be late with everything."""
-    folder: Path = tmp_path_factory.mktemp("failover")
-    stack = Stack(folder, REDIS_URL=pair.forwarder.url, WORKER_LEASE_SECONDS="60", WORKER_GRACE_SECONDS="0")
-    service = Service(stack)
-    try:
-        stack.start_api()
-        service.start_workers(2)
+    settings = {"WORKER_LEASE_SECONDS": "60", "WORKER_GRACE_SECONDS": "0"}
+    with serving(workers=2, link=pair.forwarder, **settings) as service:
         yield service
-    finally:
-        stack.close()
-        service.close()
 
 
-def fail_over(pair: Pair) -> None:
+def fail_over(pair: RedisPair) -> None:
     pair.fail_over()
-    pair.part()
+    pair.isolate_replica()
 
 
-def rejoin(pair: Pair) -> None:
+def rejoin(pair: RedisPair) -> None:
     """Let the former primary follow the new one, so that there can be another fail-over."""
     pair.replica.replicaof("127.0.0.1", pair.primary.connection_pool.connection_kwargs["port"])
 
 
 @pytest.fixture
-def failed_over(service: Service, pair: Pair) -> Iterator[Service]:
+def failed_over(service: Service, pair: RedisPair) -> Iterator[Service]:
     """The service after a fail-over, with connections that led to the former primary, but for their jobs."""
     assert service.run("echo", message="before")["attempt"] == 1
     fail_over(pair)
@@ -66,7 +58,7 @@ def test_jobs_are_accepted_and_performed_after_it(failed_over: Service) -> None:
     assert all(worker.alive for worker in failed_over.workers)
 
 
-def test_a_running_job_goes_on_and_is_charged_nothing(service: Service, pair: Pair) -> None:
+def test_a_running_job_goes_on_and_is_charged_nothing(service: Service, pair: RedisPair) -> None:
     job_id = service.submit_running("sleep", seconds=1.5)
     fail_over(pair)
     try:
@@ -77,7 +69,7 @@ def test_a_running_job_goes_on_and_is_charged_nothing(service: Service, pair: Pa
         rejoin(pair)
 
 
-def test_a_running_job_can_be_cancelled_after_it(service: Service, pair: Pair) -> None:
+def test_a_running_job_can_be_cancelled_after_it(service: Service, pair: RedisPair) -> None:
     job_id = service.submit_running("sleep", seconds=60)
     fail_over(pair)
     try:
@@ -89,7 +81,7 @@ def test_a_running_job_can_be_cancelled_after_it(service: Service, pair: Pair) -
 
 
 def test_who_waits_or_streams_hears_of_the_end(
-    service: Service, pair: Pair, pool: ThreadPoolExecutor
+    service: Service, pair: RedisPair, pool: ThreadPoolExecutor
 ) -> None:
     job_id = service.submit_running("sleep", seconds=2)
     waiting = pool.submit(service.call, "GET", f"/jobs/{job_id}?wait=20")
@@ -106,7 +98,7 @@ def test_who_waits_or_streams_hears_of_the_end(
         rejoin(pair)
 
 
-def listeners(pair: Pair) -> int:
+def listeners(pair: RedisPair) -> int:
     [(_, count)] = pair.primary.pubsub_numsub(redis_keys.CANCEL)
     return int(count)
 

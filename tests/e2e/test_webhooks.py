@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dev.receiver import SECRET, Receiver
+from dev.service import Record, Service, serving
 from dev.stack import free_port, wait_until
+from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
-from tests.e2e.service import Record, Service, serving
 
 DELIVERIES = 40  # to a receiver that never answers
 
@@ -33,17 +33,17 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def receivers() -> Iterator[list[Receiver]]:
+def receivers() -> Iterator[list[WebhookReceiver]]:
     """Those that a test has started; they end with it."""
-    started: list[Receiver] = []
+    started: list[WebhookReceiver] = []
     yield started
     for receiver in started:
         receiver.close()
 
 
 @pytest.fixture
-def receiver(receivers: list[Receiver]) -> Receiver:
-    receivers.append(Receiver())
+def receiver(receivers: list[WebhookReceiver]) -> WebhookReceiver:
+    receivers.append(WebhookReceiver())
     return receivers[-1]
 
 
@@ -61,16 +61,16 @@ def deliveries(service: Service, job_id: str) -> list[Record]:
 
 
 @pytest.mark.parametrize("state", ["completed", "failed", "cancelled"])
-def test_a_receiver_is_told_how_a_job_ended(service: Service, receiver: Receiver, state: str) -> None:
+def test_a_receiver_is_told_how_a_job_ended(service: Service, receiver: WebhookReceiver, state: str) -> None:
     if state == "cancelled":
         job_id = submit(service, receiver.url, "sleep", seconds=600)
         service.wait_for(job_id, "running")
         service.call("DELETE", f"/jobs/{job_id}")
     else:
         job_id = submit(service, receiver.url, "flaky", final=state == "failed")
-    wait_until(lambda: receiver.got, "the webhook comes")
-    (delivery,) = receiver.got
-    assert delivery.genuine
+    wait_until(lambda: receiver.received, "the webhook comes")
+    (delivery,) = receiver.received
+    assert delivery.signature_valid
     assert delivery.webhook_id == f"evt_{job_id}"
     record = service.job(job_id)
     assert delivery.event == {
@@ -83,22 +83,22 @@ def test_a_receiver_is_told_how_a_job_ended(service: Service, receiver: Receiver
     assert (shown["number"], shown["state"], shown["status"], shown["attempts"]) == (1, "completed", 204, [])
 
 
-def test_a_receiver_that_was_down_is_told_later(service: Service, receivers: list[Receiver]) -> None:
+def test_a_receiver_that_was_down_is_told_later(service: Service, receivers: list[WebhookReceiver]) -> None:
     port = free_port()
     job_id = submit(service, f"http://127.0.0.1:{port}/hook")
     wait_until(lambda: [d for d in deliveries(service, job_id) if d["attempts"]], "an attempt has failed")
     (shown,) = deliveries(service, job_id)
     assert (shown["state"], shown["attempts"][0]["code"]) == ("pending", "webhook_unreachable")
     assert shown["next_attempt_at"]
-    receivers.append(receiver := Receiver(port))
-    wait_until(lambda: receiver.got, "the webhook comes by itself")
-    assert [delivery.webhook_id for delivery in receiver.got] == [f"evt_{job_id}"]
+    receivers.append(receiver := WebhookReceiver(port))
+    wait_until(lambda: receiver.received, "the webhook comes by itself")
+    assert [delivery.webhook_id for delivery in receiver.received] == [f"evt_{job_id}"]
 
 
 def test_a_receiver_that_fails_is_told_again_with_the_same_id(
-    service: Service, receivers: list[Receiver]
+    service: Service, receivers: list[WebhookReceiver]
 ) -> None:
-    receivers.append(receiver := Receiver(answer=in_turn(500, 302)))
+    receivers.append(receiver := WebhookReceiver(answer=in_turn(500, 302)))
     job_id = submit(service, receiver.url)
     for count in (1, 2):
         wait_until(
@@ -109,36 +109,36 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_id(
     wait_until(lambda: deliveries(service, job_id)[0]["done"], "the delivery ends")
     (shown,) = deliveries(service, job_id)
     assert (shown["state"], shown["attempt"], shown["status"]) == ("completed", 3, 204)
-    assert {delivery.webhook_id for delivery in receiver.got} == {f"evt_{job_id}"}
-    assert {delivery.body for delivery in receiver.got} == {receiver.got[0].body}
-    assert all(delivery.genuine for delivery in receiver.got)
+    assert {delivery.webhook_id for delivery in receiver.received} == {f"evt_{job_id}"}
+    assert {delivery.body for delivery in receiver.received} == {receiver.received[0].body}
+    assert all(delivery.signature_valid for delivery in receiver.received)
 
 
 def test_a_receiver_that_is_gone_is_told_no_more_unless_somebody_asks(
-    service: Service, receivers: list[Receiver]
+    service: Service, receivers: list[WebhookReceiver]
 ) -> None:
-    receivers.append(receiver := Receiver(answer=in_turn(410)))
+    receivers.append(receiver := WebhookReceiver(answer=in_turn(410)))
     job_id = submit(service, receiver.url)
     wait_until(lambda: [d for d in deliveries(service, job_id) if d["done"]], "the delivery ends")
     (shown,) = deliveries(service, job_id)
     assert (shown["state"], shown["attempts"][0]["code"]) == ("failed", "webhook_gone")
     answer = service.call("POST", f"/jobs/{job_id}/webhook/redeliver")
     assert answer.status_code == 202
-    wait_until(lambda: len(receiver.got) == 2, "it is told again")
+    wait_until(lambda: len(receiver.received) == 2, "it is told again")
     assert [delivery["number"] for delivery in deliveries(service, job_id)] == [1, 2]
 
 
-def test_webhooks_wait_for_no_slot_and_hold_none(service: Service, receiver: Receiver) -> None:
+def test_webhooks_wait_for_no_slot_and_hold_none(service: Service, receiver: WebhookReceiver) -> None:
     """Both workers have one slot, and both are taken."""
     busy = [service.submit_running("sleep", seconds=600) for _ in range(2)]
     job_id = submit(service, receiver.url)
     service.call("DELETE", f"/jobs/{job_id}")
-    wait_until(lambda: receiver.got, "the webhook comes")
+    wait_until(lambda: receiver.received, "the webhook comes")
     for busy_id in busy:
         service.call("DELETE", f"/jobs/{busy_id}")
 
 
-def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -> None:
+def test_a_receiver_that_never_answers_delays_no_other_one(receiver: WebhookReceiver) -> None:
     """A postponement costs no attempt, and no line of the log at INFO."""
     with (
         socket.create_server(("127.0.0.2", 0), backlog=DELIVERIES) as tarpit,
@@ -155,9 +155,9 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -
             service.wait_for(job_id, "completed")
         (worker,) = service.workers
         other_id = submit(service, receiver.url)
-        wait_until(lambda: receiver.got, "the other receiver hears of it", seconds=2)
+        wait_until(lambda: receiver.received, "the other receiver hears of it", seconds=2)
         delivery_id = f"{redis_keys.DELIVERY_ID}1-{other_id}"
-        wait_until(lambda: worker.says("job completed", job_id=delivery_id), "the end is logged")
+        wait_until(lambda: worker.log("job completed", job_id=delivery_id), "the end is logged")
         queue = redis_keys.QUEUE + redis_keys.WEBHOOKS
         wait_until(lambda: service.redis.zcard(queue) > DELIVERIES / 2, "most deliveries are postponed")
         shown = [delivery for job_id in stuck for delivery in deliveries(service, job_id)]
@@ -166,12 +166,14 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: Receiver) -
         told = [
             line["event"]
             for line in worker.lines
-            if line.get("job_id", "").startswith(redis_keys.DELIVERY_ID)
+            if str(line.get("job_id")).startswith(redis_keys.DELIVERY_ID)
         ]
         assert told == ["job completed"]
 
 
-def test_a_delivery_outlives_the_worker_that_had_it(service: Service, receivers: list[Receiver]) -> None:
+def test_a_delivery_outlives_the_worker_that_had_it(
+    service: Service, receivers: list[WebhookReceiver]
+) -> None:
     """All workers die after the job has ended, and before anybody was told."""
     port = free_port()
     job_id = submit(service, f"http://127.0.0.1:{port}/hook")
@@ -179,6 +181,6 @@ def test_a_delivery_outlives_the_worker_that_had_it(service: Service, receivers:
     for worker in service.workers:
         worker.kill()
     service.workers.clear()
-    receivers.append(receiver := Receiver(port))
+    receivers.append(receiver := WebhookReceiver(port))
     service.start_workers(2)
-    wait_until(lambda: receiver.got, "the webhook comes")
+    wait_until(lambda: receiver.received, "the webhook comes")

@@ -120,7 +120,7 @@ async def test_one_of_many_sweeps(records, server):
 
 @pytest.mark.parametrize("state", ["running", "pending", "completed", "failed", "cancelled", "missing"])
 async def test_claims_are_of_use_while_they_run_and_once_they_have_completed_the_job(
-    records, submit, worker, store, state
+    records, submit, worker, job_queue, state
 ):
     if state != "missing":
         await submit("a")

@@ -1,6 +1,6 @@
-"""The store does what a plain model of it does. `python -m chaos --only model` plays far more sequences."""
+"""The store against its reference in plain Python; `python -m chaos --only store_model` plays far more."""
 
-from chaos.sequences import play
+from chaos.reference.sequences import play
 from dev.stack import Stack
 
 

@@ -18,12 +18,12 @@ from client import Client, Retries
 from client.command_line import main
 from client.wire import AsyncWire, BlockingWire, Wire
 from shared.files import FileStore
-from UNKNOWN_shared.store.job_store import JobStore
-from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind
 from shared.store.retention import Retention
 from shared.store.worker_info import WorkerInfo
 from tests.unit.client.fake_server import Clock, FakeServer, connect
 
+RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)  # the defaults
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -73,13 +73,15 @@ class Backstage:
     """What a worker would do to the API's jobs."""
 
     def __init__(self, redis: Redis) -> None:
-        self.store = JobStore(redis, Retention())
+        self.job_leases = JobLeases(redis)
         self.worker_info = WorkerInfo("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
         self.steps = 0
 
     async def step(self, *finished: Finished, slots: int = 0) -> list[Claim]:
         self.steps += 1
-        step = await self.store.step("w", self.steps, ["default"], finished, slots=slots, lease=60)
+        step = await self.job_leases.step(
+            "w", self.steps, ["default"], finished, slots=slots, lease=60, retention=RETENTION
+        )
         return step.claims
 
     async def claim(self) -> Claim:
@@ -92,7 +94,7 @@ class Backstage:
         await self.step(Finished(claim, Outcome(kind, orjson.dumps(body))))
 
     async def beat(self) -> None:
-        await self.store.beat(self.worker_info, [], running=2, lease=60)
+        await self.job_leases.beat(self.worker_info, [], running=2, lease=60)
 
 
 @pytest.fixture

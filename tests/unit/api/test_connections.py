@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from api.server.connections import LEAST_SPARE, MOST, STEP, Connections, Limits, limits_of_process
-from api.server.protocols import STATE, bound_connections
+from api.server.protocols import CONNECTIONS, bound_connections
 from tests.conftest import LogTape
 
 HOST = b"Host: localhost\r\n"
@@ -108,7 +108,7 @@ async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[Site]
 
     def connection() -> asyncio.Protocol:
         return config.http_protocol_class(  # type: ignore[call-arg]
-            config=config, server_state=state, app_state={STATE: site.connections}
+            config=config, server_state=state, app_state={CONNECTIONS: site.connections}
         )
 
     watch = asyncio.create_task(site.connections.keep_watch())

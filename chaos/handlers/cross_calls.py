@@ -1,4 +1,7 @@
-"""A handler whose function, in a child process, does what could let one call answer or report for another."""
+"""The job type `cross`: a function in a child process that forks, leaves threads, or writes anywhere.
+
+Each of these faults could let one call answer or report for another.
+"""
 
 import contextlib
 import os
@@ -37,7 +40,7 @@ async def cross(params: Number, job: JobContext) -> int:
 
 
 def compute(number: int, fault: Fault) -> int:
-    """The number, which is reported and logged as well."""
+    """Return the number, which is reported and logged as well."""
     progress(0.5, str(number))
     log(str(number))
     if fault in ("fork", "exec") and os.fork() == 0:
@@ -55,7 +58,7 @@ def compute(number: int, fault: Fault) -> int:
 
 
 def _report_late(number: int) -> None:
-    """Report and log for ever, as if the call still ran."""
+    """Report and log without end, as if the call still ran."""
     while True:
         time.sleep(LATE_SECONDS)
         progress(0.9, f"late {number}")

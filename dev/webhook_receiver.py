@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: for the tests and the fault suite."""
+"""A receiver of webhooks on loopback, for the tests and the fault suite."""
 
 import base64
 import hashlib
@@ -13,8 +13,8 @@ KEY = b"a key of at least twenty-four bytes"
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 
 
-class Delivery(NamedTuple):
-    """What a receiver has got."""
+class ReceivedWebhook(NamedTuple):
+    """One request of a webhook."""
 
     headers: dict[str, str]
     body: bytes
@@ -29,38 +29,39 @@ class Delivery(NamedTuple):
         return event
 
     @property
-    def genuine(self) -> bool:
-        """Whether the signature is right, as the standard says to check it."""
+    def signature_valid(self) -> bool:
+        """Check the signature as the Standard Webhooks specification says."""
         signed = f"{self.webhook_id}.{self.headers['webhook-timestamp']}.".encode() + self.body
         expected = base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
         return f"v1,{expected}" in self.headers["webhook-signature"].split(" ")
 
 
-class Receiver:
-    """A server that notes what it is told.
+class WebhookReceiver:
+    """An HTTP server that keeps every webhook it receives.
 
     Args:
-        port: where it listens; 0 for a free port.
-        answer: called for each webhook before it is answered; returns the status. None: always 204.
+        port: the port to listen on; 0 for a free one.
+        answer: returns the status of the next answer; may block. None: always 204.
 
     Attributes:
-        got: what came so far, whatever was answered.
-        url: where it is.
+        received: the webhooks so far, whatever the answer was.
+        url: the URL for webhooks.
     """
 
     def __init__(self, port: int = 0, answer: Callable[[], int] | None = None) -> None:
-        self.got: list[Delivery] = []
-        got = self.got
+        self.received: list[ReceivedWebhook] = []
+        received = self.received
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                got.append(Delivery({name.lower(): value for name, value in self.headers.items()}, body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                received.append(ReceivedWebhook(headers, body))
                 self.send_response(answer() if answer else 204)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """It is quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)

@@ -1,4 +1,4 @@
-"""A state machine that drives JobStore and a plain model side by side, and compares them at every step.
+"""A state machine that drives the store and a plain model side by side, and compares them at every step.
 
 Redis' clock can't be steered, so the machine moves what depends on it: it lets a lease run out, or the
 time of a job come, by its score.
@@ -9,26 +9,21 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, ClassVar, TypeVar
 
+import orjson
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis.asyncio import Redis
 
-from chaos.plain import LATER, MAX_WAITING, MESSAGE, PARAMS, PlainStore
-from chaos.same import differences, indexes_differ
+from chaos.reference.comparison import diff_indexes, diff_records
+from chaos.reference.store import LATER, MAX_WAITING, PARAMS, ReferenceStore
 from shared.errors import JobNotFound, QueueFull
+from shared.job_type import JobType, Params
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import (
-    AttemptReport,
-    Claim,
-    Entry,
-    Finished,
-    Outcome,
-    OutcomeKind,
-    Retention,
-    Step,
-    WorkerInfo,
-)
+from shared.store.job_leases import AttemptReport, Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
+from shared.store.job_queue import JobQueue
+from shared.store.retention import Retention
+from shared.store.submission import NewJob
+from shared.store.worker_info import WorkerInfo
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
@@ -41,7 +36,7 @@ names = st.sampled_from(sorted(WORKERS))
 picks = st.integers(0, 1 << 16)
 
 
-class StoreMachine(RuleBasedStateMachine):
+class StoreStateMachine(RuleBasedStateMachine):
     """Subclasses name a server; `loop` and `redis` are shared by all sequences of a run."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
@@ -51,8 +46,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = JobStore(self.redis, RETENTION)
-        self.plain = PlainStore(WORKERS)
+        self.queue = JobQueue(self.redis, RETENTION, max_waiting=MAX_WAITING)
+        self.job_leases = JobLeases(self.redis)
+        self.reference = ReferenceStore(WORKERS)
         self.numbers = dict.fromkeys(WORKERS, 0)
         self.last: dict[str, tuple[list[Finished], int]] = {}
         self.claims: list[Claim] = []  # all that were ever handed out
@@ -73,15 +69,22 @@ class StoreMachine(RuleBasedStateMachine):
     def submit(self, queue: str, number: int, max_attempts: int) -> None:
         """A new job, or the repeat of one."""
         job_id = f"job-{number}"
-        if job_id in self.plain.jobs:
-            queue, max_attempts = self.plain.jobs[job_id].queue, self.plain.jobs[job_id].max_attempts
-        room = self.plain.submit(job_id, queue, max_attempts)
-        fields: dict[str, Any] = {"type": "t", "params": PARAMS, "request_id": "r-" + job_id}
-        fields["max_attempts"] = max_attempts
-        entry = Entry(job_id, queue, MESSAGE + job_id.encode(), fields)
+        if job_id in self.reference.jobs:
+            queue, max_attempts = self.reference.jobs[job_id].queue, self.reference.jobs[job_id].max_attempts
+        room = self.reference.submit(job_id, queue, max_attempts)
+        job_type = JobType(
+            name="t",
+            summary="",
+            params=Params,
+            result=int,
+            example={},
+            queue=queue,
+            max_attempts=max_attempts,
+        )
+        job = NewJob(job_type, PARAMS, "r-" + job_id, job_id=job_id)
         try:
-            ((record, _),) = self.wait(self.store.submit(entry, max_waiting=MAX_WAITING))
-            assert record.job_id == job_id
+            submitted = self.wait(self.queue.submit(job))
+            assert submitted.record.job_id == job_id
             assert room
             self.place_in_queues()
         except QueueFull:
@@ -91,16 +94,15 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(name=names, slots=st.integers(0, 4), kinds=st.lists(st.sampled_from(OutcomeKind), max_size=3))
     def step(self, name: str, slots: int, kinds: list[OutcomeKind]) -> None:
         """A step that may claim, and finishes some of the worker's jobs; now and then its reply is lost."""
-        mine = [c for c in self.claims if self.plain.jobs[c.job_id].worker == name]
+        mine = [c for c in self.claims if self.reference.jobs[c.job_id].worker == name]
         self.numbers[name] += 1
         self.last[name] = [_finish(c, kind) for c, kind in zip(mine[::-1], kinds, strict=False)], slots
         first = self.do_step(name)
         again = self.do_step(name)
         assert not first.claims or again.claims == first.claims
         for done, was, now in zip(self.last[name][0], first.accepted, again.accepted, strict=True):
-            if (
-                self.plain.jobs[done.claim.job_id].claims == done.claim.fencing_token
-            ):  # nobody claimed it since
+            job = self.reference.jobs[done.claim.job_id]
+            if job.claims == done.claim.fencing_token:  # no later claim since
                 assert was == now
 
     @precondition(lambda self: self.claims)
@@ -130,19 +132,19 @@ class StoreMachine(RuleBasedStateMachine):
     def time_comes(self, which: int) -> None:
         late = [job for job in self.pending() if job.due == LATER]
         job = late[which % len(late)]
-        job.due = self.plain.tick()
+        job.due = self.reference.tick()
         self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     @rule(number=st.integers(0, 6))
     def cancel(self, number: int) -> None:
         job_id = f"job-{number}"
         try:
-            verdict, record = self.wait(self.store.cancel(job_id))
+            verdict, record = self.wait(self.queue.cancel(job_id))
         except JobNotFound:
-            assert job_id not in self.plain.jobs
+            assert job_id not in self.reference.jobs
             return
-        assert verdict.value == self.plain.cancel(job_id)
-        assert record.state == self.plain.jobs[job_id].state
+        assert verdict.value == self.reference.cancel(job_id)
+        assert record.state == self.reference.jobs[job_id].state
         self.compare()
 
     @rule(name=names, choice=st.lists(picks, max_size=4))
@@ -150,14 +152,14 @@ class StoreMachine(RuleBasedStateMachine):
         chosen = [self.claims[n % len(self.claims)] for n in choice if self.claims]
         claims = list({claim.lease: claim for claim in chosen}.values())
         worker_info = WorkerInfo(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
-        found = self.wait(self.store.beat(worker_info, claims, running=len(claims), lease=LEASE))
-        assert found == self.plain.beat(claims)
+        found = self.wait(self.job_leases.beat(worker_info, claims, running=len(claims), lease=LEASE))
+        assert found == self.reference.beat(claims)
 
     @precondition(lambda self: self.claims)
     @rule(which=picks)
     def report(self, which: int) -> None:
         claim, progress = self.claims[which % len(self.claims)], b'{"at":%d}' % which
-        assert self.wait(self.store.report([AttemptReport(claim, progress)])) == self.plain.report(
+        assert self.wait(self.job_leases.report([AttemptReport(claim, progress)])) == self.reference.report(
             claim, progress
         )
         self.compare()
@@ -165,9 +167,11 @@ class StoreMachine(RuleBasedStateMachine):
     def do_step(self, name: str) -> Step:
         """A worker's last step, here and there."""
         (finished, slots), number = self.last[name], self.numbers[name]
-        call = self.store.step(name, number, WORKERS[name], finished, slots=slots, lease=LEASE)
-        step = self.wait(call)
-        accepted, rescued, claims = self.plain.step(name, number, finished, slots)
+        call = self.job_leases.step(
+            name, number, WORKERS[name], finished, slots=slots, lease=LEASE, retention=RETENTION
+        )
+        step = with_plain_messages(self.wait(call))
+        accepted, rescued, claims = self.reference.step(name, number, finished, slots)
         assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
         assert (step.wait is None) == (not self.expects(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]
@@ -184,23 +188,29 @@ class StoreMachine(RuleBasedStateMachine):
     def expects(self, name: str, *, full: bool) -> bool:
         """Whether something of a worker's queues will want it; when it is full, only what is due later."""
         if not full:
-            jobs = self.plain.jobs.values()
+            jobs = self.reference.jobs.values()
             return any(job.queue in WORKERS[name] and (job.lease or _waits(job)) for job in jobs)
-        heads = [min((j.due for j in self.plain.waiting(queue)), default=0) for queue in WORKERS[name]]
+        heads = [min((j.due for j in self.reference.waiting(queue)), default=0) for queue in WORKERS[name]]
         return LATER in heads
 
     def pending(self) -> list[Any]:
-        return [job for job in self.plain.jobs.values() if _waits(job)]
+        return [job for job in self.reference.jobs.values() if _waits(job)]
 
     def leases(self) -> list[tuple[str, str, Any]]:
-        held = [job for job in self.plain.jobs.values() if job.lease]
+        held = [job for job in self.reference.jobs.values() if job.lease]
         return [(job.queue, f"{job.lease}:{job.job_id}", job) for job in held]
 
     def compare(self) -> None:
-        assert not self.wait(differences(self.redis, self.plain.jobs.values()))
+        assert not self.wait(diff_records(self.redis, self.reference.jobs.values()))
 
     def teardown(self) -> None:
-        assert not self.wait(indexes_differ(self.redis, self.plain.jobs.values(), QUEUES))
+        assert not self.wait(diff_indexes(self.redis, self.reference.jobs.values(), QUEUES))
+
+
+def with_plain_messages(step: Step) -> Step:
+    """The step with its claims' messages as the reference store has them: the id of the job."""
+    claims = [claim._replace(message=orjson.loads(claim.message)["a"][0].encode()) for claim in step.claims]
+    return step._replace(claims=claims)
 
 
 def _waits(job: Any) -> bool:

@@ -1,15 +1,15 @@
-"""Pacing: the time until another look at a job pays."""
+"""Estimate of Retry-After for an unfinished job, from the usual run time of its type."""
 
 from math import ceil
 
 from shared.record import StoredRecord
 
-LONGEST_PAUSE = 30  # seconds
+LONGEST = 30  # seconds
 WEIGHT = 0.2  # of the newest job
 
 
-class Pacing:
-    """The usual time of jobs of each type, learned from the finished ones that requests read."""
+class RunTimes:
+    """The usual run time of each job type, learned from the finished jobs that requests read."""
 
     def __init__(self) -> None:
         self._usual: dict[str, float] = {}
@@ -21,6 +21,6 @@ class Pacing:
             usual = self._usual.get(record.type, seconds)
             self._usual[record.type] = usual + WEIGHT * (seconds - usual)
 
-    def pause(self, job_type: str) -> int:
-        """Seconds until another look at an unfinished job pays: half of what its type usually takes."""
-        return min(max(ceil(self._usual.get(job_type, 0.0) / 2), 1), LONGEST_PAUSE)
+    def retry_after(self, job_type: str) -> int:
+        """Retry-After in seconds for an unfinished job: half of the usual run time of its type."""
+        return min(max(ceil(self._usual.get(job_type, 0.0) / 2), 1), LONGEST)

@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from chaos.plain import Job
+from chaos.reference.store import Job
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
 
 
-async def differences(redis: Redis, jobs: Iterable[Job]) -> list[str]:
+async def diff_records(redis: Redis, jobs: Iterable[Job]) -> list[str]:
     """What differs between the records and the model's jobs."""
     jobs = list(jobs)
     pipeline = redis.pipeline(transaction=False)
@@ -60,7 +60,7 @@ def _of_job(job: Job) -> dict[str, Any]:
     }
 
 
-async def indexes_differ(redis: Redis, jobs: Collection[Job], queues: Iterable[str]) -> list[str]:
+async def diff_indexes(redis: Redis, jobs: Collection[Job], queues: Iterable[str]) -> list[str]:
     """What differs in the indexes, queues, leases, messages and ends of life."""
     members: dict[str, set[str]] = {redis_keys.INDEX: {job.job_id for job in jobs}}
     for state in JobState:

@@ -1,42 +1,43 @@
-"""A TCP proxy before Redis that cuts a connection at one chosen command, or lets a script fail at one."""
+"""A TCP proxy before Redis that injects faults: cut connections, and scripts in which a command fails."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 
-from chaos.failing import failing
+from chaos.failing_script import with_failing_command
 from shared.store.scripts import Script
 
-REPLY_SECONDS = 0.5  # for Redis to answer the command whose reply is to be lost; BLPOP may take longer
+REPLY_SECONDS = 0.5  # the wait for a reply that is to be lost; BLPOP may take longer
 
 
 class Cut(StrEnum):
-    """Where a command's connection is cut."""
+    """The moment at which a command's connection is cut."""
 
     BEFORE = "before the command"
     AFTER = "after the command, its reply lost"
     WITHIN = "within the reply"
 
 
-class Proxy:
-    """Passes bytes on, counts commands, and cuts at the one that `arm` names.
+class FaultProxy:
+    """Forwards bytes, counts commands, and cuts the connection at the command that `arm` chose.
 
     Attributes:
         fired: the name of the command at which the connection was cut; empty until then.
-        break_script: the script that is to fail when it runs next, and its command; None once it ran.
+        break_script: the script to break at its next run, and the number of its command that fails; None
+            once it ran.
     """
 
     def __init__(self, redis_port: int) -> None:
         self._redis_port = redis_port
-        self._links: set[Link] = set()
+        self._links: set[ProxiedConnection] = set()
         self._server: asyncio.Server | None = None
         self._left, self._cut = 0, Cut.BEFORE
         self.fired = ""
         self.break_script: tuple[Script, int] | None = None
 
     async def start(self) -> int:
-        """The port on loopback that it listens on."""
+        """Listen on a free port of loopback; returns the port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
@@ -48,7 +49,7 @@ class Proxy:
         await asyncio.sleep(0)
 
     def arm(self, number: int, cut: Cut) -> None:
-        """Cut at the `number`-th command from now on, counted over all connections; 0 for none."""
+        """Cut at the `number`-th command from now on, counted over all connections; 0 cuts nothing."""
         self._left, self._cut, self.fired = number, cut, ""
 
     def drop(self) -> None:
@@ -57,7 +58,7 @@ class Proxy:
             link.close()
 
     def count(self, name: str) -> Cut | None:
-        """Count a command; how to cut at it, if it is the one."""
+        """Count a command; returns how to cut at it, or None."""
         self._left -= 1
         if self._left != 0:
             return None
@@ -65,14 +66,14 @@ class Proxy:
         return self._cut
 
     def break_words(self, words: list[bytes]) -> list[bytes]:
-        """The command; in place of the script that is to fail, one that does."""
+        """Replace the script of `break_script` by its failing source; other commands stay as they are."""
         if self.break_script is None or words[0] not in (b"EVALSHA", b"EVAL"):
             return words
         script, number = self.break_script
         if words[1] not in (script.sha.encode(), script.source.encode()):
             return words
         self.break_script = None
-        return [b"EVAL", failing(script, number).encode(), *words[2:]]
+        return [b"EVAL", with_failing_command(script, number).encode(), *words[2:]]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -80,7 +81,7 @@ class Proxy:
         except OSError:
             writer.close()
             return
-        link = Link(self, reader, writer, *upstream)
+        link = ProxiedConnection(self, reader, writer, *upstream)
         self._links.add(link)
         try:
             await link.run()
@@ -89,12 +90,12 @@ class Proxy:
             link.close()
 
 
-class Link:
-    """One client's connection, and the one that serves it."""
+class ProxiedConnection:
+    """The connection of a client, and its connection to Redis."""
 
     def __init__(
         self,
-        proxy: Proxy,
+        proxy: FaultProxy,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         from_redis: asyncio.StreamReader,
@@ -148,7 +149,7 @@ class Link:
 
 
 async def read_command(reader: asyncio.StreamReader) -> list[bytes]:
-    """The words of the next command, as clients send it: an array of strings."""
+    """The words of the next command, which clients send as an array of strings."""
     count = int((await _line(reader))[1:])
     words = []
     for _ in range(count):

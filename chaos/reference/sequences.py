@@ -1,6 +1,7 @@
-"""Plays random sequences of calls on one server, as many as fit into a time.
+"""Random sequences of calls to one Redis server, as many as fit into a time.
 
-`python -m chaos.sequences (fake | URL) SEQUENCES SEED SECONDS` prints how many sequences and steps it were.
+`python -m chaos.reference.sequences (fake | URL) SEQUENCES SEED SECONDS` prints the number of sequences and
+of steps that it played.
 """
 
 import asyncio
@@ -12,29 +13,29 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis.asyncio import Redis
 
-from chaos.model import StoreMachine
+from chaos.reference.state_machine import StoreStateMachine
 from shared.store.client import connect
 
 STEPS = 50
-PORTION = 50  # sequences between two looks at the clock
+PORTION = 50  # sequences between two checks of the time
 
 
 def play(server: str, sequences: int, number: int, *, steps: int = STEPS) -> tuple[int, int]:
-    """Compare store and model; returns how many sequences and steps were played.
+    """Compare the store with its reference; returns the number of sequences and of steps.
 
     Args:
         server: the URL of a Redis whose database may be emptied, or `fake`.
-        sequences: how many to play.
+        sequences: the number to play.
         number: the seed.
-        steps: calls in each.
+        steps: the calls of each.
 
     Raises:
-        AssertionError: store and model differ; the shortest sequence found that shows it is printed.
+        AssertionError: store and reference differ; the shortest sequence that shows it is printed.
     """
     loop = asyncio.new_event_loop()
     redis: Redis = FakeAsyncRedis() if server == "fake" else connect(server)
 
-    class Machine(StoreMachine):
+    class Machine(StoreStateMachine):
         pass
 
     Machine.loop, Machine.redis = loop, redis
@@ -55,7 +56,7 @@ def play(server: str, sequences: int, number: int, *, steps: int = STEPS) -> tup
 
 
 def play_for(server: str, sequences: int, number: int, seconds: float) -> tuple[int, int]:
-    """Play in portions, each with a seed of its own, until all are played or the time is over."""
+    """Play in portions, each with its own seed, until all are played or `seconds` have passed."""
     end = time.monotonic() + seconds
     played, steps = 0, 0
     while played < sequences and time.monotonic() < end:

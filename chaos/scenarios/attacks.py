@@ -14,9 +14,11 @@ from threading import Event, Thread
 
 import httpx
 
-from chaos.rows import Options, Row, at_most, exactly, quantile, report
+from chaos.checks import Check, at_most, exactly, figure
 from chaos.scenarios.flush import exits
 from chaos.site import Site, assert_there, site
+from chaos.suite_options import SuiteOptions
+from dev.percentiles import percentile
 from dev.stack import ROOT
 from shared.store import redis_keys
 
@@ -114,20 +116,20 @@ class Others:
                 times.refused.append(status)
 
 
-def run(options: Options) -> list[Row]:
+def run(options: SuiteOptions) -> list[Check]:
     entries = ",".join(f"{name}:read+write:{sha256(name.encode()).hexdigest()}" for name in (STRANGER, OTHER))
-    rounds = options.times(ROUNDS)
+    rounds = options.scaled(ROUNDS)
     with site(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MOST_CONNECTIONS)) as place:
         place.http.headers["X-API-Key"] = STRANGER
         for _ in range(BIG_JOBS):
             place.submit("echo", message="x" * BIG)
         rows = [row for name in ATTACKS for row in attack(place, name, rounds)]
-        rows.append(at_most("strangers: the API's memory, peak", memory(place), MEMORY_MB, "MB"))
-        rows.append(exactly("strangers: processes that exited", exits(place), 0))
+        rows.append(at_most("attacks: the API's memory, peak", memory(place), MEMORY_MB, "MB"))
+        rows.append(exactly("attacks: processes that exited", exits(place), 0))
     return [*rows, *foreign_pages()]
 
 
-def attack(place: Site, name: str, rounds: int) -> list[Row]:
+def attack(place: Site, name: str, rounds: int) -> list[Check]:
     """Quiet and attacked phases by turns, so that both meet the same machine."""
     quiet, attacked = Times(), Times()
     with Others(place) as others:
@@ -142,15 +144,15 @@ def attack(place: Site, name: str, rounds: int) -> list[Row]:
                 others.times = Times()
             time.sleep(0.5)
     title = TITLES[name]
-    before, during = quantile(quiet.requests, 0.99), quantile(attacked.requests, 0.99)
+    before, during = percentile(quiet.requests, 99), percentile(attacked.requests, 99)
     limit = max(SLOWER * before, NOT_SLOW_MS)
     alone = f" (quiet {max(quiet.health):.2f} ms)"  # a stall of the machine itself would show here too
     return [
-        Row(f"{title}: others' p99", *_compared(before, during, limit)),
+        Check(f"{title}: others' p99", *_compared(before, during, limit)),
         at_most(f"{title}: /healthz, slowest", max(attacked.health), HEALTH_MS, "ms", note=alone),
         at_most(f"{title}: others' uploads, slowest", max(attacked.uploads) / 1000, 1.0, "s"),
         exactly(f"{title}: others' requests refused", len(attacked.refused), 0, note=_codes(attacked)),
-        report(f"{title}: others' requests", f"{len(attacked.requests) + len(attacked.health):,}"),
+        figure(f"{title}: others' requests", f"{len(attacked.requests) + len(attacked.health):,}"),
     ]
 
 
@@ -182,7 +184,7 @@ def memory(place: Site) -> float:
     return int(found[1]) * 1024 / 1e6 if found else float("inf")
 
 
-def foreign_pages() -> list[Row]:
+def foreign_pages() -> list[Check]:
     """Simple requests that a web page can send to an API without keys on its visitor's machine."""
     with site() as place:
         job_id = place.submit(seconds=0)

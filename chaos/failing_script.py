@@ -1,8 +1,8 @@
-"""Scripts of the store whose n-th command fails, as Redis would let it fail."""
+"""Sources of the store's scripts in which one command fails with an error of Redis."""
 
 from shared.store.scripts import Script
 
-FAILED = "jobs:failed"  # the key that says that it did: one that this user may write to
+FAILED = "jobs:failed"  # set by the failing command; the store's Redis user may write to this key
 REASONS = (
     "WRONGTYPE Operation against a key",
     "NOPERM this user has no permissions",
@@ -31,6 +31,6 @@ end
 """
 
 
-def failing(script: Script, number: int) -> str:
-    """The source of the script, with a `redis.call` of its own whose `number`-th call fails."""
+def with_failing_command(script: Script, number: int) -> str:
+    """The source of a script, with `redis.call` replaced so that its `number`-th call fails."""
     return PRELUDE % (number, FAILED, REASONS[number % len(REASONS)]) + script.source

@@ -1,4 +1,4 @@
-"""Handlers that do everything that a handler must not do."""
+"""Handlers that break the rules: they kill their worker, ignore cancellation, block, return too much."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def stubborn(params: Nothing, job: JobContext) -> None:
 
 
 async def blocker(params: Nothing, job: JobContext) -> None:
-    time.sleep(BLOCK_SECONDS)  # noqa: ASYNC251  # the fault on trial
+    time.sleep(BLOCK_SECONDS)  # noqa: ASYNC251  # the fault to inject
     await asyncio.sleep(3600)
 
 
@@ -62,7 +62,7 @@ def _contract(name: str, timeout: float, max_attempts: int) -> JobType[Any, Any]
 
 
 Rogue = Callable[[Nothing, JobContext], Awaitable[object]]
-# By handler: its timeout, its attempts, and the code that its job must fail with.
+# The timeout, the attempts, and the error code with which the job must fail.
 ROGUES: dict[Rogue, tuple[float, int, str]] = {
     poison: (30, 2, "worker_lost"),
     stubborn: (0.5, 1, "job_timeout"),

@@ -1,4 +1,4 @@
-"""Handlers that let no other thread of their worker's interpreter run."""
+"""The job type `hold`: a handler that holds the interpreter lock, against all threads of its worker."""
 
 import re
 import time
@@ -16,7 +16,7 @@ class HoldParams(Params):
 
 
 def hold(params: HoldParams, job: BlockingContext) -> float:
-    """Hold the interpreter in one call for so many seconds at least; returns for how many it was."""
+    """Hold the interpreter in one call for at least `seconds`; returns the seconds it took."""
     return HOLDS[params.by](params.seconds)
 
 
@@ -28,7 +28,7 @@ def sum_numbers(seconds: float) -> float:
 
 
 def backtrack(seconds: float) -> float:
-    """Match a pattern that takes twice as long with each letter more."""
+    """Match a pattern whose time doubles with each letter."""
     letters = 16
     while (taken := _duration(re.match, "(a+)+$", "a" * letters + "b")) < seconds:
         letters += max(1, min(int(log2(seconds / taken)), 4))

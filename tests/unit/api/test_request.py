@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from api.headers import elements, header, list_header, name_and_value
+from api.request import elements, header, list_header, name_and_value
 from api.waiting import requested_wait
 from shared.errors import InvalidRequest
 

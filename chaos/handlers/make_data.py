@@ -1,4 +1,4 @@
-"""Handlers that make files whose bytes anybody can foretell, and results as large as may be."""
+"""The job types `make_files` (bytes known from a seed) and `make_result` (a result of a given size)."""
 
 from hashlib import sha256
 from random import Random
@@ -34,9 +34,9 @@ async def make_files(params: Files, job: JobContext) -> int:
 
 
 def content(seed: int, number: int) -> bytes:
-    """Some megabytes."""
-    chance = Random(f"{seed} {number}")
-    return chance.randbytes(1024) * (chance.randrange(2 * MEGABYTE, 6 * MEGABYTE) // 1024)
+    """The bytes of one file, 2 to 6 MB, the same for the same seed."""
+    rng = Random(f"{seed} {number}")
+    return rng.randbytes(1024) * (rng.randrange(2 * MEGABYTE, 6 * MEGABYTE) // 1024)
 
 
 def digest(seed: int, number: int) -> str:

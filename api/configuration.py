@@ -1,0 +1,62 @@
+"""Configuration: the settings and the objects that they name; a wrong value ends the process."""
+
+from dataclasses import dataclass
+
+from api.keys.key_set import KeySet
+from api.settings import ApiSettings
+from api.submission import Submissions
+from shared.files import FileStore
+from shared.job_type_loader import JobTypesByName, load_job_types
+from shared.settings import refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Objects that live as long as the application, and need neither Redis nor an event loop.
+
+    Attributes:
+        settings: the settings.
+        job_types: the job types, by name.
+        submissions: the validation of submissions.
+        files: the file store.
+        key_set: the keys of callers; None without any setting that lists keys.
+    """
+
+    settings: ApiSettings
+    job_types: JobTypesByName
+    submissions: Submissions
+    files: FileStore
+    key_set: KeySet | None
+
+
+def configure(settings: ApiSettings) -> Configuration:
+    """The configuration of an application; a wrong value ends the process with exit code 2."""
+    job_types = _job_types()
+    submissions = Submissions(
+        job_types,
+        webhooks=bool(settings.webhook_secrets),
+        allowed=settings.webhook_allowed_networks,
+        ports=settings.webhook_allowed_ports,
+    )
+    return Configuration(settings, job_types, submissions, _file_store(settings), _key_set(settings))
+
+
+def _job_types() -> JobTypesByName:
+    try:
+        return load_job_types()
+    except ValueError as error:
+        refuse(str(error))
+
+
+def _file_store(settings: ApiSettings) -> FileStore:
+    try:
+        return FileStore.open(settings.artifacts_url)
+    except ValueError as error:
+        refuse(f"ARTIFACTS_URL: {error}")
+
+
+def _key_set(settings: ApiSettings) -> KeySet | None:
+    try:
+        return KeySet(settings.api_keys, settings.api_keys_file) if settings.closed else None
+    except ValueError as error:
+        refuse(f"API_KEYS_FILE: {error}")

@@ -1,0 +1,168 @@
+"""State: the objects that all requests share, opened and closed with the application."""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from arq.connections import ArqRedis
+from fastapi import FastAPI
+
+from api.configuration import Configuration
+from api.quotas import CallerQuotas
+from api.retry_after import RunTimes
+from api.server.connections import Connections, limits_of_process
+from api.server.exposure import warn_if_exposed
+from api.server.protocols import CONNECTIONS
+from api.server.shutdown import at_hangup, before_shutdown
+from api.settings import ApiSettings
+from api.stream_tokens import StreamTokens
+from api.submission import Submissions
+from shared.files import FileStore
+from shared.job_type_loader import JobTypesByName
+from shared.store import redis_keys
+from shared.store.changes import Changes
+from shared.store.client import Runner, connect
+from shared.store.file_records import FileRecords
+from shared.store.job_queue import JobQueue
+from shared.store.multiplexer import Multiplexer
+from shared.store.rate_limits import RateLimits
+from shared.store.retention import Retention
+from shared.store.stream_secret import StreamSecret
+from shared.store.upkeep import Upkeep, keep_up
+
+STATE = "api"  # its name in the lifespan state, which the server hands to every request
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Objects that every request can reach, by `state_of(request)`."""
+
+    settings: ApiSettings
+    job_types: JobTypesByName
+    submissions: Submissions
+    files: FileStore
+    queue: JobQueue
+    file_records: FileRecords
+    changes: Changes
+    run_times: RunTimes
+    rate_limits: RateLimits
+    quotas: CallerQuotas
+    stream_tokens: StreamTokens
+    started_at: float
+
+
+def state_of(request: Mapping[str, Any]) -> State:
+    """The state, typed. A request is a mapping of its scope, so that both will do."""
+    state: State = request["state"][STATE]
+    return state
+
+
+def lifespan_of(
+    configuration: Configuration, redis: ArqRedis | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
+    """The lifespan of an application: it opens the state and the services, and closes them.
+
+    Args:
+        configuration: the settings and what they name.
+        redis: a client to use in place of one for `REDIS_URL`; it is not closed.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        settings = configuration.settings
+        client = redis or connect(settings.redis_url.get_secret_value())
+        changes = Changes(client)
+        runner, bulk = (redis, redis) if redis else _connections(client, changes)
+        retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
+        queue = JobQueue(runner, retention, max_waiting=settings.queue_max_waiting, bulk=bulk)
+        connections = Connections(limits_of_process(settings.api_max_connections))
+        services = [
+            asyncio.create_task(service)
+            for service in (
+                _keep_up(Upkeep(runner, retention), configuration.job_types),
+                connections.keep_watch(),
+                *_services_of_keys(configuration),
+            )
+        ]
+        state = _state(configuration, queue, runner, changes)
+        gc.collect()
+        gc.freeze()  # objects that live for ever need not be walked again: they make the longest pauses
+        with _signals(configuration, changes):
+            yield {STATE: state, CONNECTIONS: connections}
+        await changes.aclose()
+        configuration.files.close()
+        for task in services:
+            task.cancel()
+        await _close(runner, bulk)
+
+    return lifespan
+
+
+def _state(configuration: Configuration, queue: JobQueue, runner: Runner, changes: Changes) -> State:
+    settings = configuration.settings
+    return State(
+        settings=settings,
+        job_types=configuration.job_types,
+        submissions=configuration.submissions,
+        files=configuration.files,
+        queue=queue,
+        file_records=FileRecords(runner),
+        changes=changes,
+        run_times=RunTimes(),
+        rate_limits=RateLimits(runner),
+        quotas=CallerQuotas(settings.quotas),
+        stream_tokens=StreamTokens(StreamSecret(runner)),
+        started_at=time.time(),
+    )
+
+
+@contextmanager
+def _signals(configuration: Configuration, changes: Changes) -> Iterator[None]:
+    """Within the block, a signal to end ends all waits first, and SIGHUP reloads a keys file."""
+    key_set = configuration.key_set
+    reloads = key_set is not None and configuration.settings.api_keys_file
+    with (
+        before_shutdown(changes.end_all),
+        at_hangup(key_set.reload) if key_set and reloads else nullcontext(),
+    ):
+        yield
+
+
+def _keep_up(upkeep: Upkeep, job_types: JobTypesByName) -> Coroutine[Any, Any, None]:
+    queues = {job_type.queue for job_type in job_types.values()} | {redis_keys.WEBHOOKS}
+    return keep_up(upkeep, sorted(queues))
+
+
+def _services_of_keys(configuration: Configuration) -> list[Coroutine[Any, Any, None]]:
+    """The services of an API without keys, or with a keys file."""
+    key_set = configuration.key_set
+    if key_set is None:
+        return [warn_if_exposed()]
+    return [key_set.keep_loaded()] if configuration.settings.api_keys_file else []
+
+
+def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multiplexer]:
+    """The connection that all requests share, and the one for large replies.
+
+    The first of them that finds out about a fail-over renews the other one, and the subscriptions.
+    """
+
+    def renew_all_but(connection: Multiplexer) -> None:
+        changes.renew()
+        for other in {runner, bulk} - {connection}:
+            other.renew()
+
+    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner))
+    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk))
+    return runner, bulk
+
+
+async def _close(*runners: Runner) -> None:
+    """Close the connections; a client that was given to the application stays open."""
+    for runner in runners:
+        if isinstance(runner, Multiplexer):
+            await runner.aclose()
