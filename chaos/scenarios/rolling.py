@@ -18,7 +18,7 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("rolling")
     restarts = options.scaled(RESTARTS, least=3)
     ends: list[tuple[float, int]] = []
-    with site(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_SLOTS="30") as place:
+    with site(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_CONCURRENCY="30") as place:
         alive = list(place.workers)
         load = LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 2.0), rng=rng)
         with load:
