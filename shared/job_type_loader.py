@@ -1,7 +1,7 @@
 """Loader of job types from the packages that JOB_TYPES names.
 
-Each folder of a package with a `contract.py` is a job type, or several. The worker finds the `handler.py` beside it.
-A package is a folder that Python can import, with or without `__init__.py`.
+A package is a folder that Python can import, with or without `__init__.py`. Each folder in it with a
+`contract.py` holds a job type, or several. The worker also imports the `handler.py` beside each contract.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +46,8 @@ def load_job_types(packages: tuple[str, ...] = OWN_PACKAGES) -> JobTypesByName:
 def names_by_package(packages: Iterable[str]) -> dict[str, list[str]]:
     """The names of the job types of each package."""
     return {
-        package: sorted({contract.job_type.name for contract in contracts_of(package)}) for package in packages
+        package: sorted({contract.job_type.name for contract in contracts_of(package)})
+        for package in packages
     }
 
 
@@ -60,8 +61,8 @@ def contracts_of(package: str) -> Sequence[Contract]:
     contracts = [contract for module in import_modules(package, "contract") for contract in _defined(module)]
     if not contracts:
         raise UnusableJobType(
-            f"JOB_TYPES: the package {package!r} has no job type; add {package.replace('.', '/')}/<name>/contract.py, "
-            "or remove the package from the list"
+            f"JOB_TYPES: the package {package!r} has no job type; add "
+            f"{package.replace('.', '/')}/<name>/contract.py, or remove the package from the list"
         )
     return contracts
 
@@ -122,8 +123,8 @@ def _import(name: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise UnusableJobType(
-                f"JOB_TYPES: Python finds no package {name!r}; put the folder that holds it on PYTHONPATH, or "
-                "start the process there"
+                f"JOB_TYPES: Python finds no package {name!r}; put the folder that holds it on PYTHONPATH, "
+                "or start the process there"
             ) from error
         raise UnusableJobType(
             f"JOB_TYPES: {name} can't be imported: {_describe(error)}; correct it, or install what it needs"
@@ -131,7 +132,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _describe(error: Exception) -> str:
-    """The error and its place on one line. The place is in the last file that no package manager has installed."""
+    """The error and its place, on one line: the place in the last file that is not an installed library's."""
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
     text = " ".join(f"{type(error).__name__}: {error}".split())
