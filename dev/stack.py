@@ -49,6 +49,7 @@ class Stack:
         folder: where Redis keeps its data and jobs their files, and where each process's output goes, as
             `<name>.log`.
         root: where the code is.
+        fsync: how often Redis writes its append-only file through to the disk (`appendfsync`).
         redis_url: the database that all of them use, as a user with just the rights that they need; that of
             another stack if REDIS_URL is given.
         admin_url: the same database, as a user who may do everything.
@@ -57,8 +58,9 @@ class Stack:
         descriptor: where the output of processes goes that are started from now on; None: to a file each.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, fsync: str = "everysec", **environment: str) -> None:
         self.folder = folder
+        self.fsync = fsync
         self.root = ROOT
         self.redis_port = free_port()
         self.admin_url = f"redis://127.0.0.1:{self.redis_port}/0"
@@ -84,7 +86,8 @@ class Stack:
 
     def start_redis(self) -> None:
         """Start Redis, on the same port and data as before if it ran already."""
-        command = [*server_command(self.redis_port, self.folder), *restricted(self.folder)]
+        command = server_command(self.redis_port, self.folder, fsync=self.fsync)
+        command += restricted(self.folder)
         self.redis = self._spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 

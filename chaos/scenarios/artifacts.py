@@ -9,15 +9,13 @@ from typing import Any
 
 from chaos import records
 from chaos.checks import Check, exactly, figure
+from chaos.direct_queue import direct_queue
 from chaos.handlers.make_data import FILES, MAKE_FILES, digest
 from chaos.site import Site, site
 from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 from shared.store import redis_keys
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import NewJob
 
 WORKERS, SLOTS, LEASE, SWEEP = 2, 4, 2, 1
 JOBS, KILLS, EVERY = 120, 10, 0.7
@@ -57,14 +55,10 @@ def run(options: SuiteOptions) -> list[Check]:
 
 
 async def submit(place: Site, jobs: int) -> dict[str, int]:
-    """Jobs that make files, straight to Redis because the API does not know them; their seeds by id."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=jobs)
-    try:
-        new = [NewJob(MAKE_FILES, b'{"seed":%d}' % seed, "chaos") for seed in range(jobs)]
+    """Submit jobs that make files; returns their seeds by job id."""
+    new = [NewJob(MAKE_FILES, b'{"seed":%d}' % seed, "chaos") for seed in range(jobs)]
+    async with direct_queue(place.stack.redis_url) as queue:
         return {record.job_id: seed for seed, (record, _) in enumerate(await queue.submit_all(new))}
-    finally:
-        await redis.aclose(close_connection_pool=True)
 
 
 def is_served_whole(place: Site, job_id: str, seed: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from chaos.checks import Check, at_most, exactly, figure
+from chaos.direct_queue import direct_queue
 from chaos.fault_proxy import Cut, FaultProxy
 from chaos.records import Record, ended_more_than_once, is_done, read, read_starts
 from chaos.site import Site, site
@@ -14,11 +15,7 @@ from chaos.suite_options import SuiteOptions
 from chaos.worker import PROGRESS
 from job_types.sleep.contract import SLEEP
 from shared.store import redis_keys
-from shared.store.client import connect
 from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
-from shared.store.multiplexer import Multiplexer
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
 MISSES = 2  # numbers in turn that no command had: the job's way is at its end
@@ -73,20 +70,18 @@ async def cut_everywhere(place: Site, options: SuiteOptions) -> list[Point]:
     proxy = FaultProxy(place.stack.redis_port)
     url = f"redis://127.0.0.1:{await proxy.start()}/0"
     settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
-    redis = Multiplexer(connect(url))
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
     points = []
     try:
-        for mode, special in MODES.items():
-            worker = place.start_worker(**settings, **special)
-            await asyncio.to_thread(worker.ready)
-            for cut in Cut:
-                points += await cut_along(place, proxy, queue, cut, mode, options)
-            if not worker.alive:
-                raise RuntimeError("The worker exited.")
-            worker.kill()
+        async with direct_queue(url) as queue:
+            for mode, special in MODES.items():
+                worker = place.start_worker(**settings, **special)
+                await asyncio.to_thread(worker.ready)
+                for cut in Cut:
+                    points += await cut_along(place, proxy, queue, cut, mode, options)
+                if not worker.alive:
+                    raise RuntimeError("The worker exited; its log says why.")
+                worker.kill()
     finally:
-        await redis.aclose()
         await proxy.close()
     return points
 

@@ -5,16 +5,14 @@ import json
 
 from chaos import records
 from chaos.checks import Check, exactly, figure
+from chaos.direct_queue import direct_queue
 from chaos.handlers.hold_interpreter import HOLD, HOLDS
 from chaos.load_generator import LoadGenerator
 from chaos.records import Record
 from chaos.site import Site, site
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import NewJob
 
 WORKERS, LEASE, RATE, ROUNDS = 2, 1, 20, 6
 HOLD_SECONDS = 3.0 * LEASE
@@ -47,11 +45,7 @@ def _charged(found: dict[str, Record]) -> int:
 
 
 async def submit(place: Site, by: str) -> list[str]:
-    """One holder per worker, straight to Redis because the API does not know them; their ids."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
+    """Submit one `hold` job per worker; returns their ids."""
     params = json.dumps({"by": by, "seconds": HOLD_SECONDS}).encode()
-    try:
-        return [(await queue.submit(NewJob(HOLD, params, "chaos")))[0].job_id for _ in range(WORKERS)]
-    finally:
-        await redis.aclose(close_connection_pool=True)
+    async with direct_queue(place.stack.redis_url) as queue:
+        return [(await queue.submit(NewJob(HOLD, params, "chaos"))).record.job_id for _ in range(WORKERS)]

@@ -7,17 +7,14 @@ from typing import Any
 
 from chaos import leftovers
 from chaos.checks import Check, at_most, exactly
+from chaos.direct_queue import direct_queue
 from chaos.site import Site, Worker, site
 from chaos.suite_options import SuiteOptions
 from dev.stack import wait_until
 from job_types.echo.contract import ECHO
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
-from shared.store.multiplexer import Multiplexer
+from shared.store.job_queue import NewJob
 
 JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000
 RETAIN, LEASE = 5, 1
@@ -59,21 +56,16 @@ def run(options: SuiteOptions) -> list[Check]:
 
 
 async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
-    """Submit in batches, never far ahead of the worker; its memory at every batch."""
-    redis = Multiplexer(connect(place.stack.redis_url))
-    store = JobStore(redis, Retention())
-    queue = JobQueue(store, max_waiting=10 * MOST_WAITING)
+    """Submit in batches, MOST_WAITING jobs ahead at most; returns the worker's memory at each batch."""
     memory = []
-    try:
+    async with direct_queue(place.stack.redis_url) as queue:
         for _ in range(jobs // BATCH):
-            while (await store.queue_counts(ECHO.queue)).waiting > MOST_WAITING:  # noqa: ASYNC110
+            while place.redis.zcard(redis_keys.QUEUE + ECHO.queue) > MOST_WAITING:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             await asyncio.gather(
                 *(queue.submit(NewJob(ECHO, b'{"message":1}', "chaos")) for _ in range(BATCH))
             )
             memory.append(resident(worker))
-    finally:
-        await redis.aclose()
     return memory
 
 

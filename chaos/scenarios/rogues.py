@@ -7,16 +7,14 @@ from threading import Event, Thread
 
 from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
+from chaos.direct_queue import direct_queue
 from chaos.handlers.rogues import CODES, JOB_TYPES
 from chaos.load_generator import LoadGenerator
 from chaos.records import Record
 from chaos.site import Site, site
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import NewJob
 
 WORKERS, LEASE, RATE = 3, 2, 50
 QUIET_SECONDS, ROUNDS, PAUSE = 8, 3, 1.5
@@ -86,17 +84,13 @@ class Replacements:
 
 
 async def submit(place: Site, names: list[str]) -> dict[str, str]:
-    """Rogue jobs, straight to Redis because the API does not know them; their types by id."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1000)
+    """Submit a job of each rogue type; returns their types by job id."""
     found = {}
-    try:
+    async with direct_queue(place.stack.redis_url) as queue:
         for name in names:
             record, _ = await queue.submit(NewJob(JOB_TYPES[name], b"{}", "chaos"))
             found[record.job_id] = name
             await asyncio.sleep(PAUSE / len(JOB_TYPES))
-    finally:
-        await redis.aclose(close_connection_pool=True)
     return found
 
 
