@@ -7,11 +7,8 @@ from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.files import FileStore
 from shared.job_type import UnusableJobType
-from shared.job_type_loader import JobTypesByName, load_job_types, names_by_package
-from shared.logging import get_log
+from shared.job_type_loader import JobTypesByName, load_job_types
 from shared.settings import refuse
-
-log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +44,9 @@ def configure(settings: ApiSettings) -> Configuration:
 
 def _job_types(settings: ApiSettings) -> JobTypesByName:
     try:
-        job_types = load_job_types(settings.job_types)
+        return load_job_types(settings.job_types)
     except UnusableJobType as error:
         refuse(str(error))
-    log.info("job types loaded", packages=names_by_package(settings.job_types))
-    return job_types
 
 
 def _file_store(settings: ApiSettings) -> FileStore:

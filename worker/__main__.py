@@ -52,7 +52,6 @@ def work(
     """
     handlers = match_handlers(found, job_types, settings.worker_queues)
     configure_logging(level=settings.log_level, form=settings.log_format)
-    log.info("job types loaded", packages=names_by_package(settings.job_types))
     loop = WorkerLoop()
     asyncio.set_event_loop(loop)
     if reason := obstacle(settings.redis_url.get_secret_value()):
@@ -61,6 +60,7 @@ def work(
         files = FileStore.open(settings.artifacts_url)
     except ValueError as error:
         refuse(f"ARTIFACTS_URL: {error}")
+    log.info("job types loaded", packages=names_by_package(settings.job_types))
     worker = JobWorker(settings, handlers, files)
     worker.run()
     return worker.exit_code

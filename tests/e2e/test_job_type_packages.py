@@ -1,11 +1,9 @@
 """A package of one's own beside the tree: both processes load it, and run its jobs."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-from tests.e2e.service import Service, json_lines, serving
+from dev.service import Service, json_lines, serving
 
 CONTRACT = """
 from dataclasses import dataclass
