@@ -20,7 +20,7 @@ from shared.store.preflight import obstacle
 from worker.event_loop import WorkerLoop
 from worker.job_worker import JobWorker
 from worker.registry import Handler, load_handlers, match_handlers
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, worker_slots
 
 log = get_log(__name__)
 
@@ -52,6 +52,10 @@ def work(
     """
     handlers = match_handlers(found, job_types, settings.worker_queues)
     configure_logging(level=settings.log_level, form=settings.log_format)
+    if worker_slots() is not None:
+        log.warning(
+            "WORKER_SLOTS is the older name of WORKER_CONCURRENCY; rename it: the next release ignores it"
+        )
     loop = WorkerLoop()
     asyncio.set_event_loop(loop)
     if reason := obstacle(settings.redis_url.get_secret_value()):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from dev.service import Service, json_lines, serving
 
 CONTRACT = """
