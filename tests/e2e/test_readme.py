@@ -3,8 +3,9 @@
 import json
 import re
 
-from dev.stack import ROOT
 from tests.e2e.service import Service
+
+from dev.stack import ROOT
 
 TRANSCRIPT = re.compile(r"```console\n(.*?)```", re.DOTALL)
 BODY = re.compile(r"-d '(.*)'\n")
