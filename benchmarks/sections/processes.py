@@ -99,6 +99,14 @@ def echo(stack: Stack, seconds: float) -> dict[str, float]:
 
 
 def children(stack: Stack) -> set[str]:
-    """The pids of the worker's child processes, from /proc."""
+    """The pids of the worker's processes for functions, from /proc; its heartbeat process is left out."""
     tasks = Path(f"/proc/{stack.workers[0].pid}/task").glob("*/children")
-    return {pid for file in tasks for pid in file.read_text().split()}
+    pids = {pid for file in tasks for pid in file.read_text().split()}
+    return {pid for pid in pids if b"worker.processes" in _command_line(pid)}
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # the process has ended
+        return b""
