@@ -35,12 +35,12 @@ def server_binary() -> str:
     return str(binary)
 
 
-def server_command(port: int, folder: Path) -> list[str]:
+def server_command(port: int, folder: Path, *, fsync: str = "everysec") -> list[str]:
     """A Redis on loopback that keeps an append-only file in `folder`."""
     return [
         server_binary(),
         *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)),
-        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+        *("--appendonly", "yes", "--appendfsync", fsync, "--save", ""),
         *("--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning"),
     ]
 

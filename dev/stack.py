@@ -18,6 +18,8 @@ from dev.redis import PASSWORD, USER, restricted, server_command
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0  # seconds for a process to come up or go down
 
+STACK_FOLDER = "STACK_FOLDER"  # in the environment of each process: the stack's folder
+
 Process = subprocess.Popen[bytes]
 
 
@@ -49,6 +51,7 @@ class Stack:
         folder: where Redis keeps its data and jobs their files, and where each process's output goes, as
             `<name>.log`.
         root: where the code is.
+        fsync: how often Redis writes its append-only file through to the disk (`appendfsync`).
         redis_url: the database that all of them use, as a user with just the rights that they need; that of
             another stack if REDIS_URL is given.
         admin_url: the same database, as a user who may do everything.
@@ -57,8 +60,9 @@ class Stack:
         descriptor: where the output of processes goes that are started from now on; None: to a file each.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, fsync: str = "everysec", **environment: str) -> None:
         self.folder = folder
+        self.fsync = fsync
         self.root = ROOT
         self.redis_port = free_port()
         self.admin_url = f"redis://127.0.0.1:{self.redis_port}/0"
@@ -72,6 +76,7 @@ class Stack:
         self.descriptor: int | None = None
         self._environment = {
             **os.environ,
+            STACK_FOLDER: str(folder),
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
             "ARTIFACTS_URL": (folder / "artifacts").as_uri(),
@@ -84,22 +89,23 @@ class Stack:
 
     def start_redis(self) -> None:
         """Start Redis, on the same port and data as before if it ran already."""
-        command = [*server_command(self.redis_port, self.folder), *restricted(self.folder)]
-        self.redis = self._spawn("redis", command)
+        command = server_command(self.redis_port, self.folder, fsync=self.fsync)
+        command += restricted(self.folder)
+        self.redis = self.spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 
     def start_api(self, **environment: str) -> str:
         """Start an API process, on the same port as before if one ran already; returns its URL."""
         port = self.api_port = self.api_port or free_port()
         command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)]
-        self.api = self._spawn("api", command, environment)
+        self.api = self.spawn("api", command, environment)
         self.api_url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _is_up(f"{self.api_url}/healthz"), "the API answers /healthz")
         return self.api_url
 
     def start_worker(self, *, module: str = "worker", **environment: str) -> Process:
         """Start a worker process; it is ready when it has sent its first heartbeat."""
-        process = self._spawn(f"worker-{len(self.workers)}", [sys.executable, "-m", module], environment)
+        process = self.spawn(f"worker-{len(self.workers)}", [sys.executable, "-m", module], environment)
         self.workers.append(process)
         return process
 
@@ -120,7 +126,7 @@ class Stack:
         for output in self._outputs:
             output.close()
 
-    def _spawn(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
+    def spawn(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
         output = (self.folder / f"{name}.log").open("ab")
         self._outputs.append(output)
         return subprocess.Popen(

@@ -1,5 +1,4 @@
-"""Functions in child processes fork and return, leave threads behind, write where they must not: no job gets
-anything of another one."""
+"""Functions in child processes fork, leave threads, write anywhere: no job gets another job's data."""
 
 import asyncio
 import json
@@ -9,15 +8,14 @@ import orjson
 
 from chaos import records
 from chaos.checks import Check, exactly, figure
+from chaos.direct_queue import direct_queue
 from chaos.handlers.cross_calls import CROSS, Fault
 from chaos.records import Record
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service
 from shared.store import redis_keys
-from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import NewJob
 
 CALLS, CHILDREN = 200, 2
 FAULTS = get_args(Fault)
@@ -27,11 +25,11 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("crossed calls")
     calls = options.scaled(CALLS, least=20)
     faults = [rng.choice(FAULTS) for _ in range(calls)]
-    with site(workers=1, WORKER_PROCESSES=str(CHILDREN)) as place:
-        jobs = asyncio.run(submit(place, faults))
-        found = records.settled(place.redis, list(jobs), seconds=120)
-        logs = {job_id: place.redis.lrange(redis_keys.LOGS + job_id, 0, -1) for job_id in jobs}
-    # A late thread of the job itself may still be heard until the call has ended.
+    with chaos_service(workers=1, WORKER_PROCESSES=str(CHILDREN)) as service:
+        jobs = asyncio.run(submit(service, faults))
+        found = records.settled(service.redis, list(jobs), seconds=120)
+        logs = {job_id: service.redis.lrange(redis_keys.LOGS + job_id, 0, -1) for job_id in jobs}
+    # A late thread of the job itself may report until the call has ended.
     own = {job_id: {str(number), f"late {number}"} for job_id, number in jobs.items()}
     results = [
         job_id for job_id, number in jobs.items() if found[job_id].get("result", str(number)) != str(number)
@@ -57,14 +55,12 @@ def _message(record: Record) -> str:
     return str(json.loads(record["progress"])["message"]) if "progress" in record else ""
 
 
-async def submit(place: Site, faults: list[Fault]) -> dict[str, int]:
-    """A job for each fault, which the API does not know; returns their numbers by id."""
-    redis = connect(place.stack.redis_url)
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=10_000)
+async def submit(service: Service, faults: list[Fault]) -> dict[str, int]:
+    """Submit a job for each fault; returns their numbers by job id."""
     jobs = {}
-    for number, fault in enumerate(faults):
-        params = orjson.dumps({"number": number, "fault": fault})
-        submitted = await queue.submit(NewJob(CROSS, params, "chaos"))
-        jobs[submitted.record.job_id] = number
-    await redis.aclose(close_connection_pool=True)
+    async with direct_queue(service.stack.redis_url) as queue:
+        for number, fault in enumerate(faults):
+            params = orjson.dumps({"number": number, "fault": fault})
+            submitted = await queue.submit(NewJob(CROSS, params, "chaos"))
+            jobs[submitted.record.job_id] = number
     return jobs

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.service import Service, another_api, serving
+from dev.service import Service, serving
+from dev.stack import Stack
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +20,15 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def other(service: Service, tmp_path: Path) -> Iterator[Service]:
-    """The same service as another API process offers it; a test may end that process."""
-    with another_api(service, tmp_path) as other:
+    """One more API process on the Redis of the service; a test may end that process."""
+    stack = Stack(tmp_path, REDIS_URL=service.stack.redis_url)
+    stack.admin_url = service.stack.admin_url
+    other = Service(stack)
+    try:
+        stack.start_api()
         yield other
+    finally:
+        other.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import orjson
 
+from dev.service import Service
 from dev.stack import wait_until
 from shared.record import JobRecord
 from shared.store.client import connect
@@ -13,7 +14,6 @@ from shared.store.job_queue import JobQueue, NewJob
 from shared.store.job_store import JobStore
 from shared.store.model import CancelResult, Retention
 from tests.e2e.rogue_worker import JOB_TYPES
-from tests.e2e.service import Service
 from worker.registry import load_handlers
 
 MODULE = "tests.e2e.rogue_worker"

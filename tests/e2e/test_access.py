@@ -2,8 +2,9 @@
 
 import re
 
+from dev.service import json_lines, serving
 from dev.stack import wait_until
-from tests.e2e.service import finish, json_lines, run_python, serving
+from tests.e2e.commands import finish, run_python
 
 WARNING = "the API is open to everybody who can reach it"
 

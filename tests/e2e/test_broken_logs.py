@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from dev.service import GRACEFUL_EXITS, serving
 from dev.stack import join, terminate
-from tests.e2e.service import GENTLE, serving
 
 JOBS = 20
 
@@ -57,4 +57,4 @@ def test_jobs_are_performed_at_their_first_attempt_and_requests_answered(output)
         for process in (worker, stack.api):
             terminate(process)
         assert join(worker, seconds=10) == 0
-        assert join(stack.api, seconds=10) in GENTLE
+        assert join(stack.api, seconds=10) in GRACEFUL_EXITS

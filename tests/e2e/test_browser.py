@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from dev.service import Record, Service, json_lines, serving
 from dev.stack import wait_until
 from tests.e2e.browser import CHROMIUM, DRIVER, Browser, browsing
 from tests.e2e.pages import page_server
-from tests.e2e.service import Record, Service, json_lines, serving
 from tests.e2e.test_access import make_key
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not on PATH")

@@ -16,8 +16,8 @@ import pytest
 
 from client import AsyncClient, Client, JobFailed, JobServerError, NewJob, NotDoneInTime, ServerUnreachable
 from client.retries import Retries
+from dev.service import Service
 from dev.stack import ROOT, free_port, wait_until
-from tests.e2e.service import Service
 
 DOCUMENT = (ROOT / "docs" / "client.md").read_text()
 SLEEP_FOREVER = {"seconds": 3600}

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from client import AsyncClient, Client, Job, JobServerError, LogLine, NotFound
+from dev.service import Service, serving
 from dev.stack import ROOT, free_port, wait_until
-from tests.e2e.service import Service, serving
 
 DOCUMENT = (ROOT / "docs" / "client.md").read_text()
 SECRET = f"whsec_{b64encode(bytes(32)).decode()}"

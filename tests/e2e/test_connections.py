@@ -9,9 +9,10 @@ from contextlib import ExitStack, suppress
 import httpx
 import pytest
 
+from dev.service import json_lines, serving
 from dev.stack import free_port, wait_until
 from tests.conftest import answers
-from tests.e2e.service import finish, json_lines, run_python, serving
+from tests.e2e.commands import finish, run_python
 
 MOST = 192  # of 256 descriptors
 STARTS_WITH_FEW_DESCRIPTORS = """

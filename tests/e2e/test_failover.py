@@ -4,14 +4,13 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from dev.replication import RedisPair, replicated
-from dev.stack import Stack, wait_until
+from dev.service import Service, serving
+from dev.stack import wait_until
 from shared.store import redis_keys
-from tests.e2e.service import Service
 
 SOON = 10.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
 
@@ -23,18 +22,11 @@ def pair() -> Iterator[RedisPair]:
 
 
 @pytest.fixture(scope="module")
-def service(pair: RedisPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(pair: RedisPair) -> Iterator[Service]:
     """An API and two workers; the heartbeat alone, once in 20 s, would be late with everything."""
-    folder: Path = tmp_path_factory.mktemp("failover")
-    stack = Stack(folder, REDIS_URL=pair.forwarder.url, WORKER_LEASE_SECONDS="60", WORKER_GRACE_SECONDS="0")
-    service = Service(stack)
-    try:
-        stack.start_api()
-        service.start_workers(2)
+    settings = {"WORKER_LEASE_SECONDS": "60", "WORKER_GRACE_SECONDS": "0"}
+    with serving(workers=2, link=pair.forwarder, **settings) as service:
         yield service
-    finally:
-        stack.close()
-        service.close()
 
 
 def fail_over(pair: RedisPair) -> None:

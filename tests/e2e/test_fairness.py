@@ -6,8 +6,9 @@ from datetime import datetime
 
 import pytest
 
+from dev.service import Record, Service, serving
 from dev.stack import free_port, wait_until
-from tests.e2e.service import Record, Service, finish, run_python, serving
+from tests.e2e.commands import finish, run_python
 
 BUSY_WORKERS, SLOTS = 4, 50
 
@@ -32,7 +33,7 @@ def test_a_free_worker_starts_a_new_job_within_a_second(busy_service: Service) -
     records = [service.run("echo", message=n) for n in range(20)]
 
     assert max(map(delay, records)) < 1
-    assert len(free.says("job completed", type="echo")) == 21
+    assert len(free.log("job completed", type="echo")) == 21
     assert running(service) == BUSY_WORKERS * SLOTS
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dev.service import Record, Service, WorkerProcess, serving
 from dev.stack import wait_until
-from tests.e2e.service import Record, Service, Worker, seconds_since, serving
 from tests.unit.worker.pools import children, lives
 
 LEASE = 2.0
@@ -37,7 +37,7 @@ def test_the_jobs_of_a_killed_worker_run_again_and_others_do_not_notice(service:
     victim.kill()
     wait_until(lambda: all(service.job(job_id)["attempt"] == 2 for job_id in lost), "they run again")
 
-    assert seconds_since(start) < LEASE + 1
+    assert time.monotonic() - start < LEASE + 1
     assert len(lost) == 2
     for job_id in jobs:
         record = service.wait_for(job_id, "completed", seconds=3)
@@ -52,7 +52,7 @@ def test_a_worker_that_is_told_to_leave_finishes_its_job(service: Service) -> No
 
     worker.send(signal.SIGTERM)
 
-    assert worker.exits(within=3) == 0
+    assert worker.wait_exit(within=3) == 0
     assert completed_first(service.job(job_id))
 
 
@@ -60,11 +60,11 @@ def test_a_worker_that_leaves_takes_no_new_job(service: Service) -> None:
     [worker] = service.start_workers(1, WORKER_GRACE_SECONDS="10")
     service.submit_running("sleep", seconds=0.8)
     worker.send(signal.SIGTERM)
-    wait_until(lambda: worker.says("worker stops"), "the worker has heard it")
+    wait_until(lambda: worker.log("worker stops"), "the worker has heard it")
 
     late = service.submit("echo", message="too late")
 
-    assert worker.exits(within=3) == 0
+    assert worker.wait_exit(within=3) == 0
     assert service.job(late)["state"] == "pending"
     assert service.info()["workers"] == []
 
@@ -75,7 +75,7 @@ def test_a_long_job_is_handed_back_uncharged_when_the_grace_is_over(service: Ser
 
     worker.send(signal.SIGTERM)
 
-    assert worker.exits(within=1 + 1) == 0
+    assert worker.wait_exit(within=1 + 1) == 0
     assert is_untouched(service.job(job_id))
     service.start_worker()
     record = service.wait_for(job_id, "running", seconds=5)
@@ -88,11 +88,11 @@ def test_a_second_signal_hands_back_at_once(service: Service, number: signal.Sig
     job_id = service.submit_running("sleep", seconds=600)
 
     worker.send(number)
-    wait_until(lambda: worker.says("worker stops"), "the worker has heard it")
+    wait_until(lambda: worker.log("worker stops"), "the worker has heard it")
     assert worker.alive
     worker.send(number)
 
-    assert worker.exits(within=2) == 0
+    assert worker.wait_exit(within=2) == 0
     assert is_untouched(service.job(job_id))
 
 
@@ -104,8 +104,8 @@ def test_a_rolling_restart_loses_and_charges_nothing(service: Service) -> None:
     for worker in old:
         new = service.start_worker(WORKER_SLOTS="20")
         worker.send(signal.SIGTERM)
-        assert worker.exits(within=0.5 + 1) == 0
-        new.started()
+        assert worker.wait_exit(within=0.5 + 1) == 0
+        new.wait_ready()
 
     for job_id in short + long:
         assert completed_first(service.wait_for(job_id, "completed"))
@@ -130,7 +130,7 @@ def test_a_heartbeat_ends_with_its_worker(service: Service) -> None:
     [worker] = service.start_workers(1)
     wait_until(lambda: heartbeats(worker), "its heartbeat process runs")
     [heartbeat] = heartbeats(worker)
-    assert not worker.says("the heartbeat process ended; it is started again")
+    assert not worker.log("the heartbeat process ended; it is started again")
 
     worker.kill()
 
@@ -149,16 +149,16 @@ def test_a_thawed_worker_goes_on_working(service: Service) -> None:
     wait_until(lambda: len(service.info()["workers"]) == 1, "its heartbeat is back")
 
 
-def heartbeats(worker: Worker) -> list[int]:
+def heartbeats(worker: WorkerProcess) -> list[int]:
     """The pids of the worker's heartbeat processes: one, unless it has just died."""
     module = b"worker.heartbeat_process"
     found = children(worker.process.pid)
     return [pid for pid in found if module in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def refused(worker: Worker) -> list[Record]:
+def refused(worker: WorkerProcess) -> list[Record]:
     """Either the outcome came too late, or the heartbeat heard of the lost lease before the job ended."""
-    return worker.says("outcome refused: the lease was lost") + worker.says(
+    return worker.log("outcome refused: the lease was lost") + worker.log(
         "lease lost; the attempt is discarded"
     )
 

@@ -1,6 +1,6 @@
 """A few requests of each kind that the API's own document gives rise to; `make fuzz` sends many."""
 
-from tests.e2e.service import finish, run_python
+from tests.e2e.commands import finish, run_python
 
 
 def test_no_answer_is_outside_the_document():

@@ -12,7 +12,7 @@ import httpx
 import httpx_sse
 import pytest
 
-from tests.e2e.service import Service
+from dev.service import Service
 
 PACKAGE = "generated_job_client"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.service import Record, Service, serving
 from dev.stack import wait_until
 from shared.store import redis_keys
-from tests.e2e.service import Record, Service, serving
 
 LEASE = 1.0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store.model import CancelResult
 from tests.e2e.direct import MODULE, Direct
-from tests.e2e.service import Service, serving
 from tests.unit.worker.in_child import CRASHES
 from tests.unit.worker.pools import SOON, children, lives, process_in
 
@@ -103,6 +103,6 @@ def test_a_worker_takes_its_processes_along(cluster: Service, number: signal.Sig
 
     wait_until(lambda: not any(map(lives, processes)), "the processes end", seconds=0.1 + SOON)
     if number is signal.SIGTERM:
-        assert worker.exits(within=2) == 0
+        assert worker.wait_exit(within=2) == 0
         record = jobs.job(job_id)
         assert (record.state, record.attempt, record.errors) == ("pending", 0, [])

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store import redis_keys
-from tests.e2e.service import Service, serving
 
 BOUNDS = {f"API_QUOTA_{kind}_AT_ONCE": "2" for kind in ("STREAMS", "WAITS", "UPLOADS")}
 LATER = {"type": "sleep", "params": {"seconds": 0}, "delay_seconds": 3600}

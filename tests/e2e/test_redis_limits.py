@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dev.redis import server_command
+from dev.service import Service, serving
 from dev.stack import Stack, free_port, wait_until
-from tests.e2e.service import Service, finish, run_python, serving
+from tests.e2e.commands import finish, run_python
 
 COMMANDS = {"api": ["uvicorn", "api.main:app", "--port", "0"], "worker": ["worker"]}
 

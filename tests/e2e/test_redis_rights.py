@@ -8,9 +8,10 @@ import pytest
 from redis import Redis
 
 from dev.redis import PASSWORD, USER
+from dev.service import Service, serving
 from dev.stack import Stack, free_port, wait_until
 from shared.store.preflight import obstacle
-from tests.e2e.service import Service, finish, run_python, serving
+from tests.e2e.commands import finish, run_python
 
 COMMANDS = {
     "API": ("uvicorn", "api.main:app", "--port", "0"),

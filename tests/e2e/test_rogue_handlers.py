@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from chaos.handlers.hold_interpreter import HOLDS
+from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store.model import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, MEDDLING
-from tests.e2e.service import Service, serving
 
 LEASE = 1.0
 ABANDONED_AFTER = 5.0
@@ -158,7 +158,7 @@ def test_a_handler_that_holds_the_interpreter_loses_no_lease(jobs: Direct, kind:
     holder = jobs.submit("hold_the_lock", kind=kind, seconds=LEASE * 1.5)
     jobs.wait_for(holder, "running")
     other = jobs.service.start_worker()  # rescues what it can
-    other.started()
+    other.wait_ready()
 
     for job_id in (holder, *neighbours):
         record = jobs.wait_for(job_id, "completed")
@@ -219,7 +219,7 @@ def test_an_abandoned_thread_does_not_hold_up_the_exit(jobs: Direct) -> None:
 
     worker.send(signal.SIGTERM)
 
-    assert worker.exits(within=2) == 0
+    assert worker.wait_exit(within=2) == 0
 
 
 def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Direct) -> None:
@@ -229,7 +229,7 @@ def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Dir
 
     worker.send(signal.SIGTERM)
 
-    assert worker.exits(within=2) == 0
+    assert worker.wait_exit(within=2) == 0
     record = jobs.job(job_id)
     assert (record.state, record.attempt, record.errors) == ("pending", 0, [])
 
@@ -244,5 +244,5 @@ def test_a_handler_that_ignores_its_end_is_abandoned(hardened: Direct, stubborn:
         assert (
             0 <= (record.finished_at - record.started_at).total_seconds() - ABANDONED_AFTER < 5
         )  # others hold the loop
-    assert len(hardened.service.workers[0].says("the handler does not end; it is abandoned")) == 2
+    assert len(hardened.service.workers[0].log("the handler does not end; it is abandoned")) == 2
     still_works(hardened)

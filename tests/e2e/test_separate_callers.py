@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.service import GRACEFUL_EXITS, Service, json_lines, serving
 from dev.stack import wait_until
-from tests.e2e.service import GENTLE, Service, finish, json_lines, run_python, serving
+from tests.e2e.commands import finish, run_python
 
 Headers = dict[str, str]
 CSV = b"a,b\n1,2\n"
@@ -135,7 +136,7 @@ def test_keys_come_and_go_while_the_api_runs(
         hang_up(service, "keys reloaded", times=2)
         assert service.call("DELETE", f"/jobs/{job}", headers=bob).status_code in (200, 202)
         assert stream.result().json()["job_id"] == job
-    assert service.stop_api(within=10) in GENTLE
+    assert service.stop_api(within=10) in GRACEFUL_EXITS
 
 
 def hang_up(service: Service, event: str, times: int = 1) -> None:

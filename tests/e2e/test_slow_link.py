@@ -7,30 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dev.forwarder import forwarding
-from dev.stack import Stack, wait_until
+from dev.service import Service, serving
+from dev.stack import wait_until
 from shared.store import redis_keys
 from tests.e2e.generous_worker import LARGE
-from tests.e2e.service import Service
 
 RATE = 5e6  # bytes a second: a large result needs longer than an API waits for a silent Redis
 JOBS = 3
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with forwarding(rate=RATE) as link:
-        stack = Stack(tmp_path_factory.mktemp("slow"), REDIS_URL=link.url, WORKER_LEASE_SECONDS="1.5")
-        link.target = stack.redis_port
-        service = Service(stack)
-        try:
-            stack.start_redis()
-            worker = service.start_worker(module="tests.e2e.generous_worker")
-            stack.start_api()
-            worker.started()
-            yield service
-        finally:
-            stack.close()
-            service.close()
+def service() -> Iterator[Service]:
+    module = "tests.e2e.generous_worker"
+    with (
+        forwarding(rate=RATE) as link,
+        serving(workers=1, worker_module=module, link=link, WORKER_LEASE_SECONDS="1.5") as service,
+    ):
+        yield service
 
 
 def test_large_results_arrive_at_their_first_attempt(service: Service) -> None:

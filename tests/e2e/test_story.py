@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.service import Service
 from dev.stack import ROOT
 from shared.record import JobRecord, JobState
-from tests.e2e.service import Service
 
 
 def test_1_the_server_runs_locally_and_healthz_answers_ok(service: Service) -> None:

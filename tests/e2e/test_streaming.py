@@ -11,9 +11,9 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from dev.service import GRACEFUL_EXITS, Record, Service
 from dev.stack import Process, wait_until
 from shared.store import redis_keys
-from tests.e2e.service import GENTLE, Record, Service
 
 LARGE = "x" * 1_000_000
 
@@ -220,7 +220,7 @@ def test_a_process_that_is_told_to_end_ends_its_streams(service: Service, other:
         code = other.stop_api(within=3)
         assert list(events) == []
 
-    assert code in GENTLE
+    assert code in GRACEFUL_EXITS
 
 
 def test_a_stream_goes_on_after_a_restart_of_redis(service: Service) -> None:

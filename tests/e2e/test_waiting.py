@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.service import GRACEFUL_EXITS, Record, Service
 from dev.stack import wait_until
-from tests.e2e.service import GENTLE, Record, Service, seconds_since
 
 ECHO: Record = {"type": "echo", "params": {"message": 1}}
 NAP: Record = {"type": "sleep", "params": {"seconds": 0.3}}
@@ -68,7 +68,7 @@ def test_a_job_that_has_ended_is_not_waited_for(service: Service) -> None:
 
     answer = service.call("GET", f"/jobs/{record['job_id']}", headers={"Prefer": "wait=600"})
 
-    assert seconds_since(start) < 1
+    assert time.monotonic() - start < 1
     assert answer.json() == record
     assert answer.headers["preference-applied"] == "wait=60"  # a preference may be cut
 
@@ -77,7 +77,7 @@ def test_a_submission_waits_no_longer_than_it_was_asked_to(service: Service) -> 
     start = time.monotonic()
     answer = submit(service, LONG, params={"wait": "0.3"})
 
-    assert 0.3 <= seconds_since(start) < 1.3
+    assert 0.3 <= time.monotonic() - start < 1.3
     assert (answer.status_code, answer.json()["done"]) == (202, False)
     assert answer.headers["preference-applied"] == "wait=0.3"
     assert int(answer.headers["retry-after"]) > 0
@@ -89,7 +89,7 @@ def test_a_read_waits_no_longer_than_it_was_asked_to(service: Service) -> None:
     start = time.monotonic()
     answer = service.call("GET", f"/jobs/{job_id}", params={"wait": "0.3"})
 
-    assert 0.3 <= seconds_since(start) < 1.3
+    assert 0.3 <= time.monotonic() - start < 1.3
     assert (answer.status_code, answer.json()["state"]) == (200, "pending")
     assert answer.headers["preference-applied"] == "wait=0.3"
     assert int(answer.headers["retry-after"]) > 0
@@ -191,7 +191,7 @@ def test_a_process_that_is_told_to_end_answers_who_waits_and_ends(
 
     code = other.stop_api(within=3, number=number)
 
-    assert code in GENTLE
+    assert code in GRACEFUL_EXITS
     assert [state(answer) for answer in answers] == ["pending"] * 3
 
 
@@ -216,7 +216,7 @@ def test_without_redis_who_wants_to_wait_is_told_so_within_two_seconds(
 
     found = [answer.result(timeout=10) for answer in answers]
 
-    assert seconds_since(start) < 2
+    assert time.monotonic() - start < 2
     for answer in found:
         assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
         assert answer.json()["retryable"] is True

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from dev.service import Record, Service, serving
 from dev.stack import free_port, wait_until
 from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
-from tests.e2e.service import Record, Service, serving
 
 DELIVERIES = 40  # to a receiver that never answers
 
@@ -157,7 +157,7 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: WebhookRece
         other_id = submit(service, receiver.url)
         wait_until(lambda: receiver.received, "the other receiver hears of it", seconds=2)
         delivery_id = f"{redis_keys.DELIVERY_ID}1-{other_id}"
-        wait_until(lambda: worker.says("job completed", job_id=delivery_id), "the end is logged")
+        wait_until(lambda: worker.log("job completed", job_id=delivery_id), "the end is logged")
         queue = redis_keys.QUEUE + redis_keys.WEBHOOKS
         wait_until(lambda: service.redis.zcard(queue) > DELIVERIES / 2, "most deliveries are postponed")
         shown = [delivery for job_id in stuck for delivery in deliveries(service, job_id)]

@@ -1,4 +1,4 @@
-"""The keys that SECURITY.md lets an operator remove are all that Redis knows of a job."""
+"""Erasure: the keys that the page on stored data names are all that Redis holds of a job."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from shared.errors import JobNotFound
 from shared.store import redis_keys
 from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
 
-PAGE = (Path(__file__).resolve().parents[2] / "SECURITY.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs/secrets-and-data.md").read_text()
 PATTERN = "*JOB_ID*"
 TEXT = b"what-the-caller-wrote"
 

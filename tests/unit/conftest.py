@@ -1,11 +1,9 @@
-"""The API in this process, on a fake Redis, asked over HTTP as a client would; and the client's two faces."""
+"""The API in this process, on a fake Redis, asked over HTTP as a client would."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from fastapi import FastAPI
@@ -14,13 +12,9 @@ from redis.asyncio import Redis
 
 from api.main import create_app
 from api.settings import ApiSettings
-from client import Client, Retries
-from client.command_line import main
-from client.wire import AsyncWire, BlockingWire, Wire
 from shared.files import FileStore
 from shared.store.job_store import JobStore
 from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Retention, WorkerInfo
-from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -96,40 +90,3 @@ class Backstage:
 @pytest.fixture
 def backstage(fake_redis: Redis) -> Backstage:
     return Backstage(fake_redis)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of all clients."""
-    clock = Clock()
-    monkeypatch.setattr(Wire, "now", lambda _: clock.now())
-    for wire in (BlockingWire, AsyncWire):
-        monkeypatch.setattr(wire, "sleep", lambda _, seconds: clock.sleep(seconds))
-    return clock
-
-
-@pytest.fixture(params=["Client", "AsyncClient"])
-def face(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Opens a client of this face before a server: `face(server, key=…)`."""
-    return lambda server, **options: connect(request.param, server, **options)
-
-
-@pytest.fixture
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line learns nothing from whoever runs the tests."""
-    for name in ("JOB_SERVER_URL", "JOB_SERVER_KEY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, plain_environment: None) -> Callable[..., int]:
-    """Run a command line before a server that gives these answers; returns the exit code."""
-
-    def run(line: str, *answers: Any) -> int:
-        server = FakeServer(*answers)
-        transport = httpx.MockTransport(server)
-        face = partial(Client, transport=transport, retries=Retries(most=0))
-        monkeypatch.setattr("client.command_line.Client", face)
-        return main(line.split())
-
-    return run

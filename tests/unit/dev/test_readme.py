@@ -1,4 +1,4 @@
-"""What the README and the page on job types tell a reader to do works as it is written."""
+"""The documents: their links, files, targets and job types exist; the example job type works as written."""
 
 import re
 import sys
@@ -105,6 +105,7 @@ def test_the_tree_names_every_package():
     assert packages <= set(folders)
 
 
+EXAMPLES = {f"job_types/reverse/{name}.py" for name in ("contract", "handler")}
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
@@ -132,6 +133,27 @@ def anchors(path: Path) -> set[str]:
 def test_the_readme_lists_every_document():
     listed = set(re.findall(r"\]\(([^):#]+\.md)\)", section("Documents")))
     assert listed == {*DOCUMENTS, "CHANGELOG.md"} - {"README.md"}
+
+
+def test_the_first_screens_of_the_readme_stay_short():
+    assert len(README.splitlines()) <= 120
+
+
+FILES = re.compile(
+    r"(?:api|worker|shared|job_types|client|dev|tests|chaos|fuzz|benchmarks|docs)/[\w/.-]+\.\w+"
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_is_named_exists(document: str):
+    """Examples of job types to be written are left out: only docs/job-types.md has them."""
+    named = set(re.findall(rf"`({FILES.pattern})`", (ROOT / document).read_text()))
+    assert [file for file in sorted(named - EXAMPLES) if not (ROOT / file).is_file()] == []
+
+
+def test_files_are_named_where_a_newcomer_looks():
+    for document in ("CONTRIBUTING.md", "docs/glossary.md"):
+        assert len(FILES.findall((ROOT / document).read_text())) > 30
 
 
 def test_the_job_types_it_names_are_those_there_are():
