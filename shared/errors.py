@@ -133,7 +133,7 @@ class JobNotFound(JobServerError):
 class JobExpired(JobNotFound):
     code = "job_expired"
     example = "The job '019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21' has ended, and its record is kept no longer."
-    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and RETAIN_FAILED say how long one is kept."
+    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and RETAIN_FAILED set how long it is kept."
 
 
 class WebhookNotFound(JobServerError):
