@@ -11,7 +11,7 @@ from shared.errors import QueueUnavailable
 from shared.files import FileStore
 from shared.job_type import JobType
 from shared.job_type_loader import load_job_types
-from shared.logging import configure_logging
+from shared.logging import configure_logging, get_log
 from shared.settings import read_settings, refuse
 from shared.store.client import connect
 from shared.store.job_store import JobStore
@@ -20,7 +20,9 @@ from shared.store.preflight import obstacle
 from worker.event_loop import WorkerLoop
 from worker.job_worker import JobWorker
 from worker.registry import Handler, by_type, load_handlers
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, worker_slots
+
+log = get_log(__name__)
 
 
 def main() -> int:
@@ -50,6 +52,10 @@ def work(
     """
     handlers = by_type(found, job_types, settings.worker_queues)
     configure_logging(level=settings.log_level, form=settings.log_format)
+    if worker_slots() is not None:
+        log.warning(
+            "WORKER_SLOTS is the older name of WORKER_CONCURRENCY; rename it: the next release ignores it"
+        )
     loop = WorkerLoop()
     asyncio.set_event_loop(loop)
     if reason := obstacle(settings.redis_url.get_secret_value()):

@@ -98,7 +98,7 @@ async def _measure(stack: Stack, redis: Redis, crowd: Crowd, seconds: float) -> 
     found = {"MB": memory(stack), "connections": len(cast(list[Any], redis.client_list(_type="pubsub")))}
     redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
     all_listen(redis, crowd)
-    stack.start_worker(WORKER_SLOTS="100")
+    stack.start_worker(WORKER_CONCURRENCY="100")
     found["lost"] = await lost(held, PATIENCE)
     found |= {f"idle {name}": value for name, value in idle.items()}
     return found | {f"held {name}": value for name, value in busy.items()}

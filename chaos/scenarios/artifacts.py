@@ -27,7 +27,7 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("artifacts")
     jobs, kills = options.scaled(JOBS), options.scaled(KILLS, least=2)
     settings: dict[str, Any] = {
-        "WORKER_SLOTS": str(SLOTS),
+        "WORKER_CONCURRENCY": str(SLOTS),
         "WORKER_LEASE_SECONDS": str(LEASE),
         "WORKER_SWEEP_SECONDS": str(SWEEP),
     }

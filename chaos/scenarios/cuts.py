@@ -70,7 +70,7 @@ async def cut_everywhere(service: Service, options: SuiteOptions) -> list[Point]
     """Every cut at every command, in every mode."""
     proxy = FaultProxy(service.stack.redis_port)
     url = f"redis://127.0.0.1:{await proxy.start()}/0"
-    settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
+    settings = {"REDIS_URL": url, "WORKER_CONCURRENCY": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
     points = []
     try:
         async with direct_queue(url) as queue:

@@ -27,7 +27,7 @@ def run(options: SuiteOptions) -> list[Check]:
     jobs = options.scaled(JOBS // BATCH) * BATCH
     settings: dict[str, Any] = {
         "LOG_LEVEL": "WARNING",
-        "WORKER_SLOTS": "50",
+        "WORKER_CONCURRENCY": "50",
         "WORKER_LEASE_SECONDS": str(LEASE),
     }
     with chaos_service(api=False, RETAIN_COMPLETED=str(RETAIN), **settings) as service:
