@@ -4,10 +4,7 @@ from shared.errors import JobExpired, JobNotFound
 
 
 def not_found(job_id: str) -> JobNotFound:
-    return JobNotFound(
-        f"No job has the id {job_id[:64]!r}.",
-        hint="Check the id; a finished job is kept for a limited time (RETAIN_COMPLETED and its like).",
-    )
+    return JobNotFound(f"No job has the id {job_id[:64]!r}.")
 
 
 def expired(job_id: str) -> JobExpired:
