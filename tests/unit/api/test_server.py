@@ -71,6 +71,7 @@ async def test_the_server_tells_what_it_is(client, prefix):
     assert info["started_at"].endswith("Z")
     assert 0 <= info["uptime_seconds"] < 60
     assert info["job_types"] == list(load_job_types())
+    assert info["job_type_packages"] == {"job_types": list(load_job_types())}
     assert info["queues"] == {"default": {"waiting": 0, "running": 0}}
     assert info["jobs"] == dict.fromkeys(["pending", "running", "completed", "failed", "cancelled"], 0)
     assert info["workers"] == []
