@@ -1,4 +1,4 @@
-"""This project: full records, indexes and change messages; logs at WARNING unless LOG_LEVEL is set."""
+"""job_server, this project: full records, indexes and change messages; logs at LOG_LEVEL or WARNING."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable

@@ -450,10 +450,7 @@ def spent(job_id: str) -> JobExpired:
 
 
 def not_found(job_id: str) -> JobNotFound:
-    return JobNotFound(
-        f"No job has the id {job_id[:64]!r}.",
-        hint="Check the id; a finished job is kept for a limited time (RETAIN_COMPLETED and its like).",
-    )
+    return JobNotFound(f"No job has the id {job_id[:64]!r}.")
 
 
 def _over(quota: JobQuota, verdict: bytes, used: int, more: int) -> JobServerError:
