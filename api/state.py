@@ -22,7 +22,8 @@ from api.settings import ApiSettings
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
 from shared.files import FileStore
-from shared.job_type_loader import JobTypesByName
+from shared.job_type_loader import JobTypesByName, names_by_package
+from shared.logging import get_log
 from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import Runner, connect
@@ -36,6 +37,8 @@ from shared.store.stream_secret import StreamSecret
 from shared.upkeep import keep_up
 
 STATE = "api"  # its name in the lifespan state, which the server hands to every request
+
+log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ def lifespan_of(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         settings = configuration.settings
+        log.info("job types loaded", packages=names_by_package(settings.job_types))
         client = redis or connect(settings.redis_url.get_secret_value())
         changes = Changes(client)
         runner, bulk = (redis, redis) if redis else _connections(client, changes)

@@ -13,6 +13,7 @@ from shared.store import redis_keys
 
 Record = dict[str, str]
 CHUNK = 500
+STARTS_FILE = "starts"  # in the stack's folder: every worker appends the starts of its handlers
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,10 @@ def check_ends(name: str, records: dict[str, Record]) -> list[Check]:
     ]
 
 
-def read_starts(file: Path) -> dict[str, list[HandlerStart]]:
-    """The starts of each job's handler, in order of time."""
+def read_starts(folder: Path) -> dict[str, list[HandlerStart]]:
+    """The starts of each job's handler, in order of time; `folder` is the stack's."""
     starts: dict[str, list[HandlerStart]] = defaultdict(list)
+    file = folder / STARTS_FILE
     for line in file.read_text().splitlines() if file.exists() else []:
         job_id, attempt, pid, at = line.split()
         starts[job_id].append(HandlerStart(int(attempt), int(pid), float(at)))

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 from chaos.handlers import cross_calls, hold_interpreter, make_data, rogues
+from chaos.records import STARTS_FILE
+from dev.stack import STACK_FOLDER
 from job_types.sleep.contract import SLEEP, SleepParams, SleepResult
 from job_types.sleep.handler import sleep
 from shared.job_type_loader import load_job_types
@@ -22,7 +24,6 @@ from worker.settings import WorkerSettings
 JOB_TYPES = (
     {c.name: c for c in (cross_calls.CROSS, hold_interpreter.HOLD)} | make_data.JOB_TYPES | rogues.JOB_TYPES
 )
-STARTS = "CHAOS_STARTS"  # the file to which every worker appends the starts of its handlers
 PROGRESS = "CHAOS_PROGRESS"  # if set, the handler of `sleep` reports progress, as the real one does
 
 
@@ -53,7 +54,7 @@ def without_progress(job: JobContext) -> JobContext:
 
 
 def main() -> int:
-    starts = StartLog(Path(os.environ[STARTS]))
+    starts = StartLog(Path(os.environ[STACK_FOLDER]) / STARTS_FILE)
     others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
     own = [cross_calls.HANDLER, hold_interpreter.HANDLER, *make_data.HANDLERS, *rogues.HANDLERS]
     handlers = [with_start_log(starts), *others, *own]

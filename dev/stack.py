@@ -18,6 +18,8 @@ from dev.redis import PASSWORD, USER, restricted, server_command
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0  # seconds for a process to come up or go down
 
+STACK_FOLDER = "STACK_FOLDER"  # in the environment of each process: the stack's folder
+
 Process = subprocess.Popen[bytes]
 
 
@@ -74,6 +76,7 @@ class Stack:
         self.descriptor: int | None = None
         self._environment = {
             **os.environ,
+            STACK_FOLDER: str(folder),
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
             "ARTIFACTS_URL": (folder / "artifacts").as_uri(),
@@ -88,21 +91,21 @@ class Stack:
         """Start Redis, on the same port and data as before if it ran already."""
         command = server_command(self.redis_port, self.folder, fsync=self.fsync)
         command += restricted(self.folder)
-        self.redis = self._spawn("redis", command)
+        self.redis = self.spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 
     def start_api(self, **environment: str) -> str:
         """Start an API process, on the same port as before if one ran already; returns its URL."""
         port = self.api_port = self.api_port or free_port()
         command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)]
-        self.api = self._spawn("api", command, environment)
+        self.api = self.spawn("api", command, environment)
         self.api_url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _is_up(f"{self.api_url}/healthz"), "the API answers /healthz")
         return self.api_url
 
     def start_worker(self, *, module: str = "worker", **environment: str) -> Process:
         """Start a worker process; it is ready when it has sent its first heartbeat."""
-        process = self._spawn(f"worker-{len(self.workers)}", [sys.executable, "-m", module], environment)
+        process = self.spawn(f"worker-{len(self.workers)}", [sys.executable, "-m", module], environment)
         self.workers.append(process)
         return process
 
@@ -123,7 +126,7 @@ class Stack:
         for output in self._outputs:
             output.close()
 
-    def _spawn(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
+    def spawn(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
         output = (self.folder / f"{name}.log").open("ab")
         self._outputs.append(output)
         return subprocess.Popen(

@@ -75,7 +75,7 @@ class JobWorker(Worker):
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
         pool = connect(url, connections=2)
-        super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_slots, keep_result=0)
+        super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_concurrency, keep_result=0)
         if getsignal(Signals.SIGHUP) is not Handlers.SIG_IGN:  # as under nohup
             self._add_signal_handler(Signals.SIGHUP, self.handle_sig)
         self.worker_info = WorkerInfo(
@@ -83,7 +83,7 @@ class JobWorker(Worker):
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=settings.worker_queues,
-            slots=settings.worker_slots,
+            slots=settings.worker_concurrency,
             started_at=time.time(),
         )
         self.exit_code = 0
@@ -148,7 +148,7 @@ class JobWorker(Worker):
     def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> list[Lane]:
         """The lane of the queues, and that of the webhooks."""
         settings, worker_id = self._settings, self.worker_info.worker_id
-        jobs = self._open_lane(worker_id, settings.worker_queues, settings.worker_slots, handlers)
+        jobs = self._open_lane(worker_id, settings.worker_queues, settings.worker_concurrency, handlers)
         webhooks = self._open_lane(
             f"{worker_id}-webhooks",
             [redis_keys.WEBHOOKS],

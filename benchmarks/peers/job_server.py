@@ -1,4 +1,4 @@
-"""This project: full records, indexes and change messages; logs at WARNING unless LOG_LEVEL is set."""
+"""job_server, this project: full records, indexes and change messages; logs at LOG_LEVEL or WARNING."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable
@@ -42,7 +42,7 @@ async def submitter() -> AsyncIterator[Submit]:
 
 def work(slots: int) -> None:
     os.environ.setdefault("LOG_LEVEL", "WARNING")
-    run_worker(WorkerSettings(worker_slots=slots), {"noop": NOOP}, [Handler(NOOP, noop)])
+    run_worker(WorkerSettings(worker_concurrency=slots), {"noop": NOOP}, [Handler(NOOP, noop)])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ import time
 from chaos import leftovers, records
 from chaos.checks import Check, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service
 from shared.store import redis_keys
 
 WORKERS, RATE, KILLS = 2, 200, 15
@@ -15,14 +16,14 @@ WORKERS, RATE, KILLS = 2, 200, 15
 def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("api kills")
     kills = options.scaled(KILLS, least=3)
-    with site(workers=WORKERS) as place:
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.05), rng=rng, timeout=2) as load:
+    with chaos_service(workers=WORKERS) as service:
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 0.05), rng=rng, timeout=2) as load:
             for _ in range(kills):
                 time.sleep(rng.uniform(0.3, 1.0))
-                place.restart_api()
-        every = stored(place)
-        found = records.settled(place.redis, sorted({*every, *load.accepted}), seconds=20)
-        _, wrong = leftovers.find(place.redis)
+                service.restart_api()
+        every = stored(service)
+        found = records.settled(service.redis, sorted({*every, *load.accepted}), seconds=20)
+        _, wrong = leftovers.find(service.redis)
     name = f"API kill -9 × {kills}"
     unanswered = len(set(every) - set(load.accepted))
     return [
@@ -34,8 +35,7 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-def stored(place: Site) -> list[str]:
+def stored(service: Service) -> list[str]:
     """The ids of every record in Redis, acknowledged or not."""
-    return [
-        key.decode().removeprefix(redis_keys.RECORD) for key in place.redis.scan_iter(redis_keys.RECORD + "*")
-    ]
+    keys = service.redis.scan_iter(redis_keys.RECORD + "*")
+    return [key.decode().removeprefix(redis_keys.RECORD) for key in keys]

@@ -11,8 +11,9 @@ from chaos import records
 from chaos.checks import Check, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.make_data import FILES, MAKE_FILES, digest
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service
 from dev.stack import wait_until
 from shared.store import redis_keys
 from shared.store.job_queue import NewJob
@@ -26,24 +27,24 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("artifacts")
     jobs, kills = options.scaled(JOBS), options.scaled(KILLS, least=2)
     settings: dict[str, Any] = {
-        "WORKER_SLOTS": str(SLOTS),
+        "WORKER_CONCURRENCY": str(SLOTS),
         "WORKER_LEASE_SECONDS": str(LEASE),
         "WORKER_SWEEP_SECONDS": str(SWEEP),
     }
-    with site(workers=WORKERS, **settings) as place:
-        alive = list(place.workers)
-        seeds = asyncio.run(submit(place, jobs))
+    with chaos_service(workers=WORKERS, **settings) as service:
+        alive = list(service.workers)
+        seeds = asyncio.run(submit(service, jobs))
         for _ in range(kills):
             time.sleep(EVERY * rng.uniform(0.5, 1.5))
             alive.pop(rng.randrange(len(alive))).kill()
-            alive.append(place.start_worker())
-        found = records.settled(place.redis, list(seeds), seconds=PATIENCE)
+            alive.append(service.start_worker())
+        found = records.settled(service.redis, list(seeds), seconds=PATIENCE)
         again = sum(int(record.get("claims", 0)) > 1 for record in found.values())
-        served = sum(is_served_whole(place, job_id, seed) for job_id, seed in seeds.items())
+        served = sum(is_served_whole(service, job_id, seed) for job_id, seed in seeds.items())
         needed = {f"{job_id}/{record['claims']}" for job_id, record in found.items()}
-        orphans = left(place, needed)
-        place.redis.delete(*(redis_keys.RECORD + job_id for job_id in seeds))
-        rest = left(place, set())
+        orphans = left(service, needed)
+        service.redis.delete(*(redis_keys.RECORD + job_id for job_id in seeds))
+        rest = left(service, set())
     name = f"kill -9 × {kills} while {jobs} jobs write files"
     return [
         *records.check_ends(name, found),
@@ -54,27 +55,27 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-async def submit(place: Site, jobs: int) -> dict[str, int]:
+async def submit(service: Service, jobs: int) -> dict[str, int]:
     """Submit jobs that make files; returns their seeds by job id."""
     new = [NewJob(MAKE_FILES, b'{"seed":%d}' % seed, "chaos") for seed in range(jobs)]
-    async with direct_queue(place.stack.redis_url) as queue:
+    async with direct_queue(service.stack.redis_url) as queue:
         return {record.job_id: seed for seed, (record, _) in enumerate(await queue.submit_all(new))}
 
 
-def is_served_whole(place: Site, job_id: str, seed: int) -> int:
+def is_served_whole(service: Service, job_id: str, seed: int) -> int:
     """How many of a job's files are served as they were made."""
-    record = place.http.get(f"{place.stack.api_url}/jobs/{job_id}").json()
+    record = service.http.get(f"{service.stack.api_url}/jobs/{job_id}").json()
     whole = 0
     for artifact in record["artifacts"]:
-        answer = place.http.get(f"{place.stack.api_url}{artifact['url']}")
+        answer = service.http.get(f"{service.stack.api_url}{artifact['url']}")
         wanted = digest(seed, int(artifact["name"].removesuffix(".bin")))
         whole += answer.status_code == 200 and sha256(answer.content).hexdigest() == wanted
     return whole
 
 
-def left(place: Site, needed: set[str]) -> set[str]:
+def left(service: Service, needed: set[str]) -> set[str]:
     """What lies in the store, by job and claim, that nobody needs, once the sweep has had its time."""
-    folder = Path(place.stack.folder) / "artifacts" / "jobs"
+    folder = Path(service.stack.folder) / "artifacts" / "jobs"
 
     def found() -> set[str]:
         there = set()

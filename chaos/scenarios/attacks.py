@@ -16,9 +16,10 @@ import httpx
 
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.scenarios.flush import exits
-from chaos.site import Site, assert_there, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
+from dev.service import Service, started
 from dev.stack import ROOT
 from shared.store import redis_keys
 
@@ -55,10 +56,10 @@ class Times:
 class Others:
     """A caller that submits and reads jobs, uploads, and looks at `/healthz`, within a `with` block."""
 
-    def __init__(self, place: Site) -> None:
-        self._port = place.stack.api_port
+    def __init__(self, service: Service) -> None:
+        self._port = service.stack.api_port
         self._http = httpx.Client(
-            base_url=place.stack.api_url, headers={"X-API-Key": OTHER}, timeout=30, trust_env=False
+            base_url=service.stack.api_url, headers={"X-API-Key": OTHER}, timeout=30, trust_env=False
         )
         self._end = Event()
         self._threads = [Thread(target=self._use), Thread(target=self._look), Thread(target=self._upload)]
@@ -119,24 +120,24 @@ class Others:
 def run(options: SuiteOptions) -> list[Check]:
     entries = ",".join(f"{name}:read+write:{sha256(name.encode()).hexdigest()}" for name in (STRANGER, OTHER))
     rounds = options.scaled(ROUNDS)
-    with site(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MOST_CONNECTIONS)) as place:
-        place.http.headers["X-API-Key"] = STRANGER
+    with chaos_service(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MOST_CONNECTIONS)) as service:
+        service.http.headers["X-API-Key"] = STRANGER
         for _ in range(BIG_JOBS):
-            place.submit("echo", message="x" * BIG)
-        rows = [row for name in ATTACKS for row in attack(place, name, rounds)]
-        rows.append(at_most("attacks: the API's memory, peak", memory(place), MEMORY_MB, "MB"))
-        rows.append(exactly("attacks: processes that exited", exits(place), 0))
+            service.submit("echo", message="x" * BIG)
+        rows = [row for name in ATTACKS for row in attack(service, name, rounds)]
+        rows.append(at_most("attacks: the API's memory, peak", memory(service), MEMORY_MB, "MB"))
+        rows.append(exactly("attacks: processes that exited", exits(service), 0))
     return [*rows, *foreign_pages()]
 
 
-def attack(place: Site, name: str, rounds: int) -> list[Check]:
+def attack(service: Service, name: str, rounds: int) -> list[Check]:
     """Quiet and attacked phases by turns, so that both meet the same machine."""
     quiet, attacked = Times(), Times()
-    with Others(place) as others:
+    with Others(service) as others:
         for _ in range(rounds):
             others.times = quiet
             time.sleep(QUIET_SECONDS)
-            with attackers(place, name):
+            with attackers(service, name):
                 others.times = Times()  # the start of their process is not their attack
                 time.sleep(1.0)
                 others.times = attacked
@@ -166,8 +167,8 @@ def _codes(times: Times) -> str:
 
 
 @contextlib.contextmanager
-def attackers(place: Site, name: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "chaos.attackers", name, str(place.stack.api_port), STRANGER]
+def attackers(service: Service, name: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "chaos.attackers", name, str(service.stack.api_port), STRANGER]
     with subprocess.Popen([*command, str(ATTACKS[name])], cwd=ROOT) as process:  # noqa: S603
         try:
             yield
@@ -177,25 +178,25 @@ def attackers(place: Site, name: str) -> Iterator[None]:
             process.kill()
 
 
-def memory(place: Site) -> float:
+def memory(service: Service) -> float:
     """The most resident memory that the API has had, in MB."""
-    status = Path(f"/proc/{assert_there(place.stack.api).pid}/status").read_text()
+    status = Path(f"/proc/{started(service.stack.api).pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) * 1024 / 1e6 if found else float("inf")
 
 
 def foreign_pages() -> list[Check]:
     """Simple requests that a web page can send to an API without keys on its visitor's machine."""
-    with site() as place:
-        job_id = place.submit(seconds=0)
-        http, url = place.http, place.stack.api_url
+    with chaos_service() as service:
+        job_id = service.submit("sleep", seconds=0)
+        http, url = service.http, service.stack.api_url
         answers = [
             http.post(f"{url}{path}", headers=headers, content=b"x")
             for path in ("/files", f"/jobs/{job_id}/retry", f"/jobs/{job_id}/webhook/redeliver")
             for headers in (PAGE, REBOUND)
         ]
         answers += [http.get(f"{url}/jobs/{job_id}", headers=REBOUND)]
-        jobs = int(place.redis.zcard(redis_keys.INDEX))
+        jobs = int(service.redis.zcard(redis_keys.INDEX))
     accepted = sum(answer.status_code not in (403, 421) for answer in answers)
     return [
         exactly("foreign web pages: requests that were accepted", accepted, 0, note=f" of {len(answers)}"),

@@ -3,21 +3,20 @@
 import contextlib
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.site import Site, assert_there, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import GRACEFUL_EXITS, Service, started
 from dev.stack import join, terminate, wait_until
 
 JOBS = 2000
 REQUEST_SECONDS = 3.0  # both processes may wait for their output, 1 s each
 SETTLE_SECONDS = 30.0
-ENDED = (0, -signal.SIGTERM)
 DROPPED = "log lines were dropped"
 
 
@@ -55,16 +54,16 @@ def run(options: SuiteOptions) -> list[Check]:
 
 
 def without_reader(jobs: int) -> list[Check]:
-    with contextlib.closing(Pipe()) as pipe, serving(pipe.writer) as place:
+    with contextlib.closing(Pipe()) as pipe, writing_to(pipe.writer) as service:
         pipe.close_reader()
-        return perform(place, jobs, "output without a reader")
+        return perform(service, jobs, "output without a reader")
 
 
 def on_full_disk(jobs: int) -> list[Check]:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        with serving(full) as place:
-            return perform(place, jobs, "output on a full disk")
+        with writing_to(full) as service:
+            return perform(service, jobs, "output on a full disk")
     finally:
         os.close(full)
 
@@ -72,11 +71,11 @@ def on_full_disk(jobs: int) -> list[Check]:
 def stalled(jobs: int) -> list[Check]:
     """The reader reads nothing while jobs run; afterwards it hears how many lines it missed."""
     name = "output whose reader stalls"
-    with contextlib.closing(Pipe()) as pipe, serving(pipe.writer) as place:
-        rows = perform(place, jobs, name, end=False)
+    with contextlib.closing(Pipe()) as pipe, writing_to(pipe.writer) as service:
+        rows = perform(service, jobs, name, end=False)
         pipe.read()
-        again = [place.submit(seconds=0) for _ in range(3)]
-        found = records.settled(place.redis, again, seconds=SETTLE_SECONDS)
+        again = [service.submit("sleep", seconds=0) for _ in range(3)]
+        found = records.settled(service.redis, again, seconds=SETTLE_SECONDS)
 
         def noticed() -> bool:
             pipe.read()
@@ -84,7 +83,7 @@ def stalled(jobs: int) -> list[Check]:
 
         with contextlib.suppress(TimeoutError):
             wait_until(noticed, "the lines that were dropped are counted")
-        rows += [*records.check_ends(f"{name}, then reads", found), *exit_codes(place, name)]
+        rows += [*records.check_ends(f"{name}, then reads", found), *exit_codes(service, name)]
         pipe.read()
     counts = [line["count"] for line in pipe.lines() if line["event"] == DROPPED]
     return [*rows, at_most(f"{name}: processes that never said what they dropped", int(not counts), 0),
@@ -92,37 +91,37 @@ def stalled(jobs: int) -> list[Check]:
 
 
 @contextlib.contextmanager
-def serving(output: int) -> Iterator[Site]:
+def writing_to(output: int) -> Iterator[Service]:
     """An API and a worker whose output goes to a descriptor."""
-    with site(api=False) as place:
-        place.stack.descriptor = output
-        worker = place.start_worker()
-        place.stack.start_api()
-        worker.ready()
-        yield place
+    with chaos_service(api=False) as service:
+        service.stack.descriptor = output
+        worker = service.start_worker()
+        service.stack.start_api()
+        worker.wait_ready()
+        yield service
 
 
-def perform(place: Site, jobs: int, name: str, *, end: bool = True) -> list[Check]:
+def perform(service: Service, jobs: int, name: str, *, end: bool = True) -> list[Check]:
     """Submit jobs one by one; all of them are performed, at their first attempt."""
     job_ids, slowest = [], 0.0
     for _ in range(jobs):
         begin = time.monotonic()
-        job_ids.append(place.submit(seconds=0))
+        job_ids.append(service.submit("sleep", seconds=0))
         slowest = max(slowest, time.monotonic() - begin)
-    found = records.settled(place.redis, job_ids, seconds=SETTLE_SECONDS)
+    found = records.settled(service.redis, job_ids, seconds=SETTLE_SECONDS)
     charged = [r for r in found.values() if r.get("claims") != "1" or r.get("state") != "completed"]
     return [
         *records.check_ends(name, found),
         exactly(f"{name}: jobs not completed at their first attempt", len(charged), 0),
         at_most(f"{name}: slowest request", slowest, REQUEST_SECONDS, "s"),
-        *(exit_codes(place, name) if end else ()),
+        *(exit_codes(service, name) if end else ()),
     ]
 
 
-def exit_codes(place: Site, name: str) -> list[Check]:
+def exit_codes(service: Service, name: str) -> list[Check]:
     """API and worker end as they do with a log that works."""
-    processes = [place.workers[0].process, assert_there(place.stack.api)]
+    processes = [service.workers[0].process, started(service.stack.api)]
     for process in processes:
         terminate(process)
-    wrong = sum(join(process) not in ENDED for process in processes)
+    wrong = sum(join(process) not in GRACEFUL_EXITS for process in processes)
     return [exactly(f"{name}: processes that ended with another exit code", wrong, 0)]

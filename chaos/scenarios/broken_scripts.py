@@ -12,9 +12,10 @@ from chaos.checks import Check, exactly, figure
 from chaos.failing_script import FAILED
 from chaos.fault_proxy import FaultProxy
 from chaos.records import Record
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.redis import PASSWORD, USER
+from dev.service import Service
 from dev.stack import wait_until
 from shared.store import redis_keys, scripts
 
@@ -36,8 +37,8 @@ RUN_SECONDS = 1.5  # for a script to run by itself: a beat and an upkeep do, thr
 
 
 def run(options: SuiteOptions) -> list[Check]:
-    with site(api=False) as place:
-        found, refused, tried = asyncio.run(break_all(place, options))
+    with chaos_service(api=False) as service:
+        found, refused, tried = asyncio.run(break_all(service, options))
     name = f"{sum(tried.values())} commands failing"
     done = [record for record in found.values() if records.is_done(record)]
     charged = [r for r in done if int(r.get("attempt", 0)) > 1 or "errors" in r]
@@ -50,41 +51,41 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-async def break_all(place: Site, options: SuiteOptions) -> tuple[dict[str, Record], int, dict[str, int]]:
+async def break_all(service: Service, options: SuiteOptions) -> tuple[dict[str, Record], int, dict[str, int]]:
     """The records of all jobs, how many jobs refused submissions made, and the failures by script."""
-    proxy = FaultProxy(place.stack.redis_port)
+    proxy = FaultProxy(service.stack.redis_port)
     url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{await proxy.start()}/0"
     settings = {"REDIS_URL": url, "WORKER_LEASE_SECONDS": str(LEASE), "CHAOS_PROGRESS": "1"}
     accepted: list[str] = []
     refused, tried = 0, dict.fromkeys(NAMES, 0)
     stride = max(1, round(1 / options.scale))
     try:
-        worker = await asyncio.to_thread(place.start_worker, **settings)
-        await asyncio.to_thread(worker.ready)
-        await asyncio.to_thread(place.stack.start_api, **settings)
-        async with httpx.AsyncClient(base_url=place.stack.api_url, timeout=10) as http:
+        worker = await asyncio.to_thread(service.start_worker, **settings)
+        await asyncio.to_thread(worker.wait_ready)
+        await asyncio.to_thread(service.stack.start_api, **settings)
+        async with httpx.AsyncClient(base_url=service.stack.api_url, timeout=10) as http:
             for name, script in zip(NAMES, SCRIPTS, strict=True):
                 misses = 0
                 for number in range(options.rng(name).randint(1, stride), MOST_COMMANDS, stride):
                     proxy.break_script = script, number
-                    refused += await one_job(http, place, accepted, cancelled=name == "cancel")
-                    failed = await until_run(proxy, place.redis)
+                    refused += await one_job(http, service, accepted, cancelled=name == "cancel")
+                    failed = await until_run(proxy, service.redis)
                     tried[name] += failed
                     misses = 0 if failed else misses + 1
                     if misses == MISSES:
                         break
-            found = await asyncio.to_thread(records.settled, place.redis, accepted, seconds=60)
+            found = await asyncio.to_thread(records.settled, service.redis, accepted, seconds=60)
     finally:
         await proxy.close()
     return found, refused, tried
 
 
-async def one_job(http: httpx.AsyncClient, place: Site, accepted: list[str], *, cancelled: bool) -> int:
+async def one_job(http: httpx.AsyncClient, service: Service, accepted: list[str], *, cancelled: bool) -> int:
     """Submit a job, read it, list it, maybe cancel it; returns how many jobs a refused submission made."""
-    before = place.redis.zcard(redis_keys.INDEX)
+    before = service.redis.zcard(redis_keys.INDEX)
     answer = await http.post("/jobs", json={"type": "sleep", "params": {"seconds": JOB_SECONDS}})
     if answer.status_code != 202:
-        return int(place.redis.zcard(redis_keys.INDEX) - before)
+        return int(service.redis.zcard(redis_keys.INDEX) - before)
     job_id = answer.json()["job_id"]
     accepted.append(job_id)
     await http.get(f"/jobs/{job_id}")

@@ -11,8 +11,9 @@ from chaos.checks import Check, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.cross_calls import CROSS, Fault
 from chaos.records import Record
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service
 from shared.store import redis_keys
 from shared.store.job_queue import NewJob
 
@@ -24,10 +25,10 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("crossed calls")
     calls = options.scaled(CALLS, least=20)
     faults = [rng.choice(FAULTS) for _ in range(calls)]
-    with site(workers=1, WORKER_PROCESSES=str(CHILDREN)) as place:
-        jobs = asyncio.run(submit(place, faults))
-        found = records.settled(place.redis, list(jobs), seconds=120)
-        logs = {job_id: place.redis.lrange(redis_keys.LOGS + job_id, 0, -1) for job_id in jobs}
+    with chaos_service(workers=1, WORKER_PROCESSES=str(CHILDREN)) as service:
+        jobs = asyncio.run(submit(service, faults))
+        found = records.settled(service.redis, list(jobs), seconds=120)
+        logs = {job_id: service.redis.lrange(redis_keys.LOGS + job_id, 0, -1) for job_id in jobs}
     # A late thread of the job itself may report until the call has ended.
     own = {job_id: {str(number), f"late {number}"} for job_id, number in jobs.items()}
     results = [
@@ -54,10 +55,10 @@ def _message(record: Record) -> str:
     return str(json.loads(record["progress"])["message"]) if "progress" in record else ""
 
 
-async def submit(place: Site, faults: list[Fault]) -> dict[str, int]:
+async def submit(service: Service, faults: list[Fault]) -> dict[str, int]:
     """Submit a job for each fault; returns their numbers by job id."""
     jobs = {}
-    async with direct_queue(place.stack.redis_url) as queue:
+    async with direct_queue(service.stack.redis_url) as queue:
         for number, fault in enumerate(faults):
             params = orjson.dumps({"number": number, "fault": fault})
             submitted = await queue.submit(NewJob(CROSS, params, "chaos"))

@@ -10,9 +10,10 @@ from chaos.checks import Check, at_most, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.fault_proxy import Cut, FaultProxy
 from chaos.records import Record, ended_more_than_once, is_done, read, read_starts
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from chaos.worker import PROGRESS
+from dev.service import Service
 from job_types.sleep.contract import SLEEP
 from shared.store import redis_keys
 from shared.store.job_queue import JobQueue, NewJob
@@ -37,9 +38,9 @@ class Point:
 
 
 def run(options: SuiteOptions) -> list[Check]:
-    with site(api=False) as place:
-        points = asyncio.run(cut_everywhere(place, options))
-        starts = read_starts(place.starts_file)
+    with chaos_service(api=False) as service:
+        points = asyncio.run(cut_everywhere(service, options))
+        starts = read_starts(service.stack.folder)
     bad = [p.where for p in points if not is_done(p.met)]
     stuck = [p.where for p in points if p.next.get("state") != "completed"]
     again = [p.where for p in points if p.met.get("attempt") != "1" or p.met.get("claims") != "1"]
@@ -65,19 +66,19 @@ def _example(places: list[str]) -> str:
     return f" ({'; '.join(places[:3])})" if places else ""
 
 
-async def cut_everywhere(place: Site, options: SuiteOptions) -> list[Point]:
+async def cut_everywhere(service: Service, options: SuiteOptions) -> list[Point]:
     """Every cut at every command, in every mode."""
-    proxy = FaultProxy(place.stack.redis_port)
+    proxy = FaultProxy(service.stack.redis_port)
     url = f"redis://127.0.0.1:{await proxy.start()}/0"
-    settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
+    settings = {"REDIS_URL": url, "WORKER_CONCURRENCY": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
     points = []
     try:
         async with direct_queue(url) as queue:
             for mode, special in MODES.items():
-                worker = place.start_worker(**settings, **special)
-                await asyncio.to_thread(worker.ready)
+                worker = service.start_worker(**settings, **special)
+                await asyncio.to_thread(worker.wait_ready)
                 for cut in Cut:
-                    points += await cut_along(place, proxy, queue, cut, mode, options)
+                    points += await cut_along(service, proxy, queue, cut, mode, options)
                 if not worker.alive:
                     raise RuntimeError("The worker exited; its log says why.")
                 worker.kill()
@@ -87,7 +88,7 @@ async def cut_everywhere(place: Site, options: SuiteOptions) -> list[Point]:
 
 
 async def cut_along(
-    place: Site, proxy: FaultProxy, queue: JobQueue, cut: Cut, mode: str, options: SuiteOptions
+    service: Service, proxy: FaultProxy, queue: JobQueue, cut: Cut, mode: str, options: SuiteOptions
 ) -> list[Point]:
     """One kind of cut at every command in turn, until a job ends before there are so many."""
     points: list[Point] = []
@@ -95,31 +96,31 @@ async def cut_along(
     number, misses = options.rng(f"cuts {cut} {mode}").randint(1, stride), 0
     while misses < MISSES and number < LONGEST_WAY:
         if mode == COLD:
-            place.redis.script_flush()
+            service.redis.script_flush()
             proxy.drop()
         proxy.arm(number, cut)
         begin = time.monotonic()
-        key, known = f"{mode} {cut} {number}", place.redis.zcard(redis_keys.INDEX)
-        met = await one_job(place, queue, key)
+        key, known = f"{mode} {cut} {number}", service.redis.zcard(redis_keys.INDEX)
+        met = await one_job(service, queue, key)
         seconds, fired = time.monotonic() - begin, proxy.fired
         proxy.arm(0, cut)
-        await one_job(place, queue, key)  # the client asks again: it brings the job that it has
-        doubled = place.redis.zcard(redis_keys.INDEX) != known + 1
+        await one_job(service, queue, key)  # the client asks again: it brings the job that it has
+        doubled = service.redis.zcard(redis_keys.INDEX) != known + 1
         misses = 0 if fired else misses + 1
         if fired:
             where = f"{mode}, {cut}, {number}: {fired.split()[0]}"
-            points.append(Point(where, met, await one_job(place, queue), doubled, seconds))
+            points.append(Point(where, met, await one_job(service, queue), doubled, seconds))
         number += stride
     return points
 
 
-async def one_job(place: Site, queue: JobQueue, key: str | None = None) -> Record:
+async def one_job(service: Service, queue: JobQueue, key: str | None = None) -> Record:
     """A job's record once it has ended, or what it is when the time is over."""
     new = NewJob(SLEEP, orjson.dumps({"seconds": JOB_SECONDS}), "chaos", idempotency_key=key)
     job_id = (await queue.submit(new)).record.job_id
     end = time.monotonic() + PATIENCE
     while True:
-        record = read(place.redis, [job_id])[job_id]
+        record = read(service.redis, [job_id])[job_id]
         if is_done(record) or time.monotonic() > end:
             return record
         await asyncio.sleep(0.01)

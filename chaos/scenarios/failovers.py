@@ -10,9 +10,10 @@ from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
 from chaos.scenarios.flush import exits
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.replication import RedisPair, replicated
+from dev.service import Service
 
 TIMES, EVERY, RATE, LEASE = 10, 2.0, 100, 6
 BACK_SECONDS = 3.0
@@ -22,17 +23,17 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("failovers")
     times = options.scaled(TIMES, least=2)
     settings: dict[str, Any] = {"WORKER_LEASE_SECONDS": str(LEASE)}
-    with replicated() as pair, site(workers=2, link=pair.forwarder, **settings) as place:
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.5), rng=rng) as load:
+    with replicated() as pair, chaos_service(workers=2, link=pair.forwarder, **settings) as service:
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 0.5), rng=rng) as load:
             outages = []
             for _ in range(times):
                 time.sleep(EVERY * rng.uniform(0.5, 1.5))
                 outages.append(outage(pair, load))
             time.sleep(1)
         found = records.settled(pair.primary, load.accepted, seconds=30)
-        exited = exits(place)
+        exited = exits(service)
         charged = sum(record.get("attempt") != "1" for record in found.values())
-        late = cancel_after(place, pair)
+        late = cancel_after(service, pair)
     name = f"fail-over × {times}, connections stay open"
     return [
         *records.check_ends(name, found),
@@ -56,13 +57,13 @@ def outage(pair: RedisPair, load: LoadGenerator) -> float:
     return success - begin
 
 
-def cancel_after(place: Site, pair: RedisPair) -> float:
+def cancel_after(service: Service, pair: RedisPair) -> float:
     """Seconds from a request to cancel until the job is cancelled, if a fail-over came before it."""
-    job_id = place.submit(seconds=60)
+    job_id = service.submit("sleep", seconds=60)
     wait_for(pair, job_id, "running")
     pair.fail_over()
     begin = time.monotonic()
-    place.http.delete(f"{place.stack.api_url}/jobs/{job_id}")
+    service.http.delete(f"{service.stack.api_url}/jobs/{job_id}")
     wait_for(pair, job_id, "cancelled")
     return time.monotonic() - begin
 

@@ -7,8 +7,9 @@ from random import Random
 from chaos import records
 from chaos.checks import Check, exactly
 from chaos.records import Record
-from chaos.site import Site, Worker, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service, WorkerProcess
 from dev.stack import wait_until
 
 WORKERS, SLOTS, FROZEN, FREEZES = 10, 2, 5, 100
@@ -20,15 +21,15 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("freezes")
     rounds = options.scaled(FREEZES // FROZEN, least=2)
     late, refused, overwritten, every = 0, 0, 0, list[Record]()
-    with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS="1") as place:
-        names = {worker.worker_id: worker for worker in place.workers}
+    with chaos_service(workers=WORKERS, WORKER_CONCURRENCY=str(SLOTS), WORKER_LEASE_SECONDS="1") as service:
+        names = {worker.worker_id: worker for worker in service.workers}
         for _ in range(rounds):
-            held, before, after = freeze(place, names, rng)
+            held, before, after = freeze(service, names, rng)
             late += sum(len(jobs) for jobs in held.values())
             refused += sum(len(jobs & refusals(names[name])) for name, jobs in held.items())
             overwritten += sum(before[job_id] != after[job_id] for job_id in before)
             every += after.values()
-        dead = sum(not worker.alive for worker in place.workers)
+        dead = sum(not worker.alive for worker in service.workers)
     name = f"SIGSTOP past the lease × {rounds * FROZEN}"
     return [
         exactly(f"{name}: late outcomes that were refused", refused, late),
@@ -40,33 +41,33 @@ def run(options: SuiteOptions) -> list[Check]:
 
 
 def freeze(
-    place: Site, names: dict[str, Worker], rng: Random
+    service: Service, names: dict[str, WorkerProcess], rng: Random
 ) -> tuple[dict[str, set[str]], dict[str, Record], dict[str, Record]]:
     """One round: the jobs that frozen workers held, and all records before and after the thaw."""
-    wait_until(lambda: len(place.live_workers()) == WORKERS, "every worker is back")
-    ids = [place.submit(seconds=JOB_SECONDS) for _ in range(WORKERS * SLOTS)]
+    wait_until(lambda: len(service.worker_pids()) == WORKERS, "every worker is back")
+    ids = [service.submit("sleep", seconds=JOB_SECONDS) for _ in range(WORKERS * SLOTS)]
     time.sleep(0.05)
-    running = [r["worker"] for r in records.read(place.redis, ids).values() if r["state"] == "running"]
+    running = [r["worker"] for r in records.read(service.redis, ids).values() if r["state"] == "running"]
     frozen = rng.sample(sorted(set(running)), k=min(FROZEN, len(set(running))))
     try:
         for name in frozen:
             names[name].send(signal.SIGSTOP)
         time.sleep(0.1)  # what was on its way to Redis arrives
-        state = records.read(place.redis, ids)
+        state = records.read(service.redis, ids)
         held = {name: {i for i, r in state.items() if _runs_on(r, name)} for name in frozen}
-        before = records.settled(place.redis, ids, seconds=10)
+        before = records.settled(service.redis, ids, seconds=10)
     finally:
         for name in frozen:
             names[name].send(signal.SIGCONT)
     end = time.monotonic() + 5
     while time.monotonic() < end and any(jobs - refusals(names[name]) for name, jobs in held.items()):
         time.sleep(0.05)
-    return held, before, records.read(place.redis, ids)
+    return held, before, records.read(service.redis, ids)
 
 
-def refusals(worker: Worker) -> set[str]:
+def refusals(worker: WorkerProcess) -> set[str]:
     """The jobs whose late outcome was refused, as the worker's log says."""
-    return {line["job_id"] for line in worker.lines() if line["event"] in REFUSED}
+    return {line["job_id"] for line in worker.lines if line["event"] in REFUSED}
 
 
 def _runs_on(record: Record, name: str) -> bool:

@@ -9,9 +9,10 @@ from chaos.direct_queue import direct_queue
 from chaos.handlers.hold_interpreter import HOLD, HOLDS
 from chaos.load_generator import LoadGenerator
 from chaos.records import Record
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
+from dev.service import Service
 from shared.store.job_queue import NewJob
 
 WORKERS, LEASE, RATE, ROUNDS = 2, 1, 20, 6
@@ -22,13 +23,13 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("gil")
     rounds = options.scaled(ROUNDS)
     holders: dict[str, Record] = {}
-    with site(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE), WORKER_SLOTS="20") as place:
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 2.0 * LEASE), rng=rng) as load:
+    with chaos_service(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE), WORKER_CONCURRENCY="20") as service:
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 2.0 * LEASE), rng=rng) as load:
             for _ in range(rounds):
-                ids = asyncio.run(submit(place, rng.choice(sorted(HOLDS))))
-                holders |= records.settled(place.redis, ids, seconds=60)
-        found = records.settled(place.redis, load.accepted, seconds=60)
-        dead = sum(not worker.alive for worker in place.workers)
+                ids = asyncio.run(submit(service, rng.choice(sorted(HOLDS))))
+                holders |= records.settled(service.redis, ids, seconds=60)
+        found = records.settled(service.redis, load.accepted, seconds=60)
+        dead = sum(not worker.alive for worker in service.workers)
     held = [float(json.loads(record.get("result", "0"))) for record in holders.values()]
     name = f"{len(holders)} handlers that hold the interpreter for 3 leases"
     return [
@@ -44,8 +45,8 @@ def _charged(found: dict[str, Record]) -> int:
     return sum(record.get("attempt") != "1" or "errors" in record for record in found.values())
 
 
-async def submit(place: Site, by: str) -> list[str]:
+async def submit(service: Service, by: str) -> list[str]:
     """Submit one `hold` job per worker; returns their ids."""
     params = json.dumps({"by": by, "seconds": HOLD_SECONDS}).encode()
-    async with direct_queue(place.stack.redis_url) as queue:
+    async with direct_queue(service.stack.redis_url) as queue:
         return [(await queue.submit(NewJob(HOLD, params, "chaos"))).record.job_id for _ in range(WORKERS)]

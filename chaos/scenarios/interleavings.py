@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from chaos.checks import Check, exactly, figure
-from chaos.site import site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from shared.store import redis_keys
 from shared.store.client import connect
@@ -86,8 +86,8 @@ class Interleaving:
 
 
 def run(options: SuiteOptions) -> list[Check]:
-    with site(api=False) as place:
-        games = asyncio.run(play_all(place.stack.admin_url, options))
+    with chaos_service(api=False) as service:
+        games = asyncio.run(play_all(service.stack.admin_url, options))
     changed = [game for game in games if any(end != game.ends[0] for end in game.ends)]
     states = Counter(game.ends[0][b"state"].decode() for game in games)
     example = f" ({' → '.join(changed[0].moves)})" if changed else ""

@@ -9,7 +9,7 @@ from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
 from chaos.records import HandlerStart
-from chaos.site import site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 
@@ -19,18 +19,18 @@ RATE, EVERY, SECONDS = 200, 2.0, 60
 
 def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("kills")
-    settings: dict[str, Any] = {"WORKER_SLOTS": str(SLOTS), "WORKER_LEASE_SECONDS": str(LEASE)}
+    settings: dict[str, Any] = {"WORKER_CONCURRENCY": str(SLOTS), "WORKER_LEASE_SECONDS": str(LEASE)}
     kills: dict[int, float] = {}
-    with site(workers=WORKERS, **settings) as place:
-        alive = list(place.workers)
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
+    with chaos_service(workers=WORKERS, **settings) as service:
+        alive = list(service.workers)
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
             for _ in range(options.scaled(int(SECONDS / EVERY), least=3)):
                 time.sleep(EVERY)
                 victim = alive.pop(rng.randrange(len(alive)))
                 kills[victim.pid] = victim.kill()
-                alive.append(place.start_worker())
-        found = records.settled(place.redis, load.accepted, seconds=30)
-        starts = records.read_starts(place.starts_file)
+                alive.append(service.start_worker())
+        found = records.settled(service.redis, load.accepted, seconds=30)
+        starts = records.read_starts(service.stack.folder)
     runs = sum(len(all_of_it) for all_of_it in starts.values())
     again = recoveries(starts, kills)
     repeated = Counter((job_id, s.attempt) for job_id, every in starts.items() for s in every)

@@ -8,8 +8,9 @@ from typing import Any
 from chaos import leftovers
 from chaos.checks import Check, at_most, exactly
 from chaos.direct_queue import direct_queue
-from chaos.site import Site, Worker, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service, WorkerProcess
 from dev.stack import wait_until
 from job_types.echo.contract import ECHO
 from shared.record import JobState
@@ -26,20 +27,20 @@ def run(options: SuiteOptions) -> list[Check]:
     jobs = options.scaled(JOBS // BATCH) * BATCH
     settings: dict[str, Any] = {
         "LOG_LEVEL": "WARNING",
-        "WORKER_SLOTS": "50",
+        "WORKER_CONCURRENCY": "50",
         "WORKER_LEASE_SECONDS": str(LEASE),
     }
-    with site(api=False, RETAIN_COMPLETED=str(RETAIN), **settings) as place:
-        [worker] = place.start_workers(1)
+    with chaos_service(api=False, RETAIN_COMPLETED=str(RETAIN), **settings) as service:
+        [worker] = service.start_workers(1)
         begin = time.monotonic()
-        memory = asyncio.run(submit_all(place, worker, jobs))
-        wait_until(lambda: not busy(place), "every job has ended", seconds=PATIENCE)
+        memory = asyncio.run(submit_all(service, worker, jobs))
+        wait_until(lambda: not busy(service), "every job has ended", seconds=PATIENCE)
         rate = jobs / (time.monotonic() - begin)
         memory.append(resident(worker))
-        count, wrong = leftovers.find(place.redis)
-        completed = jobs - unfinished(place)
-        wait_until(lambda: retired(place), "the records retire", seconds=RETAIN + PATIENCE)
-        rest, wrong_after = leftovers.find(place.redis)
+        count, wrong = leftovers.find(service.redis)
+        completed = jobs - unfinished(service)
+        wait_until(lambda: retired(service), "the records retire", seconds=RETAIN + PATIENCE)
+        rest, wrong_after = leftovers.find(service.redis)
     half = memory[len(memory) // 2]
     growth = 100 * (max(memory[len(memory) // 2 :]) / half - 1)
     name = f"{jobs:,} jobs"
@@ -55,12 +56,12 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
+async def submit_all(service: Service, worker: WorkerProcess, jobs: int) -> list[int]:
     """Submit in batches, MOST_WAITING jobs ahead at most; returns the worker's memory at each batch."""
     memory = []
-    async with direct_queue(place.stack.redis_url) as queue:
+    async with direct_queue(service.stack.redis_url) as queue:
         for _ in range(jobs // BATCH):
-            while place.redis.zcard(redis_keys.QUEUE + ECHO.queue) > MOST_WAITING:  # noqa: ASYNC110
+            while service.redis.zcard(redis_keys.QUEUE + ECHO.queue) > MOST_WAITING:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             await asyncio.gather(
                 *(queue.submit(NewJob(ECHO, b'{"message":1}', "chaos")) for _ in range(BATCH))
@@ -69,22 +70,22 @@ async def submit_all(place: Site, worker: Worker, jobs: int) -> list[int]:
     return memory
 
 
-def unfinished(place: Site) -> int:
+def unfinished(service: Service) -> int:
     return sum(
-        place.redis.zcard(redis_keys.INDEX_OF + state) for state in JobState if state != JobState.COMPLETED
+        service.redis.zcard(redis_keys.INDEX_OF + state) for state in JobState if state != JobState.COMPLETED
     )
 
 
-def busy(place: Site) -> bool:
+def busy(service: Service) -> bool:
     """Whether anything waits or runs, or a token still lies for a worker that is about to take it."""
-    return bool(unfinished(place) or place.redis.llen(redis_keys.WAKE + ECHO.queue))
+    return bool(unfinished(service) or service.redis.llen(redis_keys.WAKE + ECHO.queue))
 
 
-def retired(place: Site) -> bool:
-    return bool(place.redis.zcard(redis_keys.INDEX) == 0)
+def retired(service: Service) -> bool:
+    return bool(service.redis.zcard(redis_keys.INDEX) == 0)
 
 
-def resident(worker: Worker) -> int:
+def resident(worker: WorkerProcess) -> int:
     """The worker's memory in bytes, as Linux tells it."""
     for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

@@ -2,12 +2,12 @@
 
 import signal
 import time
-from typing import Any
 
 from chaos import records
 from chaos.checks import Check, at_most, exactly
-from chaos.site import Site, assert_there, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service, started
 from dev.stack import wait_until
 from shared.store import redis_keys
 
@@ -34,42 +34,44 @@ def run(options: SuiteOptions) -> list[Check]:
     kinds = KINDS if options.scale >= 1 else KINDS[:2]
     shares = LEASES if options.scale >= 1 else LEASES[1:2]
     rows: list[Check] = []
-    with site(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)) as place:
+    with chaos_service(
+        workers=WORKERS, WORKER_CONCURRENCY=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)
+    ) as service:
         for kind in kinds:
             for share in shares:
-                rows += outage(place, kind, share * LEASE, f"Redis, {kind} {share:g} leases")
-        rows += death(place)
-        dead = sum(not worker.alive for worker in place.workers)
+                rows += outage(service, kind, share * LEASE, f"Redis, {kind} {share:g} leases")
+        rows += death(service)
+        dead = sum(not worker.alive for worker in service.workers)
     return [*rows, exactly("outages: workers that exited, but for the one that was killed", dead - 1, 0)]
 
 
-def outage(place: Site, kind: str, seconds: float, name: str) -> list[Check]:
+def outage(service: Service, kind: str, seconds: float, name: str) -> list[Check]:
     """Jobs run on every slot; half of them end while Redis is away, half of them after it."""
-    jobs = start_jobs(place, short=SETTLE_SECONDS + seconds / 2, long=SETTLE_SECONDS + seconds + 2)
+    jobs = start_jobs(service, short=SETTLE_SECONDS + seconds / 2, long=SETTLE_SECONDS + seconds + 2)
     time.sleep(SETTLE_SECONDS)
-    take_away(place, kind, seconds)
-    found = records.settled(place.redis, jobs, seconds=30)
+    take_away(service, kind, seconds)
+    found = records.settled(service.redis, jobs, seconds=30)
     charged = [r for r in found.values() if r.get("attempt") != "1" or "errors" in r]
     return [*records.check_ends(name, found), exactly(f"{name}: jobs charged an attempt", len(charged), 0)]
 
 
-def death(place: Site) -> list[Check]:
+def death(service: Service) -> list[Check]:
     """A worker dies in an outage: its jobs, and no others, are rescued a lease after Redis' return."""
-    jobs = start_jobs(place, short=15, long=20)
-    victim = place.workers[0]
+    jobs = start_jobs(service, short=15, long=20)
+    victim = service.workers[0]
     name = victim.worker_id
     lost = {
-        job_id for job_id in jobs if place.redis.hget(redis_keys.RECORD + job_id, "worker") == name.encode()
+        job_id for job_id in jobs if service.redis.hget(redis_keys.RECORD + job_id, "worker") == name.encode()
     }
-    redis = assert_there(place.stack.redis)
+    redis = started(service.stack.redis)
     redis.send_signal(signal.SIGSTOP)
     victim.kill()
     time.sleep(2 * LEASE)
     redis.send_signal(signal.SIGCONT)
     back = time.monotonic()
-    wait_until(lambda: all(is_rescued(place, job_id) for job_id in lost), "the jobs are rescued")
+    wait_until(lambda: all(is_rescued(service, job_id) for job_id in lost), "the jobs are rescued")
     seconds = time.monotonic() - back
-    found = records.settled(place.redis, jobs, seconds=60)
+    found = records.settled(service.redis, jobs, seconds=60)
     charged = {job_id for job_id, record in found.items() if "errors" in record}
     title = "a worker dies while Redis is stopped for 2 leases"
     return [
@@ -79,40 +81,32 @@ def death(place: Site) -> list[Check]:
     ]
 
 
-def is_rescued(place: Site, job_id: str) -> bool:
-    return bool(place.redis.hexists(redis_keys.RECORD + job_id, "lost"))
+def is_rescued(service: Service, job_id: str) -> bool:
+    return bool(service.redis.hexists(redis_keys.RECORD + job_id, "lost"))
 
 
-def start_jobs(place: Site, *, short: float, long: float) -> list[str]:
+def start_jobs(service: Service, *, short: float, long: float) -> list[str]:
     """A running job for every slot."""
     seconds = [short, long] * (WORKERS * SLOTS // 2)
-    jobs = [place.submit(seconds=duration) for duration in seconds]
-    wait_until(lambda: place.redis.zcard(redis_keys.LEASES + "default") == len(jobs), "every slot is taken")
+    jobs = [service.submit("sleep", seconds=duration) for duration in seconds]
+    wait_until(lambda: service.redis.zcard(redis_keys.LEASES + "default") == len(jobs), "every slot is taken")
     return jobs
 
 
-def take_away(place: Site, kind: str, seconds: float) -> None:
+def take_away(service: Service, kind: str, seconds: float) -> None:
     """Let Redis be away for so long; or let its clock jump by as much."""
-    redis = assert_there(place.stack.redis)
+    redis = started(service.stack.redis)
     if kind == "stopped for":
         redis.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
         redis.send_signal(signal.SIGCONT)
     elif kind == "killed for":
-        wait_until(lambda: on_disk(place.redis), "Redis has synced")
-        redis.kill()
-        redis.wait()
+        service.kill_redis()
         time.sleep(seconds)
-        place.redis.close()
-        place.stack.start_redis()
+        service.stack.start_redis()
     else:
         queues = (
             redis_keys.LEASES + "default",
             redis_keys.WORKERS,
         )  # whose scores Redis compares with its clock
-        place.redis.eval(AGE, len(queues), *queues, round(seconds * 1000), redis_keys.UPKEEP)
-
-
-def on_disk(redis: Any) -> bool:
-    synced, _ = redis.execute_command("WAITAOF", 1, 0, 30_000)
-    return bool(synced == 1)
+        service.redis.eval(AGE, len(queues), *queues, round(seconds * 1000), redis_keys.UPKEEP)

@@ -7,8 +7,9 @@ from threading import Event
 from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service
 
 RATE, EVERY, SECONDS = 100, 10.0, 60
 BACK_SECONDS = 5.0
@@ -29,14 +30,14 @@ def restarts(options: SuiteOptions, fsync: str, halt: Event) -> list[Check]:
     rng = options.rng(f"redis {fsync}")
     kills = options.scaled(int(SECONDS / EVERY), least=2)
     outages: list[float] = []
-    with site(workers=2, fsync=fsync, WORKER_LEASE_SECONDS="5") as place:
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
+    with chaos_service(workers=2, fsync=fsync, WORKER_LEASE_SECONDS="5") as service:
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
             for _ in range(kills):
                 if halt.wait(EVERY * rng.uniform(0.8, 1.2)):
                     return []
-                outages.append(outage(place, load))
-        found = records.settled(place.redis, load.accepted, seconds=30)
-        processes = [place.stack.api, *place.stack.workers]
+                outages.append(outage(service, load))
+        found = records.settled(service.redis, load.accepted, seconds=30)
+        processes = [service.stack.api, *service.stack.workers]
         exits = sum(process is None or process.poll() is not None for process in processes)
     name = f"Redis kill -9 × {kills}, fsync {fsync}"
     return [
@@ -47,10 +48,10 @@ def restarts(options: SuiteOptions, fsync: str, halt: Event) -> list[Check]:
     ]
 
 
-def outage(place: Site, load: LoadGenerator) -> float:
+def outage(service: Service, load: LoadGenerator) -> float:
     """Kill Redis and start it again; seconds until a job is accepted."""
     begin = time.time()
-    place.restart_redis()
+    service.restart_redis()
     back = time.time()
     while (success := load.first_success(back)) is None:
         if time.time() > begin + 2 * BACK_SECONDS:

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from chaos import records
 from chaos.checks import Check, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.site import Worker, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import WorkerProcess
 from dev.stack import ROOT, join, terminate
 
 RATE, SECONDS, LEASE = 100, 6, 2
@@ -35,22 +36,22 @@ def together(
 ) -> list[Check]:
     """One release's API under load: a worker of the first kind, both, one killed, the second kind alone."""
     seconds = max(1.0, SECONDS * options.scale)
-    with site(api=False, WORKER_LEASE_SECONDS=str(LEASE)) as place:
-        place.stack.start_api(**api)
+    with chaos_service(api=False, WORKER_LEASE_SECONDS=str(LEASE)) as service:
+        service.stack.start_api(**api)
         first, second = two
-        doomed, leaver = (place.start_worker(module=MODULE, **first) for _ in range(2))
+        doomed, leaver = (service.start_worker(module=MODULE, **first) for _ in range(2))
         for worker in (doomed, leaver):
-            worker.ready()
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=options.rng(name)) as load:
+            worker.wait_ready()
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=options.rng(name)) as load:
             pause(doomed, seconds / 3)
-            last = place.start_worker(module=MODULE, **second)
-            last.ready()
+            last = service.start_worker(module=MODULE, **second)
+            last.wait_ready()
             pause(last, seconds / 3)
             doomed.kill()  # the other release recovers its jobs
             terminate(leaver.process)
             code = join(leaver.process, seconds=30)
             pause(last, seconds / 3)
-        found = records.settled(place.redis, load.accepted, seconds=20)
+        found = records.settled(service.redis, load.accepted, seconds=20)
         failed = sum(record.get("state") == "failed" for record in found.values())
         dead = (not last.alive) + (code != 0)
     lost = records.check_ends(name, found)[
@@ -64,7 +65,7 @@ def together(
     ]
 
 
-def pause(worker: Worker, seconds: float) -> None:
+def pause(worker: WorkerProcess, seconds: float) -> None:
     """Let time pass, unless the worker dies."""
     try:
         worker.process.wait(timeout=seconds)

@@ -11,9 +11,10 @@ from chaos.direct_queue import direct_queue
 from chaos.handlers.rogues import CODES, JOB_TYPES
 from chaos.load_generator import LoadGenerator
 from chaos.records import Record
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
+from dev.service import Service
 from shared.store.job_queue import NewJob
 
 WORKERS, LEASE, RATE = 3, 2, 50
@@ -26,18 +27,18 @@ def run(options: SuiteOptions) -> list[Check]:
     rounds = options.scaled(ROUNDS)
     rogues: dict[str, str] = {}
     bad: dict[str, Record] = {}
-    with site(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE)) as place:
-        with LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
+    with chaos_service(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE)) as service:
+        with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 0.1), rng=rng) as load:
             time.sleep(max(2.0, QUIET_SECONDS * options.scale))
             quiet = list(load.accepted)
-            with Replacements(place) as replacements:
+            with Replacements(service) as replacements:
                 for _ in range(rounds):
                     for names in (rng.sample(OTHERS, k=len(OTHERS)), ["poison"]):
-                        new = asyncio.run(submit(place, names))
+                        new = asyncio.run(submit(service, names))
                         rogues |= new
-                        bad |= records.settled(place.redis, list(new), seconds=30)
-        found = records.settled(place.redis, load.accepted, seconds=20)
-        waits = start_waits(place, found)
+                        bad |= records.settled(service.redis, list(new), seconds=30)
+        found = records.settled(service.redis, load.accepted, seconds=20)
+        waits = start_waits(service, found)
     beside = [waits[job_id] for job_id in load.accepted[len(quiet) :] if job_id in waits]
     alone = [waits[job_id] for job_id in quiet if job_id in waits]
     odd = [f"{rogues[i]}: {ending(r)}" for i, r in bad.items() if ending(r) != CODES[rogues[i]]]
@@ -61,9 +62,9 @@ def run(options: SuiteOptions) -> list[Check]:
 class Replacements:
     """Starts a worker for each that dies, as whatever runs them in production does."""
 
-    def __init__(self, place: Site) -> None:
+    def __init__(self, service: Service) -> None:
         self.count = 0
-        self._place = place
+        self._service = service
         self._end = Event()
         self._thread = Thread(target=self._watch, daemon=True)
 
@@ -77,16 +78,16 @@ class Replacements:
 
     def _watch(self) -> None:
         while not self._end.wait(0.1):
-            dead = sum(not worker.alive for worker in self._place.workers)
+            dead = sum(not worker.alive for worker in self._service.workers)
             for _ in range(dead - self.count):
-                self._place.start_worker()
+                self._service.start_worker()
                 self.count += 1
 
 
-async def submit(place: Site, names: list[str]) -> dict[str, str]:
+async def submit(service: Service, names: list[str]) -> dict[str, str]:
     """Submit a job of each rogue type; returns their types by job id."""
     found = {}
-    async with direct_queue(place.stack.redis_url) as queue:
+    async with direct_queue(service.stack.redis_url) as queue:
         for name in names:
             record, _ = await queue.submit(NewJob(JOB_TYPES[name], b"{}", "chaos"))
             found[record.job_id] = name
@@ -94,9 +95,9 @@ async def submit(place: Site, names: list[str]) -> dict[str, str]:
     return found
 
 
-def start_waits(place: Site, found: dict[str, Record]) -> dict[str, float]:
+def start_waits(service: Service, found: dict[str, Record]) -> dict[str, float]:
     """Seconds from submit to the first start of the handler, by job."""
-    starts = records.read_starts(place.starts_file)
+    starts = records.read_starts(service.stack.folder)
     return {i: starts[i][0].at - int(r["created_at"]) / 1000 for i, r in found.items() if r and i in starts}
 
 

@@ -7,8 +7,9 @@ import time
 from chaos import records
 from chaos.checks import Check, at_most, exactly
 from chaos.load_generator import LoadGenerator
-from chaos.site import Worker, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import WorkerProcess
 
 WORKERS, RESTARTS, RATE, GRACE = 3, 20, 50, 1
 PATIENCE = 10.0
@@ -18,17 +19,17 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("rolling")
     restarts = options.scaled(RESTARTS, least=3)
     ends: list[tuple[float, int]] = []
-    with site(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_SLOTS="30") as place:
-        alive = list(place.workers)
-        load = LoadGenerator(place.stack.api_url, rate=RATE, seconds=(0, 2.0), rng=rng)
+    with chaos_service(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_CONCURRENCY="30") as service:
+        alive = list(service.workers)
+        load = LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 2.0), rng=rng)
         with load:
             for _ in range(restarts):
-                new = place.start_worker()
-                new.ready()
+                new = service.start_worker()
+                new.wait_ready()
                 ends.append(replace(alive.pop(0)))
                 alive.append(new)
-        found = records.settled(place.redis, load.accepted, seconds=40)
-        starts = records.read_starts(place.starts_file)
+        found = records.settled(service.redis, load.accepted, seconds=40)
+        starts = records.read_starts(service.stack.folder)
     charged = sum(r.get("attempt") != "1" or "errors" in r for r in found.values())
     back = sum(int(r.get("claims", 1)) - 1 for r in found.values())
     name = f"rolling restart × {restarts}"
@@ -41,7 +42,7 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-def replace(worker: Worker) -> tuple[float, int]:
+def replace(worker: WorkerProcess) -> tuple[float, int]:
     """Tell a worker to go; the seconds it takes and its exit code, -9 if it had to be killed."""
     begin = time.monotonic()
     worker.send(signal.SIGTERM)

@@ -10,10 +10,11 @@ from chaos.checks import Check, at_most, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.make_data import MAKE_RESULT
 from chaos.scenarios.flush import exits, get
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.forwarder import Forwarder, forwarding
 from dev.percentiles import percentile
+from dev.service import Service
 from shared.store.job_queue import NewJob
 
 RATE, SIZE, JOBS, LEASE = 5_000_000, 4_000_000, 10, 3
@@ -23,15 +24,15 @@ GONE_SECONDS = 2.0
 
 def run(options: SuiteOptions) -> list[Check]:
     jobs = options.scaled(JOBS, least=3)
-    settings: dict[str, Any] = {"WORKER_SLOTS": str(jobs), "WORKER_LEASE_SECONDS": str(LEASE)}
-    with forwarding(rate=RATE) as link, site(workers=1, link=link, **settings) as place:
+    settings: dict[str, Any] = {"WORKER_CONCURRENCY": str(jobs), "WORKER_LEASE_SECONDS": str(LEASE)}
+    with forwarding(rate=RATE) as link, chaos_service(workers=1, link=link, **settings) as service:
         begin = time.monotonic()
-        job_ids = asyncio.run(submit(place, jobs))
-        found = records.settled(place.redis, job_ids, seconds=PATIENCE)
+        job_ids = asyncio.run(submit(service, jobs))
+        found = records.settled(service.redis, job_ids, seconds=PATIENCE)
         written = time.monotonic() - begin
-        answers, others = read_all(place, job_ids)
-        gone = seconds_to_503(place, link)
-        exited = exits(place)
+        answers, others = read_all(service, job_ids)
+        gone = seconds_to_503(service, link)
+        exited = exits(service)
     name = f"{jobs} results of 4 MB at 5 MB/s"
     again = sum(record.get("claims") != "1" for record in found.values())
     return [
@@ -46,27 +47,27 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-async def submit(place: Site, jobs: int) -> list[str]:
+async def submit(service: Service, jobs: int) -> list[str]:
     """Submit jobs with large results, past the slow link; returns their ids."""
     new = [NewJob(MAKE_RESULT, b'{"size":%d}' % SIZE, "chaos") for _ in range(jobs)]
-    async with direct_queue(place.stack.admin_url) as queue:
+    async with direct_queue(service.stack.admin_url) as queue:
         return [record.job_id for record, _ in await queue.submit_all(new)]
 
 
-def read_all(place: Site, job_ids: list[str]) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+def read_all(service: Service, job_ids: list[str]) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
     """The seconds and the status of each read, one after the other, and of small requests meanwhile."""
-    small = place.submit(seconds=0)
+    small = service.submit("sleep", seconds=0)
     others = []
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(lambda: [get(place, job_id) for job_id in job_ids])
+        reading = pool.submit(lambda: [get(service, job_id) for job_id in job_ids])
         while not reading.done():
-            others.append(get(place, small))
+            others.append(get(service, small))
         return reading.result(), others
 
 
-def seconds_to_503(place: Site, link: Forwarder) -> float:
+def seconds_to_503(service: Service, link: Forwarder) -> float:
     """How long a read takes to be refused once the link moves nothing."""
     link.rate = 1
-    seconds, status = get(place, "some-id")
+    seconds, status = get(service, "some-id")
     link.rate = RATE
     return seconds if status == 503 else float("inf")

@@ -10,9 +10,10 @@ from typing import Any
 
 from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
+from dev.service import Service
 from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
 
@@ -59,28 +60,28 @@ def run(options: SuiteOptions) -> list[Check]:
     with ExitStack() as stack:
         tarpits = [stack.enter_context(closing(Tarpit(host))) for host in HOSTS]
         receiver = stack.enter_context(closing(WebhookReceiver()))
-        place = stack.enter_context(site(workers=1, **settings))
-        stuck_ids = [job_id for tarpit in tarpits for job_id in submit(place, tarpit.url, stuck)]
-        records.settled(place.redis, stuck_ids, seconds=PATIENCE)  # their deliveries are queued first
-        times = [deliver(place, receiver) for _ in range(healthy)]
-        (worker,) = place.workers
+        service = stack.enter_context(chaos_service(workers=1, **settings))
+        stuck_ids = [job_id for tarpit in tarpits for job_id in submit(service, tarpit.url, stuck)]
+        records.settled(service.redis, stuck_ids, seconds=PATIENCE)  # their deliveries are queued first
+        times = [deliver(service, receiver) for _ in range(healthy)]
+        (worker,) = service.workers
         worker.send(signal.SIGTERM)  # gives back what it has claimed: only real attempts stay charged
         worker.process.wait(timeout=PATIENCE)
-        found = records.read(place.redis, [f"{redis_keys.DELIVERY_ID}1-{job_id}" for job_id in stuck_ids])
+        found = records.read(service.redis, [f"{redis_keys.DELIVERY_ID}1-{job_id}" for job_id in stuck_ids])
         attempts = sum(len(tarpit.connections) for tarpit in tarpits)
-        return judge(times, found, attempts, len(worker.lines()))
+        return judge(times, found, attempts, len(worker.lines))
 
 
-def submit(place: Site, url: str, count: int) -> list[str]:
+def submit(service: Service, url: str, count: int) -> list[str]:
     job = {"type": "echo", "params": {"message": "hi"}, "webhook": {"url": url}}
-    answer = place.http.post(f"{place.stack.api_url}/jobs/batch", json={"jobs": [job] * count})
+    answer = service.http.post(f"{service.stack.api_url}/jobs/batch", json={"jobs": [job] * count})
     return [item["job_id"] for item in answer.json()["items"]]
 
 
-def deliver(place: Site, receiver: WebhookReceiver) -> float:
+def deliver(service: Service, receiver: WebhookReceiver) -> float:
     """The seconds from a submission until the receiver has the webhook; `PATIENCE` if it does not come."""
     begin = time.monotonic()
-    (job_id,) = submit(place, receiver.url, 1)
+    (job_id,) = submit(service, receiver.url, 1)
     while not any(delivery.webhook_id == f"evt_{job_id}" for delivery in receiver.received):
         if time.monotonic() - begin > PATIENCE:
             return PATIENCE

@@ -6,8 +6,9 @@ from typing import Any
 
 from chaos import leftovers, records
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.site import Site, site
+from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from dev.service import Service
 from dev.stack import free_port, wait_until
 from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
@@ -30,7 +31,7 @@ def run(options: SuiteOptions) -> list[Check]:
         "WEBHOOK_SECRETS": SECRET,
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32",
         "WORKER_LEASE_SECONDS": str(LEASE),
-        "WORKER_SLOTS": "100",
+        "WORKER_CONCURRENCY": "100",
     }
 
     def answer() -> int:
@@ -39,28 +40,28 @@ def run(options: SuiteOptions) -> list[Check]:
         return 500 if rng.random() < FAILING else 204
 
     port = free_port()
-    with site(workers=WORKERS, **settings) as place:
-        alive = list(place.workers)
-        job_ids = [submit(place, n, f"http://127.0.0.1:{port}/hook") for n in range(jobs)]
+    with chaos_service(workers=WORKERS, **settings) as service:
+        alive = list(service.workers)
+        job_ids = [submit(service, n, f"http://127.0.0.1:{port}/hook") for n in range(jobs)]
         for job_id in job_ids[2::3]:
-            place.http.delete(f"{place.stack.api_url}/jobs/{job_id}")
-        found = records.settled(place.redis, job_ids, seconds=PATIENCE)  # the receiver is down all the while
+            service.http.delete(f"{service.stack.api_url}/jobs/{job_id}")
+        found = records.settled(service.redis, job_ids, seconds=PATIENCE)  # all the while without a receiver
         receiver = WebhookReceiver(port, answer)
         try:
             for kill in range(kills):
                 time.sleep(EVERY)
                 alive.pop(rng.randrange(len(alive))).kill()
-                alive.append(place.start_worker())
+                alive.append(service.start_worker())
                 if kill == kills // 2:
-                    place.restart_redis()
-                hasten(place, job_ids)
-            late = undelivered(place, job_ids)
+                    service.restart_redis()
+                hasten(service, job_ids)
+            late = undelivered(service, job_ids)
         finally:
             receiver.close()
         wait_until(
-            lambda: place.redis.zcard(redis_keys.LEASES + redis_keys.WEBHOOKS) == 0, "no lease is left"
+            lambda: service.redis.zcard(redis_keys.LEASES + redis_keys.WEBHOOKS) == 0, "no lease is left"
         )
-        _, wrong = leftovers.find(place.redis)
+        _, wrong = leftovers.find(service.redis)
     told = defaultdict(list)
     for delivery in receiver.received:
         told[delivery.webhook_id].append(delivery)
@@ -83,30 +84,30 @@ def run(options: SuiteOptions) -> list[Check]:
     ]
 
 
-def submit(place: Site, number: int, url: str) -> str:
+def submit(service: Service, number: int, url: str) -> str:
     job_type, params = KINDS[number % len(KINDS)]
     body = {"type": job_type, "params": params, "webhook": {"url": url}}
-    return str(place.http.post(f"{place.stack.api_url}/jobs", json=body).json()["job_id"])
+    return str(service.http.post(f"{service.stack.api_url}/jobs", json=body).json()["job_id"])
 
 
-def hasten(place: Site, job_ids: list[str]) -> None:
+def hasten(service: Service, job_ids: list[str]) -> None:
     """Let deliveries that wait for their next attempt go out now, as a receiver's operator would."""
     for job_id in job_ids:
-        if not delivered(place, job_id):
-            place.http.post(f"{place.stack.api_url}/jobs/{job_id}/webhook/redeliver")
+        if not delivered(service, job_id):
+            service.http.post(f"{service.stack.api_url}/jobs/{job_id}/webhook/redeliver")
 
 
-def delivered(place: Site, job_id: str) -> bool:
-    state = place.redis.hget(f"{redis_keys.RECORD}{redis_keys.DELIVERY_ID}1-{job_id}", "state")
+def delivered(service: Service, job_id: str) -> bool:
+    state = service.redis.hget(f"{redis_keys.RECORD}{redis_keys.DELIVERY_ID}1-{job_id}", "state")
     return bool(state == b"completed")
 
 
-def undelivered(place: Site, job_ids: list[str]) -> int:
+def undelivered(service: Service, job_ids: list[str]) -> int:
     """How many deliveries have not succeeded when all have had their time."""
     end = time.monotonic() + PATIENCE
-    while left := [job_id for job_id in job_ids if not delivered(place, job_id)]:
+    while left := [job_id for job_id in job_ids if not delivered(service, job_id)]:
         if time.monotonic() > end:
             break
         time.sleep(1)
-        hasten(place, left)
+        hasten(service, left)
     return len(left)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from dev.webhook_receiver import SECRET as SIGNING
 from shared.job_type import JobType, Params
-from shared.job_type_loader import by_name
+from shared.job_type_loader import Contract, index_by_name
 from shared.record import StoredRecord
 from shared.store import redis_keys
 from shared.store.job_store import JobStore
@@ -38,7 +38,9 @@ JOB = {"type": "login", "params": PARAMS, "webhook": {"url": "https://example.co
 
 @pytest.fixture
 async def client(serve: Any, fake_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("api.configuration.load_job_types", lambda: by_name([LOGIN]))
+    monkeypatch.setattr(
+        "api.configuration.load_job_types", lambda _: index_by_name([Contract(__name__, LOGIN)])
+    )
     return await serve(fake_redis, webhook_secrets=SIGNING)
 
 

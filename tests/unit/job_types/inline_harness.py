@@ -1,4 +1,4 @@
-"""A place to run handlers in, as `worker.testing` has it; their functions run in this process, or patched."""
+"""Harness for handlers whose functions run in this process, so that a test can patch them."""
 
 import asyncio
 import pickle
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from worker.processes.pool import Processes
-from worker.testing import Trial
+from worker.testing import Harness
 
 
 class InlinePool:
-    """Takes and gives what a pool of processes would, and runs it in threads.
+    """Pool that pickles functions and results as the pool of processes does, and runs them in threads.
 
     Attributes:
         calls: the names of the functions, in order.
@@ -37,8 +37,12 @@ def perform(request: bytes) -> bytes:
     return pickle.dumps(function(*arguments))
 
 
-class Workbench(Trial):
-    """A trial with its pool at hand."""
+class InlineHarness(Harness):
+    """Harness with a pool that runs functions in threads.
+
+    Attributes:
+        pool: the pool, which counts its calls.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.pool = InlinePool()

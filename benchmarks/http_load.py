@@ -1,16 +1,16 @@
-"""A small keep-alive HTTP client that keeps every connection busy: `python -m benchmarks.load --help`."""
+"""HTTP load from keep-alive connections that are always busy: `python -m benchmarks.http_load --help`."""
 
 import argparse
 import asyncio
 import json
-import statistics
 import time
 from itertools import cycle
 from typing import cast
 
 import uvloop
 
-from benchmarks import cpu
+from benchmarks.cpu_time import cpu_seconds
+from dev.percentiles import percentile
 
 BODY = b'{"type":"echo","params":{"message":"hello"}}'
 POST = (
@@ -22,12 +22,13 @@ POST = (
 WARM_UP = 1.0  # seconds
 
 
-class Client(asyncio.Protocol):
-    """One connection: sends a request, reads the answer, sends the next, until it is told to end.
+class LoadConnection(asyncio.Protocol):
+    """A connection that sends its next request as soon as the answer is read, until `stopping` is set.
 
     Attributes:
-        seconds: what each request took.
-        job_ids: the jobs that the answers named, if they are wanted.
+        seconds: the duration of each request.
+        job_ids: the job ids in the answers, if `keep_ids`.
+        stopping: set to close the connection after the next answer.
     """
 
     def __init__(self, requests: "cycle[bytes]", *, keep_ids: bool = False) -> None:
@@ -76,14 +77,16 @@ def _length(head: bytes) -> int:
     return int(after.partition(b"\r\n")[0])
 
 
-async def drive(
+async def keep_busy(
     port: int, requests: list[bytes], connections: int, seconds: float, *, keep_ids: bool = False
-) -> list[Client]:
-    """Clients that have kept a server busy for that long."""
+) -> list[LoadConnection]:
+    """Keep a server busy for `seconds`; returns the closed connections."""
     loop, queue = asyncio.get_running_loop(), cycle(requests)
     clients = []
     for _ in range(connections):
-        _, client = await loop.create_connection(lambda: Client(queue, keep_ids=keep_ids), "127.0.0.1", port)
+        _, client = await loop.create_connection(
+            lambda: LoadConnection(queue, keep_ids=keep_ids), "127.0.0.1", port
+        )
         clients.append(client)
     await asyncio.sleep(seconds)
     for client in clients:
@@ -92,35 +95,44 @@ async def drive(
     return clients
 
 
-async def load(port: int, method: str, connections: int, seconds: float, server: int) -> None:
-    warm = await drive(port, [POST], connections, WARM_UP, keep_ids=True)
+async def measure_latency(
+    port: int, requests: list[bytes], connections: int, seconds: float
+) -> dict[str, float]:
+    """Milliseconds that requests take on busy connections: p50 and p99."""
+    return _percentiles(await keep_busy(port, requests, connections, seconds))
+
+
+async def measure_rate(port: int, method: str, connections: int, seconds: float, server: int) -> None:
+    """Print the requests per second, their latency, and the processor time of the server, as JSON."""
+    warm = await keep_busy(port, [POST], connections, WARM_UP, keep_ids=True)
     requests = [POST]
     if method == "get":
         ids = [job_id for client in warm for job_id in client.job_ids]
         requests = [f"GET /jobs/{job_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for job_id in ids]
-    begin, used = time.perf_counter(), cpu.seconds({server})
-    clients = await drive(port, requests, connections, seconds)
-    took, used = time.perf_counter() - begin, cpu.seconds({server}) - used
-    found = [value for client in clients for value in client.seconds]
-    percentiles = statistics.quantiles(found, n=100)
-    figures = {
-        "rate": len(found) / took,
-        "p50": 1e3 * percentiles[49],
-        "p99": 1e3 * percentiles[98],
-        "µs": 1e6 * used / len(found),
-    }
-    print(json.dumps(figures))
+    begin, used = time.perf_counter(), cpu_seconds({server})
+    clients = await keep_busy(port, requests, connections, seconds)
+    took, used = time.perf_counter() - begin, cpu_seconds({server}) - used
+    count = sum(len(client.seconds) for client in clients)
+    print(json.dumps({"rate": count / took, **_percentiles(clients), "µs": 1e6 * used / count}))
+
+
+def _percentiles(clients: list[LoadConnection]) -> dict[str, float]:
+    """The p50 and the p99 of all requests, in milliseconds."""
+    values = [1e3 * value for client in clients for value in client.seconds]
+    return {"p50": percentile(values, 50), "p99": percentile(values, 99)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
-    parser.add_argument("port", type=int, help="where the server listens, on loopback")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http_load", description=__doc__)
+    parser.add_argument("port", type=int, help="the server's port on loopback")
     parser.add_argument("method", choices=("post", "get"), help="POST /jobs, or GET /jobs/{id} of new jobs")
     parser.add_argument("server", type=int, help="the server's process id")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
-    uvloop.run(load(options.port, options.method, options.connections, options.seconds, options.server))
+    uvloop.run(
+        measure_rate(options.port, options.method, options.connections, options.seconds, options.server)
+    )
 
 
 if __name__ == "__main__":

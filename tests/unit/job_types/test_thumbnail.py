@@ -17,7 +17,7 @@ from dev.stack import ROOT
 from job_types.thumbnail import scaling as computing
 from job_types.thumbnail.handler import thumbnail
 from shared.errors import FinalError
-from tests.unit.worker.workbench import Workbench
+from tests.unit.job_types.inline_harness import InlineHarness
 
 CASES = Path(__file__).parents[2] / "cases"
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -39,7 +39,7 @@ def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
     return data.getvalue()
 
 
-class Thumbnails(Workbench):
+class Thumbnails(InlineHarness):
     async def make(self, source: bytes, **params: Any) -> tuple[dict[str, Any], Image.Image]:
         """The job's result, and its artifact decoded."""
         result = await self.run(thumbnail, file=await self.upload(source), **params)

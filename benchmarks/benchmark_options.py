@@ -1,4 +1,4 @@
-"""What the command line asks for."""
+"""The options of a run, from the command line."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from benchmarks.catalog import PEERS, Peer
 
 
 @dataclass(frozen=True)
-class Options:
-    """How much is measured.
+class BenchmarkOptions:
+    """The amount of work in a run.
 
     Attributes:
-        rounds: measurements of everything; the medians count.
-        quick: a fifth of the jobs, to see that all works.
-        peers: names of peers, or nothing for all.
+        rounds: how often each measurement is repeated; tables show medians.
+        quick: a fifth of the jobs, to see that everything runs.
+        peers: the names of the peers to measure; empty for all.
     """
 
     rounds: int = 3

@@ -24,13 +24,13 @@ from job_types.csv_profile.dialect import MOST_RECORD_BYTES, SAMPLE_BYTES, find_
 from job_types.csv_profile.handler import csv_profile
 from job_types.csv_profile.small_files import profile_small
 from shared.errors import FinalError
-from tests.unit.worker.workbench import Workbench
+from tests.unit.job_types.inline_harness import InlineHarness
 from worker.scratch import PREFIX
 
 CASES = Path(__file__).parents[2] / "cases"
 
 
-class Profiles(Workbench):
+class Profiles(InlineHarness):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.path = folder / "file.csv"

@@ -14,7 +14,7 @@ from job_types.mandelbrot.contract import MandelbrotParams
 from job_types.mandelbrot.handler import mandelbrot
 from job_types.mandelbrot.picture import INSIDE, colours, draw_rows, escape_counts, palette
 from shared.errors import RetryableError
-from tests.unit.worker.workbench import Workbench
+from tests.unit.job_types.inline_harness import InlineHarness
 
 WHOLE = {"size": 64}
 REGIONS = [
@@ -49,8 +49,8 @@ def plain_count(cx: float, cy: float, most: int) -> int:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    return Workbench(tmp_path)
+def bench(tmp_path: Path) -> InlineHarness:
+    return InlineHarness(tmp_path)
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -70,7 +70,7 @@ def test_a_band_is_its_rows_of_the_whole():
 
 @pytest.mark.parametrize("region", [WHOLE, REGIONS[2]])
 async def test_the_picture_and_its_figures_are_those_of_the_plain_loop(
-    bench: Workbench, region: dict[str, Any]
+    bench: InlineHarness, region: dict[str, Any]
 ):
     params = MandelbrotParams(**region)
     counts = plain_counts(params)
@@ -96,12 +96,12 @@ def test_only_the_set_is_black():
     assert [count for count, place in enumerate(colours(10_000)) if place == 0] == [INSIDE]
 
 
-async def test_a_region_inside_has_no_mean(bench: Workbench):
+async def test_a_region_inside_has_no_mean(bench: InlineHarness):
     result = await bench.run(mandelbrot, size=16, center_x=0.0, width=0.1)
     assert result == {"size": 16, "inside": 256, "mean_iterations": None}
 
 
-async def test_each_band_is_reported(bench: Workbench):
+async def test_each_band_is_reported(bench: InlineHarness):
     await bench.run(mandelbrot, size=130, max_iterations=3)
     assert bench.fractions == [done / 44 for done in range(1, 45)]  # bands of 3 rows, the last one of 1
     assert orjson.loads(bench.latest) == {"fraction": 1, "message": "band 44 of 44"}
@@ -109,7 +109,7 @@ async def test_each_band_is_reported(bench: Workbench):
 
 @pytest.mark.parametrize(("size", "bands"), [(16, 16), (512, 64), (2048, 128)])
 async def test_bands_are_many_and_small_and_few_at_once(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, size: int, bands: int
+    bench: InlineHarness, monkeypatch: pytest.MonkeyPatch, size: int, bands: int
 ):
     monkeypatch.setattr(module, "AT_ONCE", 3)
     await bench.run(mandelbrot, size=size, center_x=3, max_iterations=1, width=0.1)
@@ -118,7 +118,7 @@ async def test_bands_are_many_and_small_and_few_at_once(
 
 
 async def test_a_band_that_fails_fails_the_job_by_its_own_error(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    bench: InlineHarness, monkeypatch: pytest.MonkeyPatch
 ):
     async def crash(*arguments: object, on_message: object) -> None:
         raise RetryableError("The process died.", code="process_crashed")

@@ -1,7 +1,7 @@
-"""Counts finished calls across processes, at the cost of one store into shared memory per call.
+"""Counts of started and finished jobs across processes, at the cost of one store into shared memory per job.
 
-A worker of any library calls `tick()` in its job; whoever measures reads the sum with `total()`. A job that
-carries the time of its submission leaves its latency as well.
+A worker of any library calls `count_finished()` in its job; the benchmark reads the sum with `read_count()`.
+A job that carries the time of its submission leaves its latency as well.
 """
 
 import mmap
@@ -11,31 +11,31 @@ import threading
 import time
 from pathlib import Path
 
-FOLDER = "TALLY_FOLDER"
+FOLDER = "JOB_COUNTER_FOLDER"
 _cells: dict[str, mmap.mmap] = {}
-_counts = {"done": 0, "begun": 0}
+_counts = {"finished": 0, "started": 0}
 _lock = threading.Lock()  # some libraries run jobs in threads
 
 
-def tick(sent: float = 0.0) -> None:
-    """Count one finished job of this process; `sent` is when it was submitted, if that is asked for."""
+def count_finished(sent: float = 0.0) -> None:
+    """Count one finished job of this process; `sent` is the time of its submission, to keep its latency."""
     if sent:
         with _path("latency").open("a") as file:
             file.write(f"{time.time() - sent}\n")
-    _add("done")
+    _add("finished")
 
 
-def begin() -> None:
-    """Count one job that has started and lasts."""
-    _add("begun")
+def count_started() -> None:
+    """Count one job that has started and takes a while."""
+    _add("started")
 
 
-def total(folder: Path, kind: str = "done") -> int:
-    """The jobs that all processes have finished, or begun."""
+def read_count(folder: Path, kind: str = "finished") -> int:
+    """The number of jobs that all processes have finished, or started."""
     return sum(struct.unpack("<Q", path.read_bytes())[0] for path in folder.glob(f"*.{kind}"))
 
 
-def latencies(folder: Path) -> list[float]:
+def read_latencies(folder: Path) -> list[float]:
     """Seconds from submission to start, in the order of the starts."""
     return [float(line) for path in folder.glob("*.latency") for line in path.read_text().split()]
 

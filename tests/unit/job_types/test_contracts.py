@@ -12,7 +12,11 @@ from job_types.sleep.contract import SLEEP
 from job_types.thumbnail.contract import THUMBNAIL
 from job_types.word_count.contract import WORD_COUNT
 from shared.job_type import JobType, Params
-from shared.job_type_loader import by_name, load_job_types
+from shared.job_type_loader import Contract, JobTypesByName, index_by_name, load_job_types
+
+
+def index(*job_types: JobType) -> JobTypesByName:
+    return index_by_name(Contract("a.contract", job_type) for job_type in job_types)
 
 
 def test_the_job_types_are_found_by_their_files():
@@ -28,7 +32,7 @@ def test_the_job_types_are_found_by_their_files():
 
 
 def test_the_contracts_come_in_the_order_of_their_names():
-    assert list(by_name([SLEEP, ECHO])) == ["echo", "sleep"]
+    assert list(index(SLEEP, ECHO)) == ["echo", "sleep"]
 
 
 def test_the_contracts_can_not_be_changed():
@@ -37,12 +41,12 @@ def test_the_contracts_can_not_be_changed():
 
 
 def test_two_contracts_with_one_name_are_refused_by_that_name():
-    with pytest.raises(ValueError, match=r"Two contracts .* are named 'echo'"):
-        by_name([ECHO, SLEEP, replace(FLAKY, name="echo")])
+    with pytest.raises(ValueError, match=r"both define the job type 'echo'"):
+        index(ECHO, SLEEP, replace(FLAKY, name="echo"))
 
 
 def test_one_contract_seen_twice_is_one_contract():
-    assert dict(by_name([ECHO, ECHO])) == {"echo": ECHO}
+    assert dict(index(ECHO, ECHO)) == {"echo": ECHO}
 
 
 @pytest.mark.parametrize("job_type", load_job_types().values(), ids=load_job_types().keys())

@@ -10,7 +10,7 @@ from job_types.sleep.contract import SLEEP
 from shared.job_type import JobType
 from shared.job_type_loader import load_job_types
 from worker.context import JobContext
-from worker.registry import Handler, by_type, handles, load_handlers
+from worker.registry import Handler, handles, load_handlers, match_handlers
 
 ELSEWHERE = replace(ECHO, name="elsewhere", queue="gpu")
 
@@ -28,35 +28,35 @@ def test_each_job_type_has_a_handler_in_its_folder():
 
 
 def test_a_worker_of_the_default_queue_starts_with_what_is_there():
-    handlers = by_type(load_handlers(), load_job_types(), ["default"])
+    handlers = match_handlers(load_handlers(), load_job_types(), ["default"])
     assert all(handler.job_type.name == name for name, handler in handlers.items())
     assert set(handlers) == set(load_job_types())
 
 
 def test_two_handlers_of_one_type_are_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"Two handlers .* perform 'echo'"):
-        by_type([handler_of(ECHO), handler_of(ECHO)], {"echo": ECHO}, ["default"])
+    with pytest.raises(ValueError, match=r"\.give_back and .*\.give_back both perform 'echo'; remove one"):
+        match_handlers([handler_of(ECHO), handler_of(ECHO)], {"echo": ECHO}, ["default"])
 
 
 def test_a_served_type_without_a_handler_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"No handler performs sleep; add job_types/<name>/handler\.py\."):
-        by_type([handler_of(ECHO)], {"echo": ECHO, "sleep": SLEEP}, ["default"])
+    with pytest.raises(ValueError, match="no handler performs 'sleep'; add a handler"):
+        match_handlers([handler_of(ECHO)], {"echo": ECHO, "sleep": SLEEP}, ["default"])
 
 
 def test_every_missing_handler_is_named():
-    with pytest.raises(ValueError, match="No handler performs echo, sleep;"):
-        by_type([], {"echo": ECHO, "sleep": SLEEP}, ["default"])
+    with pytest.raises(ValueError, match="no handler performs 'echo', 'sleep';"):
+        match_handlers([], {"echo": ECHO, "sleep": SLEEP}, ["default"])
 
 
 def test_a_type_of_a_queue_that_is_not_served_needs_no_handler():
     job_types = {"echo": ECHO, "elsewhere": ELSEWHERE}
-    assert set(by_type([handler_of(ECHO)], job_types, ["default"])) == {"echo"}
+    assert set(match_handlers([handler_of(ECHO)], job_types, ["default"])) == {"echo"}
 
 
 def test_the_same_type_needs_a_handler_once_its_queue_is_served():
     job_types = {"echo": ECHO, "elsewhere": ELSEWHERE}
     with pytest.raises(ValueError, match="elsewhere"):
-        by_type([handler_of(ECHO)], job_types, ["default", "gpu"])
+        match_handlers([handler_of(ECHO)], job_types, ["default", "gpu"])
 
 
 def test_a_marked_function_stays_the_function_it_was():
