@@ -134,7 +134,7 @@ def refusal(status: bytes, answer: Sequence[Any], quota: JobQuota | None) -> Job
     """The error of a submission that was not accepted."""
     if status == b"full":
         queue, waiting = answer
-        return QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+        return QueueFull(f"The queue {queue.decode()!r} is full; waiting jobs: {waiting}.")
     if quota and status == b"backlog":
         return _backlog_full(quota, *map(int, answer))
     if quota and status == b"kept":
@@ -182,7 +182,7 @@ def _digest(job: NewJob) -> str:
 
 
 def _backlog_full(quota: JobQuota, waiting: int, new: int) -> BacklogFull:
-    error = BacklogFull(f"{waiting} jobs of this caller wait, of {quota.waiting}: no room for {new} more.")
+    error = BacklogFull(f"Waiting jobs of this caller: {waiting} of {quota.waiting}; no room for {new} more.")
     if new > quota.waiting:  # there will never be room
         error.hint, error.retryable = f"Submit {quota.waiting} jobs at most in one request.", False
     return error
@@ -191,7 +191,7 @@ def _backlog_full(quota: JobQuota, waiting: int, new: int) -> BacklogFull:
 def _quota_reached(quota: JobQuota, kept: int, new: int) -> QuotaReached:
     most = quota.kept_bytes
     error = QuotaReached(
-        f"{kept} bytes of params and results of this caller are kept, of {most}: no room for {new} more.",
+        f"Bytes of params and results kept for this caller: {kept} of {most}; no room for {new} more.",
         hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
     )
     if new > most:  # there will never be room
