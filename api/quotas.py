@@ -81,7 +81,9 @@ class CallerQuotas:
         """
         held, limit = (kind, counted_caller(scope)), self._limit(scope.get("key"), f"{kind}_at_once")
         if limit and self._held[held] >= limit:
-            raise TooManyAtOnce(f"{self._held[held]} {kind} of this caller run here, of {limit} at once.")
+            raise TooManyAtOnce(
+                f"{kind.capitalize()} of this caller that run here: {self._held[held]} of {limit}."
+            )
         self._held[held] += 1
         try:
             yield

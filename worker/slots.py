@@ -12,7 +12,7 @@ from shared.store.model import Claim, Finished, Outcome, OutcomeKind
 from worker.context import JobContext, News, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped
-from worker.processes.child import describe
+from worker.processes.protocol import describe
 from worker.registry import Handler
 from worker.snapshot import lease_line
 

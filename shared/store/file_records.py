@@ -175,9 +175,9 @@ class FileRecords:
 
 def _over(quota: FileQuota, what: bytes, used: int, size: int) -> QuotaReached:
     if what == b"files":
-        return QuotaReached(f"{used} files of this caller are kept, of {quota.files}.", hint=FULL)
+        return QuotaReached(f"Files kept for this caller: {used} of {quota.files}.", hint=FULL)
     error = QuotaReached(
-        f"{used} bytes of files of this caller are kept, of {quota.total_bytes}: no room for {size} more.",
+        f"Bytes of files kept for this caller: {used} of {quota.total_bytes}; no room for {size} more.",
         hint=FULL,
     )
     if size > quota.total_bytes:  # there will never be room

@@ -96,7 +96,7 @@ class JobStore:
         verdict, *answer = await self._calls.run(scripts.SUBMIT, *words)
         if verdict == b"full":
             queue, waiting = answer
-            raise QueueFull(f"{waiting} jobs wait in the queue {queue.decode()!r}.")
+            raise QueueFull(f"The queue {queue.decode()!r} is full; waiting jobs: {waiting}.")
         if quota and verdict in (b"backlog", b"kept"):
             raise _over(quota, verdict, *map(int, answer))
         if verdict == b"missing":
@@ -458,13 +458,12 @@ def _over(quota: JobQuota, verdict: bytes, used: int, more: int) -> JobServerErr
     error: JobServerError
     if verdict == b"backlog":
         most, hint = quota.waiting, f"Submit {quota.waiting} jobs at most in one request."
-        error = BacklogFull(f"{used} jobs of this caller wait, of {most}: no room for {more} more.")
+        error = BacklogFull(f"Waiting jobs of this caller: {used} of {most}; no room for {more} more.")
     else:
         most = quota.kept_bytes
         hint = f"Send params of {most} bytes at most in one request; the operator sets the quota."
         error = QuotaReached(
-            f"{used} bytes of params and results of this caller are kept, of {most}: "
-            f"no room for {more} more.",
+            f"Bytes of params and results kept for this caller: {used} of {most}; no room for {more} more.",
             hint="Wait until records of finished jobs expire, or send less; the operator sets the quota.",
         )
     if more > most:  # there will never be room

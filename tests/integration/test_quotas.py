@@ -70,7 +70,7 @@ def expire(server: Redis):
 
 async def test_a_caller_above_its_quota_is_refused_alone(submit_all, server):
     await submit_all("a", "b")
-    with pytest.raises(BacklogFull, match="2 jobs of this caller wait, of 2"):
+    with pytest.raises(BacklogFull, match="Waiting jobs of this caller: 2 of 2"):
         await submit_all("c")
     await submit_all("d", quota=JobQuota("bob", 2, 0))
     await submit_all("e", quota=None)
@@ -186,7 +186,7 @@ async def test_params_and_results_are_kept_until_the_record_expires(
     assert await kept() == (1, len(PARAMS))
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b'"result"')
     assert await kept() == (1, len(PARAMS) + 8)
-    with pytest.raises(QuotaReached, match=f"{len(PARAMS) + 8} bytes of params and results .* of {quota[2]}"):
+    with pytest.raises(QuotaReached, match=f"Bytes of params .*: {len(PARAMS) + 8} of {quota[2]}"):
         await submit_all("b", quota=quota)
     await expire("a")
     await submit_all("b", quota=quota)
@@ -230,10 +230,10 @@ def add(server: Redis):
 
 async def test_files_and_their_bytes_are_bounded_for_each_caller(add, kept, server):
     await add(0)
-    with pytest.raises(QuotaReached, match="10 bytes of files of this caller are kept, of 30"):
+    with pytest.raises(QuotaReached, match="Bytes of files kept for this caller: 10 of 30"):
         await add(1, size=21)
     await add(1, size=20)
-    with pytest.raises(QuotaReached, match="2 files of this caller are kept, of 2"):
+    with pytest.raises(QuotaReached, match="Files kept for this caller: 2 of 2"):
         await add(2, size=0)
     with pytest.raises(QuotaReached) as refusal:
         await add(3, size=31, quota=FileQuota("ann", 0, 30))

@@ -39,7 +39,7 @@ async def test_a_repeated_submit_changes_nothing(submit, store, server, worker):
 
 async def test_a_full_queue_refuses_and_keeps_no_trace(submit, server):
     await submit("a", max_waiting=1)
-    with pytest.raises(QueueFull, match="1 jobs wait in the queue 'default'"):
+    with pytest.raises(QueueFull, match="The queue 'default' is full; waiting jobs: 1"):
         await submit("b", max_waiting=1)
     assert not [key async for key in server.scan_iter() if key.endswith(b"b")]
     assert await server.zrange(redis_keys.INDEX, 0, -1) == [b"a"]
