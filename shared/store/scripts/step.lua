@@ -101,7 +101,7 @@ local function claimed_before(memory, claims)
       if started then
         redis.call('ZREM', QUEUE .. queue, id)
         if job[9] then
-          count_job(job[9], id, 'running')
+          quotas().count_job(job[9], id, 'running')
         end
         add_claim(claims, queue, id, tonumber(fencing_token), attempt, job[4], job[5], job[6])
       end
