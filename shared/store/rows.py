@@ -188,5 +188,11 @@ def numbered(source: str) -> str:
     Raises:
         ValueError: the source names a field that its row does not have.
     """
-    source = INDEX.sub(lambda found: str(ROWS[found[1]].index(found[2]) + 1), source)
-    return LENGTH.sub(lambda found: str(len(ROWS[found[1]])), source)
+    return LENGTH.sub(lambda found: str(len(ROWS[found[1]])), INDEX.sub(_number, source))
+
+
+def _number(found: re.Match[str]) -> str:
+    row, field = found.groups()
+    if field not in ROWS[row]:
+        raise ValueError(f"The row {row} has no field {field!r}; name one of {', '.join(ROWS[row])}.")
+    return str(ROWS[row].index(field) + 1)
