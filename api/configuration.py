@@ -6,6 +6,7 @@ from api.keys.key_set import KeySet
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.files import FileStore
+from shared.job_type import UnusableJobType
 from shared.job_type_loader import JobTypesByName, load_job_types
 from shared.settings import refuse
 
@@ -31,7 +32,7 @@ class Configuration:
 
 def configure(settings: ApiSettings) -> Configuration:
     """The configuration of an application; a wrong value ends the process with exit code 2."""
-    job_types = _job_types()
+    job_types = _job_types(settings)
     submissions = Submissions(
         job_types,
         webhooks=bool(settings.webhook_secrets),
@@ -41,10 +42,10 @@ def configure(settings: ApiSettings) -> Configuration:
     return Configuration(settings, job_types, submissions, _file_store(settings), _key_set(settings))
 
 
-def _job_types() -> JobTypesByName:
+def _job_types(settings: ApiSettings) -> JobTypesByName:
     try:
-        return load_job_types()
-    except ValueError as error:
+        return load_job_types(settings.job_types)
+    except UnusableJobType as error:
         refuse(str(error))
 
 

@@ -38,46 +38,55 @@ from shared.errors import (
 
 class NotFound(JobServerError):
     code = "not_found"
+    example = "There is nothing at '/job'."
     hint = "The paths are listed at /docs, unless API_DOCS is off."
 
 
 class ArtifactNotFound(JobServerError):
     code = "artifact_not_found"
+    example = "The job has no artifact 'out.png'."
     hint = "The record of a completed job lists its `artifacts`, each with its `url`."
 
 
 class MethodNotAllowed(JobServerError):
     code = "method_not_allowed"
+    example = "PUT is not allowed at '/jobs'."
     hint = "The header Allow names the methods of this path."
 
 
 class PayloadTooLarge(JobServerError):
     code = "payload_too_large"
+    example = "The body is larger than 1048576 bytes."
     hint = "Send less, or split the work into several jobs."
 
 
 class PreconditionFailed(JobServerError):
     code = "precondition_failed"
+    example = "The record has none of the versions in If-Match."
     hint = "Read it again, and send the `ETag` of that answer in If-Match, or leave If-Match out."
 
 
 class RangeNotSatisfiable(JobServerError):
     code = "range_not_satisfiable"
+    example = "The artifact has 18231 bytes."
     hint = "The header Content-Range says how long the whole is; leave Range out to get it."
 
 
 class UnsupportedMediaType(JobServerError):
     code = "unsupported_media_type"
+    example = "The body is not declared as JSON."
     hint = "Send the header `Content-Type: application/json`."
 
 
 class BadRequest(JobServerError):
     code = "bad_request"
+    example = "The request is not valid HTTP/1.1."
     hint = "Send HTTP/1.1 as RFC 9112 has it; an HTTP library does."
 
 
 class RequestTimeout(JobServerError):
     code = "request_timeout"
+    example = "The head was not complete within 10 s."
     hint = "Send the request again, whole and at once."
     retryable = True
     retry_after = 1
@@ -85,11 +94,13 @@ class RequestTimeout(JobServerError):
 
 class HeadTooLarge(JobServerError):
     code = "head_too_large"
+    example = "The head is larger than 65536 bytes."
     hint = "Send a shorter URL, and fewer or shorter headers; what is long belongs into the body."
 
 
 class TooManyConnections(JobServerError):
     code = "too_many_connections"
+    example = "The server has no free connections."
     hint = "Wait for the time in Retry-After and connect again; use one connection for many requests."
     retryable = True
     retry_after = 1
@@ -97,31 +108,37 @@ class TooManyConnections(JobServerError):
 
 class Unauthorized(JobServerError):
     code = "unauthorized"
+    example = "The request carries no API key."
     hint = "Send a key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`; the operator gives them out."
 
 
 class Forbidden(JobServerError):
     code = "forbidden"
+    example = "POST needs the scope 'write', or 'write:own', which this API key does not have."
     hint = "Use a key that has this scope; the operator gives them out."
 
 
 class InvalidHost(JobServerError):
     code = "invalid_host"
+    example = "The request has no Host header."
     hint = "Send one Host header: a name or an IP address, and the port after a colon."
 
 
 class MisdirectedRequest(JobServerError):
     code = "misdirected_request"
+    example = "This server does not answer for the host 'jobs.example.com'."
     hint = "Use localhost or an IP address, or let the operator add the host to API_ALLOWED_HOSTS."
 
 
 class CrossSiteRequest(JobServerError):
     code = "cross_site_request"
+    example = "A page of the origin 'https://app.example.com' may not send POST requests to this server."
     hint = "Let the operator add the page's origin to API_CORS_ORIGINS, or send the request from elsewhere."
 
 
 class RateLimited(JobServerError):
     code = "rate_limited"
+    example = "The limit of 100 requests a minute is reached."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1
@@ -129,6 +146,7 @@ class RateLimited(JobServerError):
 
 class ServerBusy(JobServerError):
     code = "server_busy"
+    example = "The server holds as many large answers as it can."
     hint = (
         "Send the request again after Retry-After; a list is smaller with a lower limit, or without fields."
     )
@@ -138,6 +156,7 @@ class ServerBusy(JobServerError):
 
 class TooManyAtOnce(JobServerError):
     code = "too_many_at_once"
+    example = "Waits of this caller that run here: 1000 of 1000."
     hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1

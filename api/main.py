@@ -93,7 +93,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 
 def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
     """The layers around the framework's own that every request passes, the innermost first."""
-    stack: ASGIApp = DirectRoutes(framework, routers=(jobs.router, events.router), prefixes=("", "/v1"))
+    stack: ASGIApp = DirectRoutes(framework, ROUTERS, prefixes=("", "/v1"))
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )

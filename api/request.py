@@ -4,9 +4,10 @@ Headers come from the raw list of the ASGI scope: building Starlette's Headers c
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import Any
 
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import Scope
 from uuid_utils import uuid4
@@ -126,14 +127,14 @@ def query_parameter(request: Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-def once(*names: str) -> Callable[[Request], Awaitable[None]]:
+def once(*names: str) -> Any:
     """A dependency of a route that refuses these query parameters if they are sent more than once."""
 
     async def check(request: Request) -> None:  # a plain def would cost a thread for each request
         for name in names:
             query_parameter(request, name)
 
-    return check
+    return Depends(check)
 
 
 def _refused(name: bytes, reason: str, kind: str, hint: str) -> InvalidRequest:

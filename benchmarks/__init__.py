@@ -1,8 +1,8 @@
-"""Measures this project beside its peers, in one run, interleaved: `python -m benchmarks --help`.
+"""Benchmarks of this project beside its peers, interleaved in one run: `python -m benchmarks --help`.
 
-A section measures one thing. It goes round by round through every peer, so that whatever else the machine
-does falls on all of them alike: what counts is the ratio side by side, not the absolute figure. Every
-measurement has a Redis of its own. `requirements.in` is what a run needs; `requirements.txt` is its lock.
+A section measures one thing. In each round every peer has its turn, so that other load on the machine meets
+all of them alike: compare ratios, not absolute figures. Every measurement has its own Redis.
+`requirements.in` lists the requirements of a run; `requirements.txt` is its lock.
 """
 
 from shared.dependencies import require

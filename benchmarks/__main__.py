@@ -1,13 +1,14 @@
-"""`make bench`: measures this project beside its peers, interleaved, and prints Markdown tables."""
+"""`make bench`: benchmarks of this project beside its peers, interleaved, as Markdown tables."""
 
 import argparse
 import signal
 import sys
 import time
 
-from benchmarks.catalog import machine
-from benchmarks.options import Options
-from benchmarks.report import log
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.machine import describe_machine
+from benchmarks.peer_stack import PeerStack
+from benchmarks.progress import log
 from benchmarks.sections import (
     csv_profile,
     depth,
@@ -21,7 +22,6 @@ from benchmarks.sections import (
     waits,
     workers,
 )
-from benchmarks.trial import Trial
 
 SECTIONS = {
     "throughput": throughput,
@@ -39,20 +39,22 @@ SECTIONS = {
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all processes end
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas")
-    parser.add_argument("--peers", default="", help="rows to measure, with commas; all unless given")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of everything; the median counts")
-    parser.add_argument("--quick", action="store_true", help="few jobs: to see that all works")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections to run, with commas")
+    parser.add_argument("--peers", default="", help="peers to measure, with commas; default: all")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="repetitions of each measurement (medians count)"
+    )
+    parser.add_argument("--quick", action="store_true", help="a fifth of the jobs: does everything run?")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",")
     if unknown := set(chosen) - SECTIONS.keys():
-        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    options = Options(
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; choose from {', '.join(SECTIONS)}")
+    options = BenchmarkOptions(
         rounds=arguments.rounds, quick=arguments.quick, peers=tuple(filter(None, arguments.peers.split(",")))
     )
-    print(f"Measured on {machine(_redis_version())}. Medians of {options.rounds}.")
+    print(f"Measured on {describe_machine(_redis_version())}. Medians of {options.rounds}.")
     for name in chosen:
         section = SECTIONS[name]
         log(f"{name} …")
@@ -63,8 +65,8 @@ def main() -> None:
 
 
 def _redis_version() -> str:
-    with Trial("job_server") as trial:
-        return str(trial.info("server")["redis_version"])
+    with PeerStack("job_server") as stack:
+        return str(stack.info("server")["redis_version"])
 
 
 if __name__ == "__main__":

@@ -1,24 +1,21 @@
-"""The peers: what each is, how it is set up, and how many jobs make a measurement of a second or more."""
+"""The catalog of peers: packages, setup, and the number of jobs of a measurement of a second or more."""
 
-import os
-import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One row of the tables.
+    """A job system in one setup: a row of the tables.
 
     Attributes:
-        name: what the row is called.
-        module: its file in benchmarks/peers.
+        name: the name of the row.
+        module: the module in benchmarks/peers.
         packages: the distributions whose versions are shown.
         jobs: no-op jobs of one measurement.
-        setup: how it is set up, in a few words.
+        setup: its setup, in a few words.
         environment: variables for its processes.
-        slots: the slots that it is measured with; those that gain nothing from more have one value.
+        slots: the numbers of slots to measure; only 10 where more gain nothing.
     """
 
     name: str
@@ -72,22 +69,3 @@ PEERS = (
     Peer("celery", "celery", ("celery",), 1000, "prefork, a child per core, no results", slots=(10,)),
     Peer("rq", "rq", ("rq",), 500, "SimpleWorker: one job at a time", slots=(10,)),
 )
-
-
-def machine(redis_version: str) -> str:
-    """What the figures were measured on."""
-    return (
-        f"{_cpu()}, {_cores()} cores; Python {platform.python_version()}, Redis {redis_version} on loopback, "
-        f"redis-py {version('redis')}, uvloop {version('uvloop')}"
-    )
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""A CSV file as people upload them, the same for the same seed: keys, names, prices, times, remarks."""
+"""A CSV file like those of users, the same for the same seed: keys, names, prices, times, remarks."""
 
 import random
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ BLOCK = 10_000  # rows
 
 
 def write_csv(path: Path, size: int, seed: int = 1) -> int:
-    """Write rows until the file has `size` bytes; returns how many rows there are."""
+    """Write rows until the file has `size` bytes; returns the number of rows."""
     draw, rows = random.Random(seed), 0
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(HEAD)

@@ -1,4 +1,4 @@
-"""The figures of a CSV profile by another engine: Python's csv, Counter and sorted, a column at a time."""
+"""A reference for `csv_profile`: the same figures from Python's csv, Counter and sorted, column by column."""
 
 import csv
 import math
@@ -56,7 +56,7 @@ def profile_values(fields: Counter[str], top: int, quantiles: tuple[float, ...])
 
 
 def find_kind(fields: Counter[str]) -> tuple[str, Callable[[str], Any], Callable[[Any], Any]]:
-    """The narrowest type of all fields, what makes a value of a field, and what shows a value."""
+    """The narrowest type of all fields, its parser, and the function that shows a value."""
     candidates: list[tuple[str, Callable[[str], Any], Callable[[Any], Any]]] = [
         ("boolean", to_boolean, bool),
         ("integer", to_integer, int),

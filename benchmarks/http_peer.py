@@ -1,4 +1,4 @@
-"""The plain way over HTTP: FastAPI with `response_model`, stock `enqueue_job`, a record hash."""
+"""The peer of the API: a plain FastAPI app with `response_model`, stock `enqueue_job` and a record hash."""
 
 import json
 import os

@@ -83,6 +83,7 @@ class Stack:
             "REDIS_URL_FILE": "",
             "API_KEYS": "",  # whoever starts a stack has none
             "API_KEYS_FILE": "",
+            "JOB_TYPES": "job_types",  # whatever the caller's own environment names
             **environment,
         }
         self._outputs: list[IO[bytes]] = []

@@ -57,9 +57,17 @@ class ErrorEnvelope(BaseModel):
 
 
 class JobServerError(Exception):
-    """The root of the tree: an error with a code, a message, a hint and a verdict on retrying."""
+    """The root of the tree: an error with a code, a message, a hint and a verdict on retrying.
+
+    Attributes:
+        code: stable name of the error, for programs.
+        example: a message of such an error, for the API's reference.
+        hint: the next step of the person who reads the error.
+        retryable: whether the same request may succeed later.
+    """
 
     code = "internal_error"
+    example = "The server failed to handle this request."
     hint = "Try again later; if it happens again, give the request id to the operator."
     retryable = False
     retry_after: float | None = None
@@ -80,30 +88,37 @@ class JobServerError(Exception):
 
 class InvalidRequest(JobServerError):
     code = "invalid_request"
+    example = "The request is not valid."
     hint = "Correct what `details` names and send the request again."
 
 
 class MalformedJson(InvalidRequest):
     code = "malformed_json"
+    example = "The body is not valid JSON: unexpected character: line 1 column 2 (char 1)."
     hint = "Send one JSON object (RFC 8259) in UTF-8."
 
 
 class UnknownJobType(InvalidRequest):
     code = "unknown_job_type"
+    example = "There is no job type 'ehco'."
+    hint = "Name a job type of this server; GET /job-types lists them."
 
 
 class UnknownFile(InvalidRequest):
     code = "unknown_file"
+    example = "There is no file 'file_019ab1c27d107c4e9a553f5b8f0e6d21'."
     hint = "Upload the file with POST /files, and name the `file_id` that it answers with."
 
 
 class IdempotencyConflict(InvalidRequest):
     code = "idempotency_conflict"
+    example = "This Idempotency-Key was used before, with another request."
     hint = "Use a new key for a new request, or send exactly what was sent before."
 
 
 class WebhooksDisabled(InvalidRequest):
     code = "webhooks_disabled"
+    example = "This server sends no webhooks."
     hint = (
         "Leave `webhook` out, or let the operator set WEBHOOK_SECRETS; python -m shared.webhooks makes one."
     )
@@ -111,30 +126,37 @@ class WebhooksDisabled(InvalidRequest):
 
 class JobNotFound(JobServerError):
     code = "job_not_found"
+    example = "No job has the id '019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21'."
+    hint = "Check the id; a finished job is kept for a limited time (RETAIN_COMPLETED, RETAIN_FAILED)."
 
 
 class JobExpired(JobNotFound):
     code = "job_expired"
-    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and its like say how long one is kept."
+    example = "The job '019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21' has ended, and its record is kept no longer."
+    hint = "Submit the job again if it is needed; RETAIN_COMPLETED and RETAIN_FAILED set how long it is kept."
 
 
 class WebhookNotFound(JobServerError):
     code = "webhook_not_found"
+    example = "The job has no webhook."
     hint = "Name one when you submit a job: its field `webhook`."
 
 
 class JobAlreadyFinished(JobServerError):
     code = "job_already_finished"
+    example = "The job is completed."
     hint = "A finished job never changes. Read it with GET."
 
 
 class JobNotFinished(JobServerError):
     code = "job_not_finished"
+    example = "The job is running."
     hint = "Wait until `done` is true, or cancel the job first."
 
 
 class FileNotFound(JobServerError):
     code = "file_not_found"
+    example = "No file has the id 'file_019ab1c27d107c4e9a553f5b8f0e6d21'."
     hint = (
         "Check the id; a file is kept for a limited time (RETAIN_FILES), and while a job's record names it."
     )
@@ -142,11 +164,13 @@ class FileNotFound(JobServerError):
 
 class FileInUse(JobServerError):
     code = "file_in_use"
+    example = "The job 019ab1c2-… needs the file."
     hint = "Wait until the job is done, or cancel it first."
 
 
 class QueueFull(JobServerError):
     code = "queue_full"
+    example = "The queue 'default' is full; waiting jobs: 100000."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 5
@@ -154,6 +178,7 @@ class QueueFull(JobServerError):
 
 class BacklogFull(JobServerError):
     code = "backlog_full"
+    example = "Waiting jobs of this caller: 1000 of 1000; no room for 1 more."
     hint = "Wait for the time in Retry-After and send the request again, or cancel jobs that still wait."
     retryable = True
     retry_after = 5
@@ -161,6 +186,7 @@ class BacklogFull(JobServerError):
 
 class QuotaReached(JobServerError):
     code = "quota_reached"
+    example = "Bytes of params and results kept for this caller: 1048000 of 1048576; no room for 900 more."
     hint = (
         "Delete files that are not needed any more, or wait until some expire; the operator sets the quota."
     )
@@ -170,6 +196,7 @@ class QuotaReached(JobServerError):
 
 class QueueUnavailable(JobServerError):
     code = "queue_unavailable"
+    example = "Redis does not answer (ConnectionError)."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1
@@ -177,6 +204,7 @@ class QueueUnavailable(JobServerError):
 
 class StorageUnavailable(JobServerError):
     code = "storage_unavailable"
+    example = "The file store does not answer (GenericError)."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 5
@@ -184,6 +212,7 @@ class StorageUnavailable(JobServerError):
 
 class StorageFull(StorageUnavailable):
     code = "storage_full"
+    example = "The file store has no room for the file."
     hint = (
         "Delete files that nobody needs, or wait until the operator has made room; then send the file again."
     )

@@ -1,4 +1,4 @@
-"""What a job type promises: its name, its params and result, and how patiently it is run."""
+"""Job types as API and worker agree on them: name, params, result, and the limits of their attempts."""
 
 import random
 from dataclasses import dataclass, field
@@ -33,6 +33,10 @@ FileReference = Annotated[
 A set that is given as the context of the validation gets to hold all of them: so the API knows which files
 must be there, and kept, for a job.
 """
+
+
+class UnusableJobType(ValueError):
+    """A job type that a process refuses to start with; its text says what to correct."""
 
 
 class Params(BaseModel):
@@ -100,10 +104,10 @@ class JobType(Generic[P, R]):
         return ParamsCodec(self.params)
 
     def check_example(self) -> None:
-        """Refuse a contract whose example is not valid or does not reach the handler unchanged.
+        """Refuse an example that is not valid, or that does not reach the handler unchanged.
 
         Raises:
-            ValueError: the message names the job type and the field.
+            UnusableJobType: its text names the job type and the field.
         """
         try:
             params = self.params.model_validate_json(orjson.dumps(self.example), strict=True)
@@ -111,12 +115,12 @@ class JobType(Generic[P, R]):
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(map(str, fault["loc"]))
-            raise ValueError(
+            raise UnusableJobType(
                 f"The example of the job type {self.name!r} is not valid: {field}: {fault['msg']}; correct "
                 "the contract's example."
             ) from None
         except ParamsNotKept as error:
-            raise ValueError(
+            raise UnusableJobType(
                 f"The job type {self.name!r} can't get its params: {error}; give that field a type and "
                 "a serializer whose JSON is validated to the same value."
             ) from None

@@ -11,12 +11,14 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from shared.addresses import Network, read_networks
+from shared.job_type_loader import OWN_PACKAGES
 from shared.secret_files import SecretFiles, UnusableSecretFile
 from shared.webhooks import Signing, read_ports, read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 S = TypeVar("S", bound="SharedSettings")
 
 REDIS_OPTIONS = ("db", "username", "password")
@@ -60,6 +62,11 @@ class SharedSettings(BaseSettings):
             "or s3://bucket/prefix",
         ),
     ] = "file:data/artifacts"
+    job_types: Annotated[
+        tuple[PackageName, ...],
+        NoDecode,
+        Field(min_length=1, description="Packages of job types, separated by commas"),
+    ] = OWN_PACKAGES
     retain_completed: Annotated[Retention, Field(description="Seconds a completed job can be read")] = 86400
     retain_failed: Annotated[Retention, Field(description="Seconds a failed job can be read")] = 604800
     retain_cancelled: Annotated[Retention, Field(description="Seconds a cancelled job can be read")] = 86400
@@ -113,6 +120,16 @@ class SharedSettings(BaseSettings):
                 "that can be read, correct ssl_ciphers, or add ssl_check_hostname=false to ssl_cert_reqs=none"
             )
         return url
+
+    @field_validator("job_types", mode="before")
+    @classmethod
+    def _read_packages(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        packages = [name.strip() for name in value.split(",") if name.strip()]
+        if len(set(packages)) < len(packages):
+            raise ValueError("must name each package once")
+        return packages
 
     @field_validator("webhook_secrets", mode="before")
     @classmethod

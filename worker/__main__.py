@@ -9,18 +9,20 @@ from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.files import FileStore
-from shared.job_type import JobType
-from shared.job_type_loader import load_job_types
-from shared.logging import configure_logging
+from shared.job_type import JobType, UnusableJobType
+from shared.job_type_loader import load_job_types, names_by_package
+from shared.logging import configure_logging, get_log
 from shared.settings import read_settings, refuse
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
 from shared.store.preflight import obstacle
+from shared.store.redis_calls import RedisCalls
+from shared.store.worker_info import live_workers
 from worker.event_loop import WorkerLoop
 from worker.job_worker import JobWorker
-from worker.registry import Handler, by_type, load_handlers
-from worker.settings import WorkerSettings
+from worker.registry import Handler, load_handlers, match_handlers
+from worker.settings import WorkerSettings, worker_slots
+
+log = get_log(__name__)
 
 
 def main() -> int:
@@ -35,8 +37,8 @@ def main() -> int:
     if arguments.check:
         return asyncio.run(check(settings))
     try:
-        return work(settings, load_job_types(), load_handlers())
-    except ValueError as error:
+        return work(settings, load_job_types(settings.job_types), load_handlers(settings.job_types))
+    except UnusableJobType as error:
         refuse(str(error))
 
 
@@ -46,10 +48,14 @@ def work(
     """Run a worker until it is told to stop; returns the process's exit code.
 
     Raises:
-        ValueError: the job types and handlers do not fit together.
+        UnusableJobType: the job types and handlers do not fit together.
     """
-    handlers = by_type(found, job_types, settings.worker_queues)
+    handlers = match_handlers(found, job_types, settings.worker_queues)
     configure_logging(level=settings.log_level, form=settings.log_format)
+    if worker_slots() is not None:
+        log.warning(
+            "WORKER_SLOTS is the older name of WORKER_CONCURRENCY; rename it: the next release ignores it"
+        )
     loop = WorkerLoop()
     asyncio.set_event_loop(loop)
     if reason := obstacle(settings.redis_url.get_secret_value()):
@@ -58,6 +64,7 @@ def work(
         files = FileStore.open(settings.artifacts_url)
     except ValueError as error:
         refuse(f"ARTIFACTS_URL: {error}")
+    log.info("job types loaded", packages=names_by_package(settings.job_types))
     worker = JobWorker(settings, handlers, files)
     worker.run()
     return worker.exit_code
@@ -67,7 +74,7 @@ async def check(settings: WorkerSettings) -> int:
     """0 if a worker on this host has a live heartbeat, else 1."""
     redis = connect(settings.redis_url.get_secret_value(), read_timeout=2)
     try:
-        workers = await JobStore(redis, Retention()).workers()
+        workers = await live_workers(RedisCalls(redis))
     except QueueUnavailable as error:
         print(f"unhealthy: {error.message}", file=sys.stderr)
         return 1

@@ -1,21 +1,17 @@
-"""Which function performs which job type."""
+"""Registry of handlers: the function that performs each job type."""
 
-import json
-import math
 from asyncio import get_running_loop
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeVar, overload
 
 from pydantic import TypeAdapter
 
-from shared.job_type import JobType, Params
-from shared.job_type_loader import modules_named
+from shared.job_type import JobType, Params, UnusableJobType
+from shared.job_type_loader import OWN_PACKAGES, import_modules
 from worker.context import BlockingContext, JobContext
+from worker.finite_numbers import require_finite
 from worker.threads import run_in_thread
-
-SEQUENCES = (list, tuple, set, frozenset, deque)
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
@@ -46,6 +42,11 @@ class Handler:
         self._result = TypeAdapter(job_type.result)
         self._asynchronous = iscoroutinefunction(function)
 
+    @property
+    def function_name(self) -> str:
+        """The full name of the function, for errors."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
     def validate(self, params: bytes) -> Params:
         """Stored params as the contract's model. Raises pydantic.ValidationError."""
         model: Params = self._decode(params)
@@ -61,42 +62,17 @@ class Handler:
         """The result as JSON.
 
         Raises:
-            ValueError: it is not what the contract says, or holds a number that JSON lacks: NaN or infinity.
+            ValueError: the result does not fit the contract, or holds NaN or infinity, which JSON lacks.
         """
         value = self._result.validate_python(result)
         body = self._result.dump_json(value)
-        if b"null" in body and value is not None:  # what pydantic writes for them
+        if b"null" in body and value is not None:  # pydantic writes null for NaN and infinity
             require_finite(self._result.dump_python(value, by_alias=True))
         return body
 
 
-def require_finite(result: Any) -> None:
-    """Raise ValueError with the place of the first number that is NaN or infinite."""
-    try:
-        json.dumps(result, allow_nan=False, skipkeys=True, default=_plain)
-    except ValueError:
-        for place, number in _numbers(result, "result"):
-            if not math.isfinite(number):
-                raise ValueError(f"{place} is {number}, which JSON lacks.") from None
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, SEQUENCES) else repr(value)
-
-
-def _numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    if isinstance(value, float):
-        yield place, value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _numbers(inner, f"{place}.{name}")
-    elif isinstance(value, SEQUENCES):
-        for number, inner in enumerate(value):
-            yield from _numbers(inner, f"{place}.{number}")
-
-
 class Mark(Protocol[P, R]):
-    """Marks a function of either kind."""
+    """The decorator that `handles` returns, for functions of either kind."""
 
     @overload
     def __call__(self, function: AsyncFunction[P, R]) -> AsyncFunction[P, R]: ...
@@ -105,7 +81,7 @@ class Mark(Protocol[P, R]):
 
 
 def handles(job_type: JobType[P, R]) -> Mark[P, R]:
-    """Mark a function as the one that performs jobs of this type."""
+    """Mark a function as the handler of a job type."""
 
     def mark(function: Any) -> Any:
         function.__handles__ = job_type
@@ -114,32 +90,49 @@ def handles(job_type: JobType[P, R]) -> Mark[P, R]:
     return mark
 
 
-def load_handlers() -> list[Handler]:
-    """The handler of every job type."""
+def load_handlers(packages: Iterable[str] = OWN_PACKAGES) -> list[Handler]:
+    """The handlers in these packages of job types.
+
+    Raises:
+        UnusableJobType: a package, or a `handler.py` in it, can't be imported.
+    """
     return [
         Handler(function.__handles__, function)
-        for module in modules_named("handler")
+        for package in packages
+        for module in import_modules(package, "handler")
         for function in vars(module).values()
         if hasattr(function, "__handles__") and function.__module__ == module.__name__
     ]
 
 
-def by_type(
-    found: Iterable[Handler], job_types: Mapping[str, JobType[Any, Any]], queues: Iterable[str]
+def match_handlers(
+    handlers: Iterable[Handler], job_types: Mapping[str, JobType[Any, Any]], queues: Iterable[str]
 ) -> dict[str, Handler]:
-    """The handlers by job type.
+    """Match handlers with job types; returns the handlers by the name of their type.
 
     Raises:
-        ValueError: two handlers perform one type, or a type of these queues has none.
+        UnusableJobType: a handler has no contract, two handlers perform one type, or a type of these queues
+            has no handler.
     """
     index: dict[str, Handler] = {}
-    for handler in found:
+    for handler in handlers:
         name = handler.job_type.name
-        if name in index:
-            raise ValueError(f"Two handlers in job_types/ perform {name!r}; remove one.")
-        index[name] = handler
+        if job_types.get(name) is not handler.job_type:
+            raise UnusableJobType(
+                f"JOB_TYPES: {handler.function_name} performs {name!r}, which no contract defines; define "
+                "the job type in the contract.py beside the handler, and import it from there"
+            )
+        other = index.setdefault(name, handler)
+        if other is not handler:
+            raise UnusableJobType(
+                f"JOB_TYPES: {other.function_name} and {handler.function_name} both perform {name!r}; "
+                "remove one of them"
+            )
     served = set(queues)
-    missing = [c.name for c in job_types.values() if c.queue in served and c.name not in index]
+    missing = [name for name, job_type in job_types.items() if job_type.queue in served and name not in index]
     if missing:
-        raise ValueError(f"No handler performs {', '.join(missing)}; add job_types/<name>/handler.py.")
+        raise UnusableJobType(
+            f"JOB_TYPES: no handler performs {', '.join(map(repr, missing))}; add a handler.py beside the "
+            "contract, with a function marked by @handles"
+        )
     return index

@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import NoDecode
 
 from shared.settings import Name, SharedSettings
@@ -24,13 +24,26 @@ def available_cpus() -> int:
     return cpus
 
 
+def worker_slots() -> str | None:
+    """WORKER_SLOTS, the older name of WORKER_CONCURRENCY, as the environment gives it."""
+    return next((value for name, value in os.environ.items() if name.lower() == "worker_slots"), None)
+
+
 class WorkerSettings(SharedSettings):
     worker_queues: Annotated[
         tuple[Name, ...],
         NoDecode,
         Field(min_length=1, description="Queues to serve, separated by commas, in strict order"),
     ] = ("default",)
-    worker_slots: Annotated[int, Field(ge=1, le=1000, description="Jobs at once in one process")] = 10
+    worker_concurrency: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            validation_alias=AliasChoices("worker_concurrency", "worker_slots"),
+            description="Jobs at once in one process",
+        ),
+    ] = 10
     worker_webhooks: Annotated[
         int, Field(ge=1, le=1000, description="Webhooks to deliver at once in one process, besides the jobs")
     ] = 10
@@ -84,6 +97,14 @@ class WorkerSettings(SharedSettings):
         if len(set(queues)) < len(queues):
             raise ValueError("must name each queue once")
         return queues
+
+    @field_validator("worker_concurrency", mode="before")
+    @classmethod
+    def _refuse_two_names(cls, value: object) -> object:
+        older = worker_slots()
+        if isinstance(value, str) and older and older.strip() != value.strip():
+            raise ValueError(f"differs from WORKER_SLOTS={older}, its older name; remove WORKER_SLOTS")
+        return value
 
     @field_validator("worker_child_environment", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Try a handler by itself, as in a test: no server, no Redis, but real processes and real files."""
+"""Harness for tests of handlers: no server and no Redis, but real processes and real files."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,19 +9,23 @@ import orjson
 
 from shared.files import FileStore, artifact_key, upload_key
 from shared.ids import new_file_id
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from worker.context import JobContext, Tools
 from worker.files import AttemptFiles
 from worker.processes.pool import Processes
 from worker.registry import Handler
 
 
-class Trial:
-    """A place to run handlers in.
+class Harness:
+    """Harness that performs one attempt of a handler after another.
+
+    Args:
+        folder: where the files of the attempts are kept.
+        processes: the pool for `in_process`.
 
     Attributes:
-        fractions: the progress that they have reported, in order.
-        messages: what they have logged.
+        fractions: the progress that the handlers have reported, in order.
+        messages: the messages that they have logged, in order.
     """
 
     def __init__(self, folder: Path, processes: Processes) -> None:
@@ -31,11 +35,11 @@ class Trial:
         self._tools = Tools(
             processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.fencing_token, folder)
         )
-        self._claim = Claim("default", "trial", 1, 1, 1, b"", b"{}", "", "1:trial")
-        self._context = JobContext("trial", 1, 1)
+        self._claim = Claim("default", "harness", 1, 1, 1, b"", b"{}", "", "1:harness")
+        self._context = JobContext("harness", 1, 1)
 
     async def upload(self, data: bytes | Path) -> str:
-        """Take in a file; returns the reference for params."""
+        """Store a file as an upload does; returns its reference for params."""
         file_id = new_file_id()
         await self._files.put(upload_key(file_id), data)
         return file_id
@@ -49,11 +53,11 @@ class Trial:
 
         Raises:
             ParamsNotKept: a field of the params would not reach the handler as it was validated.
-            pydantic.ValidationError: the params, or the result, are not what the contract says.
-            Exception: whatever the handler raises.
+            pydantic.ValidationError: the params or the result do not fit the contract.
+            Exception: any error of the handler.
         """
         handler = Handler(function.__handles__, function)  # type: ignore[attr-defined]
-        self._context = JobContext.of(self._claim, self._look, self._tools)
+        self._context = JobContext.of(self._claim, self._record, self._tools)
         try:
             given = handler.job_type.params.model_validate_json(orjson.dumps(params), strict=True)
             stored = handler.job_type.codec.encode(given).stored
@@ -70,15 +74,16 @@ class Trial:
         self._context.end_calls()
 
     def artifact(self, name: str) -> bytes:
-        """A file that the handler has saved. Raises FileNotFoundError."""
+        """The bytes of an artifact that the handler has saved. Raises FileNotFoundError."""
         path = self._files.local_path(artifact_key(self._claim.job_id, self._claim.fencing_token, name))
         assert path is not None  # noqa: S101  # the store is a folder
         return path.read_bytes()
 
     def close(self) -> None:
+        """Close the file store."""
         self._files.close()
 
-    def _look(self) -> None:
+    def _record(self) -> None:
         news = self._context.news()
         self._context.arrived(news)
         if news.progress:
@@ -89,17 +94,17 @@ class Trial:
 
 
 @asynccontextmanager
-async def trial(folder: Path) -> AsyncIterator[Trial]:
-    """A place to run handlers in, for as long as the block lasts.
+async def open_harness(folder: Path) -> AsyncIterator[Harness]:
+    """A harness with one child process, open within the block.
 
     Args:
-        folder: where their files may lie.
+        folder: where the files of the attempts are kept; pytest's `tmp_path` will do.
     """
     processes = Processes(1, max_calls=1000, max_rss=1 << 40)
     processes.start()
-    place = Trial(folder, processes)
+    harness = Harness(folder, processes)
     try:
-        yield place
+        yield harness
     finally:
-        place.close()
+        harness.close()
         await processes.close()

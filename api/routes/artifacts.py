@@ -2,65 +2,29 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.conditions import entity_tags, etag_matches
 from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable, error_response
 from api.ownership import owner_read
-from api.reference.openapi import JOB_ID, errors, parameter, success
 from api.request import head_alone, header
 from api.state import state_of
-from shared.errors import InvalidRequest, QueueUnavailable, StorageUnavailable
 from shared.files import artifact_key
-from shared.store.job_store import not_found
 
 RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # a browser must not run a job's file as a page of this server
     "Content-Security-Policy": "sandbox",
     "Cache-Control": "private, no-cache",  # only the reader keeps it, and checks its ETag before each use
 }
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-# Generators know no `*/*`, and leave the answer out if nothing else is there.
-ANYTHING = {"application/octet-stream": BINARY, "*/*": BINARY}
 
 router = APIRouter(tags=["jobs"])
 
 
-@router.get(
-    "/jobs/{job_id}/artifacts/{name}",
-    summary="Read an artifact",
-    response_class=Response,
-    responses={
-        200: {**success("The file.", "Accept-Ranges", "Content-Disposition"), "content": ANYTHING},
-        206: {**success("The part that was asked for.", "Content-Range"), "content": ANYTHING},
-        304: {"description": "The client has it."},
-        **errors(
-            not_found(JOB_ID),
-            ArtifactNotFound("The job has no artifact 'out.png'."),
-            PreconditionFailed("The artifact has another `ETag`."),
-            RangeNotSatisfiable("The artifact has 18231 bytes."),
-            InvalidRequest("The header Range was sent more than once."),
-            QueueUnavailable("Redis does not answer (ConnectionError)."),
-            StorageUnavailable("The file store does not answer (GenericError)."),
-        ),
-    },
-    openapi_extra={
-        "parameters": [
-            parameter("Range", "header", "`bytes=FIRST-LAST`: a part of it.", type="string"),
-            parameter("If-Range", "header", "The part only if this is still its `ETag`.", type="string"),
-            parameter("If-None-Match", "header", "`ETag`s seen before, or `*`.", type="string"),
-            parameter("If-Match", "header", "Only if one of these is its `ETag`.", type="string"),
-        ]
-    },
-)
-async def read_artifact(
-    request: Request,
-    job_id: Annotated[str, Path(description="The `job_id` of the record.")],
-    name: Annotated[str, Path(description="The `name` of one of its `artifacts`.", examples=["out.png"])],
-) -> Response:
+@router.get("/jobs/{job_id}/artifacts/{name}", response_class=Response)
+async def read_artifact(request: Request, job_id: str, name: str) -> Response:
     """The bytes of a file that a completed job made; they never change. The `ETag` is their SHA-256."""
     state = state_of(request)
     record = await state.queue.get(job_id, owner=owner_read(request))

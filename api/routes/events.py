@@ -1,25 +1,23 @@
 """Streams: the records and log lines of a job as Server-Sent Events."""
 
 from contextlib import suppress
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import TooManyAtOnce, error_response
+from api.middleware.direct_routes import DirectRouter
 from api.ownership import owner_read
 from api.quotas import CallerQuotas
-from api.reference.openapi import EVENT_STREAM, JOB_ID, errors, parameter
 from api.request import head_alone, header, prefix
 from api.state import state_of
 from api.waiting import noticed
-from shared.errors import InvalidRequest, JobNotFound, QueueUnavailable
+from shared.errors import JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
 from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import expired, not_found
 
 HEARTBEAT_SECONDS = 15.0
 # No empty line after either: some readers take one for the end of an event, which then has no data.
@@ -31,40 +29,11 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # for nginx, which would gather events otherwise
 ]
 
-TOO_MANY = TooManyAtOnce("1000 streams of this caller run here, of 1000 at once.")
-
-router = APIRouter(tags=["jobs"])
+router = DirectRouter(tags=["jobs"])
 
 
-@router.get(
-    "/jobs/{job_id}/events",
-    summary="Follow a job",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "The record and the log so far, then every change; ends after the finished job.",
-            "content": EVENT_STREAM,
-        },
-        204: {"description": "The client has seen the end of the job already, and need not come back."},
-        **errors(
-            not_found(JOB_ID),
-            expired(JOB_ID),
-            InvalidRequest("The header Last-Event-ID was sent more than once."),
-            TOO_MANY,
-            QueueUnavailable("Redis does not answer."),
-        ),
-    },
-    openapi_extra={
-        "parameters": [
-            parameter(
-                "Last-Event-ID", "header", "The version of the last record that was seen.", type="string"
-            )
-        ]
-    },
-)
-async def follow_job(
-    request: Request, job_id: Annotated[str, Path(description="The `job_id` of the record.")]
-) -> Response:
+@router.get("/jobs/{job_id}/events", response_class=Response)
+async def follow_job(request: Request, job_id: str) -> Response:
     """Each event's `id` is the record's version, its `data` the record. Comments keep the connection open.
 
     A line of the job's log comes as an event of the type `log`, without an `id`, before the record that
@@ -169,7 +138,7 @@ class EventStream(Response):
                 record = await self._queue.get(self._job_id)
                 if record.lines <= self._seq:
                     return record, []
-                log = await self._queue.store.logs(self._job_id, after=self._seq)
+                log = await self._queue.logs(self._job_id, after=self._seq)
                 return record, [StoredLine(line) for line in log.lines]
         except QueueUnavailable:
             return None, []  # the next change wakes the watch again, and so does Redis once it is back

@@ -5,60 +5,24 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.errors import PayloadTooLarge, RequestTimeout, TooManyAtOnce, UnsupportedMediaType
 from api.ownership import owner_changed, owner_read
-from api.reference.openapi import errors, parameter, success
 from api.request import header, prefix
 from api.state import state_of
 from api.upload import FORM, Upload
 from shared.errors import (
-    FileInUse,
-    InvalidRequest,
-    QueueUnavailable,
     QuotaReached,
-    StorageFull,
     StorageUnavailable,
 )
 from shared.files import upload_key
 from shared.ids import new_file_id
 from shared.job_type import FILE_ID
-from shared.store.file_records import FileRecord, not_found
-
-EXAMPLE_ID = "file_019ab1c27d107c4e9a553f5b8f0e6d21"
-BINARY = {"type": "string", "format": "binary"}
-BODY = {  # not required: no body is an empty file
-    "content": {
-        "application/octet-stream": {"schema": BINARY},
-        FORM: {
-            "schema": {
-                "type": "object",
-                "properties": {"file": BINARY},
-                "required": ["file"],
-                "additionalProperties": False,
-            }
-        },
-    },
-}
-LINKS = {
-    name: {
-        "operationId": operation,
-        "parameters": {"file_id": "$response.body#/file_id"},
-        "description": description,
-    }
-    for name, operation, description in (
-        ("GetFile", "get_file", "Look at the file's record."),
-        ("DeleteFile", "delete_file", "Delete the file, unless a job needs it."),
-    )
-}
-NOT_FOUND = not_found(EXAMPLE_ID)
-UNAVAILABLE = QueueUnavailable("Redis does not answer (ConnectionError).")
+from shared.store.file_records import FileRecord
 
 router = APIRouter(tags=["files"])
-FileId = Annotated[str, Path(description="The `file_id` of the file.", examples=[EXAMPLE_ID])]
 
 
 class UploadedFile(BaseModel):
@@ -76,37 +40,7 @@ class UploadedFile(BaseModel):
     caller: Annotated[str | None, Field(description="The name of the API key that uploaded it.")]
 
 
-@router.post(
-    "/files",
-    status_code=201,
-    summary="Upload a file",
-    response_model=UploadedFile,
-    responses={
-        201: success("The file is stored.", "Location", links=LINKS),
-        **errors(
-            RequestTimeout("The file came with less than 1000 bytes a second."),
-            PayloadTooLarge("The body is larger than 1073741824 bytes."),
-            UnsupportedMediaType("The body is encoded as 'br'."),
-            InvalidRequest("The form holds no file."),
-            UNAVAILABLE,
-            StorageUnavailable("The file store does not answer (GenericError)."),
-            QuotaReached("100 files of this caller are kept, of 100."),
-            TooManyAtOnce("16 uploads of this caller run here, of 16 at once."),
-            StorageFull("The file store has no room for the file."),
-        ),
-    },
-    openapi_extra={
-        "requestBody": BODY,
-        "parameters": [
-            parameter(
-                "Content-Disposition",
-                "header",
-                "The file's name, as `attachment; filename=…`.",
-                type="string",
-            )
-        ],
-    },
-)
+@router.post("/files", status_code=201, response_model=UploadedFile)
 async def upload_file(request: Request) -> Response:
     """The body is the file, of the type that `Content-Type` says; or a form with it as the only part."""
     with state_of(request).quotas.one_of("uploads", request.scope):
@@ -115,28 +49,15 @@ async def upload_file(request: Request) -> Response:
     return Response(_render(record), 201, headers, "application/json")
 
 
-@router.get(
-    "/files/{file_id}",
-    summary="Look at a file",
-    response_model=UploadedFile,
-    responses={200: success("Its record.", links=LINKS), **errors(NOT_FOUND, UNAVAILABLE)},
-)
-async def get_file(request: Request, file_id: FileId) -> Response:
+@router.get("/files/{file_id}", response_model=UploadedFile)
+async def get_file(request: Request, file_id: str) -> Response:
     """What was uploaded; a job reads it by its id."""
     record = await state_of(request).file_records.get(file_id, owner=owner_read(request))
     return Response(_render(record), media_type="application/json")
 
 
-@router.delete(
-    "/files/{file_id}",
-    status_code=204,
-    summary="Delete a file",
-    responses={
-        204: {"description": "The file is gone."},
-        **errors(NOT_FOUND, FileInUse("The job 019ab1c2-… needs the file."), UNAVAILABLE),
-    },
-)
-async def delete_file(request: Request, file_id: FileId) -> Response:
+@router.delete("/files/{file_id}", status_code=204)
+async def delete_file(request: Request, file_id: str) -> Response:
     """Only once no job needs it that is still to be done."""
     state = state_of(request)
     await state.file_records.drop(file_id, owner=owner_changed(request))
@@ -149,7 +70,7 @@ async def _store(request: Request, upload: Upload) -> FileRecord:
     state = state_of(request)
     quota = state.quotas.of_files(request.scope)
     # A client should not hear that Redis is away, or that it has no room, after it has sent everything.
-    await state.queue.store.ping()
+    await state.queue.ping()
     if quota:
         await state.file_records.require_room(quota, _announced(request))
     file_id = new_file_id()

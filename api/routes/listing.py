@@ -5,30 +5,25 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
-from api.errors import ServerBusy
 from api.ownership import owner_read
-from api.reference.openapi import errors, job_links, success
 from api.request import once, prefix
 from api.state import state_of
-from shared.errors import InvalidRequest, QueueUnavailable
+from shared.errors import InvalidRequest
 from shared.record import PAYLOAD, JobState, JobSummary
-from shared.store.model import Cursor, Filters
+from shared.store.job_list import Cursor, Filters
 from shared.yielding import PART, in_parts
 
 LARGEST_PAGE = 200
 EMPTY = b'{"items":[],"next_cursor":null}'
 SCORE = re.compile(r"[0-9]{1,16}")  # milliseconds since the epoch
 FIELDS = r"^((params|result)(,(params|result))?)?$"
-NEXT_PAGE = {
-    "operationId": "list_jobs",
-    "parameters": {"cursor": "$response.body#/next_cursor"},
-    "description": "Go on where this page ended, with the same filters, unless `next_cursor` is null.",
-}
+
+ONCE = once("state", "type", "limit", "cursor", "fields")
 
 router = APIRouter(tags=["jobs"])
 
@@ -42,17 +37,8 @@ class JobPage(BaseModel):
 
 @router.get(
     "/jobs",
-    summary="List jobs",
     response_model=JobPage,
-    dependencies=[Depends(once("state", "type", "limit", "cursor", "fields"))],
-    responses={
-        200: success("A page.", links={**job_links("/items/0/job_id"), "NextPage": NEXT_PAGE}),
-        **errors(
-            InvalidRequest("The cursor is not one that this list gave."),
-            QueueUnavailable("Redis does not answer (ConnectionError)."),
-            ServerBusy("The server holds as many large answers as it can."),
-        ),
-    },
+    dependencies=[ONCE],
 )
 async def list_jobs(
     request: Request,

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from api.ownership import owner_read
-from api.reference.openapi import errors
 from api.state import State, state_of
 from api.strict_json import DEEPEST, MOST_NODES
 from shared import VERSION
-from shared.errors import QueueUnavailable
+from shared.job_type_loader import names_by_package
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_queue import JobQueue
@@ -52,6 +51,9 @@ class ServerInfo(BaseModel):
     started_at: datetime
     uptime_seconds: float
     job_types: list[str]
+    job_type_packages: Annotated[
+        dict[str, list[str]], Field(description="The job types of each package in `JOB_TYPES`.")
+    ]
     queues: Annotated[dict[str, QueueInfo], Field(description=f"Queues by name; {OWN_ONLY} empty.")]
     webhooks: Annotated[
         QueueInfo | None, Field(description=f"Webhooks that are to be delivered; {OWN_ONLY} null.")
@@ -64,11 +66,7 @@ class ServerInfo(BaseModel):
     limits: Limits
 
 
-@router.get(
-    "/server/info",
-    summary="The server, its queues and workers",
-    responses=errors(QueueUnavailable("Redis does not answer (ConnectionError).")),
-)
+@router.get("/server/info")
 async def server_info(request: Request) -> ServerInfo:
     """Version, job types, jobs by state, the length of each queue, and the workers that are alive."""
     state = state_of(request)
@@ -80,9 +78,10 @@ async def server_info(request: Request) -> ServerInfo:
         started_at=datetime.fromtimestamp(state.started_at, UTC),
         uptime_seconds=round(time.time() - state.started_at, 3),
         job_types=list(state.job_types),
+        job_type_packages=names_by_package(settings.job_types),
         queues=await _queues(state) if sees_all else {},
         webhooks=await _count(queue, redis_keys.WEBHOOKS) if sees_all else None,
-        jobs=await queue.store.state_counts() if sees_all else {},
+        jobs=await queue.state_counts() if sees_all else {},
         workers=await _workers(queue) if sees_all else [],
         limits=Limits(
             max_body_bytes=settings.api_max_body_bytes,
@@ -100,12 +99,12 @@ async def _queues(state: State) -> dict[str, QueueInfo]:
 
 
 async def _workers(queue: JobQueue) -> list[WorkerInfo]:
-    workers = await queue.store.workers()
+    workers = await queue.workers()
     return [
         WorkerInfo.model_validate({**worker, "queues": worker["queues"].split(",")}) for worker in workers
     ]
 
 
 async def _count(queue: JobQueue, name: str) -> QueueInfo:
-    count = await queue.store.queue_counts(name)
+    count = await queue.queue_counts(name)
     return QueueInfo(waiting=count.waiting, running=count.running)

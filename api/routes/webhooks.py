@@ -4,26 +4,17 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.errors import Forbidden
 from api.ownership import may_read, owner_changed, owner_read
-from api.reference.openapi import JOB_ID, JobId, errors
 from api.state import state_of
-from shared.errors import InvalidRequest, JobNotFinished, QueueUnavailable, WebhookNotFound, WebhooksDisabled
+from shared.errors import InvalidRequest, WebhookNotFound, WebhooksDisabled
 from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import expired, not_found
 from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
-
-REFUSALS = (
-    not_found(JOB_ID),
-    WebhookNotFound("The job has no webhook."),
-    expired(JOB_ID),
-    QueueUnavailable("Redis does not answer."),
-)
 
 router = APIRouter(tags=["webhooks"])
 sent = APIRouter()
@@ -77,24 +68,18 @@ class WebhookEvent(BaseModel):
     data: JobRecord
 
 
-@router.get("/jobs/{job_id}/webhook", summary="Read how a webhook was delivered", responses=errors(*REFUSALS))
-async def read_webhook(request: Request, job_id: JobId) -> WebhookDeliveries:
+@router.get("/jobs/{job_id}/webhook")
+async def read_webhook(request: Request, job_id: str) -> WebhookDeliveries:
     """Failed deliveries are tried again, at growing intervals, until 24 hours have passed."""
     queue = state_of(request).queue
     return await _deliveries(queue, await queue.get(job_id, owner=owner_read(request)))
 
 
-@router.post(
-    "/jobs/{job_id}/webhook/redeliver",
-    status_code=202,
-    response_model=WebhookDeliveries,
-    summary="Deliver a webhook again",
-    responses=errors(*REFUSALS, JobNotFinished("The job has not finished.")),
-)
-async def redeliver_webhook(request: Request, job_id: JobId) -> WebhookDeliveries | Response:
+@router.post("/jobs/{job_id}/webhook/redeliver", status_code=202, response_model=WebhookDeliveries)
+async def redeliver_webhook(request: Request, job_id: str) -> WebhookDeliveries | Response:
     """At once, if a delivery waits for its next attempt; else by a new one, with the same `webhook-id`."""
     queue = state_of(request).queue
-    if await queue.store.redeliver(job_id, owner=owner_changed(request)) == 0:
+    if await queue.redeliver(job_id, owner=owner_changed(request)) == 0:
         raise WebhookNotFound("The job has no webhook.")
     record = await queue.get(job_id)
     if not may_read(request, record.caller):
@@ -102,17 +87,8 @@ async def redeliver_webhook(request: Request, job_id: JobId) -> WebhookDeliverie
     return await _deliveries(queue, record)
 
 
-@router.get(
-    "/webhook-secrets/{host}",
-    summary="Read the secrets of a receiver",
-    responses=errors(_no_key(), _no_host(), WebhooksDisabled("This server sends no webhooks.")),
-)
-async def read_webhook_secrets(
-    request: Request,
-    host: Annotated[
-        str, Path(description="The receiver's host, as in the webhook's URL.", examples=["example.com"])
-    ],
-) -> WebhookSecrets:
+@router.get("/webhook-secrets/{host}")
+async def read_webhook_secrets(request: Request, host: str) -> WebhookSecrets:
     """The secrets of webhooks about this caller's jobs to one host. Other callers and hosts have others."""
     caller, masters = request.scope.get("caller"), state_of(request).settings.webhook_secrets
     if caller is None:
@@ -140,7 +116,7 @@ async def job_ended(event: WebhookEvent) -> None:
 async def _deliveries(queue: JobQueue, record: StoredRecord) -> WebhookDeliveries:
     if record.webhook is None:
         raise WebhookNotFound("The job has no webhook.")
-    deliveries = [_delivery(delivery) for delivery in await queue.store.deliveries(record)]
+    deliveries = [_delivery(delivery) for delivery in await queue.deliveries(record)]
     return WebhookDeliveries(url=record.webhook, webhook_id=webhook_id(record.job_id), deliveries=deliveries)
 
 

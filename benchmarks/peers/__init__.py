@@ -1,10 +1,10 @@
-"""One file per library: how it is set up as its documentation advises, with a job that does nothing.
+"""The peers, one module per library: set up as its documentation advises, with a job that does nothing.
 
-Each module is a program, all on `REDIS_URL`:
+Each module is a program on `REDIS_URL`:
 
-- `python -m benchmarks.peers.NAME enqueue COUNT` fills its queue and prints the seconds that took;
+- `python -m benchmarks.peers.NAME enqueue COUNT` fills the queue and prints the seconds it took;
 - `python -m benchmarks.peers.NAME ping COUNT` submits one job at a time, with pauses;
-- `python -m benchmarks.peers.NAME worker SLOTS` is one worker process. It begins when the file `go` appears.
+- `python -m benchmarks.peers.NAME worker SLOTS` runs one worker process once the file `go` appears.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import tally
+from benchmarks import job_counter
 
 REDIS_URL = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 NAP = float(os.environ.get("BENCH_NAP", "0"))
@@ -30,19 +30,19 @@ Connect = Callable[[], AbstractAsyncContextManager[Submit]]
 
 
 async def body(sent: float = 0.0) -> None:
-    """The job of every asynchronous library: nothing, or a nap of `BENCH_NAP` seconds."""
+    """The job of every asynchronous library: a no-op, or a sleep of `BENCH_NAP` seconds."""
     if NAP:
-        tally.begin()
+        job_counter.count_started()
         await asyncio.sleep(NAP)
-    tally.tick(sent)
+    job_counter.count_finished(sent)
 
 
 def main(connect: Connect, work: Callable[[int], object]) -> None:
-    """Do what the command line asks of a peer.
+    """Run the command line of a peer.
 
     Args:
-        connect: opens a connection and gives what submits one job; its argument goes to the job.
-        work: runs a worker with that many slots until it is told to end.
+        connect: opens a connection and yields the function that submits one job; its argument is the job's.
+        work: runs a worker with a number of slots until SIGTERM.
     """
     action, number = sys.argv[1], int(sys.argv[2])
     if action == "enqueue":
@@ -64,7 +64,7 @@ async def enqueue(connect: Connect, count: int) -> None:
 
 
 async def ping(connect: Connect, count: int) -> None:
-    """Submit `count` jobs, one by one, each with the time at which it was submitted."""
+    """Submit `count` jobs one by one, each with the time of its submission."""
     async with connect() as submit:
         for _ in range(count):
             await submit(time.time())
@@ -72,11 +72,11 @@ async def ping(connect: Connect, count: int) -> None:
 
 
 def wait_for_go() -> None:
-    """Show that this process has imported what it needs, then wait to be let go."""
-    folder = Path(os.environ[tally.FOLDER])
+    """Report that this process has its imports, then wait for the file `go`."""
+    folder = Path(os.environ[job_counter.FOLDER])
     (folder / f"{os.getpid()}.up").touch()
     end = time.monotonic() + 120
     while not (folder / "go").exists():
         if time.monotonic() > end:
-            raise TimeoutError("Nobody said go.")
+            raise TimeoutError("The file go did not appear; PeerStack.go() creates it.")
         time.sleep(0.005)

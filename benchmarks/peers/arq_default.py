@@ -1,4 +1,4 @@
-"""Stock arq as it comes: it polls every half second, pickles, and keeps results for an hour."""
+"""arq with its defaults: it polls every half second, pickles, and keeps results for an hour."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Stock arq with poll_delay=0.01, JSON messages and no kept results."""
+"""arq with poll_delay=0.01, JSON messages and no kept results."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Stock arq as in `arq_polling`, plus a record that each change of state is written to: the fair twin."""
+"""arq as in `arq_polling`, plus a record of each change of state: the same service as this project's."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable

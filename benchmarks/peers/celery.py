@@ -5,15 +5,15 @@ from contextlib import asynccontextmanager
 
 from celery import Celery  # type: ignore[import-not-found]
 
+from benchmarks.job_counter import count_finished
 from benchmarks.peers import REDIS_URL, Submit, main
-from benchmarks.tally import tick
 
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING")
 app = Celery("benchmark", broker=REDIS_URL)
 app.conf.update(
     task_ignore_result=True, broker_connection_retry_on_startup=True, worker_send_task_events=False
 )
-noop = app.task(tick, name="noop")
+noop = app.task(count_finished, name="noop")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""docket (pydocket): uvloop, finished jobs are not kept, and it looks for more every 10 ms, not every 250."""
+"""docket (pydocket): uvloop, no kept results, and a check for new jobs every 10 ms instead of every 250."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager

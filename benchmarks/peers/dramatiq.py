@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import dramatiq  # type: ignore[import-not-found]
 from dramatiq.brokers.redis import RedisBroker  # type: ignore[import-not-found]
 
+from benchmarks.job_counter import count_finished
 from benchmarks.peers import REDIS_URL, Submit, main
-from benchmarks.tally import tick
 
 broker = RedisBroker(url=REDIS_URL)
 dramatiq.set_broker(broker)
-noop = dramatiq.actor(tick, actor_name="noop")
+noop = dramatiq.actor(count_finished, actor_name="noop")
 
 
 @asynccontextmanager

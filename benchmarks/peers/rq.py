@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from redis import Redis
 from rq import Queue, SimpleWorker  # type: ignore[import-not-found]
 
+from benchmarks.job_counter import count_finished
 from benchmarks.peers import REDIS_URL, Submit, main
-from benchmarks.tally import tick
 
 connection = Redis.from_url(REDIS_URL)
 queue = Queue(connection=connection)
@@ -16,7 +16,7 @@ queue = Queue(connection=connection)
 @asynccontextmanager
 async def submitter() -> AsyncIterator[Submit]:
     async def submit(sent: float) -> None:
-        queue.enqueue_call(tick, args=(sent,), result_ttl=0)
+        queue.enqueue_call(count_finished, args=(sent,), result_ttl=0)
 
     yield submit
 

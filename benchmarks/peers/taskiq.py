@@ -1,4 +1,4 @@
-"""taskiq: the Redis streams broker, no result backend, the worker process that its command line starts."""
+"""taskiq: the Redis streams broker, no result backend, the worker process of its command line."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager

@@ -1,1 +1,1 @@
-"""One file per section of the report; each has `run(options)`, which returns Markdown."""
+"""The sections of the report, one module each; `run(options)` returns Markdown."""

@@ -1,7 +1,7 @@
-"""The job type `csv_profile` on a file of 1 GB, in a process of its own, as a worker runs it.
+"""The job type `csv_profile` on a file of 1 GB, in its own process, as a worker runs it.
 
-*Peak* is the most memory that the process occupied. *Equal* compares every figure with those that Python's
-csv, Counter and sorted find in the same file.
+*Peak* is the largest memory of the process. *Equal* compares every figure with those of Python's csv,
+Counter and sorted on the same file.
 """
 
 import os
@@ -11,10 +11,12 @@ from pathlib import Path
 from subprocess import Popen
 from tempfile import TemporaryDirectory
 
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.csv_file import write_csv
 from benchmarks.csv_reference import profile_columns
-from benchmarks.options import Options
-from benchmarks.report import Figures, log, table
+from benchmarks.figures import Figures
+from benchmarks.progress import log
+from dev.markdown import markdown_table
 from job_types.csv_profile.contract import CSV_PROFILE, CsvProfileParams, CsvProfileResult
 from job_types.csv_profile.profile import profile
 
@@ -22,7 +24,7 @@ SIZE = 1_000_000_000
 LARGEST_RESULT = 4 << 20
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures, size = Figures(), SIZE // 100 if options.quick else SIZE
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -34,7 +36,7 @@ def run(options: Options) -> str:
     seconds = figures.median("file", "s") or 0.0
     cells = [f"{size / 1e6:,.0f}", f"{rows:,}", str(len(result.columns)), figures.show("file", "s", 1)]
     cells += [f"{size / 1e6 / seconds:,.0f}", figures.show("file", "peak"), "yes" if equal else "NO"]
-    return table(["file, MB", "rows", "columns", "s", "MB/s", "peak, MB", "equal"], [cells])
+    return markdown_table(["file, MB", "rows", "columns", "s", "MB/s", "peak, MB", "equal"], [cells])
 
 
 def measure(figures: Figures, folder: Path) -> None:
@@ -51,7 +53,7 @@ def measure(figures: Figures, folder: Path) -> None:
 
 
 def is_equal(result: CsvProfileResult, path: Path) -> bool:
-    """Whether the other engine finds the same; the log says where it does not."""
+    """Compare the result with the reference; differences are logged."""
     differ = [
         f"{column.name}: {column.model_dump()} is {reference}"
         for column, reference in zip(result.columns, profile_columns(path), strict=True)
@@ -63,7 +65,7 @@ def is_equal(result: CsvProfileResult, path: Path) -> bool:
 
 
 def profile_in(folder: Path) -> None:
-    """What the process does that is measured."""
+    """Profile the file; the main function of the measured process."""
     params = CsvProfileParams(file=CSV_PROFILE.example["file"])
     result = profile(folder / "file.csv", params, folder, LARGEST_RESULT)
     (folder / "result.json").write_text(result.model_dump_json())

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.options import Options
-from benchmarks.report import Figures, ratio, table
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.figures import Figures, ratio
+from dev.markdown import markdown_table
 from dev.stack import ROOT, Stack, free_port, join, terminate, wait_until
 
 APPS = {"job_server": "api.main:app", "plain": "benchmarks.http_peer:app"}
@@ -23,7 +24,7 @@ CONNECTIONS = 32
 QUIET = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures = Figures()
     for _ in range(options.rounds):
         for method in METHODS:
@@ -49,7 +50,7 @@ def run(options: Options) -> str:
         "range of p99",
         "server CPU µs/request",
     ]
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def measure(figures: Figures, name: str, app: str, method: str, seconds: float) -> None:
@@ -91,7 +92,7 @@ def _listens(port: int) -> bool:
 
 
 def _load(port: int, method: str, server: int, seconds: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.load", str(port), method, str(server)]
+    command = [sys.executable, "-m", "benchmarks.http_load", str(port), method, str(server)]
     command += ["--connections", str(CONNECTIONS), "--seconds", str(seconds)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     if ended.returncode:

@@ -1,19 +1,21 @@
 """Milliseconds from just before the submission to the start of the job, while nothing else runs."""
 
-import statistics
 import time
 
-from benchmarks import tally
+from benchmarks import job_counter
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.catalog import LOGGING, PEERS, Peer
-from benchmarks.options import Options
-from benchmarks.report import Figures, table, tolerated
-from benchmarks.trial import Trial
+from benchmarks.figures import Figures
+from benchmarks.peer_stack import PeerStack
+from benchmarks.progress import failure_logged
+from dev.markdown import markdown_table
+from dev.percentiles import percentile
 
 WARM_UP = 10
 PAUSE = 0.02
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures = Figures()
     peers = options.chosen(peer for peer in PEERS if peer is not LOGGING)
     for _ in range(options.rounds):
@@ -27,22 +29,21 @@ def run(options: Options) -> str:
         ]
         for peer in peers
     ]
-    return table(["peer", "p50, ms", "p99, ms", "range of p50", "range of p99"], rows)
+    return markdown_table(["peer", "p50, ms", "p99, ms", "range of p50", "range of p99"], rows)
 
 
 def measure(figures: Figures, peer: Peer, jobs: int) -> None:
-    with tolerated(), Trial(peer.module, **dict(peer.environment)) as trial:
-        trial.start_workers(1, 10)
-        trial.go()
+    with failure_logged(), PeerStack(peer.module, **dict(peer.environment)) as stack:
+        stack.start_workers(1, 10)
+        stack.go()
         time.sleep(1.0)
-        trial.ping(WARM_UP, PAUSE)
-        trial.reach(WARM_UP)
-        trial.ping(jobs, PAUSE)
-        trial.reach(WARM_UP + jobs)
-        found = tally.latencies(trial.folder)[WARM_UP:]
-    percentiles = statistics.quantiles(found, n=100)
-    figures.add(peer.name, "p50", 1000 * percentiles[49])
-    figures.add(peer.name, "p99", 1000 * percentiles[98])
+        stack.ping(WARM_UP, PAUSE)
+        stack.wait_for_finished(WARM_UP)
+        stack.ping(jobs, PAUSE)
+        stack.wait_for_finished(WARM_UP + jobs)
+        found = job_counter.read_latencies(stack.folder)[WARM_UP:]
+    figures.add(peer.name, "p50", 1000 * percentile(found, 50))
+    figures.add(peer.name, "p99", 1000 * percentile(found, 99))
 
 
 def _spreads(figures: Figures, peer: Peer) -> list[str]:

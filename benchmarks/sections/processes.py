@@ -1,22 +1,23 @@
-"""A picture of 2048 × 2048 in processes, and the other jobs of the same worker.
+"""A `mandelbrot` job of 2048 × 2048 in child processes, and the other jobs of the same worker.
 
-*Processes* is WORKER_PROCESSES: one for each CPU, as the default is, and one less.
-*Echo* is `POST /jobs?wait=10` on one connection: until its client has the result, on the idle service and
-beside the picture. *Freed* is from the cancellation until the processes that drew it are gone.
+*Processes* is WORKER_PROCESSES: the number of CPUs, which is the default, and one less. *Echo* is
+`POST /jobs?wait=10` on one connection, until the client has the result: idle, and beside the picture.
+*Freed* is the time from the cancellation until the child processes have ended.
 """
 
-import json
 import os
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from benchmarks.load import POST, drive
-from benchmarks.options import Options
-from benchmarks.report import Figures, ratio, table, tolerated
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.figures import Figures, ratio
+from benchmarks.http_load import POST, measure_latency
+from benchmarks.progress import failure_logged
+from dev.json_request import json_request
+from dev.markdown import markdown_table
 from dev.stack import Stack, running, wait_until
 
 QUIET: dict[str, Any] = {
@@ -28,15 +29,15 @@ ECHO = POST.replace(b"/jobs", b"/jobs?wait=10", 1)
 SECONDS = 4.0
 CPUS = os.cpu_count() or 1
 SIZE = 2048
-ITERATIONS = {"short": 256, "long": 10_000}  # of the picture that is drawn, and of the one that is cancelled
+ITERATIONS = {"short": 256, "long": 10_000}  # of the picture to complete, and of the picture to cancel
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures = Figures()
     counts = [str(count) for count in (CPUS, CPUS - 1) if count]
     for _ in range(options.rounds):
         for count in counts:
-            with tolerated(), running(workers=1, WORKER_PROCESSES=count, **QUIET) as stack:
+            with failure_logged(), running(workers=1, WORKER_PROCESSES=count, **QUIET) as stack:
                 for name, value in measure(stack, 1.0 if options.quick else SECONDS).items():
                     figures.add(count, name, value)
     head = [
@@ -50,7 +51,7 @@ def run(options: Options) -> str:
         "÷",
         "freed, s",
     ]
-    return table(head, [row(figures, count) for count in counts])
+    return markdown_table(head, [row(figures, count) for count in counts])
 
 
 def row(figures: Figures, count: str) -> list[str]:
@@ -65,24 +66,26 @@ def row(figures: Figures, count: str) -> list[str]:
 def measure(stack: Stack, seconds: float) -> dict[str, float]:
     drawn = draw(stack, "short")
     found = {"drawn": drawn}
-    uvloop.run(drive(stack.api_port, [ECHO], 1, 1.0))
+    echo(stack, 1.0)  # warm up
     found |= {f"idle {name}": value for name, value in echo(stack, seconds).items()}
-    job = call(stack, "POST", "/jobs", picture("long"))
+    job = json_request("POST", stack.api_url + "/jobs", picture("long"))
     path = f"/jobs/{job['job_id']}"
-    wait_until(lambda: call(stack, "GET", path)["progress"], "the picture is begun", seconds=60)
+    wait_until(
+        lambda: json_request("GET", stack.api_url + path)["progress"], "the picture is begun", seconds=60
+    )
     found |= {f"beside {name}": value for name, value in echo(stack, seconds).items()}
     busy = children(stack)
     begin = time.monotonic()
-    call(stack, "DELETE", path)
+    json_request("DELETE", stack.api_url + path)
     wait_until(lambda: not busy & children(stack), "the processes are gone")
     return found | {"freed": time.monotonic() - begin}
 
 
 def draw(stack: Stack, length: str) -> float:
-    """Seconds in which a picture is made."""
+    """Seconds from the submission of a picture until it is done."""
     begin = time.monotonic()
-    path = f"/jobs/{call(stack, 'POST', '/jobs', picture(length))['job_id']}"
-    wait_until(lambda: call(stack, "GET", path)["done"], "the picture is drawn", seconds=120)
+    path = f"/jobs/{json_request('POST', stack.api_url + '/jobs', picture(length))['job_id']}"
+    wait_until(lambda: json_request("GET", stack.api_url + path)["done"], "the picture is drawn", seconds=120)
     return time.monotonic() - begin
 
 
@@ -91,25 +94,19 @@ def picture(length: str) -> dict[str, Any]:
 
 
 def echo(stack: Stack, seconds: float) -> dict[str, float]:
-    """Milliseconds until a client has the result of an echo."""
-    (client,) = uvloop.run(drive(stack.api_port, [ECHO], 1, seconds))
-    times = sorted(1e3 * value for value in client.seconds)
-    return {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
+    """Milliseconds until a client has the result of an echo: p50 and p99."""
+    return uvloop.run(measure_latency(stack.api_port, [ECHO], 1, seconds))
 
 
 def children(stack: Stack) -> set[str]:
-    """The worker's processes; only Linux tells."""
+    """The pids of the worker's processes for functions, from /proc; its heartbeat process is left out."""
     tasks = Path(f"/proc/{stack.workers[0].pid}/task").glob("*/children")
-    return {pid for file in tasks for pid in file.read_text().split()}
+    pids = {pid for file in tasks for pid in file.read_text().split()}
+    return {pid for pid in pids if b"worker.processes" in _command_line(pid)}
 
 
-def call(stack: Stack, method: str, path: str, body: object = None) -> dict[str, Any]:
-    request = urllib.request.Request(
-        stack.api_url + path,
-        None if body is None else json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        record: dict[str, Any] = json.load(answer)
-        return record
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # the process has ended
+        return b""

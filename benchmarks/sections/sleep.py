@@ -1,20 +1,22 @@
-"""Whether jobs that wait fill every slot of every worker: four jobs for each slot."""
+"""Jobs that sleep, four for each slot: do they fill every slot of every worker?"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import tally
+from benchmarks import job_counter
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.catalog import OURS, POLLING, Peer
-from benchmarks.options import Options
-from benchmarks.report import Figures, ratio, table, tolerated
-from benchmarks.trial import Trial
+from benchmarks.figures import Figures, ratio
+from benchmarks.peer_stack import PeerStack
+from benchmarks.progress import failure_logged
+from dev.markdown import markdown_table
 
 SIZES = ((10, 1.0), (20, 1.0), (25, 2.0), (40, 1.0))  # workers, and seconds that each job takes
 SLOTS = 10
 WAVES = 4
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures, peers = Figures(), options.chosen((OURS, POLLING))
     for _ in range(options.rounds):
         for workers, nap in SIZES:
@@ -33,23 +35,23 @@ def run(options: Options) -> str:
             ]
             row += [number_of(seconds), f"{WAVES * nap:.0f}", ratio(seconds, WAVES * nap)]
             rows.append(row)
-    return table(
+    return markdown_table(
         ["peer", "workers", "s a job", "slots in all", "most at once", "s", "ideal s", "s ÷ ideal"], rows
     )
 
 
 def measure(figures: Figures, peer: Peer, workers: int, nap: float) -> None:
-    """The most jobs at once, and the seconds from the first start to the last end."""
+    """Measure the most jobs at once, and the seconds from the first start to the last end."""
     jobs = workers * SLOTS * WAVES
-    with tolerated(), Trial(peer.module, BENCH_NAP=str(nap)) as trial, ThreadPoolExecutor(1) as pool:
-        trial.start_workers(workers, SLOTS)
-        trial.go()
+    with failure_logged(), PeerStack(peer.module, BENCH_NAP=str(nap)) as stack, ThreadPoolExecutor(1) as pool:
+        stack.start_workers(workers, SLOTS)
+        stack.go()
         time.sleep(3)
-        submitting = pool.submit(trial.enqueue, jobs)
+        submitting = pool.submit(stack.enqueue, jobs)
         most, begin, done = 0, 0.0, 0
         end = time.monotonic() + 60
         while done < jobs and time.monotonic() < end:
-            done, begun = trial.done(), tally.total(trial.folder, "begun")
+            done, begun = stack.finished(), job_counter.read_count(stack.folder, "started")
             begin = begin or (time.monotonic() if begun else 0.0)
             most = max(most, begun - done)
             time.sleep(0.02)

@@ -1,16 +1,18 @@
-"""What a job costs Redis: calls that a client sends, commands that are executed, and processor time.
+"""The cost of a job in Redis: calls, commands and processor time.
 
-*Calls* are round trips: scripts, and each command outside of one. *Commands* count those inside as well.
-"Full" works off a full queue, "trickle" gets one job every few milliseconds; 10 slots a worker.
+*Calls* are round trips: a script, or a command outside of scripts. *Commands* count those inside as well.
+"full" works off a full queue, "trickle" gets one job every few milliseconds; 10 slots a worker.
 """
 
 import time
 from typing import Any
 
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.catalog import OURS, POLLING, Peer
-from benchmarks.options import Options
-from benchmarks.report import Figures, table, tolerated
-from benchmarks.trial import Trial
+from benchmarks.figures import Figures
+from benchmarks.peer_stack import PeerStack
+from benchmarks.progress import failure_logged
+from dev.markdown import markdown_table
 
 WORKERS = (1, 8)
 COLUMNS = ("calls", "commands", "µs")
@@ -18,7 +20,7 @@ CLIENT_CALLS = ("eval", "evalsha", "blpop", "subscribe", "ping")
 TRICKLE = 400
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures, peers = Figures(), options.chosen((OURS, POLLING))
     for _ in range(options.rounds):
         for workers in WORKERS:
@@ -32,33 +34,35 @@ def run(options: Options) -> str:
                     row = f"{peer.name} {phase} {workers}"
                     cells = [figures.show(row, column, 2) for column in (*COLUMNS, "jobs/s")]
                     rows.append([peer.name, phase, "–" if phase == "submit" else str(workers), *cells])
-    return table(["peer", "phase", "workers", "calls/job", "commands/job", "Redis µs/job", "jobs/s"], rows)
+    return markdown_table(
+        ["peer", "phase", "workers", "calls/job", "commands/job", "Redis µs/job", "jobs/s"], rows
+    )
 
 
 def measure(figures: Figures, peer: Peer, workers: int, jobs: int) -> None:
-    with tolerated(), Trial(peer.module) as trial:
-        before = _cost(trial)
-        rate = trial.enqueue(jobs)
-        _add(figures, f"{peer.name} submit {workers}", before, _cost(trial), jobs, rate)
-        trial.start_workers(workers, 10)
-        before, begin = _cost(trial), time.monotonic()
-        trial.go()
-        end, _ = trial.reach(jobs)
-        _add(figures, f"{peer.name} full {workers}", before, _cost(trial), jobs, jobs / (end - begin))
+    with failure_logged(), PeerStack(peer.module) as stack:
+        before = _cost(stack)
+        rate = stack.enqueue(jobs)
+        _add(figures, f"{peer.name} submit {workers}", before, _cost(stack), jobs, rate)
+        stack.start_workers(workers, 10)
+        before, begin = _cost(stack), time.monotonic()
+        stack.go()
+        end, _ = stack.wait_for_finished(jobs)
+        _add(figures, f"{peer.name} full {workers}", before, _cost(stack), jobs, jobs / (end - begin))
         time.sleep(1)
-        before, begin = _cost(trial), time.monotonic()
-        trial.ping(TRICKLE, 0.005)
-        end, _ = trial.reach(jobs + TRICKLE)
+        before, begin = _cost(stack), time.monotonic()
+        stack.ping(TRICKLE, 0.005)
+        end, _ = stack.wait_for_finished(jobs + TRICKLE)
         _add(
-            figures, f"{peer.name} trickle {workers}", before, _cost(trial), TRICKLE, TRICKLE / (end - begin)
+            figures, f"{peer.name} trickle {workers}", before, _cost(stack), TRICKLE, TRICKLE / (end - begin)
         )
 
 
-def _cost(trial: Trial) -> dict[str, float]:
+def _cost(stack: PeerStack) -> dict[str, float]:
     calls = {
-        name.removeprefix("cmdstat_"): _calls(found) for name, found in trial.info("commandstats").items()
+        name.removeprefix("cmdstat_"): _calls(found) for name, found in stack.info("commandstats").items()
     }
-    cpu = trial.info("cpu")
+    cpu = stack.info("cpu")
     scripted = calls.get("evalsha", 0) > 0 and not calls.get("multi", 0)
     return {
         "calls": sum(calls.get(name, 0) for name in CLIENT_CALLS) if scripted else sum(calls.values()),

@@ -1,14 +1,16 @@
 """No-op jobs per second of one worker process."""
 
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.catalog import OURS, Peer
-from benchmarks.options import Options
-from benchmarks.report import Figures, ratio, table, tolerated
-from benchmarks.trial import Trial
+from benchmarks.figures import Figures, ratio
+from benchmarks.peer_stack import PeerStack
+from benchmarks.progress import failure_logged
+from dev.markdown import markdown_table
 
 SLOTS = (10, 100)
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures, peers = Figures(), options.chosen()
     for _ in range(options.rounds):
         for slots in SLOTS:
@@ -19,12 +21,12 @@ def run(options: Options) -> str:
 
 
 def measure(figures: Figures, peer: Peer, column: str, jobs: int, slots: int, *, workers: int = 1) -> None:
-    """The rate at which a full queue is worked off, and at which it was filled."""
-    with tolerated(), Trial(peer.module, **dict(peer.environment)) as trial:
-        figures.add(peer.name, "submit", trial.enqueue(jobs))
-        trial.start_workers(workers, slots)
-        trial.go()
-        rate, used = trial.rate(jobs)
+    """Measure the rate at which a full queue is worked off, and at which it was filled."""
+    with failure_logged(), PeerStack(peer.module, **dict(peer.environment)) as stack:
+        figures.add(peer.name, "submit", stack.enqueue(jobs))
+        stack.start_workers(workers, slots)
+        stack.go()
+        rate, used = stack.rate(jobs)
         figures.add(peer.name, column, rate)
         figures.add(peer.name, f"{column} µs", used)
 
@@ -43,4 +45,4 @@ def _table(figures: Figures, peers: list[Peer]) -> str:
     head = ["peer", "version", "setup"]
     for slots in SLOTS:
         head += [f"jobs/s, {slots} slots", "range", "job_server is × as fast", "worker CPU µs/job"]
-    return table([*head, "submitted/s"], rows)
+    return markdown_table([*head, "submitted/s"], rows)

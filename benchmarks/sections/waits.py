@@ -1,15 +1,13 @@
-"""Clients that wait for jobs, and clients that stream them, held by one API process all at once.
+"""Clients that wait for jobs, and clients that stream them, all held by one API process.
 
-*Others* are `POST /jobs` and `GET /jobs/{id}` by turns on 4 connections, before and while these are held.
-Then the connection that listens for changes is cut, and a worker does the jobs: whoever is not told of his
-job's end is *lost*. *Echo* is `POST /jobs?wait=10` on an idle service: until its client has the result.
+*Others* are `POST /jobs` and `GET /jobs/{id}` by turns on 4 connections, before and while clients are held.
+Then the connection that listens for changes is cut, and a worker runs the jobs. A client that does not get
+the end of its job is *lost*. *Echo* is `POST /jobs?wait=10` on an idle service, until the client has the
+result.
 """
 
-import json
 import re
 import resource
-import statistics
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +17,13 @@ from typing import Any, cast
 import uvloop
 from redis import Redis
 
-from benchmarks.held import hold, lost
-from benchmarks.load import POST, drive
-from benchmarks.options import Options
-from benchmarks.report import Figures, ratio, table, tolerated
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.figures import Figures, ratio
+from benchmarks.held_clients import count_uninformed, open_clients
+from benchmarks.http_load import POST, measure_latency
+from benchmarks.progress import failure_logged
+from dev.json_request import json_request
+from dev.markdown import markdown_table
 from dev.stack import Stack, running, wait_until
 
 QUIET: dict[str, Any] = {
@@ -43,7 +44,7 @@ MOST_FILES = 65_536
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many clients wait, and how many stream; each has a job of its own."""
+    """The number of clients that wait and of clients that stream, each with its own job."""
 
     waits: int
     streams: int
@@ -57,7 +58,7 @@ class Crowd:
         return f"{self.waits:,} waits, {self.streams:,} streams"
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     figures, seconds = Figures(), 1.0 if options.quick else SECONDS
     crowds = [Crowd(options.jobs(5000), options.jobs(1000)), Crowd(options.jobs(10_000), 0)]
     with many_files():
@@ -68,18 +69,18 @@ def run(options: Options) -> str:
     head = ["held", "API's memory, MB", "connections that listen", "lost"]
     head += ["others' p50, ms", "held", "÷", "others' p99, ms", "held", "÷"]
     echo = ", ".join(f"{name} {figures.show('echo', name, 1)} ms" for name in ("p50", "p99"))
-    return f"{table(head, [_row(figures, crowd.name) for crowd in crowds])}\n\nEcho: {echo}."
+    return f"{markdown_table(head, [_row(figures, crowd.name) for crowd in crowds])}\n\nEcho: {echo}."
 
 
 def measure_echo(figures: Figures, seconds: float) -> None:
-    with tolerated(), running(workers=1, **QUIET) as stack:
-        uvloop.run(latencies(stack, [ECHO], 1, 1.0))
-        for name, value in uvloop.run(latencies(stack, [ECHO], 1, seconds)).items():
+    with failure_logged(), running(workers=1, **QUIET) as stack:
+        uvloop.run(measure_latency(stack.api_port, [ECHO], 1, 1.0))
+        for name, value in uvloop.run(measure_latency(stack.api_port, [ECHO], 1, seconds)).items():
             figures.add("echo", name, value)
 
 
 def measure(figures: Figures, crowd: Crowd, seconds: float) -> None:
-    with tolerated(), running(**QUIET) as stack, Redis.from_url(stack.admin_url) as redis:
+    with failure_logged(), running(**QUIET) as stack, Redis.from_url(stack.admin_url) as redis:
         for column, value in uvloop.run(_measure(stack, redis, crowd, seconds)).items():
             figures.add(crowd.name, column, value)
 
@@ -90,53 +91,39 @@ async def _measure(stack: Stack, redis: Redis, crowd: Crowd, seconds: float) -> 
         POST,
         *(f"GET /jobs/{job_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for job_id in jobs[:1]),
     ]
-    await latencies(stack, requests, OTHERS, 1.0)
-    idle = await latencies(stack, requests, OTHERS, seconds)
-    held = await hold(stack.api_port, jobs[: crowd.waits], jobs[crowd.waits :])
+    await measure_latency(stack.api_port, requests, OTHERS, 1.0)
+    idle = await measure_latency(stack.api_port, requests, OTHERS, seconds)
+    held = await open_clients(stack.api_port, jobs[: crowd.waits], jobs[crowd.waits :])
     all_listen(redis, crowd)
-    busy = await latencies(stack, requests, OTHERS, seconds)
+    busy = await measure_latency(stack.api_port, requests, OTHERS, seconds)
     found = {"MB": memory(stack), "connections": len(cast(list[Any], redis.client_list(_type="pubsub")))}
     redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
     all_listen(redis, crowd)
-    stack.start_worker(WORKER_SLOTS="100")
-    found["lost"] = await lost(held, PATIENCE)
+    stack.start_worker(WORKER_CONCURRENCY="100")
+    found["lost"] = await count_uninformed(held, PATIENCE)
     found |= {f"idle {name}": value for name, value in idle.items()}
     return found | {f"held {name}": value for name, value in busy.items()}
 
 
-async def latencies(
-    stack: Stack, requests: list[bytes], connections: int, seconds: float
-) -> dict[str, float]:
-    """Milliseconds that requests take on busy connections."""
-    clients = await drive(stack.api_port, requests, connections, seconds)
-    found = statistics.quantiles([1e3 * value for client in clients for value in client.seconds], n=100)
-    return {"p50": found[49], "p99": found[98]}
-
-
 def all_listen(redis: Redis, crowd: Crowd) -> None:
-    """Return once the API listens for the changes of every job."""
+    """Wait until the API listens for the changes of every job."""
     wait_until(
         lambda: len(cast(list[bytes], redis.pubsub_channels())) == crowd.size, "the API listens for every job"
     )
 
 
 def submit(stack: Stack, count: int) -> list[str]:
-    """The ids of new jobs."""
+    """Submit `count` jobs; returns their ids."""
     ids: list[str] = []
     while len(ids) < count:
         jobs = [{"type": "echo", "params": {"message": "hello"}}] * min(BATCH, count - len(ids))
-        request = urllib.request.Request(
-            f"{stack.api_url}/jobs/batch",
-            json.dumps({"jobs": jobs}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            ids += [record["job_id"] for record in json.load(answer)["items"]]
+        answer = json_request("POST", f"{stack.api_url}/jobs/batch", {"jobs": jobs})
+        ids += [record["job_id"] for record in answer["items"]]
     return ids
 
 
 def memory(stack: Stack) -> float:
-    """Megabytes that the API occupies; 0 where there is no /proc."""
+    """Resident memory of the API in MB; 0 where there is no /proc."""
     status = Path(f"/proc/{stack.api.pid if stack.api else 0}/status")
     found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 1000 if found else 0.0
@@ -144,7 +131,7 @@ def memory(stack: Stack) -> float:
 
 @contextmanager
 def many_files() -> Iterator[None]:
-    """Let this process and those it starts have as many connections as the system allows."""
+    """Raise the limit of open files of this process and its children, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

@@ -1,15 +1,16 @@
 """No-op jobs per second of 1, 2 and 4 worker processes with 10 slots each."""
 
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.catalog import OURS, PEERS
-from benchmarks.options import Options
-from benchmarks.report import Figures, ratio, table
+from benchmarks.figures import Figures, ratio
 from benchmarks.sections.throughput import measure
+from dev.markdown import markdown_table
 
 WORKERS = (1, 2, 4)
 NAMES = ("job_server", "arq_polling", "saq", "taskiq")
 
 
-def run(options: Options) -> str:
+def run(options: BenchmarkOptions) -> str:
     peers = options.chosen(peer for peer in PEERS if peer.name in NAMES)
     figures = Figures()
     for _ in range(options.rounds):
@@ -27,4 +28,4 @@ def run(options: Options) -> str:
     head = ["peer"]
     for workers in WORKERS:
         head += [f"{workers} worker{'s' * (workers > 1)}, jobs/s", "range"]
-    return table([*head, f"{WORKERS[-1]} ÷ 1"], rows)
+    return markdown_table([*head, f"{WORKERS[-1]} ÷ 1"], rows)

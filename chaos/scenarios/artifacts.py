@@ -16,7 +16,7 @@ from chaos.suite_options import SuiteOptions
 from dev.service import Service
 from dev.stack import wait_until
 from shared.store import redis_keys
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 WORKERS, SLOTS, LEASE, SWEEP = 2, 4, 2, 1
 JOBS, KILLS, EVERY = 120, 10, 0.7
@@ -27,7 +27,7 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("artifacts")
     jobs, kills = options.scaled(JOBS), options.scaled(KILLS, least=2)
     settings: dict[str, Any] = {
-        "WORKER_SLOTS": str(SLOTS),
+        "WORKER_CONCURRENCY": str(SLOTS),
         "WORKER_LEASE_SECONDS": str(LEASE),
         "WORKER_SWEEP_SECONDS": str(SWEEP),
     }

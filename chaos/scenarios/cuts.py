@@ -16,7 +16,8 @@ from chaos.worker import PROGRESS
 from dev.service import Service
 from job_types.sleep.contract import SLEEP
 from shared.store import redis_keys
-from shared.store.job_queue import JobQueue, NewJob
+from shared.store.job_queue import JobQueue
+from shared.store.submission import NewJob
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
 MISSES = 2  # numbers in turn that no command had: the job's way is at its end
@@ -70,7 +71,7 @@ async def cut_everywhere(service: Service, options: SuiteOptions) -> list[Point]
     """Every cut at every command, in every mode."""
     proxy = FaultProxy(service.stack.redis_port)
     url = f"redis://127.0.0.1:{await proxy.start()}/0"
-    settings = {"REDIS_URL": url, "WORKER_SLOTS": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
+    settings = {"REDIS_URL": url, "WORKER_CONCURRENCY": "1", "WORKER_LEASE_SECONDS": str(LEASE)}
     points = []
     try:
         async with direct_queue(url) as queue:

@@ -21,7 +21,7 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("freezes")
     rounds = options.scaled(FREEZES // FROZEN, least=2)
     late, refused, overwritten, every = 0, 0, 0, list[Record]()
-    with chaos_service(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS="1") as service:
+    with chaos_service(workers=WORKERS, WORKER_CONCURRENCY=str(SLOTS), WORKER_LEASE_SECONDS="1") as service:
         names = {worker.worker_id: worker for worker in service.workers}
         for _ in range(rounds):
             held, before, after = freeze(service, names, rng)

@@ -13,7 +13,7 @@ from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 WORKERS, LEASE, RATE, ROUNDS = 2, 1, 20, 6
 HOLD_SECONDS = 3.0 * LEASE
@@ -23,7 +23,7 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("gil")
     rounds = options.scaled(ROUNDS)
     holders: dict[str, Record] = {}
-    with chaos_service(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE), WORKER_SLOTS="20") as service:
+    with chaos_service(workers=WORKERS, WORKER_LEASE_SECONDS=str(LEASE), WORKER_CONCURRENCY="20") as service:
         with LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 2.0 * LEASE), rng=rng) as load:
             for _ in range(rounds):
                 ids = asyncio.run(submit(service, rng.choice(sorted(HOLDS))))

@@ -19,7 +19,7 @@ RATE, EVERY, SECONDS = 200, 2.0, 60
 
 def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("kills")
-    settings: dict[str, Any] = {"WORKER_SLOTS": str(SLOTS), "WORKER_LEASE_SECONDS": str(LEASE)}
+    settings: dict[str, Any] = {"WORKER_CONCURRENCY": str(SLOTS), "WORKER_LEASE_SECONDS": str(LEASE)}
     kills: dict[int, float] = {}
     with chaos_service(workers=WORKERS, **settings) as service:
         alive = list(service.workers)

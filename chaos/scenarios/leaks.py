@@ -15,7 +15,7 @@ from dev.stack import wait_until
 from job_types.echo.contract import ECHO
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000
 RETAIN, LEASE = 5, 1
@@ -27,7 +27,7 @@ def run(options: SuiteOptions) -> list[Check]:
     jobs = options.scaled(JOBS // BATCH) * BATCH
     settings: dict[str, Any] = {
         "LOG_LEVEL": "WARNING",
-        "WORKER_SLOTS": "50",
+        "WORKER_CONCURRENCY": "50",
         "WORKER_LEASE_SECONDS": str(LEASE),
     }
     with chaos_service(api=False, RETAIN_COMPLETED=str(RETAIN), **settings) as service:

@@ -34,7 +34,9 @@ def run(options: SuiteOptions) -> list[Check]:
     kinds = KINDS if options.scale >= 1 else KINDS[:2]
     shares = LEASES if options.scale >= 1 else LEASES[1:2]
     rows: list[Check] = []
-    with chaos_service(workers=WORKERS, WORKER_SLOTS=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)) as service:
+    with chaos_service(
+        workers=WORKERS, WORKER_CONCURRENCY=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)
+    ) as service:
         for kind in kinds:
             for share in shares:
                 rows += outage(service, kind, share * LEASE, f"Redis, {kind} {share:g} leases")

@@ -19,7 +19,7 @@ def run(options: SuiteOptions) -> list[Check]:
     rng = options.rng("rolling")
     restarts = options.scaled(RESTARTS, least=3)
     ends: list[tuple[float, int]] = []
-    with chaos_service(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_SLOTS="30") as service:
+    with chaos_service(workers=WORKERS, WORKER_GRACE_SECONDS=str(GRACE), WORKER_CONCURRENCY="30") as service:
         alive = list(service.workers)
         load = LoadGenerator(service.stack.api_url, rate=RATE, seconds=(0, 2.0), rng=rng)
         with load:

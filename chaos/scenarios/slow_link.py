@@ -15,7 +15,7 @@ from chaos.suite_options import SuiteOptions
 from dev.forwarder import Forwarder, forwarding
 from dev.percentiles import percentile
 from dev.service import Service
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 RATE, SIZE, JOBS, LEASE = 5_000_000, 4_000_000, 10, 3
 PATIENCE = 60.0
@@ -24,7 +24,7 @@ GONE_SECONDS = 2.0
 
 def run(options: SuiteOptions) -> list[Check]:
     jobs = options.scaled(JOBS, least=3)
-    settings: dict[str, Any] = {"WORKER_SLOTS": str(jobs), "WORKER_LEASE_SECONDS": str(LEASE)}
+    settings: dict[str, Any] = {"WORKER_CONCURRENCY": str(jobs), "WORKER_LEASE_SECONDS": str(LEASE)}
     with forwarding(rate=RATE) as link, chaos_service(workers=1, link=link, **settings) as service:
         begin = time.monotonic()
         job_ids = asyncio.run(submit(service, jobs))

@@ -31,7 +31,7 @@ def run(options: SuiteOptions) -> list[Check]:
         "WEBHOOK_SECRETS": SECRET,
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32",
         "WORKER_LEASE_SECONDS": str(LEASE),
-        "WORKER_SLOTS": "100",
+        "WORKER_CONCURRENCY": "100",
     }
 
     def answer() -> int:

@@ -3,14 +3,14 @@
 | key                             | type    | holds                              | written by   | ends                    |
 | ------------------------------- | ------- | ---------------------------------- | ------------ | ----------------------- |
 | jobs:record:<id>                | hash    | the JobRecord                      | every script | after its retention     |
-| jobs:owner:<id>                 | string  | the caller of a finished job       | step, cancel | when jobs:index forgets |
+| jobs:owner:<id>                 | string  | the caller of a finished job (1)   | step, cancel | when jobs:index forgets |
 |                                 |         |                                    |              | the job                 |
 | jobs:logs:<id>                  | list    | the job's log: its last 1000 lines | step, report | with the record         |
-| arq:job:<id>                    | string  | arq's message: what to call        | submit       | with the terminal write |
+| arq:job:<id>                    | string  | arq's message: function, job id    | submit       | with the terminal write |
 | arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
 | jobs:leases:<name>              | zset    | `token:id` by the lease's end (ms) | step, beat   | when nothing runs       |
 | jobs:wake:<name>                | list    | one wake-up, or none               | submit, step | by the next idle worker |
-| jobs:index                      | zset    | all ids by created_at (ms)         | submit       | trimmed after expiry    |
+| jobs:index                      | zset    | all ids by created_at (ms)         | submit       | trimmed after expiry(2) |
 | jobs:index:<state>              | zset    | ids of a state by created_at,      | every script | trimmed after expiry    |
 |                                 |         | once terminal by expires_at (ms)   |              |                         |
 | jobs:index:start_by             | zset    | ids that must start by a time (ms) | submit       | with their start or end |
@@ -19,7 +19,7 @@
 | jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a day after the last    |
 |                                 |         | started_at; the last claims        | leave        | heartbeat               |
 | jobs:upkeep                     | hash    | seen_at: the last sign of life of  | beat, upkeep | -                       |
-|                                 |         | anybody (ms); rescue_from (ms);    |              |                         |
+|                                 |         | a process (ms); rescue_from (ms);  |              |                         |
 |                                 |         | lease (ms); repaired_at (ms), and  |              |                         |
 |                                 |         | where the repair goes on           |              |                         |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
@@ -30,10 +30,10 @@
 | jobs:file:<id>:jobs             | set     | ids of jobs that name the file     | submit       | with the file           |
 | jobs:index:files                | zset    | uploaded files by the time to look | file_*       | with the file           |
 |                                 |         | whether they are needed (ms)       |              |                         |
-| jobs:sweep                      | string  | a worker looks for files that are  | a worker     | WORKER_SWEEP_SECONDS    |
-|                                 |         | of no use, or just has             |              | later                   |
-| jobs:rate:<caller>              | string  | when the caller's limit is whole   | rate         | at that time            |
-|                                 |         | again (µs)                         |              |                         |
+| jobs:sweep                      | string  | a worker sweeps the file store,    | a worker     | WORKER_SWEEP_SECONDS    |
+|                                 |         | or just has                        |              | later                   |
+| jobs:rate:<caller>              | string  | GCRA's theoretical arrival time of | rate         | at that time            |
+|                                 |         | the caller's limit (µs)            |              |                         |
 | jobs:backlog:<caller>           | zset    | ids of jobs that wait, of a caller | submit, step | when none of them waits |
 |                                 |         | with a quota, by the time          |              |                         |
 | jobs:kept:<caller>              | hash    | bytes of each record of a caller   | submit, step | with the last record    |
@@ -42,12 +42,15 @@
 |                                 |         | counted there, by expires_at (ms)  |              |                         |
 | jobs:uploads:<caller>           | hash    | bytes of each uploaded file of a   | file_*       | with the last file      |
 |                                 |         | caller with a quota; bytes, count  |              |                         |
-| jobs:stream-secret              | string  | what stream tokens are signed with | an API       | -                       |
+| jobs:stream-secret              | string  | the secret of stream tokens        | an API       | -                       |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
-|                                 |         | after it once nothing will change  |              |                         |
+|                                 |         | after it once the job is done      |              |                         |
 | jobs:cancel                     | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
 
-Keys are computed from ids and queue names inside the scripts, so Redis Cluster can't serve them.
+(1) A key that is limited to its own jobs gets 410 for those of its caller alone, and 404 for others.
+(2) As long after the expiry as the record was kept, a day at most: until then the job is 410, not 404.
+
+Scripts compute keys from ids and queue names, so Redis Cluster can't serve them.
 """  # noqa: E501
 
 RECORD = "jobs:record:"

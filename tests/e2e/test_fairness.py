@@ -17,7 +17,7 @@ BUSY_WORKERS, SLOTS = 4, 50
 @pytest.fixture(scope="module")
 def busy_service() -> Iterator[Service]:
     """An API, and 4 workers whose 50 slots are all taken."""
-    with serving(workers=BUSY_WORKERS, WORKER_SLOTS=str(SLOTS)) as service:
+    with serving(workers=BUSY_WORKERS, WORKER_CONCURRENCY=str(SLOTS)) as service:
         for _ in range(BUSY_WORKERS * SLOTS):
             service.submit("sleep", seconds=600)
         wait_until(lambda: running(service) == BUSY_WORKERS * SLOTS, "every slot is taken")

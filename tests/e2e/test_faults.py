@@ -28,7 +28,7 @@ def service(cluster: Service) -> Iterator[Service]:
 
 
 def test_the_jobs_of_a_killed_worker_run_again_and_others_do_not_notice(service: Service) -> None:
-    service.start_workers(2, WORKER_SLOTS="2")
+    service.start_workers(2, WORKER_CONCURRENCY="2")
     jobs = [service.submit_running("sleep", seconds=1.2) for _ in range(4)]
     victim = service.holder(jobs[0])
     lost = [job_id for job_id in jobs if service.holder(job_id) is victim]
@@ -97,12 +97,12 @@ def test_a_second_signal_hands_back_at_once(service: Service, number: signal.Sig
 
 
 def test_a_rolling_restart_loses_and_charges_nothing(service: Service) -> None:
-    old = service.start_workers(2, WORKER_SLOTS="20", WORKER_GRACE_SECONDS="0.5")
+    old = service.start_workers(2, WORKER_CONCURRENCY="20", WORKER_GRACE_SECONDS="0.5")
     short = [service.submit("sleep", seconds=0.3) for _ in range(60)]
     long = [service.submit("sleep", seconds=1.2) for _ in range(20)]
 
     for worker in old:
-        new = service.start_worker(WORKER_SLOTS="20")
+        new = service.start_worker(WORKER_CONCURRENCY="20")
         worker.send(signal.SIGTERM)
         assert worker.wait_exit() == 0
         new.wait_ready()

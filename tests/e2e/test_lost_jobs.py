@@ -15,7 +15,7 @@ LEASE = 1.0
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Service]:
-    with serving(WORKER_LEASE_SECONDS=str(LEASE), WORKER_SLOTS="8", RETAIN_COMPLETED="1") as service:
+    with serving(WORKER_LEASE_SECONDS=str(LEASE), WORKER_CONCURRENCY="8", RETAIN_COMPLETED="1") as service:
         yield service
 
 

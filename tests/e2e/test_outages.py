@@ -120,7 +120,7 @@ def test_every_line_about_the_outages_is_a_json_object(service: Service) -> None
 WORKER = ("-m", "worker")
 API = ("-m", "uvicorn", "api.main:app", "--port", "0")
 WRONG = [
-    (WORKER, "WORKER_SLOTS", "0"),
+    (WORKER, "WORKER_CONCURRENCY", "0"),
     (WORKER, "REDIS_URL", "http://user:hunter2@localhost"),
     (API, "API_MAX_BODY_BYTES", "many"),
     (API, "REDIS_URL", "redis://:hunter2@localhost:port/0"),

@@ -14,7 +14,7 @@ COMMANDS = {"api": ["uvicorn", "api.main:app", "--port", "0"], "worker": ["worke
 
 
 def test_a_full_redis_refuses_jobs_and_lets_those_it_has_go_on() -> None:
-    with serving(workers=2, WORKER_SLOTS="1", WORKER_LEASE_SECONDS="1") as service:
+    with serving(workers=2, WORKER_CONCURRENCY="1", WORKER_LEASE_SECONDS="1") as service:
         long = service.submit_running("sleep", seconds=3)
         waiting = [service.submit("sleep", seconds=0.2) for _ in range(3)]
         service.redis.config_set("maxmemory", 1)

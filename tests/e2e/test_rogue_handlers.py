@@ -9,7 +9,7 @@ import pytest
 from chaos.handlers.hold_interpreter import HOLDS
 from dev.service import Service, serving
 from dev.stack import wait_until
-from shared.store.model import CancelResult
+from shared.store.job_queue import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, MEDDLING
 
@@ -34,7 +34,7 @@ def jobs(cluster: Service) -> Iterator[Direct]:
 def hardened() -> Iterator[Direct]:
     """One worker for many rogues: none of them may end it."""
     with serving(api=False, WORKER_LEASE_SECONDS="5") as service:
-        [worker] = service.start_workers(1, module=MODULE, WORKER_SLOTS="50")
+        [worker] = service.start_workers(1, module=MODULE, WORKER_CONCURRENCY="50")
         yield Direct(service)
         assert worker.alive
         assert worker.lines  # all of them are JSON
@@ -172,7 +172,7 @@ def test_a_handler_that_holds_the_interpreter_loses_no_lease(jobs: Direct, kind:
 def test_a_handler_that_holds_the_interpreter_from_the_first_claim_on_loses_no_lease(jobs: Direct) -> None:
     """The heartbeat process is ready before the worker claims."""
     holders = [jobs.submit("hold_the_lock_at_once", kind="sum", seconds=LEASE * 1.5) for _ in range(2)]
-    jobs.service.start_workers(1, module=MODULE, WORKER_SLOTS="2")
+    jobs.service.start_workers(1, module=MODULE, WORKER_CONCURRENCY="2")
 
     def ended() -> bool:
         jobs.rescue()

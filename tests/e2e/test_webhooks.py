@@ -30,7 +30,7 @@ def service() -> Iterator[Service]:
         workers=2,
         WEBHOOK_SECRETS=SECRET,
         WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32",
-        WORKER_SLOTS="1",
+        WORKER_CONCURRENCY="1",
         WORKER_LEASE_SECONDS="1",
     ) as service:
         yield service

@@ -14,7 +14,7 @@ from api.submission import Submissions
 from shared.files import PIECE
 from shared.job_type import FILE_ID, FileReference, JobType, Params
 from shared.store import redis_keys
-from shared.store.model import Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
 
 LIMIT = 3 * PIECE
 BOUNDARY = "a-boundary"
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 async def client(serve, fake_redis, folder, monkeypatch):
     """A client of an API with small limits, and a job type that reads files."""
-    monkeypatch.setattr("api.configuration.load_job_types", lambda: {"read": READ})
+    monkeypatch.setattr("api.configuration.load_job_types", lambda _: {"read": READ})
     return await serve(fake_redis, artifacts_url=folder.as_uri(), api_max_file_bytes=LIMIT, retain_files=100)
 
 

@@ -1,23 +1,20 @@
 """The API's description of itself is valid OpenAPI, complete, and fit to generate a client from."""
 
 import re
+from inspect import signature
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.main import create_app
+from api.main import ROUTERS, create_app
+from api.middleware.direct_routes import DirectRouter
+from api.reference.operations import OPERATIONS
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
-
-OPERATIONS = {
-    "submit_job", "submit_batch", "list_jobs", "get_job", "cancel_job", "retry_job", "follow_job",
-    "issue_stream_token", "read_log", "read_webhook", "redeliver_webhook", "read_webhook_secrets",
-    "list_job_types", "get_job_type", "healthz", "readyz", "server_info",
-    "read_artifact", "upload_file", "get_file", "delete_file",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +36,43 @@ def test_every_operation_has_a_short_name_and_a_summary(operations):
     names = [operation["operationId"] for operation in operations]
     assert sorted(names) == sorted(OPERATIONS)
     assert all(operation["summary"] for operation in operations)
+
+
+def test_operations_whose_paths_name_a_job_say_what_happens_without_it(document):
+    described = [
+        operation
+        for path, methods in document["paths"].items()
+        if "{job_id}" in path
+        for operation in methods.values()
+    ]
+    assert len(described) >= 9
+    for operation in described:
+        assert "`job_not_found`" in operation["responses"]["404"]["description"], operation["operationId"]
+        assert "`job_expired`" in operation["responses"]["410"]["description"], operation["operationId"]
+
+
+def test_an_answer_that_is_a_job_has_its_etag_and_links(operations):
+    answers = [
+        answer
+        for operation in operations
+        for answer in operation["responses"].values()
+        if "'#/components/schemas/JobRecord'" in str(answer.get("content"))
+        and "application/json" in answer["content"]
+        and "$ref" in answer["content"]["application/json"]["schema"]
+    ]
+    assert len(answers) == 6
+    for answer in answers:
+        assert answer["headers"]["ETag"]["required"]
+        assert set(answer["links"]) == {"GetJob", "FollowJob", "ReadLog", "CancelJob", "RetryJob"}
+
+
+def test_a_direct_route_needs_no_more_than_its_request_and_its_path():
+    direct = [router for router in ROUTERS if isinstance(router, DirectRouter)]
+    routes = [route for router in direct for route in router.routes if isinstance(route, APIRoute)]
+    assert {route.name for route in routes} >= {"submit_job", "get_job"}
+    for route in routes:
+        assert set(signature(route.endpoint).parameters) == {"request", *route.param_convertors}, route.name
+        assert not route.dependencies, route.name
 
 
 def test_every_tag_is_described(document, operations):
@@ -85,7 +119,10 @@ def test_every_link_leads_to_an_operation_and_fills_its_parameters(operations):
 
 
 def test_every_reference_leads_somewhere(document):
-    for kind, name in re.findall(r"'\$ref': '#/components/(\w+)/(\w+)'", str(document)):
+    references = re.findall(r"'\$ref': '#/components/(\w+)/(\w+)'", str(document))
+    assert {kind for kind, _ in references} == {"schemas", "parameters", "headers"}
+    assert len(references) > len(OPERATIONS)
+    for kind, name in references:
         assert name in document["components"][kind]
 
 

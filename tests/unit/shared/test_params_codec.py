@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 from api.submission import Submissions
 from shared.errors import InvalidRequest
 from shared.job_type import FileReference, JobType, Params
-from shared.job_type_loader import by_name, load_job_types
+from shared.job_type_loader import load_job_types
 from shared.params_codec import ParamsNotKept
 
 PASSWORD = "hunter2"
@@ -190,17 +190,17 @@ class Growing(Params):
 )
 def test_a_contract_whose_example_does_not_survive_is_refused_by_type_and_field(params, example, field):
     with pytest.raises(ValueError, match=f"'odd' can't get its params: the field '{field}'"):
-        by_name([job_type_of(params, example)])
+        job_type_of(params, example).check_example()
 
 
 def test_a_contract_whose_example_is_not_valid_is_refused():
     with pytest.raises(ValueError, match="'odd' is not valid: rounded: Field required"):
-        by_name([job_type_of(Lossy, {})])
+        job_type_of(Lossy, {}).check_example()
 
 
 def test_a_submission_that_would_not_survive_is_refused_with_its_field():
     job_type = job_type_of(Lossy, {"rounded": 1.0})
-    by_name([job_type])
+    job_type.check_example()
     submissions = Submissions({"odd": job_type})
     assert (
         submissions.validate({"type": "odd", "params": {"rounded": 2.0}}).encoded.stored

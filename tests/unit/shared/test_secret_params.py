@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 
 from dev.webhook_receiver import SECRET as SIGNING
 from shared.job_type import JobType, Params
-from shared.job_type_loader import by_name
+from shared.job_type_loader import Contract, index_by_name
 from shared.record import StoredRecord
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Finished, Outcome, OutcomeKind, Retention
+from shared.store.job_leases import Finished, JobLeases, Outcome, OutcomeKind
 from shared.webhooks import DELIVERY
 from tests.conftest import LogTape
+from tests.new_jobs import RETENTION
 from worker.registry import Handler
 from worker.webhooks.deliverer import event
 
@@ -38,7 +38,9 @@ JOB = {"type": "login", "params": PARAMS, "webhook": {"url": "https://example.co
 
 @pytest.fixture
 async def client(serve: Any, fake_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("api.configuration.load_job_types", lambda: by_name([LOGIN]))
+    monkeypatch.setattr(
+        "api.configuration.load_job_types", lambda _: index_by_name([Contract(__name__, LOGIN)])
+    )
     return await serve(fake_redis, webhook_secrets=SIGNING)
 
 
@@ -71,22 +73,23 @@ async def test_no_answer_shows_a_secret(client: Any, log_tape: LogTape) -> None:
 
 async def test_the_handler_gets_what_was_sent(client: Any, fake_redis: Redis) -> None:
     first = (await client.post("/jobs", json=JOB)).json()["job_id"]
-    store = JobStore(fake_redis, Retention())
-    (claim,) = (await store.step("w", 1, ["default"], [], slots=1, lease=60)).claims
+    job_leases = JobLeases(fake_redis)
+    (claim,) = (await job_leases.step("w", 1, ["default"], [], slots=1, lease=60, retention=RETENTION)).claims
     handler = Handler(LOGIN, lambda params, job: None)
     expected = Login.model_validate(PARAMS)
     assert handler.validate(claim.params) == expected
 
-    await store.step(
+    await job_leases.step(
         "w",
         2,
         ["default"],
         [Finished(claim, Outcome(OutcomeKind.FAILED, b'{"code":"c"}'))],
         slots=0,
         lease=60,
+        retention=RETENTION,
     )
     await client.post(f"/jobs/{first}/retry")
-    (again,) = (await store.step("w", 3, ["default"], [], slots=1, lease=60)).claims
+    (again,) = (await job_leases.step("w", 3, ["default"], [], slots=1, lease=60, retention=RETENTION)).claims
     assert handler.validate(again.params) == expected
 
 

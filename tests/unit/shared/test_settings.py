@@ -66,7 +66,7 @@ def test_without_an_environment_all_is_as_the_defaults_say():
     assert (api.log_level, api.log_format) == ("INFO", "json")
     assert (api.queue_max_waiting, api.api_max_body_bytes) == (100_000, 1_048_576)
     assert api.api_trusted_proxies == ("127.0.0.1",)
-    assert (worker.worker_queues, worker.worker_slots) == (("default",), 10)
+    assert (worker.worker_queues, worker.worker_concurrency) == (("default",), 10)
     assert (worker.worker_lease_seconds, worker.worker_grace_seconds) == (15, 25)
     assert worker.worker_max_result_bytes == 4_194_304
     assert 1 <= worker.worker_processes <= (os.cpu_count() or 1)
@@ -107,7 +107,7 @@ def test_the_defaults_are_valid_when_they_are_written_out(monkeypatch: pytest.Mo
 
 def test_settings_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
-        read_settings(WorkerSettings).worker_slots = 5  # type: ignore[misc]
+        read_settings(WorkerSettings).worker_concurrency = 5  # type: ignore[misc]
 
 
 # -- wrong values
@@ -149,7 +149,7 @@ WRONG = [
     (WorkerSettings, "WORKER_QUEUES", "a:b"),
     (WorkerSettings, "WORKER_QUEUES", "a" * 65),
     (WorkerSettings, "WORKER_QUEUES", "a\nb"),
-    *((WorkerSettings, "WORKER_SLOTS", value) for value in ("0", "1001", "ten", "2.5")),
+    *((WorkerSettings, "WORKER_CONCURRENCY", value) for value in ("0", "1001", "ten", "2.5")),
     *((WorkerSettings, "WORKER_LEASE_SECONDS", value) for value in ("0.9", "3601", "nan", "inf", "long")),
     *((WorkerSettings, "WORKER_GRACE_SECONDS", value) for value in ("-1", "86401", "nan", "inf", "")),
     (WorkerSettings, "WORKER_MAX_RESULT_BYTES", "0"),
@@ -177,10 +177,10 @@ def test_a_wrong_value_ends_the_process_with_one_line_that_names_it(
 def test_two_wrong_values_are_named_in_the_same_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setenv("WORKER_SLOTS", "0")
+    monkeypatch.setenv("WORKER_CONCURRENCY", "0")
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
     line = refusal(WorkerSettings, capsys)
-    assert "WORKER_SLOTS: " in line
+    assert "WORKER_CONCURRENCY: " in line
     assert "LOG_LEVEL: " in line
 
 
@@ -196,7 +196,7 @@ def test_the_line_says_where_all_settings_are_listed(
 @pytest.mark.parametrize(
     ("command", "name", "value"),
     [
-        (["-m", "worker"], "WORKER_SLOTS", "none"),
+        (["-m", "worker"], "WORKER_CONCURRENCY", "none"),
         (["-m", "worker", "--check"], "REDIS_URL", "http://localhost"),
         (["-m", "worker", "--check"], "REDIS_URL", "redis://localhost?db=x"),
         (["-c", "from api.main import create_app; create_app()"], "API_MAX_BODY_BYTES", "1"),
@@ -291,8 +291,44 @@ def test_a_wrong_neighbour_does_not_show_the_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2@redis/0")
-    monkeypatch.setenv("WORKER_SLOTS", "none")
+    monkeypatch.setenv("WORKER_CONCURRENCY", "none")
     assert "hunter2" not in refusal(WorkerSettings, capsys)
+
+
+# -- the older name of WORKER_CONCURRENCY
+
+
+@pytest.mark.parametrize("newer", [{}, {"WORKER_CONCURRENCY": "5"}])
+def test_worker_slots_is_read_as_worker_concurrency(newer: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"WORKER_SLOTS": "5", **newer}.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings(WorkerSettings).worker_concurrency == 5
+
+
+def test_both_names_with_different_values_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("WORKER_CONCURRENCY", "5")
+    monkeypatch.setenv("WORKER_SLOTS", "6")
+    line = refusal(WorkerSettings, capsys)
+    assert line.startswith("Configuration error: WORKER_CONCURRENCY: ")
+    assert "remove WORKER_SLOTS" in line
+
+
+@pytest.mark.parametrize(("name", "warnings"), [("WORKER_SLOTS", 1), ("WORKER_CONCURRENCY", 0)])
+def test_a_worker_warns_of_the_older_name(name: str, warnings: int):
+    """The wrong ARTIFACTS_URL ends the worker before its first job."""
+    environment = {
+        **os.environ,
+        name: "5",
+        "ARTIFACTS_URL": "ftp://host/folder",
+        "REDIS_URL": "unix:///no.sock",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "worker"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).count("WORKER_SLOTS is the older name") == warnings
 
 
 # -- where files are kept
@@ -349,11 +385,11 @@ def test_a_level_may_be_written_in_any_case(level: str, monkeypatch: pytest.Monk
 
 def test_numbers_are_read_as_numbers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WORKER_LEASE_SECONDS", "1.5")
-    monkeypatch.setenv("WORKER_SLOTS", "1000")
+    monkeypatch.setenv("WORKER_CONCURRENCY", "1000")
     monkeypatch.setenv("WORKER_GRACE_SECONDS", "0")
     settings = read_settings(WorkerSettings)
     assert settings.worker_lease_seconds == 1.5
-    assert settings.worker_slots == 1000
+    assert settings.worker_concurrency == 1000
     assert settings.worker_grace_seconds == 0
 
 

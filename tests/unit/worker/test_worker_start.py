@@ -8,8 +8,8 @@ START = f"""
 import sys
 from shared.job_type_loader import load_job_types
 from worker import __main__
-from worker.registry import by_type, load_handlers
-by_type(load_handlers(), load_job_types(), ["default"])
+from worker.registry import match_handlers, load_handlers
+match_handlers(load_handlers(), load_job_types(), ["default"])
 print([name for name in {HEAVY} if name in sys.modules])
 """
 

@@ -1,0 +1,27 @@
+"""Headers of answers, as the OpenAPI document shows them."""
+
+from typing import Any
+
+from api.request import VALID_REQUEST_ID
+
+HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Accept-Ranges": ("Parts can be asked for.", {"const": "bytes"}),
+    "Content-Disposition": ("A download, by its name.", {"type": "string", "pattern": "^attachment; "}),
+    "Content-Range": ("Which part it is, of how many bytes.", {"type": "string", "pattern": "^bytes "}),
+    "ETag": ("The record's version, for `If-None-Match`.", {"type": "string", "pattern": r'^W/"\d+"$'}),
+    "Idempotent-Replayed": ("An earlier request with this key made the job.", {"const": "true"}),
+    "Location": ("Where the job, or the file, is.", {"type": "string", "format": "uri-reference"}),
+    "Preference-Applied": ("The wait that was granted.", {"type": "string", "pattern": "^wait="}),
+    "Retry-After": ("Seconds after which another look, or try, pays.", {"type": "integer", "minimum": 0}),
+    "X-Request-ID": (
+        "Finds the log lines of this request.",
+        {"type": "string", "pattern": f"^{VALID_REQUEST_ID.pattern.decode()}$"},
+    ),
+}
+"""Headers of answers: description and schema."""
+
+
+def answer_header(name: str, *, required: bool = True) -> dict[str, Any]:
+    """A header of an answer; not required if some answers of that status go without it."""
+    description, schema = HEADERS[name]
+    return {"description": description, "required": required, "schema": schema}

@@ -1,0 +1,288 @@
+"""Operations: the part of each that the framework does not know and no rule gives, by the name of its route.
+
+The docstring of a route is the operation's description. `api/reference/rules.py` adds what follows by rule.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.errors import (
+    ArtifactNotFound,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    RequestTimeout,
+    ServerBusy,
+    TooManyAtOnce,
+    UnsupportedMediaType,
+)
+from api.idempotency import BAD_KEY
+from api.reference.event_stream import EVENT_STREAM
+from api.reference.links import JOB_LINKS_OF_FIRST, NEXT_PAGE
+from api.reference.parameters import (
+    CONTENT_DISPOSITION,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_MATCH_ARTIFACT,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    LAST_EVENT_ID,
+    PREFER,
+    RANGE,
+    WAIT,
+    Parameter,
+)
+from shared.errors import (
+    BacklogFull,
+    FileInUse,
+    InvalidRequest,
+    JobAlreadyFinished,
+    JobNotFinished,
+    JobServerError,
+    MalformedJson,
+    QueueFull,
+    QuotaReached,
+    StorageFull,
+    StorageUnavailable,
+    UnknownFile,
+    UnknownJobType,
+    WebhookNotFound,
+    WebhooksDisabled,
+)
+
+Error = JobServerError | type[JobServerError]
+"""An error that an operation may answer with; a class is shown by its own example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer.
+
+    Attributes:
+        description: the case in which it comes.
+        always: names of the headers that each such answer has.
+        sometimes: names of the headers that some have.
+        schema: name of the schema of its body, unless the route's response model gives it.
+        content: its body by media type, unless it is JSON.
+        links: links to further operations.
+    """
+
+    description: str
+    always: Sequence[str] = ()
+    sometimes: Sequence[str] = ()
+    schema: str | None = None
+    content: Mapping[str, Any] | None = None
+    links: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of the API.
+
+    Attributes:
+        summary: its title.
+        parameters: its parameters that the framework does not know.
+        answers: its successful answers, by status.
+        errors: its errors beside those that follow by rule.
+        body: its request body, unless it is a submission.
+        asks_redis: whether it fails while Redis is away.
+    """
+
+    summary: str
+    parameters: Sequence[Parameter] = ()
+    answers: Mapping[int, Answer] = field(default_factory=dict)
+    errors: Sequence[Error] = ()
+    body: Mapping[str, Any] | None = None
+    asks_redis: bool = True
+
+
+BINARY = {"type": "string", "format": "binary"}
+# Generators know no `*/*`, and leave the answer out if nothing else is there.
+ANY_FILE = {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}}
+FILE_BODY = {  # not required: no body is an empty file
+    "content": {
+        "application/octet-stream": {"schema": BINARY},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {"file": BINARY},
+                "required": ["file"],
+                "additionalProperties": False,
+            }
+        },
+    },
+}
+NO_REDIS = {"status": "fail", "checks": {"redis": "fail: Redis does not answer.", "workers": "unknown"}}
+FAULT = {
+    "path": "params.seconds",
+    "message": "Input should be less than or equal to 3600",
+    "kind": "less_than_equal",
+}
+BODY_ERRORS: Sequence[Error] = (
+    MalformedJson,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest("The request does not fit the job type.", details=[FAULT]),
+    UnknownFile,
+)
+NO_ROOM: Sequence[Error] = (QueueFull, BacklogFull, QuotaReached)
+UNFINISHED = ("Retry-After",)
+
+OPERATIONS: dict[str, Operation] = {
+    "submit_job": Operation(
+        "Submit a job",
+        parameters=(IDEMPOTENCY_KEY, WAIT, PREFER),
+        answers={
+            200: Answer(
+                "The job was waited for, and is done.", always=("Preference-Applied",), schema="JobRecord"
+            ),
+            202: Answer("Accepted.", sometimes=UNFINISHED),
+        },
+        errors=(*BODY_ERRORS, UnknownJobType, WebhooksDisabled, *NO_ROOM),
+    ),
+    "submit_batch": Operation(
+        "Submit many jobs",
+        parameters=(IDEMPOTENCY_KEY,),
+        answers={
+            202: Answer(
+                "Accepted, all of them; the records are in the order of the submissions.",
+                links=JOB_LINKS_OF_FIRST,
+            )
+        },
+        errors=(*BODY_ERRORS, *NO_ROOM),
+    ),
+    "get_job": Operation(
+        "Read a job",
+        parameters=(WAIT, PREFER, IF_NONE_MATCH, IF_MATCH),
+        answers={
+            200: Answer("The record.", sometimes=UNFINISHED),
+            304: Answer("The client has this version.", always=("ETag",)),
+        },
+        errors=(InvalidRequest("The query parameter wait: Must be …"),),
+    ),
+    "cancel_job": Operation(
+        "Cancel a job",
+        parameters=(IF_MATCH,),
+        answers={
+            200: Answer("The job is cancelled."),
+            202: Answer("The job runs; its worker was asked to stop.", always=UNFINISHED, schema="JobRecord"),
+        },
+        errors=(JobAlreadyFinished,),
+    ),
+    "retry_job": Operation(
+        "Do a finished job again",
+        parameters=(IDEMPOTENCY_KEY, IF_MATCH),
+        answers={
+            202: Answer("A new job, with the same type, params, labels and webhook.", sometimes=UNFINISHED)
+        },
+        errors=(
+            JobNotFinished,
+            InvalidRequest(BAD_KEY),
+            UnknownJobType("This server has no job type 'flaky' any more."),
+            WebhooksDisabled,
+            UnknownFile,
+            *NO_ROOM,
+        ),
+    ),
+    "list_jobs": Operation(
+        "List jobs",
+        answers={200: Answer("A page.", links={**JOB_LINKS_OF_FIRST, "NextPage": NEXT_PAGE})},
+        errors=(InvalidRequest("The cursor is not one that this list gave."), ServerBusy),
+    ),
+    "follow_job": Operation(
+        "Follow a job",
+        parameters=(LAST_EVENT_ID,),
+        answers={
+            200: Answer(
+                "The record and the log so far, then every change; ends after the finished job.",
+                content=EVENT_STREAM,
+            ),
+            204: Answer("The client has seen the end of the job already, and need not come back."),
+        },
+        errors=(
+            InvalidRequest("The header Last-Event-ID was sent more than once."),
+            TooManyAtOnce("Streams of this caller that run here: 1000 of 1000."),
+        ),
+    ),
+    "read_log": Operation("Read a job's log", errors=(InvalidRequest,)),
+    "issue_stream_token": Operation("Let a page follow a job"),
+    "read_artifact": Operation(
+        "Read an artifact",
+        parameters=(RANGE, IF_RANGE, IF_NONE_MATCH, IF_MATCH_ARTIFACT),
+        answers={
+            200: Answer("The file.", always=("Accept-Ranges", "Content-Disposition"), content=ANY_FILE),
+            206: Answer("The part that was asked for.", always=("Content-Range",), content=ANY_FILE),
+            304: Answer("The client has it."),
+        },
+        errors=(
+            ArtifactNotFound,
+            PreconditionFailed("The artifact has another `ETag`."),
+            RangeNotSatisfiable,
+            InvalidRequest("The header Range was sent more than once."),
+            StorageUnavailable,
+        ),
+    ),
+    "read_webhook": Operation("Read how a webhook was delivered", errors=(WebhookNotFound,)),
+    "redeliver_webhook": Operation("Deliver a webhook again", errors=(WebhookNotFound, JobNotFinished)),
+    "read_webhook_secrets": Operation(
+        "Read the secrets of a receiver",
+        errors=(
+            Forbidden(
+                "Without an API key nobody is shown a secret.",
+                hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
+            ),
+            InvalidRequest(
+                "The path names no host.",
+                hint="Name the host of the webhook's URL, without scheme, port and path.",
+            ),
+            WebhooksDisabled,
+        ),
+        asks_redis=False,
+    ),
+    "upload_file": Operation(
+        "Upload a file",
+        parameters=(CONTENT_DISPOSITION,),
+        answers={201: Answer("The file is stored.")},
+        errors=(
+            RequestTimeout("The file came with less than 1000 bytes a second."),
+            PayloadTooLarge("The body is larger than 1073741824 bytes."),
+            UnsupportedMediaType("The body is encoded as 'br'."),
+            InvalidRequest("The form holds no file."),
+            StorageUnavailable,
+            QuotaReached("Files kept for this caller: 100 of 100."),
+            TooManyAtOnce("Uploads of this caller that run here: 16 of 16."),
+            StorageFull,
+        ),
+        body=FILE_BODY,
+    ),
+    "get_file": Operation("Look at a file", answers={200: Answer("Its record.")}),
+    "delete_file": Operation(
+        "Delete a file", answers={204: Answer("The file is gone.")}, errors=(FileInUse,)
+    ),
+    "list_job_types": Operation("All job types", asks_redis=False),
+    "get_job_type": Operation(
+        "One job type",
+        errors=(NotFound("There is no job type 'ehco'.", hint="GET /job-types lists them."),),
+        asks_redis=False,
+    ),
+    "server_info": Operation("The server, its queues and workers"),
+    "healthz": Operation("Liveness", asks_redis=False),
+    "readyz": Operation(
+        "Readiness",
+        answers={
+            503: Answer(
+                "Redis does not answer, or takes no writes.",
+                content={
+                    "application/json": {
+                        "schema": {"$ref": "#/components/schemas/Readiness"},
+                        "examples": {"fail": {"value": NO_REDIS}},
+                    }
+                },
+            )
+        },
+        asks_redis=False,
+    ),
+}
