@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 import orjson
 
 from shared.record import storable
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from worker.files import AttemptFiles
-from worker.log_lines import Line, Lines, line_of
-from worker.processes.child import Report
+from worker.log_lines import Line, LogBuffer, line_of
 from worker.processes.pool import Processes
+from worker.processes.protocol import CallReport
 
 STOPPED = "The attempt was stopped; what it still does no longer counts."
 BYTES = "application/octet-stream"
@@ -77,7 +77,7 @@ class JobContext:
     _announce: Callable[[], object] = field(default=lambda: None, repr=False)
     _claim: Claim | None = field(default=None, repr=False)
     _tools: Tools | None = field(default=None, repr=False)
-    _lines: Lines | None = field(default=None, repr=False)
+    _lines: LogBuffer | None = field(default=None, repr=False)
     _calls: set[asyncio.Task[Any]] | None = field(default=None, repr=False)
 
     @classmethod
@@ -143,7 +143,7 @@ class JobContext:
     # -- what the worker does
 
     def news(self) -> News:
-        """What the record and the log lack; see `shared.store.model.Finished`."""
+        """What the record and the log lack; see `shared.store.job_leases.Finished`."""
         if self._lines is None:
             return News(self.latest)
         with LOCK:
@@ -174,7 +174,7 @@ class JobContext:
         self.cancel_requested = True
         self.end_calls()
 
-    def _hear(self, report: Report) -> None:
+    def _hear(self, report: CallReport) -> None:
         progress, lines = report
         if progress is not None:
             self.progress(*progress)
@@ -183,7 +183,7 @@ class JobContext:
 
     def _keep(self, lines: list[Line]) -> None:
         with LOCK:
-            self._lines = self._lines or Lines()
+            self._lines = self._lines or LogBuffer()
             self._lines.add(lines)
         self.unsent = True
         self._announce()

@@ -15,10 +15,10 @@ from shared.errors import FinalError, JobFailure, RetryableError
 from shared.job_type import Backoff
 from shared.logging import get_log
 from shared.record import storable
-from shared.store.model import Claim, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from shared.store.redis_calls import milliseconds
 from worker.context import JobContext
-from worker.processes.child import describe
+from worker.processes.protocol import describe
 from worker.registry import Handler
 
 LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds

@@ -24,7 +24,7 @@ class Line(NamedTuple):
     body: bytes
 
 
-class Lines:
+class LogBuffer:
     """The lines that have not arrived: the latest MOST_LINES, and how many before them had to go.
 
     Attributes:

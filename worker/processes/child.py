@@ -15,59 +15,40 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import pairwise
 from queue import SimpleQueue
-from struct import Struct
 from threading import Lock, Thread, Timer
 from typing import TYPE_CHECKING
 
-from worker.processes.plain_pickles import Packages, load_plain, packages_of
+from worker import reporting
+from worker.processes.errors import pickled_error
+from worker.processes.plain_pickles import packages_of
+from worker.processes.protocol import (
+    ERROR,
+    HEADER,
+    NOTHING,
+    PROCESSES,
+    READY,
+    REPORT,
+    RESULT,
+    THREADS,
+    unpicklable,
+)
 
 if TYPE_CHECKING:
-    from worker.log_lines import Line, Lines
-
-HEADER = Struct("!BBQQQ")
-"""Before each message: its kind, what the call left behind, its number, the sender's pid, its length.
-
-All messages to the child are of the kind CALL.
-"""
-CALL, READY, REPORT, RESULT, ERROR = range(5)
-NOTHING, THREADS, PROCESSES = range(3)  # what a call may leave behind; the process is replaced then
+    from worker.log_lines import LogBuffer
 
 REPORT_SECONDS = 0.05
 END_SECONDS = 0.2  # for threads and processes of a call that are about to end
 LOOK_SECONDS = 0.005
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-LARGEST_ERROR = 1 << 20  # bytes of a pickled error; a larger one is replaced by what it says
-LONGEST_TEXT = 20_000  # characters of an error's message or traceback; a record shows 1,000
 FORK_EXIT = 70
 MOST_DESCRIPTORS = 1 << 16
 LARGEST_FILE = 64 << 30  # bytes that a function may write into one
 OPEN_FILES = 4096
 NICENESS = 10  # the worker's event loop and its heartbeat go first
-MEMORY_HINT = "Submit less work per job, or raise WORKER_PROCESS_MAX_MEMORY_BYTES."
-UNPICKLABLE_HINT = (
-    "Give in_process a function from the top level of a module, no lambda or inner function, and let "
-    "arguments and result be plain data: numbers, text, bytes, lists, dicts."
-)
-
-Report = tuple[tuple[float, str] | None, "list[Line]"]
-"""What a function has told since the last report: its progress, if it told any, and its lines."""
-
-
-def progress(fraction: float, message: str = "") -> None:
-    """Report how far the job is, as `JobContext.progress` does; outside of a call this does nothing."""
-    if _call is not None and _call.pid == os.getpid():
-        _call.progress(float(fraction), str(message))
-
-
-def log(message: str, **fields: object) -> None:
-    """Write a line into the job's log, as `JobContext.log` does; outside of a call this does nothing."""
-    if _call is not None and _call.pid == os.getpid():
-        _call.log(message, fields)
 
 
 class Connection:
@@ -107,7 +88,7 @@ class Call:
         self._number = number
         self._lock = Lock()
         self._progress: tuple[float, str] | None = None
-        self._lines: Lines | None = None
+        self._lines: LogBuffer | None = None
         self._sent_at = -REPORT_SECONDS
         self._timer: Timer | None = None
         self._over = False
@@ -118,11 +99,11 @@ class Call:
             self._send_soon()
 
     def log(self, message: str, fields: dict[str, object]) -> None:
-        from worker.log_lines import Lines, line_of
+        from worker.log_lines import LogBuffer, line_of
 
         line = line_of(message, fields)
         with self._lock:
-            self._lines = self._lines or Lines()
+            self._lines = self._lines or LogBuffer()
             self._lines.add([line])
             self._send_soon()
 
@@ -202,12 +183,7 @@ class Surroundings:
         return NOTHING
 
 
-_call: Call | None = None
-"""The call that runs; None between calls, and outside of a child."""
-
-
 def main() -> None:
-    global _call
     os.nice(NICENESS)
     with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123  # pathlib is slow to load
         group.write(str(NICENESS))  # Linux may weigh sessions against each other, and this is one of its own
@@ -223,11 +199,11 @@ def main() -> None:
     connection.send(READY, 0, b"")
     while True:
         number, request = connection.requests.get()
-        _call = call = Call(connection, number)
+        reporting.current_call = call = Call(connection, number)
         kind, body = copy_context().run(answer, request)
         if os.getpid() != call.pid:
             os._exit(FORK_EXIT)  # a fork that came back from the function: the answer is not its to give
-        _call = None
+        reporting.current_call = None
         call.end()
         surroundings.restore()
         connection.send(kind, number, body, left=surroundings.left_behind())
@@ -275,7 +251,8 @@ def answer(request: bytes) -> tuple[int, bytes]:
     try:
         function, arguments = pickle.loads(request)
     except (AttributeError, ImportError, TypeError) as error:
-        return ERROR, unpicklable("The function or its arguments can't be loaded in another process", error)
+        text = "The function or its arguments can't be loaded in another process"
+        return ERROR, pickle.dumps(unpicklable(text, error))
     try:
         result = function(*arguments)
     except BaseException as error:  # SystemExit as well: it ends the call, not the process
@@ -283,74 +260,10 @@ def answer(request: bytes) -> tuple[int, bytes]:
     try:
         return RESULT, pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        return ERROR, unpicklable("The function's result can't be sent to another process", error)
-
-
-def cut(text: str) -> str:
-    """The text, or its ends if it is long."""
-    half = LONGEST_TEXT // 2
-    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
-
-
-def unpicklable(what: str, error: Exception) -> bytes:
-    from shared.errors import FinalError
-
-    return pickle.dumps(FinalError(f"{what}: {describe(error)}.", code="unpicklable", hint=UNPICKLABLE_HINT))
-
-
-def pickled_error(error: BaseException, packages: Packages) -> bytes:
-    """The pickle of an error with its traceback as a note, or of a substitute if it can't be sent."""
-    if isinstance(error, MemoryError):
-        error = out_of_memory(error)
-    note = cut("".join(traceback.format_exception(error)))
-    with suppress(Exception):
-        sent = sendable(error, packages)
-        sent.add_note(note)
-        body = pickle.dumps(sent)
-        if len(body) <= LARGEST_ERROR:
-            return body
-    return pickle.dumps(substitute(error))
-
-
-def out_of_memory(error: MemoryError) -> Exception:
-    from shared.errors import RetryableError
-
-    failure = RetryableError(
-        "The job's function got no more memory.", code="process_memory", hint=MEMORY_HINT
-    )
-    failure.__cause__ = error
-    return failure
-
-
-def sendable(error: BaseException, packages: Packages) -> Exception:
-    """The error, or a substitute with the same text if the worker would not load it."""
-    if isinstance(error, Exception):  # what ends a process must not be raised in the worker
-        with suppress(Exception):
-            load_plain(pickle.dumps(error), packages)
-            return error
-    if isinstance(error, BaseExceptionGroup):
-        return ExceptionGroup(error.message, [sendable(inner, packages) for inner in error.exceptions])
-    return substitute(error)
-
-
-def substitute(error: BaseException) -> Exception:
-    """An error that says what this one says, and that can be sent."""
-    from shared.errors import JobFailure, RetryableError
-
-    if isinstance(error, JobFailure):
-        code, hint, retryable = str(error.code), str(error.hint), bool(error.retryable)
-        return JobFailure(cut(str(error)), code=code, hint=cut(hint), retryable=retryable)
-    return RetryableError(describe(error))
-
-
-def describe(error: BaseException) -> str:
-    try:
-        return cut(f"{type(error).__name__}: {error}")
-    except BaseException:  # the error's own class may raise whatever it likes
-        return type(error).__name__
+        return ERROR, pickle.dumps(
+            unpicklable("The function's result can't be sent to another process", error)
+        )
 
 
 if __name__ == "__main__":
-    from worker.processes import child  # as the functions that run here know it: `_call` is to be there once
-
-    child.main()
+    main()

@@ -6,22 +6,20 @@ costs its own job alone.
 
 import asyncio
 import os
-import pickle
 import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
 from shared.errors import FinalError, RetryableError
 from shared.logging import get_log
-from worker.log_lines import LONGEST_LINE, MOST_LINES, Line
-from worker.processes.child import (
+from worker.log_lines import LONGEST_LINE, MOST_LINES
+from worker.processes.environment import child_environment
+from worker.processes.plain_pickles import Packages, packages_of
+from worker.processes.protocol import (
     CALL,
     ERROR,
     HEADER,
@@ -32,12 +30,13 @@ from worker.processes.child import (
     REPORT,
     RESULT,
     THREADS,
-    UNPICKLABLE_HINT,
-    Report,
+    CallReport,
+    ProtocolError,
     describe,
+    pack,
+    read_report,
+    unpack,
 )
-from worker.processes.environment import child_environment
-from worker.processes.plain_pickles import Packages, load_plain, packages_of
 
 START_SECONDS = 30.0
 FIRST_PAUSE = 0.1
@@ -98,7 +97,7 @@ class Processes:
         self,
         function: Callable[..., T],
         *arguments: object,
-        on_message: Callable[[Report], None] | None = None,
+        on_message: Callable[[CallReport], None] | None = None,
     ) -> T:
         """The function's result, from the next process that is free.
 
@@ -192,10 +191,6 @@ class Answers(asyncio.StreamReader):
         return bool(self._buffer)
 
 
-class Unasked(Exception):
-    """A message that is not of the call that runs, or of no process of this pool."""
-
-
 class Child:
     """A child process and the connection to it.
 
@@ -277,7 +272,7 @@ class Child:
         self._writer.transport.abort()
 
     async def call(
-        self, request: bytes, packages: Packages, on_message: Callable[[Report], None] | None
+        self, request: bytes, packages: Packages, on_message: Callable[[CallReport], None] | None
     ) -> Any:
         """Run what the request asks for. However this is left early, the process is killed."""
         self.calls += 1
@@ -292,7 +287,7 @@ class Child:
             answered = True
         except (EOFError, ConnectionError):
             raise await self._crash() from None
-        except Unasked as error:
+        except ProtocolError as error:
             raise RetryableError(
                 f"The process that ran the job's function was ended: {error}",
                 code="process_crashed",
@@ -316,13 +311,13 @@ class Child:
         await self._writer.drain()
 
     async def _receive(self, *kinds: int) -> tuple[int, bytes]:
-        """The next message of the call that runs. Raises Unasked, EOFError."""
+        """The next message of the call that runs. Raises ProtocolError, EOFError."""
         header = await self._reader.readexactly(HEADER.size)
         kind, left, number, pid, length = HEADER.unpack(header)
         if kind not in kinds or (number, pid) != (self.calls, self.process.pid):
-            raise Unasked("it sent what is no answer to this call.")
+            raise ProtocolError("it sent what is no answer to this call.")
         if length > LARGEST.get(kind, length):
-            raise Unasked(f"it sent {length} bytes where {LARGEST[kind]} are allowed.")
+            raise ProtocolError(f"it sent {length} bytes where {LARGEST[kind]} are allowed.")
         if left != NOTHING:
             self.spoiled = True
             log.warning(
@@ -351,38 +346,3 @@ async def _connect(connection: socket.socket) -> tuple[Answers, asyncio.StreamWr
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await loop.create_unix_connection(lambda: protocol, sock=connection)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> bytes:
-    try:
-        return pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        what = f"The function or its arguments can't be sent to another process: {describe(error)}."
-        raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
-
-
-def unpack(body: bytes, packages: Packages) -> Any:
-    try:
-        return load_plain(body, packages)
-    except Exception as error:
-        what = f"What the function returned or raised can't be loaded in the worker: {describe(error)}."
-        raise FinalError(what, code="unpicklable", hint=UNPICKLABLE_HINT) from error
-
-
-def read_report(body: bytes) -> Report:
-    """A report whose parts are what they should be: the engine passes them on as they are."""
-    try:
-        progress, lines = load_plain(body, (Line.__module__,))
-        if progress is not None:
-            fraction, message = progress
-            progress = (float(fraction), str(message))
-        return progress, [_checked(line) for line in lines]
-    except Exception as error:
-        raise Unasked(f"it sent a report that can't be read: {describe(error)}.") from None
-
-
-def _checked(line: Line) -> Line:
-    at, body = float(line.at), bytes(line.body)
-    if not isfinite(at) or len(body) > LONGEST_LINE or orjson.loads(body).keys() != {"message", "fields"}:
-        raise ValueError("a line of the log is malformed")
-    return Line(at, b" ".join(body.splitlines()))

@@ -18,6 +18,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from worker import reporting
+from worker.processes import protocol
 from worker.reporting import log, progress
 
 LONG = 60.0
@@ -185,11 +187,8 @@ def fork_and_fail(value: Any) -> Any:
 
 def answer_twice(value: Any) -> Any:
     """A second answer on the connection, made by the function itself."""
-    from worker.processes import child
-
-    call = child._call
-    assert call is not None
-    call._connection.send(child.RESULT, 1, pickle.dumps("of another call"))
+    call = cast("Any", reporting.current_call)
+    call._connection.send(protocol.RESULT, 1, pickle.dumps("of another call"))
     return value
 
 
@@ -292,19 +291,13 @@ def give_a_trap(path: str, depth: int) -> object:
 
 def report_raw(body: bytes) -> None:
     """A report made by something else than `progress` and `log`."""
-    from worker.processes import child
-
-    call = child._call
-    assert call is not None
-    call._connection.send(child.REPORT, call._number, body)
+    call = cast("Any", reporting.current_call)
+    call._connection.send(protocol.REPORT, call._number, body)
 
 
 def send_an_error(body: bytes) -> None:
-    from worker.processes import child
-
-    call = child._call
-    assert call is not None
-    call._connection.send(child.ERROR, call._number, body)
+    call = cast("Any", reporting.current_call)
+    call._connection.send(protocol.ERROR, call._number, body)
 
 
 def fill_memory(size: int) -> int:

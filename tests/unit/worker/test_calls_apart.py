@@ -8,16 +8,16 @@ import pytest
 from shared.errors import RetryableError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import a_pool, lives, until
-from worker.processes.child import Report
+from worker.processes.protocol import CallReport
 
 
 class Reports:
     """Reports of one call, in order."""
 
     def __init__(self) -> None:
-        self.all: list[Report] = []
+        self.all: list[CallReport] = []
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: CallReport) -> None:
         self.all.append(report)
 
 

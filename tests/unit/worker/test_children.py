@@ -1,19 +1,22 @@
-"""Whoever ends, kills and is killed: no process is left over, and none computes for nobody."""
+"""Ends of child processes: after a kill, of the child or of the worker, no process is left over."""
 
 import asyncio
+import os
 import pickle
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import pytest
 import uvloop
 
 from dev.stack import ROOT, wait_until
 from shared.errors import FinalError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import SOON, a_pool, children, descriptors, lives, process_in, until
-from worker.processes import child
+from worker import reporting
+from worker.processes.errors import pickled_error
 from worker.processes.pool import Processes
 
 MANY = 50
@@ -46,7 +49,7 @@ def test_many_kills_leave_nothing_behind():
 
 
 def test_a_parent_that_is_killed_takes_its_processes_along(tmp_path: Path):
-    """A busy one, one that lets no other thread run, one with a child of its own, and an idle one."""
+    """The children: busy, busy without letting another thread run, with a child of its own, and idle."""
     names = ["compute", "hold_the_lock", "start_another"]
     calls = ", ".join(f"pool.run(in_child.{name}, {str(tmp_path / name)!r})" for name in names)
     script = f"""
@@ -72,12 +75,41 @@ uvloop.run(main())
     wait_until(lambda: not any(map(lives, processes)), "the processes end", seconds=SOON)
 
 
-def test_outside_of_a_child_reports_do_nothing():
-    in_child.report(2)
+class RecordedCall:
+    """A call that keeps its reports."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.reports: list[str] = []
+
+    def progress(self, fraction: float, message: str) -> None:
+        self.reports.append(f"{fraction:g} {message}")
+
+    def log(self, message: str, fields: dict[str, object]) -> None:
+        self.reports.append(f"{message} {fields}")
+
+
+def test_a_report_reaches_the_call_that_runs(monkeypatch: pytest.MonkeyPatch):
+    call = RecordedCall(os.getpid())
+    monkeypatch.setattr(reporting, "current_call", call)
+    in_child.report(1)
+    assert call.reports == ["1 step 1", "step {'number': 1}"]
+
+
+def test_a_report_of_a_fork_is_dropped(monkeypatch: pytest.MonkeyPatch):
+    call = RecordedCall(os.getppid())  # as a fork of the call's process sees it
+    monkeypatch.setattr(reporting, "current_call", call)
+    in_child.report(1)
+    assert call.reports == []
+
+
+def test_a_report_outside_of_a_call_is_dropped():
+    assert reporting.current_call is None
+    in_child.report(1)
 
 
 def test_a_failure_that_can_not_be_sent_keeps_what_it_says():
     failure = FinalError("no", code="broken", hint="Mend it.")
     failure.lock = threading.Lock()  # type: ignore[attr-defined]
-    error = pickle.loads(child.pickled_error(failure, ()))
+    error = pickle.loads(pickled_error(failure, ()))
     assert (str(error), error.code, error.hint, error.retryable) == ("no", "broken", "Mend it.", False)

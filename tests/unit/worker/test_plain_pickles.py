@@ -12,7 +12,8 @@ from tests.unit.worker import in_child
 from worker.log_lines import Line, line_of
 from worker.processes.environment import child_environment
 from worker.processes.plain_pickles import load_plain, packages_of
-from worker.processes.pool import Processes, Unasked, read_report
+from worker.processes.pool import Processes
+from worker.processes.protocol import ProtocolError, read_report
 
 GOOD = line_of("a", {"b": 1})
 
@@ -72,5 +73,5 @@ def test_a_line_of_a_report_is_one_line():
 def test_a_report_as_children_send_it_is_read():
     assert read_report(pickle.dumps(((1, "x"), [GOOD]))) == ((1.0, "x"), [GOOD])
     assert read_report(pickle.dumps((None, []))) == (None, [])
-    with pytest.raises(Unasked):
+    with pytest.raises(ProtocolError):
         read_report(b"")

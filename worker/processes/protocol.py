@@ -1,0 +1,101 @@
+"""The protocol between the worker and a child process: frames, requests, reports and answers.
+
+Both ends import this module, and until its first call a child is to import the standard library alone. So the
+module imports all else within the functions that need it.
+"""
+
+import pickle
+from collections.abc import Callable
+from math import isfinite
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from worker.processes.plain_pickles import Packages, load_plain
+
+if TYPE_CHECKING:
+    from worker.log_lines import Line
+
+HEADER = Struct("!BBQQQ")
+"""The head of each frame: kind, things that the call left behind, the call's number, sender's pid, length.
+
+All frames to the child are of the kind CALL.
+"""
+CALL, READY, REPORT, RESULT, ERROR = range(5)
+NOTHING, THREADS, PROCESSES = range(3)  # left behind by a call; then the process is replaced
+
+LARGEST_ERROR = 1 << 20  # bytes of a pickled error; a larger one is replaced by its text
+LONGEST_TEXT = 20_000  # characters of an error's message or traceback; a record shows 1,000
+UNPICKLABLE_HINT = (
+    "Give in_process a function from the top level of a module, no lambda or inner function, and let "
+    "arguments and result be plain data: numbers, text, bytes, lists, dicts."
+)
+
+CallReport = tuple[tuple[float, str] | None, "list[Line]"]
+"""A function's reports since the one before: its latest progress, if there is any, and its log lines."""
+
+
+class ProtocolError(Exception):
+    """A frame that does not belong to the call that runs, or that can't be read."""
+
+
+def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> bytes:
+    """The request for a call. Raises FinalError if it can't be pickled."""
+    try:
+        return pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise unpicklable("The function or its arguments can't be sent to another process", error) from error
+
+
+def unpack(body: bytes, packages: Packages) -> Any:
+    """The result or error of a call. Raises FinalError if the worker may not load it."""
+    try:
+        return load_plain(body, packages)
+    except Exception as error:
+        text = "The function's result or error can't be loaded in the worker"
+        raise unpicklable(text, error) from error
+
+
+def read_report(body: bytes) -> CallReport:
+    """A report with checked parts: the worker passes them on as they are. Raises ProtocolError."""
+    from worker.log_lines import Line
+
+    try:
+        progress, lines = load_plain(body, (Line.__module__,))
+        if progress is not None:
+            fraction, message = progress
+            progress = (float(fraction), str(message))
+        return progress, [_checked(line) for line in lines]
+    except Exception as error:
+        raise ProtocolError(f"it sent a report that can't be read: {describe(error)}.") from None
+
+
+def unpicklable(text: str, error: Exception) -> Exception:
+    """The failure of a call whose request or answer can't go from process to process."""
+    from shared.errors import FinalError
+
+    return FinalError(f"{text}: {describe(error)}.", code="unpicklable", hint=UNPICKLABLE_HINT)
+
+
+def describe(error: BaseException) -> str:
+    """The class and text of an error."""
+    try:
+        return cut(f"{type(error).__name__}: {error}")
+    except BaseException:  # the error's own class may raise whatever it likes
+        return type(error).__name__
+
+
+def cut(text: str) -> str:
+    """The text, or its two ends if it is long."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
+
+
+def _checked(line: "Line") -> "Line":
+    import orjson
+
+    from worker.log_lines import LONGEST_LINE, Line
+
+    at, body = float(line.at), bytes(line.body)
+    if not isfinite(at) or len(body) > LONGEST_LINE or orjson.loads(body).keys() != {"message", "fields"}:
+        raise ValueError("a line of the log is malformed")
+    return Line(at, b" ".join(body.splitlines()))
