@@ -156,7 +156,7 @@ class ServerBusy(JobServerError):
 
 class TooManyAtOnce(JobServerError):
     code = "too_many_at_once"
-    example = "1000 waits of this caller run here, of 1000 at once."
+    example = "Waits of this caller that run here: 1000 of 1000."
     hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1

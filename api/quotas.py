@@ -10,7 +10,8 @@ from typing import Any, Literal
 from starlette.types import Scope
 
 from api.errors import TooManyAtOnce
-from shared.store.model import FileQuota, JobQuota
+from shared.store.file_records import FileQuota
+from shared.store.submission import JobQuota
 
 AtOnce = Literal["uploads", "streams", "waits"]
 V6_NETWORK = 64  # bits of an IPv6 address that name its network: a host there has all of the other addresses
@@ -81,7 +82,9 @@ class CallerQuotas:
         """
         held, limit = (kind, counted_caller(scope)), self._limit(scope.get("key"), f"{kind}_at_once")
         if limit and self._held[held] >= limit:
-            raise TooManyAtOnce(f"{self._held[held]} {kind} of this caller run here, of {limit} at once.")
+            raise TooManyAtOnce(
+                f"{kind.capitalize()} of this caller that run here: {self._held[held]} of {limit}."
+            )
         self._held[held] += 1
         try:
             yield

@@ -1,6 +1,7 @@
 """`make dev`: the processes of the Procfile in this terminal, under honcho. Ctrl-C ends them.
 
-Redis is embedded, with its data in `.dev/redis`, unless REDIS_URL is set.
+Redis is embedded, with its data in `.dev/redis`, unless REDIS_URL is set. The processes run in the root of
+this tree. PYTHONPATH leads them to packages of JOB_TYPES outside of it, whose changes are reloaded too.
 """
 
 import argparse
@@ -8,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from honcho.environ import parse
 
@@ -41,6 +42,7 @@ def run_procfile() -> int:
     if embedded:
         port = free_port()
         environment |= {"REDIS_PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+    environment["JOB_TYPE_FOLDERS"] = os.pathsep.join(job_type_folders(environment))
     print(describe_stack(environment["REDIS_URL"] if embedded else None), flush=True)
     concurrency = f"redis={int(embedded)},api=1,worker={WORKERS}"
     command = [sys.executable, "-m", "honcho", "start", "--concurrency", concurrency]
@@ -65,6 +67,14 @@ def describe_stack(embedded_redis: str | None) -> str:
             "The code is reloaded when it changes. Ctrl-C ends everything.\n",
         )
     )
+
+
+def job_type_folders(environment: Mapping[str, str]) -> list[str]:
+    """The folders of the packages in JOB_TYPES, for the reloaders; not those of installed packages."""
+    paths = [".", *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    packages = [name.strip() for name in environment.get("JOB_TYPES", "").split(",") if name.strip()]
+    folders = [ROOT / path / package.replace(".", "/") for package in packages for path in paths]
+    return [str(folder.resolve()) for folder in folders if folder.is_dir()] or [str(ROOT / "job_types")]
 
 
 def read_dotenv() -> dict[str, str]:

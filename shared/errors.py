@@ -170,7 +170,7 @@ class FileInUse(JobServerError):
 
 class QueueFull(JobServerError):
     code = "queue_full"
-    example = "100000 jobs wait in the queue 'default'."
+    example = "The queue 'default' is full; waiting jobs: 100000."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 5
@@ -178,7 +178,7 @@ class QueueFull(JobServerError):
 
 class BacklogFull(JobServerError):
     code = "backlog_full"
-    example = "1000 jobs of this caller wait, of 1000: no room for 1 more."
+    example = "Waiting jobs of this caller: 1000 of 1000; no room for 1 more."
     hint = "Wait for the time in Retry-After and send the request again, or cancel jobs that still wait."
     retryable = True
     retry_after = 5
@@ -186,7 +186,7 @@ class BacklogFull(JobServerError):
 
 class QuotaReached(JobServerError):
     code = "quota_reached"
-    example = "1048000 bytes of params and results of this caller are kept, of 1048576: no room for 900 more."
+    example = "Bytes of params and results kept for this caller: 1048000 of 1048576; no room for 900 more."
     hint = (
         "Delete files that are not needed any more, or wait until some expire; the operator sets the quota."
     )

@@ -32,6 +32,7 @@ KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list|set) 
 def _files_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a test does with the default settings leaves no files in the working folder."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JOB_TYPES", raising=False)
         patch.setenv("ARTIFACTS_URL", tmp_path_factory.mktemp("files").as_uri())
         yield
 

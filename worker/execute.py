@@ -11,7 +11,7 @@ from shared.errors import FinalError, JobFailure, RetryableError
 from shared.job_type import Backoff
 from shared.logging import get_log
 from shared.record import storable
-from shared.store.model import Claim, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from shared.store.redis_calls import milliseconds
 from worker.processes.protocol import describe
 from worker.registry import Handler

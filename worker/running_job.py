@@ -6,7 +6,7 @@ from enum import Enum, auto
 from math import inf
 from typing import Any
 
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from worker.context import JobContext
 from worker.registry import Handler
 

@@ -1,4 +1,4 @@
-"""Large bodies of answers: sent in pieces, so many bytes at once, and only to readers that take them."""
+"""Large answers: sent in pieces, within a bound on the bytes held, and to readers that keep a least rate."""
 
 import asyncio
 
@@ -11,15 +11,18 @@ STALL_SECONDS = 30.0
 
 
 class AnswerDropped(Exception):
-    """The rest of an answer is not sent: its reader has stalled, or there is no room for more."""
+    """The rest of an answer is not sent: the reader is too slow, or there is no room for it."""
 
 
 class LargeAnswers:
-    """The large bodies that this process holds until their readers have taken them.
+    """Large bodies that this process holds until their readers have taken them.
 
     Args:
-        most: bytes that are held at most, unless a single body is larger.
+        most: bytes held at most, unless a single body is larger.
         stall: seconds within which a reader must take a PIECE.
+
+    The sweep of `api/server/connections.py` ends connections whose reader takes nothing at all. A reader that
+    takes a byte now and then passes it, and would hold its answer for hours: here it needs 2 kB a second.
     """
 
     def __init__(self, most: int = MOST_HELD, stall: float = STALL_SECONDS) -> None:
@@ -32,10 +35,14 @@ class LargeAnswers:
         return self._held == 0 or self._held + size <= self._most
 
     async def send(self, message: Message, send: Send) -> None:
-        """Send a message with a large body. Raises AnswerDropped."""
+        """Send a message with a large body.
+
+        Raises:
+            AnswerDropped: the reader is too slow, or there is no room for the body.
+        """
         body = message["body"]
         if not self.has_room(len(body)):
-            raise AnswerDropped("There is no room for it.")
+            raise AnswerDropped("There is no room for the answer.")
         self._held += len(body)
         try:
             for start in range(0, len(body), PIECE):
@@ -43,6 +50,6 @@ class LargeAnswers:
                 async with asyncio.timeout(self._stall):
                     await send({**message, "body": body[start : start + PIECE], "more_body": more})
         except TimeoutError:
-            raise AnswerDropped(f"Its reader took nothing for {self._stall:g} s.") from None
+            raise AnswerDropped(f"The reader took less than {PIECE} bytes in {self._stall:g} s.") from None
         finally:
             self._held -= len(body)

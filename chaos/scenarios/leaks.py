@@ -15,7 +15,7 @@ from dev.stack import wait_until
 from job_types.echo.contract import ECHO
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000
 RETAIN, LEASE = 5, 1

@@ -12,12 +12,25 @@ from shared.job_type import FILE_ID
 from shared.record import JobState
 from shared.store import redis_keys, scripts
 from shared.store.client import Argument, Runner
-from shared.store.model import FileQuota
 from shared.store.redis_calls import RedisCalls, milliseconds
 
 RETIRED_AT_ONCE = 100
 FULL = "Delete files that no job needs, or wait until some expire; the operator sets the quota."
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
+
+
+class FileQuota(NamedTuple):
+    """The bounds of one caller's uploaded files, each 0 for none.
+
+    Attributes:
+        caller: the name of the caller.
+        files: the number of files that are kept.
+        total_bytes: their bytes together.
+    """
+
+    caller: str
+    files: int
+    total_bytes: int
 
 
 class FileRecord(NamedTuple):
@@ -175,9 +188,9 @@ class FileRecords:
 
 def _over(quota: FileQuota, what: bytes, used: int, size: int) -> QuotaReached:
     if what == b"files":
-        return QuotaReached(f"{used} files of this caller are kept, of {quota.files}.", hint=FULL)
+        return QuotaReached(f"Files kept for this caller: {used} of {quota.files}.", hint=FULL)
     error = QuotaReached(
-        f"{used} bytes of files of this caller are kept, of {quota.total_bytes}: no room for {size} more.",
+        f"Bytes of files kept for this caller: {used} of {quota.total_bytes}; no room for {size} more.",
         hint=FULL,
     )
     if size > quota.total_bytes:  # there will never be room

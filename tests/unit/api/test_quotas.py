@@ -86,7 +86,7 @@ async def test_kept_bytes_are_bounded(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_quota_kept_bytes=30)
     assert (await client.post("/jobs", json=ECHO, headers=ANN)).status_code == 202  # 16 bytes
     error = refused(await client.post("/jobs", json=ECHO, headers=ANN), 429, "quota_reached")
-    assert "16 bytes" in error.message
+    assert ": 16 of 30" in error.message
     assert "of 30" in error.message
 
 
@@ -105,7 +105,7 @@ async def test_files_are_bounded_before_and_after_they_have_come(serve, fake_red
     answers = [await client.post("/files", content=b"x" * 5, headers=ANN) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     error = refused(await client.post("/files", content=b"", headers=ANN), 429, "quota_reached")
-    assert "2 files" in error.message
+    assert ": 2 of 2" in error.message
     assert (await client.post("/files", content=b"x", headers=LAST)).status_code == 201
     await client.delete(answers[0].headers["location"], headers=ANN)
     assert (await client.post("/files", content=b"x" * 5, headers=ANN)).status_code == 201
@@ -155,7 +155,7 @@ async def test_uploads_at_once_are_bounded_and_given_back(serve, fake_redis, tmp
     slow = asyncio.create_task(client.post("/files", content=slowly(), headers=ANN))
     await asyncio.wait_for(begun.wait(), 5)
     answer = await client.post("/files", content=b"x", headers=ANN)
-    assert "1 uploads of this caller" in refused(answer, 429, "too_many_at_once").message
+    assert "Uploads of this caller that run here: 1 of 1" in refused(answer, 429, "too_many_at_once").message
     assert answer.headers["retry-after"] == "1"
     assert (await client.post("/files", content=b"x", headers=LAST)).status_code == 201
     if end == "completes":
@@ -193,7 +193,10 @@ def test_what_runs_at_once_is_counted_for_each_caller(kind):
     with ExitStack() as held:
         for _ in range(2):
             held.enter_context(quotas.one_of(kind, scope("a")))
-        with pytest.raises(TooManyAtOnce, match=f"2 {kind} .* of 2"), quotas.one_of(kind, scope("a")):
+        with (
+            pytest.raises(TooManyAtOnce, match=f"{kind.capitalize()} .*: 2 of 2"),
+            quotas.one_of(kind, scope("a")),
+        ):
             pass
         more = scope("b", **{f"{kind}_at_once": 3})
         for caller in (scope(), more, more, more):

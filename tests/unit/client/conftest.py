@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from client import Client, Retries
-from client.command_line import main
-from client.wire import AsyncWire, BlockingWire, Wire
+from client.command_line.commands import main
+from client.transport import AsyncTransport, BlockingTransport, Transport
 from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 
@@ -17,9 +17,9 @@ from tests.unit.client.fake_server import Clock, FakeServer, connect
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of all clients."""
     clock = Clock()
-    monkeypatch.setattr(Wire, "now", lambda _: clock.now())
-    for wire in (BlockingWire, AsyncWire):
-        monkeypatch.setattr(wire, "sleep", lambda _, seconds: clock.sleep(seconds))
+    monkeypatch.setattr(Transport, "now", lambda _: clock.now())
+    for transport in (BlockingTransport, AsyncTransport):
+        monkeypatch.setattr(transport, "sleep", lambda _, seconds: clock.sleep(seconds))
     return clock
 
 
@@ -44,7 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, plain_environment: None) -> Callable[..
         server = FakeServer(*answers)
         transport = httpx.MockTransport(server)
         face = partial(Client, transport=transport, retries=Retries(most=0))
-        monkeypatch.setattr("client.command_line.Client", face)
+        monkeypatch.setattr("client.command_line.commands.Client", face)
         return main(line.split())
 
     return run

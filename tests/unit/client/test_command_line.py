@@ -13,9 +13,8 @@ import httpx
 import pytest
 
 from client import Job
-from client.arguments import parse
-from client.views import bar_line, change_line, clock, table
-from client.watching import ERASE_LINE, LiveLine
+from client.command_line.arguments import parse
+from client.command_line.display import ERASE_LINE, LiveDisplay, bar_line, change_line, clock, table
 from tests.unit.client.fake_server import FAILURE, JOB_ID, answer, event, events, page, record, refused
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
@@ -97,8 +96,8 @@ def test_a_file_of_params_may_begin_with_a_byte_order_mark(tmp_path: Path, encod
         (["upload", "a", "--name", "\udcff"], "not UTF-8"),
         (["submit", "echo", "--param", "a=" + "[" * 100_000], "nested too deeply"),
         (["submit", "echo", "--params", '{"a":' * 100_000], "nested too deeply"),
-        (["submit", "echo", "--run-at", "0001-01-01"], "no time such as"),
-        (["--url", "http://127.0.0.1:99999", "list"], "no address such as"),
+        (["submit", "echo", "--run-at", "0001-01-01"], "not a time such as"),
+        (["--url", "http://127.0.0.1:99999", "list"], "not an address such as"),
     ],
 )
 def test_what_no_request_can_carry_is_refused(
@@ -137,18 +136,18 @@ def test_params_may_come_from_a_file(tmp_path: Path):
         ("submit echo --params [1]", "a JSON object is needed"),
         ("submit echo --params {", "not JSON"),
         ('submit echo --params {"a":NaN}', "NaN is not JSON"),
-        ("submit echo --delay soon", "no number of seconds"),
-        ("submit echo --delay -1", "no number of seconds"),
-        ("submit echo --wait nan", "no number of seconds"),
-        ("submit echo --run-at tomorrow", "no time such as"),
+        ("submit echo --delay soon", "not a number of seconds"),
+        ("submit echo --delay -1", "not a number of seconds"),
+        ("submit echo --wait nan", "not a number of seconds"),
+        ("submit echo --run-at tomorrow", "not a time such as"),
         ("submit echo --delay 1 --run-at 2026-01-01", "not allowed with"),
         ("submit echo --watch --wait 5", "not allowed with"),
         ("submit echo --idempotency-key ü", "printable ASCII"),
-        ("list --limit 0", "no whole number above zero"),
+        ("list --limit 0", "not a whole number above zero"),
         ("list --state lost", "invalid choice"),
-        ("--url localhost list", "no address such as"),
-        ("--url http:// list", "no address such as"),
-        ("--url http://a:b list", "no address such as"),
+        ("--url localhost list", "not an address such as"),
+        ("--url http:// list", "not an address such as"),
+        ("--url http://a:b list", "not an address such as"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(capsys: pytest.CaptureFixture[str], arguments: str, complaint: str):
@@ -385,7 +384,7 @@ def test_a_table_of_nothing_is_its_heading():
 def test_the_live_line_is_drawn_on_a_terminal():
     here, terminal = pty.openpty()
     with os.fdopen(here, "rb", buffering=0) as screen, os.fdopen(terminal, "w") as out:
-        with LiveLine(out) as line:
+        with LiveDisplay(out) as line:
             line.show(job("running", progress=HALF))
             line.show(job("completed"))
         drawn = screen.read(10_000).decode()

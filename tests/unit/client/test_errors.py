@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from client import Job, JobFailed, JobServerError, NotDoneInTime, Retries, ServerUnreachable
-from client.answers import read_job, read_jobs, refusal
-from client.retries import repeatable
-from client.wire import translated
+from client.errors import refusal
+from client.models import JobPage
+from client.transport import is_repeatable, parse, translated
 from tests.unit.client.fake_server import FAILURE, record, refused
 
 REQUEST = httpx.Request("GET", "http://jobs.test/v1/jobs/7")
@@ -64,9 +64,9 @@ def test_a_time_to_wait_that_is_no_number_is_passed_over(value: str):
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"job_id": "7"}', b"null", b"\xff", b""])
 def test_an_answer_that_is_no_job_is_named_so(body: bytes):
-    for read in (read_job, read_jobs):
+    for from_record in (Job.from_record, JobPage.from_record):
         with pytest.raises(JobServerError, match="unreadable_answer"):
-            read(body)
+            parse(body, from_record)
 
 
 def test_what_a_newer_server_tells_stays_in_the_record():
@@ -161,7 +161,7 @@ def test_it_gives_up(error: JobServerError, repetition: int, spent: float):
 
 def test_only_what_does_no_harm_twice_is_repeated():
     url = "http://jobs.test/v1/jobs"
-    assert repeatable(httpx.Request("GET", url))
-    assert repeatable(httpx.Request("DELETE", url))
-    assert repeatable(httpx.Request("POST", url, headers={"Idempotency-Key": "k"}))
-    assert not repeatable(httpx.Request("POST", url))
+    assert is_repeatable(httpx.Request("GET", url))
+    assert is_repeatable(httpx.Request("DELETE", url))
+    assert is_repeatable(httpx.Request("POST", url, headers={"Idempotency-Key": "k"}))
+    assert not is_repeatable(httpx.Request("POST", url))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from client.events import Event, EventReader
+from client.streaming import Event, EventReader
 
 STREAM = (
     b"retry: 5\n\n: hello\n\nid: 1\ndata: {\ndata:  \xc3\xbc\xe2\x80\xa8 }\n\r\n"

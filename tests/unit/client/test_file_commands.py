@@ -13,9 +13,8 @@ import httpx
 import pytest
 
 from client import Job, LogLine
-from client.arguments import parse
-from client.views import log_line
-from client.watching import ERASE_LINE, Lines, LiveLine
+from client.command_line.arguments import parse
+from client.command_line.display import ERASE_LINE, LiveDisplay, PlainDisplay, log_line
 from tests.unit.client.fake_server import JOB_ID, answer, event, events, line, log_event, record, refused
 
 FILE = {
@@ -93,7 +92,7 @@ def test_watch_shows_the_log_between_the_changes(run: Run, capsys: Capture):
 
 def test_lines_of_the_log_that_look_alike_are_all_shown():
     out = io.StringIO()
-    shown = Lines(out)
+    shown = PlainDisplay(out)
     for _ in range(2):
         shown.show(LogLine.from_record(line(1, "again")))
     assert out.getvalue() == "2026-01-01 12:00:01Z  again\n" * 2
@@ -101,7 +100,7 @@ def test_lines_of_the_log_that_look_alike_are_all_shown():
 
 def test_the_log_goes_by_above_the_live_line():
     here, terminal = pty.openpty()
-    with os.fdopen(terminal, "w") as out, LiveLine(out) as live:
+    with os.fdopen(terminal, "w") as out, LiveDisplay(out) as live:
         live.show(Job.from_record(record("running")))
         live.show(LogLine.from_record(line(1, "opened")))
         live.show(Job.from_record(record("completed")))
@@ -180,8 +179,8 @@ def test_a_file_that_can_not_be_read_or_written_is_exit_code_2(run: Run, capsys:
         ("upload a --content-type ü", "printable ASCII"),
         (f"download {JOB_ID}", "NAME"),
         ("logs", "ID"),
-        (f"logs {JOB_ID} --after -1", "no whole number"),
-        (f"logs {JOB_ID} --after x", "no whole number"),
+        (f"logs {JOB_ID} --after -1", "not a whole number"),
+        (f"logs {JOB_ID} --after x", "not a whole number"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(capsys: Capture, arguments: str, complaint: str):

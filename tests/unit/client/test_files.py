@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from client import DamagedDownload, File, Job, JobServerError, NotFound, Retries, ServerUnreachable
-from client.sources import CHUNK
+from client.transport import UPLOAD_CHUNK as CHUNK
 from tests.unit.client.fake_server import JOB_ID, Broken, Clock, FakeServer, answer, connect, record, refused
 
 Open = Callable[..., Any]
@@ -320,7 +320,7 @@ async def test_a_disk_that_is_full_leaves_nothing_behind(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("client.downloads.Received.add", fail)
+    monkeypatch.setattr("client.files.PartialDownload.add", fail)
     stream = Broken(LARGE)
     with pytest.raises(OSError, match="No space left"):
         await face(FakeServer(httpx.Response(200, stream=stream))).download(DONE, "out.bin", tmp_path)

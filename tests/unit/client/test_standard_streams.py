@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from client import Job
-from client.command_line import main
-from client.views import PLAIN_BAR, bar_line
+from client.command_line.commands import main
+from client.command_line.display import PLAIN_BAR, bar_line
 from dev.stack import ROOT
 from tests.unit.client.fake_server import JOB_ID, event, record
 

@@ -1,4 +1,4 @@
-"""What is done to single cases where no document can say what the server wants."""
+"""Hooks of Schemathesis, for the rules that no OpenAPI document can express."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -18,17 +18,17 @@ Object = dict[str, Any]
 
 NO_RECEIVER = "http://127.0.0.1:9/"
 
-_pages: dict[str, str | None] = {}  # the last cursor of the list of each state
+_cursors: dict[str, str | None] = {}  # the last cursor of the list of each state
 
 
 def add_hooks() -> None:
-    """Change each case before it is sent, and judge what is found in its answer, in all runs from now on."""
+    """Register the hooks for all runs of this process."""
     for hook in (before_load_schema, before_call, after_call, filter_failure):
         schemathesis.hook(hook)
 
 
 def before_load_schema(context: HookContext, raw_schema: Object) -> None:
-    """Hold each event of a stream to its own schema; `schema` says only that the stream is text."""
+    """Check each event of a stream against its own schema; `schema` says only that the stream is text."""
     for operations in raw_schema["paths"].values():
         for operation in operations.values():
             stream = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream", {})
@@ -37,28 +37,28 @@ def before_load_schema(context: HookContext, raw_schema: Object) -> None:
 
 
 def before_call(context: HookContext, case: Case, kwargs: Object) -> None:
-    """Keep jobs and waits short; go on at pages that there are; let times lie ahead, but not far."""
+    """Keep jobs, waits and delays short, and use cursors that the list has returned."""
     if isinstance(case.query, dict):
         shorten(case.query, "wait", 0.2, longest=LONGEST_WAIT)
-        turn_page(case)
+        use_real_cursor(case)
     if (preferred_wait(str(case.headers.get("Prefer", ""))) or 0) > 1:
         case.headers["Prefer"] = "wait=1"
     if isinstance(case.body, dict):
         jobs = case.body.get("jobs", [case.body])
         for job in jobs if isinstance(jobs, list) else []:
             if isinstance(job, dict):
-                tame(job)
+                shorten_job(job)
 
 
 def after_call(context: HookContext, case: Case, response: Response) -> None:
-    """Note the cursors that are handed out."""
+    """Remember the cursors that the list returns."""
     if case.path == "/v1/jobs" and case.method == "GET" and response.status_code == 200:
-        _pages[str(case.query.get("state"))] = response.json()["next_cursor"]
+        _cursors[str(case.query.get("state"))] = response.json()["next_cursor"]
 
 
 def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
-    """Whether a failure is one."""
-    if isinstance(failure, RejectedPositiveData):  # keys that were used, files, their sizes: in no schema
+    """Whether a failure counts; some are right answers to rules outside the schema."""
+    if isinstance(failure, RejectedPositiveData):  # used keys, missing files and their sizes are in no schema
         return response.json()["code"] not in (
             "idempotency_conflict",
             "unknown_file",
@@ -70,18 +70,18 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
     ):  # a form that lacks its file is written with one all the same
         return case.path != "/v1/files"
     if isinstance(failure, AllowHeaderMismatch | UnsupportedMethodResponse):
-        return case.path != "/v1/jobs/batch"  # to methods other than POST, batch is an id that no job has
+        return case.path != "/v1/jobs/batch"  # for methods other than POST, `batch` is an unknown job id
     return True
 
 
-def turn_page(case: Case) -> None:
-    """Replace a cursor, which would be one that the list never gave, by the last that it did give."""
+def use_real_cursor(case: Case) -> None:
+    """Replace a made-up cursor by the last that the list returned."""
     if "cursor" in case.query and case.meta is not None and case.meta.generation.mode.is_positive:
-        case.query["cursor"] = _pages.get(str(case.query.get("state"))) or ""
+        case.query["cursor"] = _cursors.get(str(case.query.get("state"))) or ""
 
 
-def tame(job: Object) -> None:
-    """Let a job be due soon, be over soon, and be told of to nobody; what is not valid stays so."""
+def shorten_job(job: Object) -> None:
+    """Make a job start soon, end soon, and send its webhook nowhere; invalid values stay invalid."""
     shorten(job, "delay_seconds", 0.5, longest=365 * 86400)
     if is_ahead(job.get("run_at")):
         job["run_at"] = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
@@ -95,7 +95,7 @@ def tame(job: Object) -> None:
 
 
 def shorten(fields: Object, name: str, most: float, *, longest: float) -> None:
-    """Lower a number that is valid, but larger than this."""
+    """Lower a valid number to `most`."""
     value = fields.get(name)
     if isinstance(value, int | float) and most < value <= longest and not isinstance(value, bool):
         fields[name] = most
@@ -113,7 +113,7 @@ def is_url(value: object) -> bool:
 
 
 def bounded(value: Any) -> Any:
-    """Any JSON, with numbers that the server takes; its schema is `true`, and leaves no room for bounds."""
+    """Any JSON with its numbers within the server's bounds, which the schema `true` can't express."""
     if isinstance(value, dict):
         return {name: bounded(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -1,11 +1,11 @@
-"""The judgement of answers to requests that no document describes."""
+"""The raw requests of the fuzzer, and the faults it finds in their answers."""
 
 import random
 
 import httpx
 import pytest
 
-from fuzz.protocol import Maker, fault_of
+from fuzz.raw_requests import RequestGenerator, fault_of
 
 IDS = {"job_id": "a-job", "file_id": "a-file", "name": "out.png"}
 ENVELOPE = {"code": "c", "message": "m", "hint": "h", "retryable": False, "request_id": "r", "details": []}
@@ -33,8 +33,8 @@ def test_an_answer_is_judged(given, fault):
 
 def test_a_seed_makes_the_same_requests_again():
     def made(seed: int) -> list[str]:
-        maker = Maker(random.Random(seed), IDS, ["/v1/jobs/{job_id}", "/v1/files/{file_id}"])
-        return [str(make()) for make in maker.kinds().values() for _ in range(50)]
+        generator = RequestGenerator(random.Random(seed), IDS, ["/v1/jobs/{job_id}", "/v1/files/{file_id}"])
+        return [str(make()) for make in generator.kinds().values() for _ in range(50)]
 
     assert made(1) == made(1)
     assert made(1) != made(2)

@@ -19,7 +19,7 @@ from client import (
     Retries,
     ServerUnreachable,
 )
-from client.following import LOOK_AGAIN
+from client.client import POLL_PAUSE
 from tests.unit.client.fake_server import (
     FAILURE,
     JOB_ID,
@@ -229,7 +229,7 @@ async def test_waiting_goes_on_until_the_job_is_done(face: Open, clock: Clock):
     server = FakeServer(*held, answer("failed", errors=[FAILURE]))
     job = await face(server).wait(JOB_ID)
     assert job.state == "failed"
-    assert clock.pauses == [LOOK_AGAIN] * 2
+    assert clock.pauses == [POLL_PAUSE] * 2
 
 
 async def test_waiting_ends_in_time(face: Open, clock: Clock):

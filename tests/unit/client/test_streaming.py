@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from client import Client, Job, JobExpired, JobServerError, LogLine, NotFound
-from client.following import HEARTBEAT, LOOK_AGAIN
+from client.streaming import HEARTBEAT, RECONNECT_PAUSE
 from tests.unit.client.fake_server import (
     FAILURE,
     JOB_ID,
@@ -51,7 +51,7 @@ async def test_a_stream_that_breaks_is_taken_up_where_it_broke(face: Open, clock
     changes = await all_of(face(server).stream(JOB_ID))
     assert [change.version for change in changes] == [1, 2, 4]
     assert server.requests[2].headers["Last-Event-ID"] == "1"
-    assert clock.pauses[0] == LOOK_AGAIN
+    assert clock.pauses[0] == RECONNECT_PAUSE
 
 
 async def test_a_stream_that_the_server_ends_early_is_taken_up(face: Open):

@@ -1,4 +1,4 @@
-"""Requests that no OpenAPI document describes: HEAD, headers in several lines, forged cursors and tags."""
+"""Raw requests, which no OpenAPI document describes: HEAD, repeated headers, forged cursors and tags."""
 
 import gzip
 import json
@@ -93,8 +93,8 @@ LISTED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it is sent, header by header."""
+class RawRequest:
+    """A request with its header lines in order; a name may repeat."""
 
     method: str
     path: str
@@ -107,21 +107,21 @@ class Request:
         return f"{self.method} {self.path} {list(self.query)!r:.500}\n{lines}\n\n{self.body[:500]!r}"
 
 
-class Maker:
-    """Requests of each kind, made by chance.
+class RequestGenerator:
+    """Random requests of each kind.
 
     Args:
-        dice: where every choice comes from.
-        ids: names of the parameters of paths, and their values.
-        paths: those at which GET is served.
+        rng: the source of every random choice.
+        ids: the values of path parameters, by name.
+        paths: the paths that serve GET.
     """
 
-    def __init__(self, dice: random.Random, ids: dict[str, str], paths: Sequence[str]) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random, ids: dict[str, str], paths: Sequence[str]) -> None:
+        self._rng = rng
         self._ids = ids
         self._paths = paths
 
-    def kinds(self) -> dict[str, Callable[[], Request]]:
+    def kinds(self) -> dict[str, Callable[[], RawRequest]]:
         return {
             "HEAD": self.head,
             "header lines": self.header_lines,
@@ -133,29 +133,29 @@ class Maker:
             "query parameters": self.query,
         }
 
-    def head(self) -> Request:
-        return Request("HEAD", self._path(), self._some_lines(), query=self._some_parameters())
+    def head(self) -> RawRequest:
+        return RawRequest("HEAD", self._path(), self._some_lines(), query=self._some_parameters())
 
-    def header_lines(self) -> Request:
-        name = self._dice.choice(SINGLE + LISTED)
-        lines = [(name, self._text()) for _ in range(self._dice.randint(2, 4))]
-        method, path, body = self._dice.choice(
+    def header_lines(self) -> RawRequest:
+        name = self._rng.choice(SINGLE + LISTED)
+        lines = [(name, self._text()) for _ in range(self._rng.randint(2, 4))]
+        method, path, body = self._rng.choice(
             [("GET", self._path(), b""), ("POST", "/v1/jobs", ECHO), ("POST", "/v1/files", b"1")]
         )
-        return Request(method, path, lines + [JSON] * self._dice.randint(0, 1), body)
+        return RawRequest(method, path, lines + [JSON] * self._rng.randint(0, 1), body)
 
-    def cursor(self) -> Request:
-        state = self._dice.choice(("", "pending", "completed"))
-        parts = [self._dice.choice(VALUES) for _ in range(self._dice.choice((0, 1, 2, 3, 3, 3, 4)))]
-        if self._dice.random() < 0.5:  # as the list itself would begin it
-            parts = [state, str(self._dice.choice((0, 1, 2**41, 2**63))), *(parts[:1] or ["x"])]
-        text = json.dumps(self._dice.choice((parts, parts, parts, *VALUES))).encode()
-        cursor = urlsafe_b64encode(text if self._dice.random() < 0.9 else self._dice.randbytes(9)).decode()
+    def cursor(self) -> RawRequest:
+        state = self._rng.choice(("", "pending", "completed"))
+        parts = [self._rng.choice(VALUES) for _ in range(self._rng.choice((0, 1, 2, 3, 3, 3, 4)))]
+        if self._rng.random() < 0.5:  # as the list's own cursors begin
+            parts = [state, str(self._rng.choice((0, 1, 2**41, 2**63))), *(parts[:1] or ["x"])]
+        text = json.dumps(self._rng.choice((parts, parts, parts, *VALUES))).encode()
+        cursor = urlsafe_b64encode(text if self._rng.random() < 0.9 else self._rng.randbytes(9)).decode()
         query = [("cursor", cursor.rstrip("=")), *([("state", state)] if state else [])]
-        return Request(self._get_or_head(), "/v1/jobs", query=query)
+        return RawRequest(self._get_or_head(), "/v1/jobs", query=query)
 
-    def tags(self) -> Request:
-        method, path = self._dice.choice(
+    def tags(self) -> RawRequest:
+        method, path = self._rng.choice(
             [
                 (self._get_or_head(), "/v1/jobs/{job_id}"),
                 (self._get_or_head(), "/v1/jobs/{job_id}/artifacts/{name}"),
@@ -163,67 +163,67 @@ class Maker:
                 ("POST", "/v1/jobs/{job_id}/retry"),
             ]
         )
-        names = self._dice.choices(("If-Match", "If-None-Match", "If-Range", "Range"), k=3)
-        lines = [(name, self._dice.choice(RANGES) if name == "Range" else self._text()) for name in names]
-        return Request(method, path.format(**self._ids), lines)
+        names = self._rng.choices(("If-Match", "If-None-Match", "If-Range", "Range"), k=3)
+        lines = [(name, self._rng.choice(RANGES) if name == "Range" else self._text()) for name in names]
+        return RawRequest(method, path.format(**self._ids), lines)
 
-    def preferences(self) -> Request:
+    def preferences(self) -> RawRequest:
         lines = [
-            ("Prefer", self._joined((*PREFERENCES, self._text()))) for _ in range(self._dice.randint(1, 3))
+            ("Prefer", self._joined((*PREFERENCES, self._text()))) for _ in range(self._rng.randint(1, 3))
         ]
-        if self._dice.random() < 0.5:
-            return Request(self._get_or_head(), "/v1/jobs/{job_id}".format(**self._ids), lines)
-        return Request("POST", "/v1/jobs", [*lines, JSON], ECHO)
+        if self._rng.random() < 0.5:
+            return RawRequest(self._get_or_head(), "/v1/jobs/{job_id}".format(**self._ids), lines)
+        return RawRequest("POST", "/v1/jobs", [*lines, JSON], ECHO)
 
-    def coded(self) -> Request:
-        encode = self._dice.choice((gzip.compress, zlib.compress, bytes))
+    def coded(self) -> RawRequest:
+        encode = self._rng.choice((gzip.compress, zlib.compress, bytes))
         body = encode(ECHO)
-        if self._dice.random() < 0.5:
+        if self._rng.random() < 0.5:
             body = self._damaged(body)
-        name = self._dice.choice(("Content-Encoding", "Content-Encoding", "Accept-Encoding"))
-        lines = [(name, self._dice.choice(CODINGS)) for _ in range(self._dice.randint(1, 2))]
-        return Request(
-            "POST", self._dice.choice(("/v1/jobs", "/v1/files", "/v1/jobs/batch")), [*lines, JSON], body
+        name = self._rng.choice(("Content-Encoding", "Content-Encoding", "Accept-Encoding"))
+        lines = [(name, self._rng.choice(CODINGS)) for _ in range(self._rng.randint(1, 2))]
+        return RawRequest(
+            "POST", self._rng.choice(("/v1/jobs", "/v1/files", "/v1/jobs/batch")), [*lines, JSON], body
         )
 
-    def form(self) -> Request:
+    def form(self) -> RawRequest:
         names = ("", "filename=a", "filename*=utf-8''%ff", "filename*=x", 'filename="', self._text())
         lines = [
-            f"Content-Disposition: form-data; name=f; {self._dice.choice(names)}",
+            f"Content-Disposition: form-data; name=f; {self._rng.choice(names)}",
             f"Content-Type: {self._text()}",
         ]
-        head = "\r\n".join(self._dice.choices(lines, k=2)).encode("latin-1")
+        head = "\r\n".join(self._rng.choices(lines, k=2)).encode("latin-1")
         body = b"%b--%b\r\n%b\r\n\r\n1\r\n--%b--%b" % (
-            self._dice.choice((b"", b"A preamble\r\n", b"\r\n", b"\n", b"x")),
+            self._rng.choice((b"", b"A preamble\r\n", b"\r\n", b"\n", b"x")),
             BOUNDARY.encode(),
             head,
             BOUNDARY.encode(),
-            self._dice.choice((b"", b"\r\n", b"An epilogue")),
+            self._rng.choice((b"", b"\r\n", b"An epilogue")),
         )
-        return Request(
-            "POST", "/v1/files", [FORM], self._damaged(body) if self._dice.random() < 0.3 else body
+        return RawRequest(
+            "POST", "/v1/files", [FORM], self._damaged(body) if self._rng.random() < 0.3 else body
         )
 
-    def query(self) -> Request:
-        parameters = self._some_parameters() * self._dice.randint(1, 2)
-        path = self._dice.choice(("/v1/jobs", self._path()))
-        return Request(self._get_or_head(), path, query=parameters)
+    def query(self) -> RawRequest:
+        parameters = self._some_parameters() * self._rng.randint(1, 2)
+        path = self._rng.choice(("/v1/jobs", self._path()))
+        return RawRequest(self._get_or_head(), path, query=parameters)
 
     def _path(self) -> str:
-        path = self._dice.choice(self._paths).format(**self._ids)
-        return path if self._dice.random() < 0.9 else path + self._dice.choice(("/", "%00", "%2F", "x", "//"))
+        path = self._rng.choice(self._paths).format(**self._ids)
+        return path if self._rng.random() < 0.9 else path + self._rng.choice(("/", "%00", "%2F", "x", "//"))
 
     def _get_or_head(self) -> str:
-        return self._dice.choice(("GET", "GET", "HEAD"))
+        return self._rng.choice(("GET", "GET", "HEAD"))
 
     def _text(self) -> str:
-        return "".join(self._dice.choices(WORDS, k=self._dice.randint(0, 4))).strip()
+        return "".join(self._rng.choices(WORDS, k=self._rng.randint(0, 4))).strip()
 
     def _joined(self, words: Sequence[str]) -> str:
-        return self._dice.choice((", ", ",", ";")).join(self._dice.choices(words, k=self._dice.randint(1, 3)))
+        return self._rng.choice((", ", ",", ";")).join(self._rng.choices(words, k=self._rng.randint(1, 3)))
 
     def _some_lines(self) -> Lines:
-        names = self._dice.choices(SINGLE + LISTED, k=self._dice.randint(0, 3))
+        names = self._rng.choices(SINGLE + LISTED, k=self._rng.randint(0, 3))
         return [(name, self._text()) for name in names]
 
     def _some_parameters(self) -> Lines:
@@ -232,24 +232,26 @@ class Maker:
             ("label", "="), ("wait", "0.1"), ("wait", "-1"), ("after", "1"), ("after", "-1"),
             ("type", "echo"), ("fields", "result"), ("", ""),
         )  # fmt: skip
-        return self._dice.choices(given, k=self._dice.randint(0, 3))
+        return self._rng.choices(given, k=self._rng.randint(0, 3))
 
     def _damaged(self, body: bytes) -> bytes:
-        place = self._dice.randrange(len(body))
-        return body[:place] + self._dice.choice((b"", self._dice.randbytes(1) + body[place + 1 :]))
+        place = self._rng.randrange(len(body))
+        return body[:place] + self._rng.choice((b"", self._rng.randbytes(1) + body[place + 1 :]))
 
 
-def attack(url: str, cases: int, seed: int) -> Iterator[tuple[str, int, str | None, str]]:
-    """Send so many requests of each kind, one after the other.
+def send_raw_requests(url: str, cases: int, seed: int) -> Iterator[tuple[str, int, str | None, str]]:
+    """Send `cases` requests of each kind, one after the other.
 
     Yields:
-        The kind, the status, what is wrong with the answer or None, and the request with its answer.
+        The kind, the status, the fault of the answer or None, and the request with its answer.
     """
     with httpx.Client(base_url=url, timeout=20) as http:
         document = http.get("/openapi.json").json()
         paths = [path for path, methods in document["paths"].items() if "get" in methods]
-        maker = Maker(random.Random(seed), _make_ids(http), [*paths, "/healthz", "/docs", "/openapi.json"])
-        for kind, make in maker.kinds().items():
+        generator = RequestGenerator(
+            random.Random(seed), _make_ids(http), [*paths, "/healthz", "/docs", "/openapi.json"]
+        )
+        for kind, make in generator.kinds().items():
             for _ in range(cases):
                 request = make()
                 answer = _send(http, request)
@@ -257,7 +259,7 @@ def attack(url: str, cases: int, seed: int) -> Iterator[tuple[str, int, str | No
 
 
 def fault_of(answer: httpx.Response) -> str | None:
-    """The fault of an answer, whatever the request was; None without a fault."""
+    """The fault of an answer to any request, or None."""
     if answer.status_code >= 500:
         return f"Status {answer.status_code}"
     if answer.request.method == "HEAD" and answer.status_code == 405:
@@ -285,7 +287,7 @@ def _make_ids(http: httpx.Client) -> dict[str, str]:
     }
 
 
-def _send(http: httpx.Client, request: Request) -> httpx.Response:
+def _send(http: httpx.Client, request: RawRequest) -> httpx.Response:
     headers = [(name.encode(), value.strip().encode("latin-1")) for name, value in request.lines]
     return http.request(
         request.method,
