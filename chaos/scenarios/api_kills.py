@@ -1,9 +1,9 @@
-"""The API is killed while it accepts jobs: each is there as a whole, or not at all."""
+"""The API is killed while it accepts jobs: each job is stored whole, or not at all."""
 
 import time
 
 from chaos import leftovers, records
-from chaos.checks import Check, exactly, figure
+from chaos.checks import Check, exactly, examples, figure
 from chaos.load_generator import LoadGenerator
 from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
@@ -28,14 +28,12 @@ def run(options: SuiteOptions) -> list[Check]:
     unanswered = len(set(every) - set(load.accepted))
     return [
         *records.check_ends(name, found),
-        exactly(
-            f"{name}: pieces of jobs left over", len(wrong), 0, note="".join(f" ({w})" for w in wrong[:1])
-        ),
-        figure(f"{name}: accepted, but the answer was cut off", f"{unanswered:,} of {len(every):,}"),
+        exactly(f"{name}: keys that should not be there", len(wrong), 0, note=examples(wrong)),
+        figure(f"{name}: jobs stored whose answer was cut off", f"{unanswered:,} of {len(every):,}"),
     ]
 
 
 def stored(service: Service) -> list[str]:
-    """The ids of every record in Redis, acknowledged or not."""
+    """The ids of all records in Redis, acknowledged or not."""
     keys = service.redis.scan_iter(redis_keys.RECORD + "*")
     return [key.decode().removeprefix(redis_keys.RECORD) for key in keys]
