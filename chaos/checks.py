@@ -35,6 +35,11 @@ def exactly(name: str, figure: int, limit: int, *, note: str = "") -> Check:
     return Check(name, f"{figure:,}{note}", f"{limit:,}", figure == limit)
 
 
+def empty(name: str, found: Sequence[str], *, note: str = "") -> Check:
+    """Check that a list is empty; its first items are shown."""
+    return Check(name, f"{len(found):,}{note}{examples(found)}", "0", not found)
+
+
 def figure(name: str, value: str) -> Check:
     """A figure without a limit; always ok."""
     return Check(name, value, "-", True)

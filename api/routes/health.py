@@ -45,9 +45,9 @@ async def readyz(request: Request) -> Response:
     """Whether jobs and files can be accepted, which is tried, and whether a worker lives to perform them."""
     state = state_of(request)
     try:
-        if missing := await state.queue.store.probe():
+        if missing := await state.queue.probe():
             return _fail(lacking(missing[0]))
-        workers = len(await state.queue.store.workers())
+        workers = len(await state.queue.workers())
     except QueueUnavailable as error:
         return _fail(error.message)
     checks = {"redis": "pass", "workers": f"pass: {workers} alive" if workers else NO_WORKER}

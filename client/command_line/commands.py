@@ -1,38 +1,35 @@
-"""What each command does, and the exit code that tells how it went."""
+"""The commands of the command line, and their exit codes."""
 
 import errno
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import httpx
 
-from client import standard_streams
-from client.arguments import parse
+from client.client import Client
+from client.command_line import standard_streams
+from client.command_line.arguments import parse
+from client.command_line.display import display, log_line, table
+from client.command_line.standard_streams import as_json, print_error
 from client.errors import JobFailed, JobServerError
-from client.faces import Client
-from client.job import Job
-from client.records import LogLine
-from client.standard_streams import as_json, say
-from client.views import log_line, table
-from client.watching import display
+from client.models import Job, LogLine
 
-ADVICE = {
+NEXT_STEPS = {
     errno.EBADF: "Open it, or redirect it to a file or to /dev/null.",
     errno.ENOSPC: "Free some space, or choose another disk.",
     errno.EDQUOT: "Free some space, or choose another disk.",
 }
-LOOK_AT_NAME = "Check the file's name, and the rights to it."
+CHECK_NAME = "Check the file's name, and the rights to it."
 
 
 class Unusable(Exception):
-    """Something that the command needs can't be used; the text says what, and what to do next."""
+    """An environment or an output that the command can't use; the text says what to do next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code that `--help` explains."""
+    """Run a command; returns one of the exit codes that `--help` explains."""
     try:
         standard_streams.prepare()
         options = parse(arguments)
@@ -40,29 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             COMMANDS[options.command](client, options)
         sys.stdout.flush()
     except JobServerError as error:
-        say(str(error))
+        print_error(str(error))
         return 1 if isinstance(error, JobFailed) else 3
     except KeyboardInterrupt as interrupt:
-        say(interrupt.args[0] if interrupt.args else "Interrupted.")
+        print_error(interrupt.args[0] if interrupt.args else "Interrupted.")
         return 130
     except BrokenPipeError:  # the reader of the output has enough
         return 0
     except OSError as error:
-        say(f"{error}. {ADVICE.get(error.errno or 0, LOOK_AT_NAME)}")
+        print_error(f"{error}. {NEXT_STEPS.get(error.errno or 0, CHECK_NAME)}")
         return 2
     except Unusable as error:
-        say(str(error))
+        print_error(str(error))
         return 2
     except RecursionError:  # the limit differs between reading and writing, and between Pythons
-        say("The params are nested too deeply. Send them flatter, or as a file.")
+        print_error("The params are nested too deeply. Send them flatter, or as a file.")
         return 2
     finally:
-        standard_streams.settle()
+        standard_streams.flush_or_drop()
     return 0
 
 
 def connect(options: Namespace) -> Client:
-    """The client of the server that is named.
+    """Open a client of the server in the options.
 
     Raises:
         Unusable: the environment names a proxy, or certificates, that can't be used.
@@ -92,44 +89,20 @@ def submit(client: Client, options: Namespace) -> None:
         webhook=options.webhook,
         idempotency_key=options.idempotency_key,
     )
-    follow(client, job, options)
+    print_submitted(client, job, options)
 
 
 def retry(client: Client, options: Namespace) -> None:
-    follow(client, client.retry(options.job_id), options)
+    print_submitted(client, client.retry(options.job_id), options)
 
 
 def get(client: Client, options: Namespace) -> None:
-    print_json(client.get(options.job_id).raw)
+    print(as_json(client.get(options.job_id).raw, indent=2))
 
 
 def cancel(client: Client, options: Namespace) -> None:
     job = client.cancel(options.job_id)
     print(f"{job.job_id} is cancelled." if job.done else f"{job.job_id} is being cancelled.")
-
-
-def logs(client: Client, options: Namespace) -> None:
-    for line in log_lines(client, options):
-        print(as_json(line.raw) if options.json else log_line(line), flush=True)
-
-
-def log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
-    """The lines that are asked for; those to come too, if it is to be followed."""
-    if not options.follow:
-        yield from client.logs(options.job_id, options.after)
-        return
-    for news in client.follow(options.job_id):
-        if isinstance(news, LogLine) and news.seq > options.after:
-            yield news
-
-
-def upload(client: Client, options: Namespace) -> None:
-    source = standard_streams.standard_input() if options.file == "-" else options.file
-    print(client.upload(source, options.name, options.content_type).file_id)
-
-
-def download(client: Client, options: Namespace) -> None:
-    print(client.download(options.job_id, options.name, options.to))
 
 
 def list_jobs(client: Client, options: Namespace) -> None:
@@ -141,25 +114,59 @@ def list_jobs(client: Client, options: Namespace) -> None:
         print(line)
 
 
-def follow(client: Client, job: Job, options: Namespace) -> None:
-    """Print the result of a job that was just submitted, if that is asked for, or else its id."""
+def logs(client: Client, options: Namespace) -> None:
+    for line in _log_lines(client, options):
+        print(as_json(line.raw) if options.json else log_line(line), flush=True)
+
+
+def _log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
+    """Yield the lines so far; with --follow, also the later ones until the job is done."""
+    if not options.follow:
+        yield from client.logs(options.job_id, options.after)
+        return
+    for item in client.follow(options.job_id):
+        if isinstance(item, LogLine) and item.seq > options.after:
+            yield item
+
+
+def upload(client: Client, options: Namespace) -> None:
+    source = standard_streams.standard_input() if options.file == "-" else options.file
+    print(client.upload(source, options.name, options.content_type).file_id)
+
+
+def download(client: Client, options: Namespace) -> None:
+    print(client.download(options.job_id, options.name, options.to))
+
+
+def print_submitted(client: Client, job: Job, options: Namespace) -> None:
+    """Print the result of a submitted job with --watch or --wait, else its id."""
     try:
         if not options.watch and options.wait is None:
-            hand_over(job, job.job_id)
+            _print_of_job(job, job.job_id)
             return
         if options.watch:
             job = watch(client, job)
-        hand_over(job, as_json(client.result(job, options.wait), indent=2))
+        _print_of_job(job, as_json(client.result(job, options.wait), indent=2))
     except KeyboardInterrupt:
         message = f"The job {job.job_id} goes on; `python -m client get {job.job_id}` shows how far it is."
         raise KeyboardInterrupt(message) from None
 
 
-def hand_over(job: Job, text: str) -> None:
+def watch(client: Client, job: Job) -> Job:
+    """Show each change and each log line of a job on standard error; returns the job at its end."""
+    with display(sys.stderr) as show:
+        show(job)
+        for item in client.follow(job):
+            show(item)
+            job = item if isinstance(item, Job) else job
+    return job
+
+
+def _print_of_job(job: Job, text: str) -> None:
     """Print the id or the result of a submitted job.
 
     Raises:
-        Unusable: it can't be printed; the message names the job, so that nothing is lost.
+        Unusable: standard output can't be written to; the message names the job, so that nothing is lost.
     """
     try:
         print(text, flush=True)
@@ -168,20 +175,6 @@ def hand_over(job: Job, text: str) -> None:
             f"Standard output can't be written to ({error.strerror}). The job is {job.job_id}; "
             f"`python -m client get {job.job_id}` shows what became of it."
         ) from None
-
-
-def watch(client: Client, job: Job) -> Job:
-    """Show each change of the job and what it logs on standard error; returns it as it ended."""
-    with display(sys.stderr) as show:
-        show(job)
-        for news in client.follow(job):
-            show(news)
-            job = news if isinstance(news, Job) else job
-    return job
-
-
-def print_json(value: Any) -> None:
-    print(as_json(value, indent=2))
 
 
 COMMANDS: dict[str, Callable[[Client, Namespace], None]] = {
