@@ -9,7 +9,7 @@ from api.request import prefix
 from api.state import state_of
 from api.waiting import until_done
 from shared.record import PAYLOAD, Outlook, StoredRecord
-from shared.store.model import Submitted
+from shared.store.submission import Submitted
 
 
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:

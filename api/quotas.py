@@ -10,7 +10,8 @@ from typing import Any, Literal
 from starlette.types import Scope
 
 from api.errors import TooManyAtOnce
-from shared.store.model import FileQuota, JobQuota
+from shared.store.file_records import FileQuota
+from shared.store.submission import JobQuota
 
 AtOnce = Literal["uploads", "streams", "waits"]
 V6_NETWORK = 64  # bits of an IPv6 address that name its network; one host may use all addresses in it

@@ -29,12 +29,11 @@ from shared.store.changes import Changes
 from shared.store.client import Runner, connect
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
 from shared.store.rate_limits import RateLimits
+from shared.store.retention import Retention
 from shared.store.stream_secret import StreamSecret
-from shared.upkeep import keep_up
+from shared.store.upkeep import Upkeep, keep_up
 
 STATE = "api"  # its name in the lifespan state, which the server hands to every request
 
@@ -82,17 +81,18 @@ def lifespan_of(
         client = redis or connect(settings.redis_url.get_secret_value())
         changes = Changes(client)
         runner, bulk = (redis, redis) if redis else _connections(client, changes)
-        store = JobStore(runner, _retention(settings), bulk=bulk)
+        retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
+        queue = JobQueue(runner, retention, max_waiting=settings.queue_max_waiting, bulk=bulk)
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
             asyncio.create_task(service)
             for service in (
-                _keep_up(store, configuration.job_types),
+                _keep_up(Upkeep(runner, retention), configuration.job_types),
                 connections.keep_sweeping(),
                 *_services_of_keys(configuration),
             )
         ]
-        state = _state(configuration, store, runner, changes)
+        state = _state(configuration, queue, runner, changes)
         gc.collect()
         gc.freeze()  # objects that live for ever need not be walked again: they make the longest pauses
         with _signals(configuration, changes):
@@ -106,14 +106,14 @@ def lifespan_of(
     return lifespan
 
 
-def _state(configuration: Configuration, store: JobStore, runner: Runner, changes: Changes) -> State:
+def _state(configuration: Configuration, queue: JobQueue, runner: Runner, changes: Changes) -> State:
     settings = configuration.settings
     return State(
         settings=settings,
         job_types=configuration.job_types,
         submissions=configuration.submissions,
         files=configuration.files,
-        queue=JobQueue(store, max_waiting=settings.queue_max_waiting),
+        queue=queue,
         file_records=FileRecords(runner),
         changes=changes,
         run_times=RunTimes(),
@@ -136,13 +136,9 @@ def _signals(configuration: Configuration, changes: Changes) -> Iterator[None]:
         yield
 
 
-def _retention(settings: ApiSettings) -> Retention:
-    return Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-
-
-def _keep_up(store: JobStore, job_types: JobTypesByName) -> Coroutine[Any, Any, None]:
+def _keep_up(upkeep: Upkeep, job_types: JobTypesByName) -> Coroutine[Any, Any, None]:
     queues = {job_type.queue for job_type in job_types.values()} | {redis_keys.WEBHOOKS}
-    return keep_up(store, sorted(queues))
+    return keep_up(upkeep, sorted(queues))
 
 
 def _services_of_keys(configuration: Configuration) -> list[Coroutine[Any, Any, None]]:

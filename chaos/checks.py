@@ -1,6 +1,6 @@
 """Checks of a scenario: a figure beside its limit, as a row of a Markdown table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dev.markdown import markdown_table
@@ -28,6 +28,12 @@ def at_most(name: str, figure: float, limit: float, unit: str = "", *, note: str
 def exactly(name: str, figure: int, limit: int, *, note: str = "") -> Check:
     """Check that a count has one value."""
     return Check(name, f"{figure:,}{note}", f"{limit:,}", figure == limit)
+
+
+def empty(name: str, found: Sequence[str], *, note: str = "") -> Check:
+    """A list that must be empty; its first entries are shown."""
+    examples = f" ({'; '.join(found[:3])})" if found else ""
+    return Check(name, f"{len(found):,}{note}{examples}", "0", not found)
 
 
 def figure(name: str, value: str) -> Check:

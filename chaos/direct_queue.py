@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 from shared.store.client import connect
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
 from shared.store.multiplexer import Multiplexer
+from shared.store.retention import Retention
 
 MAX_WAITING = 100_000
+RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)
 
 
 @asynccontextmanager
@@ -17,6 +17,6 @@ async def direct_queue(redis_url: str) -> AsyncIterator[JobQueue]:
     """Open a queue on a Redis of the suite."""
     redis = Multiplexer(connect(redis_url))
     try:
-        yield JobQueue(JobStore(redis, Retention()), max_waiting=MAX_WAITING)
+        yield JobQueue(redis, RETENTION, max_waiting=MAX_WAITING)
     finally:
         await redis.aclose()

@@ -1,4 +1,4 @@
-"""The Python client of the job server: `Client` blocks, `AsyncClient` awaits, both do the same.
+"""The Python client of the job server: `Client` blocks, `AsyncClient` awaits, both have the same methods.
 
     with Client("http://127.0.0.1:8000", key="…") as client:
         job = client.submit("word_count", {"text": "to be or not to be"})
@@ -6,8 +6,8 @@
             print(change.state, change.progress)
         print(client.result(job))
 
-It needs httpx and nothing else of this project. `python -m client` is the same on the command line.
-`client.webhooks.verify` is for programs that receive webhooks; it needs nothing but Python.
+The client needs httpx and nothing else of this project. `python -m client` is the command line, and
+`client.webhooks.verify` checks received webhooks, with nothing but Python.
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from client import webhooks
-    from client.deliveries import Delivery, Webhook
+    from client.client import AsyncClient, Client
     from client.errors import (
         DamagedDownload,
         JobExpired,
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
         NotGenuine,
         ServerUnreachable,
     )
-    from client.faces import AsyncClient, Client
-    from client.job import Artifact, AttemptError, Job, NewJob, Progress
-    from client.records import File, LogLine
+    from client.models import Artifact, AttemptError, Delivery, File, Job, LogLine, NewJob, Progress, Webhook
     from client.retries import Retries
 
 __all__ = [
@@ -55,21 +53,23 @@ __all__ = [
     "webhooks",
 ]
 
-_PLACES = {
-    "AsyncClient": "client.faces",
-    "Client": "client.faces",
-    "Artifact": "client.job",
-    "AttemptError": "client.job",
-    "Job": "client.job",
-    "NewJob": "client.job",
-    "Progress": "client.job",
-    "Delivery": "client.deliveries",
-    "Webhook": "client.deliveries",
-    "File": "client.records",
-    "LogLine": "client.records",
-    "Retries": "client.retries",
+_MODULES = {
+    "client.client": ["AsyncClient", "Client"],
+    "client.models": [
+        "Artifact",
+        "AttemptError",
+        "Delivery",
+        "File",
+        "Job",
+        "LogLine",
+        "NewJob",
+        "Progress",
+        "Webhook",
+    ],
+    "client.retries": ["Retries"],
 }
-"""Modules of the names; those that are not listed are errors."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+"""Module of each name; all others are in `client.errors`."""
 
 
 def __getattr__(name: str) -> Any:
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "webhooks":
         return import_module("client.webhooks")
-    value = getattr(import_module(_PLACES.get(name, "client.errors")), name)
+    value = getattr(import_module(_MODULE_OF.get(name, "client.errors")), name)
     globals()[name] = value
     return value
 

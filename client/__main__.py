@@ -1,4 +1,4 @@
-"""`python -m client`: the job server on the command line."""
+"""Start of the command line, `python -m client`."""
 
 import signal
 import sys
@@ -6,14 +6,14 @@ from importlib.util import find_spec
 
 
 def start() -> int:
-    """Import the command line, and run it: without httpx, or after Ctrl-C, there is no traceback."""
+    """Import and run the command line, without a traceback if httpx is missing or Ctrl-C comes early."""
     if find_spec("httpx") is None:
-        print(f"{sys.executable} has no httpx: install it first, with `pip install httpx`.", file=sys.stderr)
+        print(f"{sys.executable} has no httpx. Install it with `pip install httpx`.", file=sys.stderr)
         return 2
     handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:  # a shell lets what runs in the background ignore it
+    if handler is signal.default_int_handler:  # shells let background jobs ignore it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from client.command_line import main
+    from client.command_line.commands import main
 
     signal.signal(signal.SIGINT, handler)
     return main()

@@ -1,33 +1,38 @@
-"""Whatever the client raises of its own is a JobServerError.
+"""Errors of the client, all of them JobServerErrors.
 
 JobServerError            the server refused; or one of these:
-├── ServerUnreachable     no connection, or it broke, or there was no answer in time (a ConnectionError)
+├── ServerUnreachable     no connection, or it broke, or there was no response in time (a ConnectionError)
 ├── NotDoneInTime         the job is not done after the time that was given (a TimeoutError)
 ├── JobFailed             the job ended as failed or cancelled
 ├── NotFound              there is no such job, file, artifact or webhook
-│   └── JobExpired        there was such a job, and it is kept no longer
-├── DamagedDownload       what came is not what the job made
-└── NotGenuine            a webhook that was received is not the server's, or is old
+│   └── JobExpired        there was such a job, and its record is deleted
+├── DamagedDownload       the bytes that came are not the artifact
+└── NotGenuine            a received webhook that is not the server's, or is old
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from client.job import Job
+from client.models import Job
+
+if TYPE_CHECKING:
+    import httpx  # a receiver of webhooks needs these errors, and no httpx
+
+PASSING_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class JobServerError(Exception):
-    """Something went wrong; the text of the error says what, and what to do next.
+    """A failed call; the text says what happened, and what to do next.
 
     Attributes:
         code: stable, for programs.
-        message: what went wrong, for people.
-        hint: what to do next.
+        message: the failure, for people.
+        hint: the next step.
         retryable: whether the same request may succeed later.
         request_id: finds the server's log lines of this request.
-        status: of the HTTP answer; None if there was none.
+        status: the HTTP status; None without a response.
         details: the faults of the request: `path`, `message` and `kind` of each.
-        retry_after: seconds that the server asked to wait for.
+        retry_after: seconds of the header Retry-After.
     """
 
     def __init__(
@@ -59,15 +64,15 @@ class JobServerError(Exception):
 
 
 class NotFound(JobServerError):
-    """There is no such thing; `code` says what: `job_not_found`, `file_not_found` and so on."""
+    """No such thing; `code` names its kind: `job_not_found`, `file_not_found` and so on."""
 
 
 class JobExpired(NotFound):
-    """There was such a job; its time is over, and neither its record nor its files are there any more."""
+    """A job whose record and files are deleted, because their time is over."""
 
 
 class ServerUnreachable(JobServerError, ConnectionError):
-    """No answer: no connection, one that broke, or silence for longer than the timeout."""
+    """No response: no connection, a broken one, or silence for longer than the timeout."""
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         hint = "Check the address, and that the server runs."
@@ -75,10 +80,10 @@ class ServerUnreachable(JobServerError, ConnectionError):
 
 
 class NotDoneInTime(JobServerError, TimeoutError):
-    """The job is not done yet; it goes on.
+    """A job that is not done after the time to wait; it goes on.
 
     Attributes:
-        job: as it was last seen.
+        job: the job at the last look.
     """
 
     def __init__(self, job: Job, seconds: float) -> None:
@@ -88,10 +93,10 @@ class NotDoneInTime(JobServerError, TimeoutError):
 
 
 class JobFailed(JobServerError):
-    """The job is done, and has no result: it failed, or it was cancelled.
+    """A job that ended without a result: failed, or cancelled.
 
     Attributes:
-        job: as it ended.
+        job: the job at its end.
     """
 
     def __init__(self, job: Job) -> None:
@@ -104,13 +109,51 @@ class JobFailed(JobServerError):
 
 
 class DamagedDownload(JobServerError):
-    """What came has another size or SHA-256 than the job's record says."""
+    """A download whose size or SHA-256 differs from the job's record."""
 
     def __init__(self, name: str) -> None:
-        message = f"What came as the artifact {name!r} is not what the job made: its SHA-256 is another."
+        message = f"The download of the artifact {name!r} is damaged: its SHA-256 is not the record's."
         hint = "Download it again; if it stays so, look at the proxies on the way and at the server's files."
         super().__init__("artifact_damaged", message, hint, retryable=True)
 
 
 class NotGenuine(JobServerError):
-    """A webhook that must not be believed: it is incomplete, old, or signed with no known secret."""
+    """A webhook that must not be trusted: incomplete, old, or signed with no known secret."""
+
+
+KINDS: dict[str, type[JobServerError]] = {
+    "artifact_not_found": NotFound,
+    "file_not_found": NotFound,
+    "job_expired": JobExpired,
+    "job_not_found": NotFound,
+    "webhook_not_found": NotFound,
+}
+
+
+def refusal(response: "httpx.Response") -> JobServerError:
+    """Error of a response without success: the server's own, or a proxy's."""
+    envelope = _envelope(response)
+    code = envelope.get("code", f"http_{response.status_code}")
+    return KINDS.get(code, JobServerError)(
+        code,
+        envelope.get("message", f"The response is {response.status_code}, and not a job server's."),
+        envelope.get("hint", "Check the address, and any proxy on the way."),
+        retryable=envelope.get("retryable", response.status_code in PASSING_STATUSES),
+        request_id=envelope.get("request_id"),
+        status=response.status_code,
+        details=envelope.get("details", ()),
+        retry_after=_retry_after(response),
+    )
+
+
+def _envelope(response: "httpx.Response") -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except (RecursionError, ValueError):
+        return {}
+    return body if isinstance(body, dict) and {"code", "message", "retryable"} <= body.keys() else {}
+
+
+def _retry_after(response: "httpx.Response") -> float | None:
+    value = response.headers.get("Retry-After", "").strip()
+    return float(value) if value.isdecimal() else None

@@ -1,4 +1,4 @@
-"""The receiver's side of webhooks: is what came the server's? By the Standard Webhooks specification."""
+"""Verification of received webhooks, by the Standard Webhooks specification."""
 
 import hmac
 import json
@@ -11,29 +11,29 @@ from hashlib import sha256
 from typing import Protocol
 
 from client.errors import NotGenuine
-from client.job import Job
+from client.models import Job
 
 PREFIX = "whsec_"
-TOLERANCE = 300  # seconds that the clocks may differ, and the way may take
-ASK_FOR_HEADERS = "Hand over all headers as they came; answer whoever sent this with 400."
+TOLERANCE = 300  # seconds for the difference of the clocks and for the delivery
+ASK_FOR_HEADERS = "Pass all headers as they came; answer the request with 400."
 REFUSE = "Answer 400, and do nothing."
 
 
 class Headers(Protocol):
-    """The headers of any framework's request, whatever their case."""
+    """Headers of any framework's request, in any case."""
 
     def items(self) -> Iterable[tuple[str, str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """That a job has ended.
+    """The end of a job.
 
     Attributes:
-        id: the same however often the webhook comes: do nothing twice for one id.
+        id: the same at every delivery: do nothing twice for one id.
         type: `job.completed`, `job.failed` or `job.cancelled`.
-        timestamp: when the job ended.
-        job: as it ended.
+        timestamp: the time of the job's end.
+        job: the job at its end.
     """
 
     id: str
@@ -43,7 +43,7 @@ class WebhookEvent:
 
 
 def verify(headers: Headers, body: bytes, secrets: str | Iterable[str]) -> WebhookEvent:
-    """What a webhook tells, if one of the secrets signed it within the last five minutes.
+    """Verify that one of the secrets signed a webhook within the last five minutes; returns its event.
 
     Args:
         headers: of the request.
@@ -51,9 +51,9 @@ def verify(headers: Headers, body: bytes, secrets: str | Iterable[str]) -> Webho
         secrets: each begins with `whsec_`; a text may hold several, with commas between.
 
     Raises:
-        NotGenuine: it must not be believed: `webhook_incomplete`, `webhook_out_of_time`, `webhook_not_signed`
-            or `webhook_unreadable`.
-        ValueError: a secret is none, or there are no secrets. The message quotes nothing of it.
+        NotGenuine: the webhook must not be trusted; `code` is `webhook_incomplete`, `webhook_out_of_time`,
+            `webhook_not_signed` or `webhook_unreadable`.
+        ValueError: a secret is malformed, or there are no secrets. The message quotes no secret.
     """
     keys = _keys(secrets)
     given = {name.lower(): value for name, value in headers.items()}
@@ -68,8 +68,8 @@ def verify(headers: Headers, body: bytes, secrets: str | Iterable[str]) -> Webho
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NotGenuine(
             "webhook_unreadable",
-            f"The webhook is signed, and tells of no job ({error!r}).",
-            "Check that it is the job server's, and that client and server are of the same version.",
+            f"The webhook is signed, and holds no record of a job ({error!r}).",
+            "Check that the sender is the job server, and that client and server are of the same version.",
         ) from error
 
 
@@ -101,7 +101,7 @@ def _header(headers: dict[str, str], name: str) -> str:
 
 def _check_time(timestamp: str) -> None:
     if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 15:
-        raise NotGenuine("webhook_incomplete", "The header webhook-timestamp is no time.", ASK_FOR_HEADERS)
+        raise NotGenuine("webhook_incomplete", "The header webhook-timestamp is not a time.", ASK_FOR_HEADERS)
     off = time.time() - int(timestamp)
     if abs(off) > TOLERANCE:
         when = f"{off:.0f} s old" if off > 0 else f"{-off:.0f} s ahead of the clock"
@@ -115,7 +115,7 @@ def _check_signatures(keys: list[bytes], signed: bytes, signatures: str) -> None
         expected = hmac.digest(key, signed, sha256)
         if any(hmac.compare_digest(expected, digest) for digest in given):
             return
-    hint = f"{REFUSE} If all are refused, check the secret, and that the body is handed over unchanged."
+    hint = f"{REFUSE} If all are refused, check the secret, and that the body is passed unchanged."
     raise NotGenuine("webhook_not_signed", "No signature is by one of the secrets.", hint)
 
 

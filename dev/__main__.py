@@ -1,6 +1,9 @@
 """`make dev`: the processes of the Procfile in this terminal, under honcho. Ctrl-C ends them.
 
-Redis is embedded, with its data in `.dev/redis`, unless REDIS_URL is set.
+`python -m dev new-job-type NAME` writes the files of a new job type instead.
+
+Redis is embedded, with its data in `.dev/redis`, unless REDIS_URL is set. The processes run in the root of
+this tree. PYTHONPATH leads them to packages of JOB_TYPES outside of it, whose changes are reloaded too.
 """
 
 import argparse
@@ -8,10 +11,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from honcho.environ import parse
 
+from dev.new_job_type import UnusableName, write_job_type
 from dev.stack import ROOT, free_port
 
 WORKERS = 2
@@ -30,8 +35,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=f"Start Redis, the API and {WORKERS} workers in this terminal; Ctrl-C ends them.",
         epilog="Settings come from the environment and from .env. With REDIS_URL no Redis is started.",
     )
-    parser.parse_args(arguments)
-    return run_procfile()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    new = commands.add_parser("new-job-type", help="write contract, handler and test of a new job type")
+    new.add_argument("name", help="the type's name, such as reverse")
+    new.add_argument(
+        "--package",
+        type=Path,
+        default=ROOT / "job_types",
+        metavar="FOLDER",
+        help="a folder of your own, such as ../my_types (default: job_types)",
+    )
+    given = parser.parse_args(arguments)
+    return new_job_type(given.name, given.package) if given.command else run_procfile()
+
+
+def new_job_type(name: str, package: Path) -> int:
+    """Write the files of a new job type; returns the exit code."""
+    try:
+        print(write_job_type(name, package))
+    except UnusableName as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 def run_procfile() -> int:
@@ -41,6 +66,7 @@ def run_procfile() -> int:
     if embedded:
         port = free_port()
         environment |= {"REDIS_PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+    environment["JOB_TYPE_FOLDERS"] = os.pathsep.join(job_type_folders(environment))
     print(describe_stack(environment["REDIS_URL"] if embedded else None), flush=True)
     concurrency = f"redis={int(embedded)},api=1,worker={WORKERS}"
     command = [sys.executable, "-m", "honcho", "start", "--concurrency", concurrency]
@@ -65,6 +91,14 @@ def describe_stack(embedded_redis: str | None) -> str:
             "The code is reloaded when it changes. Ctrl-C ends everything.\n",
         )
     )
+
+
+def job_type_folders(environment: Mapping[str, str]) -> list[str]:
+    """The folders of the packages in JOB_TYPES, for the reloaders; not those of installed packages."""
+    paths = [".", *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    packages = [name.strip() for name in environment.get("JOB_TYPES", "").split(",") if name.strip()]
+    folders = [ROOT / path / package.replace(".", "/") for package in packages for path in paths]
+    return [str(folder.resolve()) for folder in folders if folder.is_dir()] or [str(ROOT / "job_types")]
 
 
 def read_dotenv() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ Record = dict[str, Any]
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print("Starting Redis, the API and 2 workers …")
-    with running(workers=2) as stack:
+    with running(workers=2, JOB_TYPES=packages(os.environ.get("JOB_TYPES", ""))) as stack:
         wait_until(lambda: len(call(stack, "GET", "/server/info")["workers"]) == 2, "both workers are alive")
         print(f"API at {stack.api_url} (its reference: /docs), Redis at {stack.admin_url}\n")
         ended = watch(stack, submit_all(stack))
@@ -30,6 +31,12 @@ def main() -> int:
                 print(f"    {artifact['url']}: {describe_file(stack, artifact)}")
     print("\nEverything is stopped. Next: make dev, then the curl lines of the README.")
     return 0
+
+
+def packages(job_types: str) -> str:
+    """The packages of a setting JOB_TYPES, and the package of the types that the demo shows."""
+    named = [name.strip() for name in job_types.split(",") if name.strip()]
+    return ",".join(dict.fromkeys(("job_types", *named)))
 
 
 def submit_all(stack: Stack) -> dict[str, Record]:

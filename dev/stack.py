@@ -16,7 +16,7 @@ from typing import IO
 from dev.redis import PASSWORD, USER, restricted, server_command
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 20.0  # seconds for a process to come up or go down
+PATIENCE = 60.0  # seconds for a process to come up or go down: a busy machine needs many
 
 STACK_FOLDER = "STACK_FOLDER"  # in the environment of each process: the stack's folder
 
@@ -83,6 +83,7 @@ class Stack:
             "REDIS_URL_FILE": "",
             "API_KEYS": "",  # whoever starts a stack has none
             "API_KEYS_FILE": "",
+            "JOB_TYPES": "job_types",  # whatever the caller's own environment names
             **environment,
         }
         self._outputs: list[IO[bytes]] = []

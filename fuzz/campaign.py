@@ -1,4 +1,4 @@
-"""Runs of Schemathesis, one after the other, until every operation had its share of cases."""
+"""A fuzz campaign: raw requests, then runs of Schemathesis until every operation has had enough cases."""
 
 import sys
 import time
@@ -15,22 +15,22 @@ from schemathesis.core.result import Ok
 from schemathesis.engine import from_schema
 
 from dev.stack import Stack
-from fuzz.cases import add_hooks
-from fuzz.protocol import attack
-from fuzz.tally import Tally
+from fuzz.campaign_result import CampaignResult
+from fuzz.hooks import add_hooks
+from fuzz.raw_requests import send_raw_requests
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How a campaign is to be.
+class CampaignOptions:
+    """The size of a campaign.
 
     Attributes:
-        seed: where every choice comes from.
-        cases: how many each operation gets at least, and how many links are followed.
-        seconds: after how many of them it ends, whatever is left.
+        seed: the seed of every random choice.
+        cases: the least number of cases of each operation, and of links to follow.
+        seconds: the longest duration, complete or not.
     """
 
     seed: int
@@ -38,39 +38,41 @@ class Plan:
     seconds: float
 
 
-def fuzz(stack: Stack, plan: Plan) -> Tally:
-    """Send every operation its cases, and as many by links; the jobs that they make are performed meanwhile.
+def run_campaign(stack: Stack, options: CampaignOptions) -> CampaignResult:
+    """Send each operation its cases while workers perform the submitted jobs.
 
-    Requests that the document does not describe come first. The first run has all phases; each after it adds
-    what was too little, with a seed of its own.
+    Raw requests come first. The first run of Schemathesis has all phases; each later run has its own seed and
+    adds cases to the operations that lack them.
     """
     add_hooks()
-    end = time.monotonic() + plan.seconds
-    tally = Tally(_operations(_load(stack, plan, 0, PHASES)))
-    for answer in attack(stack.api_url, plan.cases, plan.seed):
-        tally.note_answer(*answer)
+    end = time.monotonic() + options.seconds
+    result = CampaignResult(_operations(_load(stack, options, 0, PHASES)))
+    for answer in send_raw_requests(stack.api_url, options.cases, options.seed):
+        result.add_raw_answer(*answer)
     run = 0
-    while time.monotonic() < end and ((lacking := tally.lacking(plan.cases)) or tally.chained < plan.cases):
-        phases = PHASES if run == 0 else ("fuzzing",) if lacking else ("stateful",)
+    while time.monotonic() < end and (
+        (short := result.short_of(options.cases)) or result.linked < options.cases
+    ):
+        phases = PHASES if run == 0 else ("fuzzing",) if short else ("stateful",)
         print(f"Run {run}: {', '.join(phases)} …", file=sys.stderr, flush=True)
-        schema = _load(stack, plan, run, phases)
-        stream = from_schema(schema.include(name=lacking) if run and lacking else schema).execute()
+        schema = _load(stack, options, run, phases)
+        stream = from_schema(schema.include(name=short) if run and short else schema).execute()
         for event in stream:
-            tally.note(event)
+            result.add_event(event)
             if time.monotonic() > end:
                 stream.stop()
-        tally.jobs.update(httpx.get(f"{stack.api_url}/server/info").json()["jobs"])
+        result.jobs.update(httpx.get(f"{stack.api_url}/server/info").json()["jobs"])
         with Redis.from_url(stack.admin_url) as redis:
             redis.flushall()
         run += 1
-    return tally
+    return result
 
 
-def _load(stack: Stack, plan: Plan, run: int, phases: Sequence[str]) -> schemathesis.BaseSchema:
-    """The served document, and how it is read in this run."""
+def _load(stack: Stack, options: CampaignOptions, run: int, phases: Sequence[str]) -> schemathesis.BaseSchema:
+    """The served document, with the configuration of this run."""
     config: dict[str, Any] = tomllib.loads(CONFIG.read_text())
-    config["seed"] = plan.seed + run
-    config["generation"]["max-examples"] = plan.cases
+    config["seed"] = options.seed + run
+    config["generation"]["max-examples"] = options.cases
     for phase in PHASES:
         config["phases"].setdefault(phase, {})["enabled"] = phase in phases
     url = f"{stack.api_url}/openapi.json"

@@ -14,9 +14,9 @@ from shared.job_type_loader import load_job_types, names_by_package
 from shared.logging import configure_logging, get_log
 from shared.settings import read_settings, refuse
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
 from shared.store.preflight import obstacle
+from shared.store.redis_calls import RedisCalls
+from shared.store.worker_info import live_workers
 from worker.event_loop import WorkerLoop
 from worker.job_worker import JobWorker
 from worker.registry import Handler, load_handlers, match_handlers
@@ -74,7 +74,7 @@ async def check(settings: WorkerSettings) -> int:
     """0 if a worker on this host has a live heartbeat, else 1."""
     redis = connect(settings.redis_url.get_secret_value(), read_timeout=2)
     try:
-        workers = await JobStore(redis, Retention()).workers()
+        workers = await live_workers(RedisCalls(redis))
     except QueueUnavailable as error:
         print(f"unhealthy: {error.message}", file=sys.stderr)
         return 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import orjson
 
 from shared.record import storable
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from worker.files import AttemptFiles
 from worker.log_lines import Line, LogBuffer, line_of
 from worker.processes.pool import Processes
@@ -143,7 +143,7 @@ class JobContext:
     # -- what the worker does
 
     def news(self) -> News:
-        """What the record and the log lack; see `shared.store.model.Finished`."""
+        """What the record and the log lack; see `shared.store.job_leases.Finished`."""
         if self._lines is None:
             return News(self.latest)
         with LOCK:

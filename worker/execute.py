@@ -15,7 +15,7 @@ from shared.errors import FinalError, JobFailure, RetryableError
 from shared.job_type import Backoff
 from shared.logging import get_log
 from shared.record import storable
-from shared.store.model import Claim, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from shared.store.redis_calls import milliseconds
 from worker.context import JobContext
 from worker.processes.protocol import describe

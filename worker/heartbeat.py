@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from shared.logging import get_log
-from shared.store.model import WorkerInfo
+from shared.store.worker_info import WorkerInfo
 from worker.lane import LARGEST_BATCH, Lane
 from worker.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.processes.environment import child_environment

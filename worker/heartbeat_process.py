@@ -18,9 +18,9 @@ from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import Lease, Retention, WorkerInfo
+from shared.store.job_leases import JobLeases, Lease
 from shared.store.multiplexer import Multiplexer
+from shared.store.worker_info import WorkerInfo
 from worker.snapshot import Snapshot, SnapshotMemory
 
 OVERDUE_SECONDS = 6.0  # after its deadline: a handler is told to end, and abandoned 5 s later
@@ -56,7 +56,7 @@ class Beats:
             patience=0.0,
             on_failover=lambda: self._tell(failover=True),
         )
-        self._store = JobStore(runner, Retention())  # a beat ends no job
+        self._job_leases = JobLeases(runner)
 
     async def run(self) -> None:
         """Beat until the worker has ended; a beat that fails is repeated soon."""
@@ -74,7 +74,7 @@ class Beats:
             return False  # a worker that is stopped from outside must lose its leases
         leases, steps = self.to_renew(snapshot)
         try:
-            lost, cancelled = await self._store.beat(
+            lost, cancelled = await self._job_leases.beat(
                 self._worker_info, leases, running=snapshot.running, lease=self._lease, steps=steps
             )
         except QueueUnavailable:

@@ -21,10 +21,11 @@ from shared.logging import get_log
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE, connect
 from shared.store.file_records import FileRecords
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Claim, Retention, WorkerInfo
+from shared.store.job_leases import AttemptReport, Claim, JobLeases
 from shared.store.multiplexer import Multiplexer
-from shared.upkeep import keep_up
+from shared.store.retention import Retention
+from shared.store.upkeep import Upkeep, keep_up
+from shared.store.worker_info import WorkerInfo
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat import Heartbeat
@@ -106,7 +107,8 @@ class JobWorker(Worker):
         self._moved = asyncio.Event()  # for the shutdown: a job has ended, or a step is done
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._store = self._open_store(timeout=5.0)
+        self._runner = self._open_connection(timeout=5.0)
+        self._job_leases = JobLeases(self._runner)
         self._circuits = Circuits(settings.worker_webhooks)
         self._deliverer = self._open_deliverer()
         webhook = self._deliverer.handler()
@@ -124,8 +126,7 @@ class JobWorker(Worker):
             on_failover=self._hear_failover,
         )
 
-    def _open_store(self, *, timeout: float) -> JobStore:
-        """A store with a connection of its own."""
+    def _open_connection(self, *, timeout: float) -> Multiplexer:
         runner: Multiplexer = Multiplexer(
             self.pool,
             timeout=timeout,
@@ -133,7 +134,7 @@ class JobWorker(Worker):
             on_failover=lambda: self._renew_connections(besides=runner),
         )
         self._runners.append(runner)
-        return JobStore(runner, self._retention)
+        return runner
 
     def _open_deliverer(self) -> Deliverer:
         settings = self._settings
@@ -181,8 +182,9 @@ class JobWorker(Worker):
             queues,
             slots,
             lease=self._settings.worker_lease_seconds,
-            store=self._store,
-            idle_store=self._open_store(timeout=WAKE_UP_SECONDS * 2),  # BLPOP blocks its connection
+            retention=self._retention,
+            job_leases=self._job_leases,
+            idle_leases=JobLeases(self._open_connection(timeout=WAKE_UP_SECONDS * 2)),  # BLPOP blocks it
             on_step=lambda: self._heartbeat.publish(),  # it is made after the lanes
             on_move=self._moved.set,
             on_redis=self._hear_redis,
@@ -314,7 +316,7 @@ class JobWorker(Worker):
         with suppress(QueueUnavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 for lane in self._lanes:
-                    await self._store.leave(lane.worker_id, lane.queues)
+                    await self._job_leases.leave(lane.worker_id, lane.queues)
         log.info("worker ended", worker_id=self.worker_info.worker_id)
 
     # -- what serves all lanes
@@ -354,7 +356,7 @@ class JobWorker(Worker):
             told = [pair for lane in self._lanes for pair in lane.slots.news()]
             reports = [AttemptReport(job.claim, news.progress, news.lines) for job, news in told]
             try:
-                self._cancel(await self._store.report(reports))
+                self._cancel(await self._job_leases.report(reports))
             except QueueUnavailable:
                 self._reported.set()
                 await asyncio.sleep(random.uniform(0.2, 0.5))
@@ -369,9 +371,10 @@ class JobWorker(Worker):
         await keep_swept(FileRecords(self._runners[0]), self._files, self._settings.worker_sweep_seconds)
 
     async def _upkeep(self) -> None:
-        """Do what no step may come to do: see `shared.upkeep`."""
+        """Do what no step may come to do: see `shared.store.upkeep`."""
         queues = [queue for lane in self._lanes for queue in lane.queues]
-        await keep_up(self._store, queues, lease=self._settings.worker_lease_seconds)
+        upkeep = Upkeep(self._runner, self._retention)
+        await keep_up(upkeep, queues, lease=self._settings.worker_lease_seconds)
 
     async def _deadlines(self) -> None:
         while True:

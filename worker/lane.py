@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
-from shared.store.job_store import JobStore
-from shared.store.model import Finished, Step
+from shared.store.job_leases import Finished, JobLeases, Step
+from shared.store.retention import Retention
 from worker.slots import Slots
 
 WAKE_UP_SECONDS = 5.0
@@ -31,8 +31,9 @@ class Lane:
         queues: where to claim from, in strict order.
         slots: what runs the jobs.
         lease: seconds for which a claim holds without a heartbeat.
-        store: for the steps.
-        idle_store: for the waker, which blocks its connection.
+        retention: how long finished jobs are kept.
+        job_leases: for the steps.
+        idle_leases: for the waker, which blocks its connection.
         on_step: called just before a step goes out.
         on_move: called when a job has ended or a step is done.
         on_redis: called with each failure to reach Redis, and with None once a step was answered.
@@ -45,8 +46,9 @@ class Lane:
         slots: Slots,
         *,
         lease: float,
-        store: JobStore,
-        idle_store: JobStore,
+        retention: Retention,
+        job_leases: JobLeases,
+        idle_leases: JobLeases,
         on_step: Callable[[], None],
         on_move: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
@@ -55,8 +57,9 @@ class Lane:
         self.queues = queues
         self.slots = slots
         self._lease = lease
-        self._store = store
-        self._idle_store = idle_store
+        self._retention = retention
+        self._job_leases = job_leases
+        self._idle_leases = idle_leases
         self._on_step = on_step
         self._on_move = on_move
         self._on_redis = on_redis
@@ -115,13 +118,13 @@ class Lane:
         while True:
             await self._idle.wait()
             try:
-                queue = await self._idle_store.wait_for_wake_up(self.queues, WAKE_UP_SECONDS)
+                queue = await self._idle_leases.wait_for_wake_up(self.queues, WAKE_UP_SECONDS)
                 if queue is None:
                     continue
                 if self.free > 0:
                     self._work.set()
                 else:
-                    await self._store.return_wake_up(queue)
+                    await self._job_leases.return_wake_up(queue)
                     self._idle.clear()
             except QueueUnavailable:
                 self._work.set()  # the pump finds out, and says so
@@ -140,13 +143,14 @@ class Lane:
         pause = 0.05
         while True:
             try:
-                step = await self._store.step(
+                step = await self._job_leases.step(
                     self.worker_id,
                     self._steps,
                     self.queues,
                     finished,
                     slots=min(wanted, self.free),
                     lease=self._lease,
+                    retention=self._retention,
                 )
             except QueueUnavailable as error:
                 self._on_redis(error)

@@ -8,7 +8,7 @@ from math import inf
 
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from worker.context import JobContext, News, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from shared.store.model import Lease
+from shared.store.job_leases import Lease
 
 LATEST = Struct("=Q")  # number of the latest snapshot; its buffer is that number modulo 2
 FRONT = Struct(

@@ -9,7 +9,7 @@ import orjson
 
 from shared.files import FileStore, artifact_key, upload_key
 from shared.ids import new_file_id
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from worker.context import JobContext, Tools
 from worker.files import AttemptFiles
 from worker.processes.pool import Processes

@@ -39,7 +39,7 @@ from shared.errors import (
     JobServerError,
     QueueUnavailable,
 )
-from shared.store.job_store import spent
+from shared.store.job_errors import key_expired
 
 RECORDS = {"JobRecord": JOB_LINKS, "UploadedFile": FILE_LINKS}
 """Schemas of records, and the links of an answer that is one."""
@@ -96,7 +96,7 @@ def _errors_of_parameters(operation: Operation) -> Iterable[Error]:
     if IF_MATCH in operation.parameters:
         yield PreconditionFailed
     if IDEMPOTENCY_KEY in operation.parameters:
-        yield from (IdempotencyConflict, spent(JOB_ID))
+        yield from (IdempotencyConflict, key_expired(JOB_ID))
     if WAIT in operation.parameters:
         yield TooManyAtOnce
 

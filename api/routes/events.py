@@ -138,7 +138,7 @@ class EventStream(Response):
                 record = await self._queue.get(self._job_id)
                 if record.lines <= self._seq:
                     return record, []
-                log = await self._queue.store.logs(self._job_id, after=self._seq)
+                log = await self._queue.logs(self._job_id, after=self._seq)
                 return record, [StoredLine(line) for line in log.lines]
         except QueueUnavailable:
             return None, []  # the next change wakes the watch, and so does Redis once it is back

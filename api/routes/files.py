@@ -71,7 +71,7 @@ async def _store(request: Request, upload: Upload) -> FileRecord:
     state = state_of(request)
     quota = state.quotas.of_files(request.scope)
     # A client should not hear that Redis is away, or that it has no room, after it has sent everything.
-    await state.queue.store.ping()
+    await state.queue.ping()
     if quota:
         await state.file_records.require_room(quota, _announced(request))
     file_id = new_file_id()

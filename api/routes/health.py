@@ -45,9 +45,9 @@ async def readyz(request: Request) -> Response:
     """Whether jobs and files can be accepted, by trying it, and whether a worker is alive."""
     state = state_of(request)
     try:
-        if missing := await state.queue.store.probe():
+        if missing := await state.queue.probe():
             return _fail(lacking(missing[0]))
-        workers = len(await state.queue.store.workers())
+        workers = len(await state.queue.workers())
     except QueueUnavailable as error:
         return _fail(error.message)
     checks = {"redis": "pass", "workers": f"pass: {workers} alive" if workers else NO_WORKER}

@@ -23,8 +23,8 @@ from shared.errors import (
     UnknownJobType,
 )
 from shared.record import JobRecord, JobSummary
-from shared.store.job_queue import NewJob
-from shared.store.model import CancelResult
+from shared.store.job_queue import CancelResult
+from shared.store.submission import NewJob
 from shared.yielding import in_parts
 
 NODES_IN_BATCH = 10 * MOST_NODES
@@ -84,9 +84,7 @@ async def get_job(request: Request, job_id: str) -> Response:
         with state.quotas.waiting(request.scope, seconds):
             record = await until_done(request, job_id, seconds, owner=owner)
     elif (
-        known
-        and (version := await state.queue.store.version(job_id, owner=owner))
-        and etag_matches(known, version)
+        known and (version := await state.queue.version(job_id, owner=owner)) and etag_matches(known, version)
     ):
         require_version(wanted, version)
         return unchanged(version)

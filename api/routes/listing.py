@@ -15,7 +15,7 @@ from api.request import once, prefix
 from api.state import state_of
 from shared.errors import InvalidRequest
 from shared.record import PAYLOAD, JobState, JobSummary
-from shared.store.model import Cursor, Filters
+from shared.store.job_list import Cursor, Filters
 from shared.yielding import PART, in_parts
 
 LARGEST_PAGE = 200

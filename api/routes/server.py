@@ -79,7 +79,7 @@ async def server_info(request: Request) -> ServerInfo:
         job_type_packages=names_by_package(settings.job_types),
         queues=await _queues(state) if sees_all else {},
         webhooks=await _count(queue, redis_keys.WEBHOOKS) if sees_all else None,
-        jobs=await queue.store.state_counts() if sees_all else {},
+        jobs=await queue.state_counts() if sees_all else {},
         workers=await _workers(queue) if sees_all else [],
         limits=Limits(
             max_body_bytes=settings.api_max_body_bytes,
@@ -97,12 +97,12 @@ async def _queues(state: State) -> dict[str, QueueInfo]:
 
 
 async def _workers(queue: JobQueue) -> list[WorkerInfo]:
-    workers = await queue.store.workers()
+    workers = await queue.workers()
     return [
         WorkerInfo.model_validate({**worker, "queues": worker["queues"].split(",")}) for worker in workers
     ]
 
 
 async def _count(queue: JobQueue, name: str) -> QueueInfo:
-    count = await queue.store.queue_counts(name)
+    count = await queue.queue_counts(name)
     return QueueInfo(waiting=count.waiting, running=count.running)

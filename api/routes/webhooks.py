@@ -79,7 +79,7 @@ async def read_webhook(request: Request, job_id: str) -> WebhookDeliveries:
 async def redeliver_webhook(request: Request, job_id: str) -> WebhookDeliveries | Response:
     """The next attempt of an open delivery comes at once; else a new delivery has the same `webhook-id`."""
     queue = state_of(request).queue
-    if await queue.store.redeliver(job_id, owner=owner_changed(request)) == 0:
+    if await queue.redeliver(job_id, owner=owner_changed(request)) == 0:
         raise WebhookNotFound("The job has no webhook.")
     record = await queue.get(job_id)
     if not may_read(request, record.caller):
@@ -116,7 +116,7 @@ async def job_ended(event: WebhookEvent) -> None:
 async def _deliveries(queue: JobQueue, record: StoredRecord) -> WebhookDeliveries:
     if record.webhook is None:
         raise WebhookNotFound("The job has no webhook.")
-    deliveries = [_delivery(delivery) for delivery in await queue.store.deliveries(record)]
+    deliveries = [_delivery(delivery) for delivery in await queue.deliveries(record)]
     return WebhookDeliveries(url=record.webhook, webhook_id=webhook_id(record.job_id), deliveries=deliveries)
 
 

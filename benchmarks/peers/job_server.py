@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 from benchmarks.peers import REDIS_URL, Submit, body, main
 from shared.job_type import JobType, Params
 from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
+from shared.store.retention import Retention
+from shared.store.submission import NewJob
 from worker.__main__ import work as run_worker
 from worker.context import JobContext
 from worker.registry import Handler
 from worker.settings import WorkerSettings
+
+RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)
 
 
 class PingParams(Params):
@@ -31,7 +33,7 @@ async def noop(params: PingParams, job: JobContext) -> None:
 @asynccontextmanager
 async def submitter() -> AsyncIterator[Submit]:
     runner = Multiplexer(connect(REDIS_URL), timeout=60)
-    queue = JobQueue(JobStore(runner, Retention()), max_waiting=10_000_000)
+    queue = JobQueue(runner, RETENTION, max_waiting=10_000_000)
 
     def submit(sent: float) -> Awaitable[object]:
         return queue.submit(NewJob(NOOP, b'{"sent":%a}' % sent, "benchmark"))

@@ -1,4 +1,4 @@
-"""A state machine that drives JobStore and a plain model side by side, and compares them at every step.
+"""A state machine that drives the store and a plain model side by side, and compares them at every step.
 
 Redis' clock can't be steered, so the machine moves what depends on it: it lets a lease run out, or the
 time of a job come, by its score.
@@ -9,26 +9,21 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, ClassVar, TypeVar
 
+import orjson
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis.asyncio import Redis
 
 from chaos.reference.comparison import diff_indexes, diff_records
-from chaos.reference.store import LATER, MAX_WAITING, MESSAGE, PARAMS, ReferenceStore
+from chaos.reference.store import LATER, MAX_WAITING, PARAMS, ReferenceStore
 from shared.errors import JobNotFound, QueueFull
+from shared.job_type import JobType, Params
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import (
-    AttemptReport,
-    Claim,
-    Entry,
-    Finished,
-    Outcome,
-    OutcomeKind,
-    Retention,
-    Step,
-    WorkerInfo,
-)
+from shared.store.job_leases import AttemptReport, Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
+from shared.store.job_queue import JobQueue
+from shared.store.retention import Retention
+from shared.store.submission import NewJob
+from shared.store.worker_info import WorkerInfo
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
@@ -51,7 +46,8 @@ class StoreStateMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = JobStore(self.redis, RETENTION)
+        self.queue = JobQueue(self.redis, RETENTION, max_waiting=MAX_WAITING)
+        self.job_leases = JobLeases(self.redis)
         self.reference = ReferenceStore(WORKERS)
         self.numbers = dict.fromkeys(WORKERS, 0)
         self.last: dict[str, tuple[list[Finished], int]] = {}
@@ -76,12 +72,19 @@ class StoreStateMachine(RuleBasedStateMachine):
         if job_id in self.reference.jobs:
             queue, max_attempts = self.reference.jobs[job_id].queue, self.reference.jobs[job_id].max_attempts
         room = self.reference.submit(job_id, queue, max_attempts)
-        fields: dict[str, Any] = {"type": "t", "params": PARAMS, "request_id": "r-" + job_id}
-        fields["max_attempts"] = max_attempts
-        entry = Entry(job_id, queue, MESSAGE + job_id.encode(), fields)
+        job_type = JobType(
+            name="t",
+            summary="",
+            params=Params,
+            result=int,
+            example={},
+            queue=queue,
+            max_attempts=max_attempts,
+        )
+        job = NewJob(job_type, PARAMS, "r-" + job_id, job_id=job_id)
         try:
-            ((record, _),) = self.wait(self.store.submit(entry, max_waiting=MAX_WAITING))
-            assert record.job_id == job_id
+            submitted = self.wait(self.queue.submit(job))
+            assert submitted.record.job_id == job_id
             assert room
             self.place_in_queues()
         except QueueFull:
@@ -136,7 +139,7 @@ class StoreStateMachine(RuleBasedStateMachine):
     def cancel(self, number: int) -> None:
         job_id = f"job-{number}"
         try:
-            verdict, record = self.wait(self.store.cancel(job_id))
+            verdict, record = self.wait(self.queue.cancel(job_id))
         except JobNotFound:
             assert job_id not in self.reference.jobs
             return
@@ -149,14 +152,14 @@ class StoreStateMachine(RuleBasedStateMachine):
         chosen = [self.claims[n % len(self.claims)] for n in choice if self.claims]
         claims = list({claim.lease: claim for claim in chosen}.values())
         worker_info = WorkerInfo(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
-        found = self.wait(self.store.beat(worker_info, claims, running=len(claims), lease=LEASE))
+        found = self.wait(self.job_leases.beat(worker_info, claims, running=len(claims), lease=LEASE))
         assert found == self.reference.beat(claims)
 
     @precondition(lambda self: self.claims)
     @rule(which=picks)
     def report(self, which: int) -> None:
         claim, progress = self.claims[which % len(self.claims)], b'{"at":%d}' % which
-        assert self.wait(self.store.report([AttemptReport(claim, progress)])) == self.reference.report(
+        assert self.wait(self.job_leases.report([AttemptReport(claim, progress)])) == self.reference.report(
             claim, progress
         )
         self.compare()
@@ -164,8 +167,10 @@ class StoreStateMachine(RuleBasedStateMachine):
     def do_step(self, name: str) -> Step:
         """A worker's last step, here and there."""
         (finished, slots), number = self.last[name], self.numbers[name]
-        call = self.store.step(name, number, WORKERS[name], finished, slots=slots, lease=LEASE)
-        step = self.wait(call)
+        call = self.job_leases.step(
+            name, number, WORKERS[name], finished, slots=slots, lease=LEASE, retention=RETENTION
+        )
+        step = with_plain_messages(self.wait(call))
         accepted, rescued, claims = self.reference.step(name, number, finished, slots)
         assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
         assert (step.wait is None) == (not self.expects(name, full=len(claims) >= slots))
@@ -200,6 +205,12 @@ class StoreStateMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         assert not self.wait(diff_indexes(self.redis, self.reference.jobs.values(), QUEUES))
+
+
+def with_plain_messages(step: Step) -> Step:
+    """The step with its claims' messages as the reference store has them: the id of the job."""
+    claims = [claim._replace(message=orjson.loads(claim.message)["a"][0].encode()) for claim in step.claims]
+    return step._replace(claims=claims)
 
 
 def _waits(job: Any) -> bool:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from shared.store.model import Claim, Finished, OutcomeKind
+from shared.store.job_leases import Claim, Finished, OutcomeKind
 
 LATER = float("inf")
 FRESH = 1e9  # put back within this step: after everything that waited before
-MESSAGE, PARAMS, MAX_WAITING = b"message of ", b'{"n":1}', 5
+PARAMS, MAX_WAITING = b'{"n":1}', 5
 
 
 @dataclass
@@ -55,7 +55,7 @@ class ReferenceWorker:
 
 
 class ReferenceStore:
-    """The whole state, and each call of JobStore as one method."""
+    """The whole state, and each call of JobQueue and JobLeases as one method."""
 
     def __init__(self, workers: dict[str, tuple[str, ...]]) -> None:
         self.jobs: dict[str, Job] = {}
@@ -183,14 +183,13 @@ class ReferenceStore:
 
 
 def as_claim(job: Job, claim: int) -> Claim:
-    message = MESSAGE + job.job_id.encode()
     return Claim(
         job.queue,
         job.job_id,
         claim,
         job.attempt,
         job.max_attempts,
-        message,
+        job.job_id.encode(),
         PARAMS,
         "r-" + job.job_id,
         f"{claim}:{job.job_id}",

@@ -16,7 +16,7 @@ from chaos.suite_options import SuiteOptions
 from dev.service import Service
 from dev.stack import wait_until
 from shared.store import redis_keys
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 WORKERS, SLOTS, LEASE, SWEEP = 2, 4, 2, 1
 JOBS, KILLS, EVERY = 120, 10, 0.7

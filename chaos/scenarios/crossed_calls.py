@@ -15,7 +15,7 @@ from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
 from shared.store import redis_keys
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 CALLS, CHILDREN = 200, 2
 FAULTS = get_args(Fault)

@@ -16,7 +16,8 @@ from chaos.worker import PROGRESS
 from dev.service import Service
 from job_types.sleep.contract import SLEEP
 from shared.store import redis_keys
-from shared.store.job_queue import JobQueue, NewJob
+from shared.store.job_queue import JobQueue
+from shared.store.submission import NewJob
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
 MISSES = 2  # numbers in turn that no command had: the job's way is at its end

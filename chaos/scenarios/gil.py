@@ -13,7 +13,7 @@ from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 WORKERS, LEASE, RATE, ROUNDS = 2, 1, 20, 6
 HOLD_SECONDS = 3.0 * LEASE

@@ -8,34 +8,41 @@ from typing import Any
 from chaos.checks import Check, exactly, figure
 from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
+from shared.job_type import JobType, Params
 from shared.store import redis_keys
 from shared.store.client import connect
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Claim, Entry, Finished, Outcome, OutcomeKind, Retention
+from shared.store.job_leases import AttemptReport, Claim, Finished, JobLeases, Outcome, OutcomeKind
+from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
+from shared.store.retention import Retention
+from shared.store.submission import NewJob
 
 TIMES, AT_ONCE = 10_000, 100
 MOVES = ("cancel", "complete", "fail", "lease ends", "other claims", "beaten", "again")
 BODIES = {OutcomeKind.COMPLETED: b"1", OutcomeKind.FAILED: b'{"code":"broken","attempt":1}'}
+RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)
 Fields = dict[bytes, bytes]
 
 
 class Interleaving:
     """One job in a queue of its own, and two workers that fight for it."""
 
-    def __init__(self, number: int, store: JobStore, redis: Multiplexer, rng: Random) -> None:
+    def __init__(self, number: int, redis: Multiplexer, rng: Random) -> None:
         self.job_id, self.queue = f"job-{number}", f"queue-{number}"
         self.ends: list[Fields] = []  # what the record was, each time that it was looked at after its end
         self.moves: list[str] = []
-        self._store, self._redis, self._chance = store, redis, rng
+        self._queue, self._leases = JobQueue(redis, RETENTION, max_waiting=9), JobLeases(redis)
+        self._redis, self._chance = redis, rng
         self._steps: Counter[str] = Counter()
         self._claims: list[tuple[str, Claim]] = []
         self._last: tuple[Any, ...] = ()
 
     async def play(self) -> None:
         """Claim the job, let things happen in some order, and then see it to its end."""
-        fields: dict[str, Any] = {"type": "t", "params": b"{}", "max_attempts": 2, "request_id": "r"}
-        await self._store.submit(Entry(self.job_id, self.queue, b"m", fields), max_waiting=9)
+        job_type = JobType(
+            name="t", summary="", params=Params, result=int, example={}, queue=self.queue, max_attempts=2
+        )
+        await self._queue.submit(NewJob(job_type, b"{}", "r", job_id=self.job_id))
         await self._step("a", slots=1)
         for _ in range(self._chance.randint(3, 8)):
             await self._move(self._chance.choice(MOVES))
@@ -50,7 +57,7 @@ class Interleaving:
         self.moves.append(move)
         match move:
             case "cancel":
-                await self._store.cancel(self.job_id)
+                await self._queue.cancel(self.job_id)
             case "complete":
                 await self._finish(OutcomeKind.COMPLETED)
             case "fail":
@@ -63,10 +70,10 @@ class Interleaving:
             case "other claims":
                 await self._step(worker, slots=1)
             case "beaten":
-                await self._store.report([AttemptReport(claim, b"{}") for _, claim in self._claims])
+                await self._leases.report([AttemptReport(claim, b"{}") for _, claim in self._claims])
             case _ if self._last:
                 await self._send(*self._last)
-        record = (await self._store.get(self.job_id)).fields
+        record = (await self._queue.get(self.job_id)).fields
         if self.ends or b"finished_at" in record:
             self.ends.append(dict(record))
 
@@ -81,7 +88,9 @@ class Interleaving:
 
     async def _send(self, worker: str, number: int, finished: tuple[Finished, ...], slots: int) -> None:
         name = f"{worker}-{self.queue}"
-        step = await self._store.step(name, number, [self.queue], finished, slots=slots, lease=60)
+        step = await self._leases.step(
+            name, number, [self.queue], finished, slots=slots, lease=60, retention=RETENTION
+        )
         self._claims += [(worker, claim) for claim in step.claims if (worker, claim) not in self._claims]
 
 
@@ -103,10 +112,7 @@ async def play_all(url: str, options: SuiteOptions) -> list[Interleaving]:
     """Many at once, so that their calls go out together."""
     rng = options.rng("interleavings")
     redis = Multiplexer(connect(url), timeout=30)
-    store = JobStore(redis, Retention())
-    games = [
-        Interleaving(number, store, redis, Random(rng.random())) for number in range(options.scaled(TIMES))
-    ]
+    games = [Interleaving(number, redis, Random(rng.random())) for number in range(options.scaled(TIMES))]
     try:
         for first in range(0, len(games), AT_ONCE):
             await asyncio.gather(*(game.play() for game in games[first : first + AT_ONCE]))

@@ -15,7 +15,7 @@ from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 WORKERS, LEASE, RATE = 3, 2, 50
 QUIET_SECONDS, ROUNDS, PAUSE = 8, 3, 1.5

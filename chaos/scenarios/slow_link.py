@@ -15,7 +15,7 @@ from chaos.suite_options import SuiteOptions
 from dev.forwarder import Forwarder, forwarding
 from dev.percentiles import percentile
 from dev.service import Service
-from shared.store.job_queue import NewJob
+from shared.store.submission import NewJob
 
 RATE, SIZE, JOBS, LEASE = 5_000_000, 4_000_000, 10, 3
 PATIENCE = 60.0

@@ -12,12 +12,25 @@ from shared.job_type import FILE_ID
 from shared.record import JobState
 from shared.store import redis_keys, scripts
 from shared.store.client import Argument, Runner
-from shared.store.model import FileQuota
 from shared.store.redis_calls import RedisCalls, milliseconds
 
 RETIRED_AT_ONCE = 100
 FULL = "Delete files that no job needs, or wait until some expire; the operator sets the quota."
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
+
+
+class FileQuota(NamedTuple):
+    """The bounds of one caller's uploaded files, each 0 for none.
+
+    Attributes:
+        caller: the name of the caller.
+        files: the number of files that are kept.
+        total_bytes: their bytes together.
+    """
+
+    caller: str
+    files: int
+    total_bytes: int
 
 
 class FileRecord(NamedTuple):

@@ -1,204 +1,319 @@
-"""JobQueue: what the API does with jobs."""
+"""JobQueue: the API's half of the store, which submits, reads, lists and cancels jobs."""
 
-import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from hashlib import sha256
-from math import ceil
-from types import MappingProxyType
-from typing import Any, NamedTuple
-
-import orjson
-from arq.jobs import serialize_job
+from collections.abc import Collection, Iterable, Sequence
+from enum import StrEnum
+from secrets import token_hex
+from typing import NamedTuple
 
 from shared.errors import BacklogFull, JobNotFinished, QueueFull
-from shared.ids import new_job_id
-from shared.job_type import JobType
-from shared.record import Outlook, StoredRecord
-from shared.store.client import Argument
-from shared.store.job_store import JobStore
-from shared.store.model import CancelResult, Cursor, Entry, Filters, JobQuota, Page, Submitted
-from shared.store.redis_calls import milliseconds
+from shared.record import SUMMARY, TERMINAL_STATES, JobState, Outlook, StoredRecord
+from shared.store import job_list, redis_keys, scripts
+from shared.store.client import Argument, Runner
+from shared.store.job_errors import expired, key_expired, not_found
+from shared.store.job_list import LARGEST_PAGE_BYTES, Cursor, Filters, Page
+from shared.store.redis_calls import RedisCalls, as_dict
+from shared.store.retention import Retention
+from shared.store.submission import LARGE, EncodedJob, JobQuota, NewJob, Submitted, accepted, encode, refusal
+from shared.store.throughput import Throughput
+from shared.store.worker_info import live_workers
 from shared.yielding import in_parts
 
-RATE_SECONDS = 60.0  # the time that the rate of ended jobs is taken over
-RATE_KEPT_SECONDS = 1.0
+DELIVERIES_SHOWN = 20
+NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
 ROOM = 0.05  # the share of a full queue that should have drained before another try
-LONGEST_RETRY_AFTER = 60
 PAGES_AT_ONCE = 10
 
 
-class NewJob(NamedTuple):
-    """A job that a caller wants done.
+class CancelResult(StrEnum):
+    """The effect of a request to cancel a job."""
 
-    Attributes:
-        contract: its type.
-        params: validated params as the handler gets them, JSON.
-        params_shown: the params as clients see them, if that form differs.
-        request_id: the request that brought it; it follows the job into the worker's logs.
-        caller: the name of the API key that was shown, if any.
-        idempotency_key: two submissions of a caller with the same key make one job.
-        labels: names and values that lists can be filtered by.
-        run_at: the earliest time for it to start.
-        delay_seconds: the same, counted from now.
-        start_within_seconds: it fails unless it starts within this time of being due.
-        retry_of: the finished job that it repeats.
-        webhook: the address to be told of its end.
-        files: ids of the uploaded files that the params name.
+    CANCELLED = "cancelled"
+    CANCELLING = "cancelling"
+    FINISHED = "finished"
+    CHANGED = "changed"
+
+
+class Log(NamedTuple):
+    """Lines of a job's log: the number of all that were written, and those asked for, each a JSON object.
+
+    A line has its number `seq`, the record's `version` that came with it, `at` in milliseconds since the
+    epoch, and the `attempt`, `message` and `fields` that the worker gave it.
     """
 
-    contract: JobType[Any, Any]
-    params: bytes
-    request_id: str
-    caller: str | None = None
-    idempotency_key: str | None = None
-    labels: Mapping[str, str] = MappingProxyType({})
-    run_at: datetime | None = None
-    delay_seconds: float | None = None
-    start_within_seconds: float | None = None
-    retry_of: str | None = None
-    webhook: str | None = None
-    files: Sequence[str] = ()
-    params_shown: bytes = b""
+    total: int
+    lines: list[bytes]
+
+
+class QueueCounts(NamedTuple):
+    """The jobs of one queue."""
+
+    waiting: int
+    running: int
 
 
 class JobQueue:
     """Submits, reads, lists and cancels jobs.
 
     Args:
-        store: where they are kept.
+        runner: sends commands; a client, or a `Multiplexer`, which is faster.
+        retention: how long finished jobs are kept.
         max_waiting: jobs that may wait in one queue.
+        bulk: sends the commands whose replies are large, over another connection, so that the replies on
+            `runner` do not wait behind them.
+
+    Every method may be repeated when its reply was lost. Besides the errors that it names, each raises
+    QueueUnavailable while Redis can't serve it. An `owner` is the caller whose jobs alone count; None lets
+    those of all callers count.
     """
 
-    def __init__(self, store: JobStore, *, max_waiting: int) -> None:
-        self.store = store
+    def __init__(
+        self, runner: Runner, retention: Retention, *, max_waiting: int, bulk: Runner | None = None
+    ) -> None:
+        self._redis = RedisCalls(runner)
+        self._bulk = RedisCalls(bulk or runner)
+        self._retention = retention
         self._max_waiting = max_waiting
-        self._rate = 0.0
-        self._rate_until = 0.0
+        self._throughput = Throughput(self._redis, retention)
+
+    # -- submitting
 
     async def submit(self, job: NewJob, quota: JobQuota | None = None) -> Submitted:
         """Accept a job; it is pending, and safe in Redis, when this returns.
+
+        Args:
+            quota: the bounds of its caller's jobs, if there are any.
 
         Raises:
             QueueFull: too many jobs wait.
             BacklogFull, QuotaReached: the caller's quota has no room for it.
             UnknownFile: the job names a file that is not there.
-            IdempotencyConflict: the key was used before, for something else.
-            JobExpired: the key was used before, for a job whose record has expired.
-            QueueUnavailable: Redis can't take it now.
+            IdempotencyConflict: the idempotency key was used before, for another request.
+            JobExpired: the idempotency key was used before, for a job whose record has expired.
         """
-        return (await self._submit([_entry(job)], quota))[0]
+        return (await self._submit([encode(job, self._max_waiting)], quota))[0]
 
     async def submit_all(self, jobs: Sequence[NewJob], quota: JobQuota | None = None) -> list[Submitted]:
-        """Accept all of the jobs or none. Raises what `submit` does."""
-        return await self._submit([_entry(job) async for job in in_parts(jobs)], quota)
+        """Accept all of the jobs or none. Raises the errors of `submit`."""
+        return await self._submit([encode(job, self._max_waiting) async for job in in_parts(jobs)], quota)
 
-    async def _submit(self, entries: Sequence[Entry], quota: JobQuota | None) -> list[Submitted]:
-        try:
-            return await self.store.submit(*entries, max_waiting=self._max_waiting, quota=quota)
-        except QueueFull as error:
-            error.retry_after = await self._seconds_to_drain(ROOM * self._max_waiting)
-            raise
-        except BacklogFull as error:
-            error.retry_after = await self._seconds_to_drain(ROOM * quota.waiting if quota else 1)
-            raise
+    async def _submit(self, jobs: Sequence[EncodedJob], quota: JobQuota | None) -> list[Submitted]:
+        words: list[Argument] = [" ".join(map(str, quota)) if quota else ""]
+        for job in jobs:
+            words += job.row
+            for pair in job.fields.items():
+                words += pair
+        status, *answer = await self._redis.run(scripts.SUBMIT, *words)
+        if status != b"done":
+            error = refusal(status, answer, quota)
+            if isinstance(error, QueueFull):
+                error.retry_after = await self._throughput.retry_after(ROOM * self._max_waiting)
+            elif isinstance(error, BacklogFull) and quota:
+                error.retry_after = await self._throughput.retry_after(ROOM * quota.waiting)
+            raise error
+        submitted = [accepted(job, *found) for job, found in zip(jobs, answer[0], strict=True)]
+        return await self._with_large_records(submitted)
+
+    # -- reading
 
     async def get(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
-        """The record of a job; of the owner's own job alone, if an owner is given.
+        """The record of a job.
 
-        Raises JobNotFound, QueueUnavailable.
+        Raises:
+            JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
-        return await self.store.get(job_id, owner=owner)
-
-    async def outlook(self, record: StoredRecord) -> Outlook:
-        """What a job that waits for a worker, and so has a `place`, may expect."""
-        rate = await self._ended_per_second()
-        return Outlook(record.position, round(record.position / rate, 1) if rate else None)
-
-    async def page(
-        self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()
-    ) -> Page:
-        """Jobs, newest first. A page may be short, even empty, although more follow: go on with `next`."""
-        page = await self.store.page(filters, limit=limit, after=after, payload=payload)
-        for _ in range(PAGES_AT_ONCE - 1):
-            if page.records or page.next is None:
-                break
-            page = await self.store.page(filters, limit=limit, after=page.next, payload=payload)
-        return page
+        _refuse_delivery(job_id)
+        position, *pairs = await self._redis.run(scripts.READ, job_id, owner or "")
+        if position == NEGLECTED:
+            position, *pairs = await self._redis.run(
+                scripts.RESCUE_AND_READ, job_id, *self._retention, owner or ""
+            )
+        if not pairs:
+            raise expired(job_id) if position < 0 else not_found(job_id)
+        if pairs == LARGE:
+            record = await self._large_record(job_id)
+            position = position if record.state is JobState.PENDING else 0
+            record = StoredRecord(job_id, record.fields, position)
+        else:
+            record = StoredRecord(job_id, as_dict(pairs), position)
+        if owner is not None and record.caller != owner:
+            raise not_found(job_id)
+        return record
 
     async def finished(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
-        """The record of a job that has ended. Raises JobNotFinished, and what `get` does."""
+        """The record of a job that has ended. Raises JobNotFinished, and the errors of `get`."""
         record = await self.get(job_id, owner=owner)
         if not record.done:
             raise JobNotFinished(f"The job is {record.state}.")
         return record
 
+    async def version(self, job_id: str, *, owner: str | None = None) -> int | None:
+        """Only the record's version (one HGET, or one HMGET with an owner); None without a record.
+
+        Raises:
+            JobNotFound: the id is that of a webhook's delivery.
+        """
+        _refuse_delivery(job_id)
+        key = redis_keys.RECORD + job_id
+        if owner is None:
+            version = await self._redis.command("HGET", key, "version")
+        else:
+            version, caller = await self._redis.command("HMGET", key, "version", "caller")
+            version = version if caller == owner.encode() else None
+        return None if version is None else int(version)
+
+    async def outlook(self, record: StoredRecord) -> Outlook:
+        """Estimate the wait of a job that has a queue position."""
+        rate = await self._throughput.jobs_per_second()
+        return Outlook(record.position, round(record.position / rate, 1) if rate else None)
+
+    async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
+        """The lines of a job's log that are kept, beyond the `after`-th. Raises the errors of `get`."""
+        _refuse_delivery(job_id)
+        total, *lines = await self._bulk.run(scripts.LOGS, job_id, after, owner or "")
+        if total < 0:
+            raise expired(job_id) if total == -1 else not_found(job_id)
+        return Log(total, lines)
+
+    async def page(
+        self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()
+    ) -> Page:
+        """A page of jobs, newest first: by creation, or those in one terminal state by their end.
+
+        Args:
+            limit: records at most. A page may be short, even empty, although more follow, where filters
+                match few, or records are large: go on with its `next`.
+            after: the cursor of the page before; None for the first page.
+            payload: the fields of PAYLOAD that the records have, none unless given.
+        """
+        for _ in range(PAGES_AT_ONCE):
+            words = job_list.words_of(filters, limit, after, payload)
+            score, last, *found = await self._bulk.run(scripts.LIST, *words)
+            page = job_list.page_of(filters, score, last, found)
+            after = page.next
+            if page.records or after is None:
+                break
+        return page
+
+    # -- cancelling
+
     async def cancel(
         self, job_id: str, versions: Iterable[int] | None = None, *, owner: str | None = None
     ) -> tuple[CancelResult, StoredRecord]:
-        """Cancel the job, or ask its worker to, if its record has one of these versions; None for any.
+        """Cancel a waiting job, or ask the worker of a running one to stop.
 
-        Raises JobNotFound, QueueUnavailable.
+        Args:
+            job_id: the job.
+            versions: of the record, at which the job may be cancelled; None for any. If it has another one,
+                the returned record has nothing but its version.
+
+        Raises:
+            JobNotFound: there is none.
+            JobExpired: there was one, until lately.
         """
-        return await self.store.cancel(job_id, versions, owner=owner)
+        _refuse_delivery(job_id)
+        condition = "" if versions is None else f" {' '.join(map(str, versions))} "
+        words: list[Argument] = [job_id, *self._retention, owner or "", condition]
+        word, *pairs = await self._redis.run(scripts.CANCEL, *words)
+        if word == b"missing":
+            raise not_found(job_id)
+        if word == b"expired":
+            raise expired(job_id)
+        result = CancelResult(word.decode())
+        if pairs == LARGE:
+            return result, await self._large_record(job_id)
+        return result, StoredRecord(job_id, as_dict(pairs))
 
-    async def _seconds_to_drain(self, jobs: float) -> int:
-        rate = await self._ended_per_second()
-        return min(max(ceil(jobs / rate), 1), LONGEST_RETRY_AFTER) if rate else LONGEST_RETRY_AFTER
+    # -- webhooks
 
-    async def _ended_per_second(self) -> float:
-        """How many jobs end in a second, lately; looked up once a second at most."""
-        if time.monotonic() > self._rate_until:
-            self._rate_until = time.monotonic() + RATE_KEPT_SECONDS
-            self._rate = await self.store.ended_lately(RATE_SECONDS) / RATE_SECONDS
-        return self._rate
+    async def deliveries(self, record: StoredRecord) -> list[StoredRecord]:
+        """The deliveries of a job's webhook, oldest first, as far as they are kept, without their params."""
+        last = int(record.fields.get(b"deliveries", 0))
+        numbers = range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1)
+        ids = [f"{redis_keys.DELIVERY_ID}{number}-{record.job_id}" for number in numbers]
+        found = await self._records(ids, [*SUMMARY, "result"], most_bytes=0)
+        return [delivery for delivery in found if delivery.fields]
+
+    async def redeliver(self, job_id: str, *, owner: str | None = None) -> int:
+        """Send the webhook of a finished job again; returns the delivery's number, 0 if it has no webhook.
+
+        Raises:
+            JobNotFinished: the job still waits or runs.
+            JobNotFound: there is none.
+            JobExpired: there was one, until lately.
+        """
+        number: int = await self._redis.run(scripts.REDELIVER, job_id, owner or "")
+        if number == -1:
+            raise JobNotFinished("The job has not finished.")
+        if number < 0:
+            raise expired(job_id) if number == -2 else not_found(job_id)
+        return number
+
+    # -- the server's state
+
+    async def ping(self) -> None:
+        await self._redis.command("PING")
+
+    async def probe(self) -> list[str]:
+        """Try to write; returns the rights that this user of Redis lacks, in Redis' words."""
+        return [right.decode() for right in await self._redis.run(scripts.PROBE, f"probe:{token_hex(6)}")]
+
+    async def workers(self) -> list[dict[str, str]]:
+        """The live workers: for each the fields of its WorkerInfo, and its `running` jobs."""
+        return await live_workers(self._redis)
+
+    async def queue_counts(self, queue: str) -> QueueCounts:
+        waiting = await self._redis.command("ZCARD", redis_keys.QUEUE + queue)
+        running = await self._redis.command("ZCARD", redis_keys.LEASES + queue)
+        return QueueCounts(waiting, running)
+
+    async def state_counts(self) -> dict[JobState, int]:
+        """The number of jobs in each state, as far as their records are kept."""
+        counts, now = {}, await self._redis.now()
+        for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
+            oldest = now if state in TERMINAL_STATES else "-inf"
+            counts[state] = await self._redis.command("ZCOUNT", redis_keys.INDEX_OF + state, oldest, "+inf")
+        return counts
+
+    # -- large records, and several at once
+
+    async def _large_record(self, job_id: str) -> StoredRecord:
+        """A record that is too large for the shared connection. Raises JobExpired."""
+        fields = await self._bulk.hash(redis_keys.RECORD + job_id)
+        if not fields:
+            raise expired(job_id)
+        return StoredRecord(job_id, fields)
+
+    async def _with_large_records(self, submitted: list[Submitted]) -> list[Submitted]:
+        """The same jobs, with the records that `submit` left out.
+
+        One such record is whole; several are as far as they do not exceed LARGEST_PAGE_BYTES, else without
+        their payload.
+        """
+        left_out = [job.record.job_id for job in submitted if not job.record.fields]
+        if not left_out:
+            return submitted
+        if len(submitted) == 1:
+            return [Submitted(await self._large_record(left_out[0]), replayed=True)]
+        found = await self._records(left_out, SUMMARY, LARGEST_PAGE_BYTES)
+        records = {record.job_id: record for record in found}
+        for job_id, record in records.items():
+            if not record.fields:
+                raise key_expired(job_id)
+        return [
+            job if job.record.fields else Submitted(records[job.record.job_id], replayed=True)
+            for job in submitted
+        ]
+
+    async def _records(
+        self, ids: Sequence[str], fields: Sequence[str], most_bytes: int
+    ) -> list[StoredRecord]:
+        """Records: whole as far as `most_bytes` allow, else with these fields alone; empty if missing."""
+        found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *ids)
+        return [StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(ids, found, strict=True)]
 
 
-def _entry(job: NewJob) -> Entry:
-    job_id, contract = new_job_id(), job.contract
-    message = serialize_job(
-        contract.name, (job_id,), {}, None, time.time_ns() // 1_000_000, serializer=orjson.dumps
-    )
-    fields: dict[str, Argument] = {
-        "type": contract.name,
-        "params": job.params,
-        "max_attempts": contract.max_attempts,
-        "request_id": job.request_id,
-    }
-    if job.params_shown:
-        fields["params_shown"] = job.params_shown
-    if job.labels:
-        fields["labels"] = orjson.dumps(job.labels)
-    if job.caller:
-        fields["caller"] = job.caller
-    if job.retry_of:
-        fields["retry_of"] = job.retry_of
-    if job.webhook:
-        fields["webhook"] = job.webhook
-    if job.files:
-        fields["files"] = " ".join(job.files)
-    return Entry(
-        job_id,
-        contract.queue,
-        message,
-        fields,
-        due=milliseconds(job.run_at.timestamp()) if job.run_at else 0,
-        delay=milliseconds(job.delay_seconds or 0),
-        start_within=_start_within(job),
-        idempotency_key=f"{job.caller or '-'}:{job.idempotency_key}" if job.idempotency_key else "",
-        digest=_digest(job) if job.idempotency_key else "",
-        files=job.files,
-    )
-
-
-def _start_within(job: NewJob) -> int:
-    """The time to start in milliseconds; 0 for any time, so that the shortest one is 1."""
-    return max(milliseconds(job.start_within_seconds), 1) if job.start_within_seconds else 0
-
-
-def _digest(job: NewJob) -> str:
-    """Of what the job is to do, and not of how the request spelled it."""
-    asked = [job.contract.name, job.params.decode(), dict(job.labels), job.run_at, job.delay_seconds]
-    asked += [job.start_within_seconds, job.retry_of]
-    asked += [job.webhook] if job.webhook else []  # without one, as releases before digested it
-    return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _refuse_delivery(job_id: str) -> None:
+    """Raise JobNotFound for the id of a webhook's delivery, a job that no client has submitted."""
+    if job_id.startswith(redis_keys.DELIVERY_ID):
+        raise not_found(job_id)

@@ -1,4 +1,4 @@
-"""How the store calls Redis, and what becomes of Redis' errors."""
+"""Calls to Redis, whose errors become QueueUnavailable."""
 
 from typing import Any
 
@@ -33,6 +33,11 @@ class RedisCalls:
     async def hash(self, key: str) -> dict[bytes, bytes]:
         reply = await self.command("HGETALL", key)
         return reply if isinstance(reply, dict) else as_dict(reply)  # redis-py makes a dict of it itself
+
+    async def now(self) -> int:
+        """Milliseconds since the epoch by Redis' clock, by which all times in the store are."""
+        seconds, microseconds = await self.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def as_dict(pairs: list[bytes]) -> dict[bytes, bytes]:

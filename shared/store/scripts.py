@@ -8,10 +8,11 @@ from redis.exceptions import NoScriptError
 
 from shared.store.client import Argument, Runner
 from shared.store.redis_keys import FOR_SCRIPTS
+from shared.store.rows import numbered
 
 FOLDER = Path(__file__).parent / "scripts"
 NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
-TRANSITIONS = ("quotas", "transitions")
+TRANSITIONS = ("message", "quotas", "transitions")
 RESCUE = (*TRANSITIONS, "rescue")
 
 
@@ -21,7 +22,7 @@ class Script:
     def __init__(self, name: str, *parts: str) -> None:
         files = [FOLDER / "parts" / f"{part}.lua" for part in ("prelude", *parts)]
         files.append(FOLDER / f"{name}.lua")
-        self.source = NAMES + "".join(file.read_text() for file in files)
+        self.source = NAMES + "".join(numbered(file.read_text()) for file in files)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, runner: Runner, *arguments: Argument) -> Any:
@@ -32,7 +33,7 @@ class Script:
             return await runner.execute_command("EVAL", self.source, 0, *arguments)
 
 
-SUBMIT = Script("submit", "quotas", "whole_record")
+SUBMIT = Script("submit", "message", "quotas", "whole_record")
 STEP = Script("step", *RESCUE)
 BEAT = Script("beat", *RESCUE)
 REPORT = Script("report", *TRANSITIONS)

@@ -7,13 +7,14 @@ from typing import TypeVar
 import orjson
 
 from dev.service import Service
-from dev.stack import wait_until
+from dev.stack import PATIENCE, wait_until
 from shared.record import JobRecord
 from shared.store.client import connect
-from shared.store.job_queue import JobQueue, NewJob
-from shared.store.job_store import JobStore
-from shared.store.model import CancelResult, Retention
+from shared.store.job_queue import CancelResult, JobQueue
+from shared.store.submission import NewJob
+from shared.store.upkeep import Upkeep
 from tests.e2e.rogue_worker import JOB_TYPES
+from tests.new_jobs import RETENTION
 from worker.registry import load_handlers
 
 MODULE = "tests.e2e.rogue_worker"
@@ -37,7 +38,7 @@ class Direct:
     def job(self, job_id: str) -> JobRecord:
         return self._with_queue(lambda queue: queue.get(job_id)).parse()
 
-    def wait_for(self, job_id: str, state: str, *, seconds: float = 20) -> JobRecord:
+    def wait_for(self, job_id: str, state: str, *, seconds: float = PATIENCE) -> JobRecord:
         def reached() -> bool:
             record = self.job(job_id)
             assert record.state == state or not record.done, record
@@ -46,7 +47,7 @@ class Direct:
         wait_until(reached, f"the job is {state}", seconds=seconds)
         return self.job(job_id)
 
-    def ends_with(self, job_id: str, code: str, *, seconds: float = 20) -> JobRecord:
+    def ends_with(self, job_id: str, code: str, *, seconds: float = PATIENCE) -> JobRecord:
         """The record of a job that must fail, with this code in its last error."""
         record = self.wait_for(job_id, "failed", seconds=seconds)
         assert record.errors[-1].code == code
@@ -59,7 +60,7 @@ class Direct:
         async def once() -> None:
             redis = connect(self.service.stack.redis_url)
             try:
-                await JobStore(redis, Retention()).step("rescuer", 1, ["default"], [], slots=0, lease=1)
+                await Upkeep(redis, RETENTION).run(["default"], lease=1)
             finally:
                 await redis.aclose(close_connection_pool=True)
 
@@ -69,7 +70,7 @@ class Direct:
         async def once() -> T:
             redis = connect(self.service.stack.redis_url)
             try:
-                return await use(JobQueue(JobStore(redis, Retention()), max_waiting=10_000))
+                return await use(JobQueue(redis, RETENTION, max_waiting=10_000))
             finally:
                 await redis.aclose(close_connection_pool=True)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -12,10 +12,11 @@ from redis.asyncio import Redis
 from shared.files import FileStore
 from shared.record import JobState, StoredRecord
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Claim, Entry, Finished, Outcome, OutcomeKind, Retention, Step, WorkerInfo
-
-RETENTION = Retention(completed=100, failed=200, cancelled=300)
+from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
+from shared.store.job_queue import JobQueue
+from shared.store.upkeep import Upkeep
+from shared.store.worker_info import WorkerInfo
+from tests.new_jobs import RETENTION, new_job
 
 
 @pytest.fixture(params=["fake_redis", "redis"])
@@ -26,8 +27,18 @@ def server(request: pytest.FixtureRequest) -> Redis:
 
 
 @pytest.fixture
-def store(server: Redis) -> JobStore:
-    return JobStore(server, RETENTION)
+def job_queue(server: Redis) -> JobQueue:
+    return JobQueue(server, RETENTION, max_waiting=1000)
+
+
+@pytest.fixture
+def job_leases(server: Redis) -> JobLeases:
+    return JobLeases(server)
+
+
+@pytest.fixture
+def upkeep(server: Redis) -> Upkeep:
+    return Upkeep(server, RETENTION)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -43,27 +54,27 @@ Submit = Callable[..., Awaitable[StoredRecord]]
 
 
 @pytest.fixture
-def submit(store: JobStore) -> Submit:
-    """Submit a job by its id; `due` is in milliseconds since the epoch."""
+def submit(server: Redis) -> Submit:
+    """Submit a job by its id."""
 
     async def submit(
         job_id: str,
         queue: str = "default",
         *,
         max_attempts: int = 3,
-        due: int = 0,
+        run_at: datetime | None = None,
         max_waiting: int = 1000,
         files: Sequence[str] = (),
     ) -> StoredRecord:
-        fields: dict[str, Any] = {
-            "type": "echo",
-            "params": b'{"message":1}',
-            "max_attempts": max_attempts,
-            "request_id": "r-" + job_id,
-        }
-        message = b"message of " + job_id.encode()
-        entry = Entry(job_id, queue, message, fields, due=due, files=files)
-        ((record, _),) = await store.submit(entry, max_waiting=max_waiting)
+        job = new_job(
+            job_id,
+            queue,
+            max_attempts=max_attempts,
+            params=b'{"message":1}',
+            run_at=run_at,
+            files=files,
+        )
+        record, _ = await JobQueue(server, RETENTION, max_waiting=max_waiting).submit(job)
         return record
 
     return submit
@@ -74,7 +85,7 @@ class HandWorker:
     """A worker that steps when a test says so."""
 
     name: str
-    store: JobStore
+    job_leases: JobLeases
     redis: Redis
     queues: Sequence[str] = ("default",)
     steps: int = 0
@@ -88,7 +99,9 @@ class HandWorker:
         if number is None:
             self.steps += 1
             number = self.steps
-        return await self.store.step(self.name, number, self.queues, finished, slots=slots, lease=60)
+        return await self.job_leases.step(
+            self.name, number, self.queues, finished, slots=slots, lease=60, retention=RETENTION
+        )
 
     async def claim(self, slots: int = 1) -> list[Claim]:
         return (await self.step(slots=slots)).claims
@@ -111,11 +124,11 @@ Hire = Callable[..., HandWorker]
 
 
 @pytest.fixture
-def hire(store: JobStore, server: Redis) -> Hire:
+def hire(job_leases: JobLeases, server: Redis) -> Hire:
     numbers = count(1)
 
     def hire(*queues: str) -> HandWorker:
-        return HandWorker(f"worker-{next(numbers)}", store, server, queues or ("default",))
+        return HandWorker(f"worker-{next(numbers)}", job_leases, server, queues or ("default",))
 
     return hire
 

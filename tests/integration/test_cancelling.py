@@ -1,130 +1,135 @@
 """The store's contract: cancelling, and whatever races with it."""
 
 import random
-import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
-from shared.store.model import AttemptReport, CancelResult, OutcomeKind
+from shared.store.job_leases import AttemptReport, OutcomeKind
+from shared.store.job_queue import CancelResult
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 
 
-async def test_a_waiting_job_is_cancelled_at_once(submit, store, server, worker, find_leaks, indexes_agree):
+async def test_a_waiting_job_is_cancelled_at_once(
+    submit, job_queue, server, worker, find_leaks, indexes_agree
+):
     await submit("a")
-    verdict, record = await store.cancel("a")
+    verdict, record = await job_queue.cancel("a")
     assert (verdict, record.state, record.version) == (CancelResult.CANCELLED, JobState.CANCELLED, 2)
     assert record.parse().cancel_requested
-    assert record == await store.get("a")
+    assert record == await job_queue.get("a")
     assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
     assert await worker.claim() == []
     await indexes_agree()
     assert await find_leaks(server) == []
 
 
-async def test_a_scheduled_job_is_cancelled_at_once(submit, store, worker, due, server):
-    await submit("a", due=int(time.time() * 1000) + 60_000)
-    assert (await store.cancel("a"))[0] is CancelResult.CANCELLED
+async def test_a_scheduled_job_is_cancelled_at_once(submit, job_queue, worker, due, server):
+    await submit("a", run_at=datetime.now(UTC) + timedelta(minutes=1))
+    assert (await job_queue.cancel("a"))[0] is CancelResult.CANCELLED
     assert await server.zcard(redis_keys.QUEUE + "default") == 0
 
 
-async def test_a_running_job_is_asked_to_stop(submit, store, server, worker):
+async def test_a_running_job_is_asked_to_stop(submit, job_queue, server, worker):
     await submit("a")
     claim = await worker.claim_one()
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CANCEL)
         await subscription.get_message(timeout=1)
-        verdict, record = await store.cancel("a")
+        verdict, record = await job_queue.cancel("a")
         assert (await subscription.get_message(timeout=1))["data"] == b"a"
     assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
     assert record.parse().cancel_requested
     assert await worker.finish(claim, OutcomeKind.CANCELLED)
-    assert (await store.get("a")).state is JobState.CANCELLED
+    assert (await job_queue.get("a")).state is JobState.CANCELLED
 
 
-async def test_asking_a_running_job_again_changes_nothing(submit, store, worker):
+async def test_asking_a_running_job_again_changes_nothing(submit, job_queue, worker):
     await submit("a")
     await worker.claim_one()
-    first = await store.cancel("a")
-    assert await store.cancel("a") == first
+    first = await job_queue.cancel("a")
+    assert await job_queue.cancel("a") == first
 
 
-async def test_cancelling_a_cancelled_job_changes_nothing(submit, store):
+async def test_cancelling_a_cancelled_job_changes_nothing(submit, job_queue):
     await submit("a")
-    first = await store.cancel("a")
-    assert await store.cancel("a") == first
+    first = await job_queue.cancel("a")
+    assert await job_queue.cancel("a") == first
 
 
 @pytest.mark.parametrize("runs", [False, True])
-async def test_a_job_is_cancelled_at_the_wanted_versions_alone(runs, submit, store, worker):
+async def test_a_job_is_cancelled_at_the_wanted_versions_alone(runs, submit, job_queue, worker):
     await submit("a")
     if runs:
         await worker.claim_one()
-    before = await store.get("a")
+    before = await job_queue.get("a")
     for versions in ([], [before.version + 1], [before.version * 11]):
-        verdict, record = await store.cancel("a", versions)
+        verdict, record = await job_queue.cancel("a", versions)
         assert (verdict, record.version) == (CancelResult.CHANGED, before.version)
-    assert (await store.get("a")).fields == before.fields
-    first = await store.cancel("a", [7, before.version])
+    assert (await job_queue.get("a")).fields == before.fields
+    first = await job_queue.cancel("a", [7, before.version])
     assert first[0] is (CancelResult.CANCELLING if runs else CancelResult.CANCELLED)
-    assert await store.cancel("a", [before.version]) == first  # repeated: a reply may have been lost
+    assert await job_queue.cancel("a", [before.version]) == first  # repeated: a reply may have been lost
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.COMPLETED, OutcomeKind.FAILED])
-async def test_a_finished_job_stays_as_it_is(kind, submit, store, worker):
+async def test_a_finished_job_stays_as_it_is(kind, submit, job_queue, worker):
     await submit("a")
     await worker.finish(await worker.claim_one(), kind, ERROR)
-    before = await store.get("a")
-    assert await store.cancel("a") == (CancelResult.FINISHED, before)
-    assert await store.get("a") == before
+    before = await job_queue.get("a")
+    assert await job_queue.cancel("a") == (CancelResult.FINISHED, before)
+    assert await job_queue.get("a") == before
 
 
-async def test_a_missing_job_cannot_be_cancelled(store, server):
+async def test_a_missing_job_cannot_be_cancelled(job_queue, server):
     with pytest.raises(JobNotFound):
-        await store.cancel("nobody")
+        await job_queue.cancel("nobody")
     assert [key async for key in server.scan_iter()] == []
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
 async def test_a_job_that_is_put_back_after_a_cancel_is_cancelled(
-    kind, submit, store, worker, server, find_leaks, indexes_agree
+    kind, submit, job_queue, worker, server, find_leaks, indexes_agree
 ):
     await submit("a")
     claim = await worker.claim_one()
-    await store.cancel("a")
+    await job_queue.cancel("a")
     assert await worker.finish(claim, kind, ERROR, delay=1)
-    assert (await store.get("a")).state is JobState.CANCELLED
+    assert (await job_queue.get("a")).state is JobState.CANCELLED
     assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
     await indexes_agree()
     await worker.step(slots=1)
     assert await find_leaks(server) == []
 
 
-async def test_a_job_that_completes_in_spite_of_a_cancel_is_completed(submit, store, worker):
+async def test_a_job_that_completes_in_spite_of_a_cancel_is_completed(submit, job_queue, worker):
     await submit("a")
     claim = await worker.claim_one()
-    await store.cancel("a")
+    await job_queue.cancel("a")
     assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
-    assert (await store.get("a")).state is JobState.COMPLETED
+    assert (await job_queue.get("a")).state is JobState.COMPLETED
 
 
-async def test_every_change_raises_the_version_by_one_and_is_announced(submit, store, worker, other, server):
+async def test_every_change_raises_the_version_by_one_and_is_announced(
+    submit, job_queue, job_leases, worker, other, server
+):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
         await subscription.get_message(timeout=1)
 
         async def raised_to(version: int) -> None:
-            assert (await store.get("a")).version == version
+            assert (await job_queue.get("a")).version == version
             assert (await subscription.get_message(timeout=1))["data"].split()[0] == str(version).encode()
 
         await submit("a", max_attempts=9)
         await raised_to(1)
         claim = await worker.claim_one()
         await raised_to(2)
-        await store.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
+        await job_leases.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
         await raised_to(3)
         await worker.finish(claim, OutcomeKind.RETRY, ERROR)
         await raised_to(4)
@@ -139,17 +144,17 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(submit, s
         await raised_to(8)
         claim = await other.claim_one()
         await raised_to(9)
-        await store.cancel("a")
+        await job_queue.cancel("a")
         await raised_to(10)
         await other.finish(claim, OutcomeKind.CANCELLED)
         await raised_to(11)
-        await store.cancel("a")
+        await job_queue.cancel("a")
         assert await subscription.get_message(timeout=0.01) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_in_any_order_of_events_a_job_ends_once(
-    seed, submit, store, hire, server, find_leaks, indexes_agree
+    seed, submit, job_queue, hire, server, find_leaks, indexes_agree
 ):
     """Two workers claim, finish, repeat, lose leases and are overtaken by cancels, at random."""
     dice = random.Random(seed)
@@ -167,7 +172,7 @@ async def test_in_any_order_of_events_a_job_ends_once(
         if held[worker.name]:
             claim = dice.choice(held[worker.name])  # it stays: a later finish is late, or a repeat
             kind = dice.choice(list(OutcomeKind))
-            before = (await store.get(claim.job_id)).done
+            before = (await job_queue.get(claim.job_id)).done
             counts = await worker.finish(claim, kind, ERROR)
             accepted[claim.job_id] += counts and not before and kind is OutcomeKind.COMPLETED
 
@@ -176,11 +181,11 @@ async def test_in_any_order_of_events_a_job_ends_once(
             await server.zadd(redis_keys.LEASES + "default", {lease: 1})
 
     async def cancel(_):
-        await store.cancel(dice.choice(names))
+        await job_queue.cancel(dice.choice(names))
 
     async def look():
         for name in names:
-            record = await store.get(name)
+            record = await job_queue.get(name)
             before = seen.get(name, record)
             assert record.version > before.version or record == before, "a change that no version counts"
             seen[name] = record

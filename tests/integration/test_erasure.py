@@ -6,7 +6,9 @@ import pytest
 
 from shared.errors import JobNotFound
 from shared.store import redis_keys
-from shared.store.model import Entry, Filters, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
+from shared.store.job_list import Filters
+from tests.new_jobs import new_job
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/secrets-and-data.md").read_text()
 PATTERN = "*JOB_ID*"
@@ -14,13 +16,11 @@ TEXT = b"what-the-caller-wrote"
 
 
 @pytest.fixture
-def submit_with_webhook(store):
+def submit_with_webhook(job_queue):
     async def submit(job_id: str) -> None:
-        fields = {
-            "type": "echo", "params": b'{"message":"%b"}' % TEXT, "max_attempts": 1, "request_id": "r",
-            "webhook": f"https://receiver.example/{TEXT.decode()}",
-        }  # fmt: skip
-        await store.submit(Entry(job_id, "default", b"message", fields), max_waiting=9)
+        webhook = f"https://receiver.example/{TEXT.decode()}"
+        params = b'{"message":"%b"}' % TEXT
+        await job_queue.submit(new_job(job_id, max_attempts=1, params=params, webhook=webhook))
 
     return submit
 
@@ -35,7 +35,7 @@ async def holders(redis) -> set[str]:
     return {key.decode() for key in found if TEXT in repr(await read[await redis.type(key)](key)).encode()}
 
 
-async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, store, server):
+async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, job_queue, server):
     for job_id in ("job-a", "job-b"):
         await submit_with_webhook(job_id)
         claim = await worker.claim_one()
@@ -49,8 +49,8 @@ async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, sto
 
     assert await holders(server) == {key for key in before if "job-a" not in key}
     with pytest.raises(JobNotFound):
-        await store.get("job-a")
-    page = await store.page(Filters(None, "", {}), limit=10, after=None)
+        await job_queue.get("job-a")
+    page = await job_queue.page(Filters(None, "", {}), limit=10, after=None)
     assert [record.job_id for record in page.records] == ["job-b"]
     deliverer = hire(redis_keys.WEBHOOKS)
     (delivery,) = await deliverer.claim(slots=9)

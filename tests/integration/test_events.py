@@ -16,9 +16,9 @@ from dev.stack import Stack
 from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import connect
+from shared.store.job_leases import AttemptReport, Finished, JobLeases, Outcome, OutcomeKind
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Entry, Finished, Outcome, OutcomeKind, Retention
+from tests.new_jobs import RETENTION, new_job
 
 SCOPE = {"type": "http"}
 FIELDS: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
@@ -52,7 +52,7 @@ async def changes(redis_stack: Stack) -> AsyncIterator[Changes]:
 
 def stream(redis: Redis, changes: Changes, *, version: int = 1) -> EventStream:
     """A stream for a reader who has seen a version of the record, with a hurried heart."""
-    queue = JobQueue(JobStore(redis, Retention()), max_waiting=1)
+    queue = JobQueue(redis, RETENTION, max_waiting=1)
     return EventStream(queue, changes, "a", version=version, heartbeat=0.02)
 
 
@@ -72,13 +72,13 @@ async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: 
 async def test_each_event_has_data_also_for_readers_that_take_an_empty_line_for_one(
     redis: Redis, changes: Changes
 ):
-    store, reader = JobStore(redis, Retention()), Reader()
-    await store.submit(Entry("a", "default", b"", FIELDS), max_waiting=1)
+    queue, reader = JobQueue(redis, RETENTION, max_waiting=1), Reader()
+    await queue.submit(new_job("a"))
     streaming = asyncio.create_task(stream(redis, changes, version=0)(SCOPE, reader.receive, reader.sent.put))
     bodies = [await reader.body()]
     while bodies.count(b": still here\n") < 2:
         bodies.append(await reader.body())
-    await store.cancel("a")
+    await queue.cancel("a")
     await asyncio.wait_for(streaming, 5)
     bodies += [message["body"] for message in iter_now(reader.sent)]
 
@@ -118,13 +118,13 @@ def iter_now(queue: asyncio.Queue[Any]) -> list[Any]:
 @pytest.fixture
 async def written(redis: Redis) -> None:
     """A job that has written one line while it ran, with version 3, and one with its end, version 4."""
-    store = JobStore(redis, Retention())
-    await store.submit(Entry("a", "default", b"", FIELDS), max_waiting=1)
-    (claim,) = (await store.step("w", 1, ["default"], [], slots=1, lease=9)).claims
+    job_leases = JobLeases(redis)
+    await JobQueue(redis, RETENTION, max_waiting=1).submit(new_job("a"))
+    (claim,) = (await job_leases.step("w", 1, ["default"], [], slots=1, lease=9, retention=RETENTION)).claims
     line = b'%d 0 {"attempt":1,"message":"%b","fields":{}}'
-    await store.report([AttemptReport(claim, lines=line % (1, b"one"))])
+    await job_leases.report([AttemptReport(claim, lines=line % (1, b"one"))])
     done = Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1"), lines=line % (2, b"two"))
-    await store.step("w", 2, ["default"], [done], slots=0, lease=9)
+    await job_leases.step("w", 2, ["default"], [done], slots=0, lease=9, retention=RETENTION)
 
 
 @pytest.mark.usefixtures("written")

@@ -18,24 +18,16 @@ from shared.errors import JobServerError, QueueUnavailable
 from shared.files import Stored
 from shared.record import JobState
 from shared.store import redis_keys, scripts
-from shared.store.file_records import FileRecords
-from shared.store.job_store import JobStore
-from shared.store.model import (
-    AttemptReport,
-    Claim,
-    Entry,
-    FileQuota,
-    Finished,
-    JobQuota,
-    Outcome,
-    OutcomeKind,
-    Retention,
-    Step,
-    WorkerInfo,
-)
+from shared.store.file_records import FileQuota, FileRecords
+from shared.store.job_leases import AttemptReport, Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
+from shared.store.job_queue import JobQueue
+from shared.store.rows import SubmissionRow
 from shared.store.scripts import Script
+from shared.store.submission import JobQuota
+from shared.store.upkeep import Upkeep
+from shared.store.worker_info import WorkerInfo
+from tests.new_jobs import RETENTION, new_job
 
-RETENTION = Retention(completed=100, failed=200, cancelled=300)
 WORKER_INFO = WorkerInfo("w", "host", 1, ("default",), slots=10, started_at=1.5)
 QUOTA = JobQuota("me", waiting=1000, kept_bytes=10**6)
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
@@ -69,20 +61,15 @@ class World:
 
     redis: Redis
     runner: FailingRunner
-    store: JobStore
+    job_queue: JobQueue
+    job_leases: JobLeases
+    upkeep: Upkeep
     steps: int = 0
     job_ids: list[str] = field(default_factory=list)
 
     async def submit(self, *job_ids: str, **options: Any) -> None:
-        fields = {
-            "type": "echo",
-            "params": b"{}",
-            "max_attempts": 3,
-            "request_id": "r",
-            "webhook": "http://x",
-        }
-        entries = [Entry(job_id, "default", b"m", fields, **options) for job_id in job_ids]
-        await self.store.submit(*entries, max_waiting=1000, quota=QUOTA)
+        jobs = [new_job(job_id, webhook="http://x", **options) for job_id in job_ids]
+        await self.job_queue.submit_all(jobs, QUOTA)
         self.job_ids += job_ids
 
     async def step(self, *finished: Finished, slots: int = 0) -> Step:
@@ -90,7 +77,9 @@ class World:
         self.steps += 1
         while True:
             try:
-                return await self.store.step("w", self.steps, ["default"], finished, slots=slots, lease=60)
+                return await self.job_leases.step(
+                    "w", self.steps, ["default"], finished, slots=slots, lease=60, retention=RETENTION
+                )
             except QueueUnavailable:
                 assert self.runner.failing is None
 
@@ -104,13 +93,14 @@ class World:
     async def look_again(self) -> None:
         """Let the repair look at once."""
         await self.redis.hdel(redis_keys.UPKEEP, "repaired_at")
-        await self.store.upkeep(["default", redis_keys.WEBHOOKS])
+        await self.upkeep.run(["default", redis_keys.WEBHOOKS])
 
 
 @pytest.fixture
 async def world(redis: Redis) -> World:
     runner = FailingRunner(redis)
-    return World(redis, runner, JobStore(runner, RETENTION))
+    queue = JobQueue(runner, RETENTION, max_waiting=1000)
+    return World(redis, runner, queue, JobLeases(runner), Upkeep(runner, RETENTION))
 
 
 Act = Callable[[World], Awaitable[None]]
@@ -122,10 +112,10 @@ async def prepare_file(world: World) -> None:
 
 async def submit_again(world: World) -> None:
     """The client repeats a request that was answered 503, as another job."""
-    options: dict[str, Any] = {"start_within": 60_000, "delay": 1, "files": ["f"]}
+    options: dict[str, Any] = {"start_within_seconds": 60, "delay_seconds": 0.001, "files": ["f"]}
     try:
         await world.submit("a", "b", **options)
-        await world.submit("c", idempotency_key="me:k", digest="aa", **options)
+        await world.submit("c", idempotency_key="k", **options)
     except QueueUnavailable:
         for job_id in {"a", "b", "c"} - set(world.job_ids):
             left = [key.decode() async for key in world.redis.scan_iter(match=f"*:{job_id}")]
@@ -140,14 +130,14 @@ async def submit_again(world: World) -> None:
                 redis_keys.QUEUE + "default",
             ):
                 assert await world.redis.zscore(index, job_id) is None
-        assert not await world.redis.exists(redis_keys.IDEMPOTENCY + "me:k")
+        assert not await world.redis.exists(redis_keys.IDEMPOTENCY + "-:k")
         await world.submit("d", **options)
     for job_id in world.job_ids:
         await world.redis.zadd(redis_keys.QUEUE + "default", {job_id: 1}, xx=True)
 
 
 async def prepare_waiting(world: World) -> None:
-    await world.submit("a", "b", start_within=60_000)
+    await world.submit("a", "b", start_within_seconds=60)
 
 
 async def claim_all(world: World) -> None:
@@ -224,23 +214,23 @@ CASES: dict[str, tuple[Script, Act, Act, int]] = {
     },
     "step rescues": (scripts.STEP, prepare_lost, trying(lambda w: w.step()), 1),
     "step expires": (scripts.STEP, prepare_late, trying(lambda w: w.step()), 0),
-    "upkeep rescues": (scripts.UPKEEP, prepare_lost, trying(lambda w: w.store.upkeep(["default"])), 1),
-    "upkeep expires": (scripts.UPKEEP, prepare_late, trying(lambda w: w.store.upkeep(["default"])), 0),
+    "upkeep rescues": (scripts.UPKEEP, prepare_lost, trying(lambda w: w.upkeep.run(["default"])), 1),
+    "upkeep expires": (scripts.UPKEEP, prepare_late, trying(lambda w: w.upkeep.run(["default"])), 0),
     "upkeep repairs": (scripts.UPKEEP, prepare_vanished, trying(World.look_again), 0),
-    "read rescues": (scripts.RESCUE_AND_READ, prepare_lost, trying(lambda w: w.store.get("a")), 1),
-    "read repairs": (scripts.RESCUE_AND_READ, prepare_vanished, trying(lambda w: w.store.get("a")), 0),
-    "read expires": (scripts.RESCUE_AND_READ, prepare_late, trying(lambda w: w.store.get("a")), 0),
-    "cancel waiting": (scripts.CANCEL, prepare_waiting, trying(lambda w: w.store.cancel("a")), 0),
-    "cancel running": (scripts.CANCEL, prepare_running, trying(lambda w: w.store.cancel("a")), 0),
-    "cancel lost": (scripts.CANCEL, prepare_lost, trying(lambda w: w.store.cancel("a")), 1),
+    "read rescues": (scripts.RESCUE_AND_READ, prepare_lost, trying(lambda w: w.job_queue.get("a")), 1),
+    "read repairs": (scripts.RESCUE_AND_READ, prepare_vanished, trying(lambda w: w.job_queue.get("a")), 0),
+    "read expires": (scripts.RESCUE_AND_READ, prepare_late, trying(lambda w: w.job_queue.get("a")), 0),
+    "cancel waiting": (scripts.CANCEL, prepare_waiting, trying(lambda w: w.job_queue.cancel("a")), 0),
+    "cancel running": (scripts.CANCEL, prepare_running, trying(lambda w: w.job_queue.cancel("a")), 0),
+    "cancel lost": (scripts.CANCEL, prepare_lost, trying(lambda w: w.job_queue.cancel("a")), 1),
     "beat": (scripts.BEAT, prepare_running, trying(
-        lambda w: w.store.beat(WORKER_INFO, [CLAIM], running=1, lease=9)
+        lambda w: w.job_leases.beat(WORKER_INFO, [CLAIM], running=1, lease=9)
     ), 0),
     "report": (scripts.REPORT, prepare_running, trying(
-        lambda w: w.store.report([AttemptReport(CLAIM, b"{}", b"")])
+        lambda w: w.job_leases.report([AttemptReport(CLAIM, b"{}", b"")])
     ), 0),
-    "leave": (scripts.LEAVE, prepare_waiting, trying(lambda w: w.store.leave("w", ["default"])), 0),
-    "redeliver": (scripts.REDELIVER, prepare_ended, trying(lambda w: w.store.redeliver("a")), 0),
+    "leave": (scripts.LEAVE, prepare_waiting, trying(lambda w: w.job_leases.leave("w", ["default"])), 0),
+    "redeliver": (scripts.REDELIVER, prepare_ended, trying(lambda w: w.job_queue.redeliver("a")), 0),
 }  # fmt: skip
 
 
@@ -297,7 +287,7 @@ async def counted_right(world: World, where: str) -> None:
     ], where
     for member in await world.redis.zrange(redis_keys.KEPT_ENDS, 0, -1):
         await world.redis.zadd(redis_keys.KEPT_ENDS, {member: 1})
-    await world.store.upkeep(["default"])
+    await world.upkeep.run(["default"])
     assert not await world.redis.exists(redis_keys.KEPT + "me", redis_keys.KEPT_ENDS), where
 
 
@@ -358,4 +348,6 @@ async def test_the_failure_is_what_redis_says(world: World) -> None:
         await world.submit("a")
     world.runner.failing = scripts.SUBMIT, 5
     with pytest.raises(OutOfMemoryError):
-        await scripts.SUBMIT.run(world.runner, "", "id", "default", 0, 0, 0, 9, "", "", 1, "", "m", 0)
+        await scripts.SUBMIT.run(
+            world.runner, "", *SubmissionRow("id", "t", "default", 0, 0, 0, 9, "", "", 1, "", 0)
+        )

@@ -7,7 +7,7 @@ from shared.errors import FileInUse, FileNotFound, UnknownFile
 from shared.files import Stored
 from shared.store import file_records, redis_keys
 from shared.store.file_records import FileRecords
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 STORED = Stored(3, "abc")
 ONE, TWO = (f"file_{n:032x}" for n in range(2))
@@ -120,7 +120,7 @@ async def test_one_of_many_sweeps(records, server):
 
 @pytest.mark.parametrize("state", ["running", "pending", "completed", "failed", "cancelled", "missing"])
 async def test_claims_are_of_use_while_they_run_and_once_they_have_completed_the_job(
-    records, submit, worker, store, state
+    records, submit, worker, job_queue, state
 ):
     if state != "missing":
         await submit("a")

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from dev.stack import Stack
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from shared.store.job_queue import JobQueue
 from tests.conftest import LogTape
 from tests.integration.conftest import HandWorker, Submit
 from tests.unit.worker.pools import PATIENCE, lives, until
@@ -88,18 +88,18 @@ async def is_renewed(server: Redis, claim: Claim) -> bool:
     return await ends(server, claim) < time.time() + 2 * LEASE
 
 
-async def shows(store: JobStore, worker: HandWorker) -> bool:
-    return any(shown["worker_id"] == worker.name for shown in await store.workers())
+async def shows(job_queue: JobQueue, worker: HandWorker) -> bool:
+    return any(shown["worker_id"] == worker.name for shown in await job_queue.workers())
 
 
-async def until_beaten(store: JobStore, worker: HandWorker) -> None:
+async def until_beaten(job_queue: JobQueue, worker: HandWorker) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not await shows(store, worker):
+        while not await shows(job_queue, worker):
             pass
 
 
 async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, store: JobStore
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
 ) -> None:
     for name in "abcd":
         await submit(name)
@@ -112,24 +112,24 @@ async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
     lane.run(overdue, deadline=time.monotonic() - 7)
     lane.run(unknown)
     await beating()
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     renewed = [await is_renewed(worker.redis, claim) for claim in (runs, ended, overdue, unknown)]
     assert renewed == [True, True, False, True]
 
 
 async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, store: JobStore
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
 ) -> None:
     await submit("a")
     claim = await worker.claim_one()
     lane.open_step = worker.steps
     await beating()
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     assert await is_renewed(worker.redis, claim)
 
 
 async def test_a_deadline_that_is_not_known_is_bounded(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, store: JobStore
+    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
 ) -> None:
     """By the longest timeout, after the last snapshot of a worker that writes no more of them."""
     for name in "ab":
@@ -139,33 +139,33 @@ async def test_a_deadline_that_is_not_known_is_bounded(
     lane.run(unknown)
     lane.open_step = worker.steps
     await beating(longest=-7)  # as if the snapshot were 7 s older than the longest timeout
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     assert [await is_renewed(worker.redis, claim) for claim in (unknown, unread)] == [False, False]
 
 
 async def test_a_heartbeat_process_that_dies_is_started_again(
-    worker: HandWorker, beating: Beating, store: JobStore, log_tape: LogTape
+    worker: HandWorker, beating: Beating, job_queue: JobQueue, log_tape: LogTape
 ) -> None:
     heartbeat = await beating()
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     first = heartbeat.pid
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(first, number)
     await worker.redis.delete(redis_keys.WORKER + worker.name)
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     assert (heartbeat.pid, log_tape.lines()) == (first, [])
 
     os.kill(first, signal.SIGKILL)
     await until(lambda: heartbeat.pid != first)
     await worker.redis.delete(redis_keys.WORKER + worker.name)
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     assert log_tape.lines("the heartbeat process ended; it is started again")
 
 
 async def test_a_heartbeat_that_is_stopped_beats_no_more(
-    worker: HandWorker, beating: Beating, store: JobStore
+    worker: HandWorker, beating: Beating, job_queue: JobQueue
 ) -> None:
     heartbeat = await beating()
-    await until_beaten(store, worker)
+    await until_beaten(job_queue, worker)
     heartbeat.stop()
     assert not lives(heartbeat.pid)

@@ -1,6 +1,7 @@
 """Records too large for the connection that all requests share."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,10 @@ from shared.errors import JobExpired
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.client import Argument
-from shared.store.job_store import JobStore
-from shared.store.model import CancelResult, Entry, OutcomeKind, Retention
+from shared.store.job_leases import OutcomeKind
+from shared.store.job_queue import CancelResult, JobQueue
+from shared.store.submission import NewJob
+from tests.new_jobs import RETENTION, new_job
 
 MEGABYTE = 2**20
 
@@ -33,28 +36,27 @@ def shared(server) -> Counter:
 
 
 @pytest.fixture
-def split(server, shared) -> JobStore:
-    """A store with two connections, as the API has it."""
-    return JobStore(shared, Retention(), bulk=server)
+def split(server, shared) -> JobQueue:
+    """A queue with two connections, as the API has it."""
+    return JobQueue(shared, RETENTION, max_waiting=100, bulk=server)
 
 
 @pytest.fixture
-def add(store, server):
+def add(job_queue, server):
     """Submit a job with large params."""
 
-    async def add(job_id: str, *, key: str = "") -> Entry:
-        fields = {"type": "echo", "params": json.dumps("x" * MEGABYTE), "max_attempts": 3, "request_id": "r"}
-        entry = Entry(job_id, "default", b"m", fields, idempotency_key=key, digest="d" if key else "")
-        await store.submit(entry, max_waiting=100)
-        return entry
+    async def add(job_id: str, *, key: str | None = None) -> NewJob:
+        job = new_job(job_id, params=json.dumps("x" * MEGABYTE).encode(), idempotency_key=key)
+        await job_queue.submit(job)
+        return job
 
     return add
 
 
-async def test_a_large_record_is_read_over_the_other_connection(split, shared, store, add):
+async def test_a_large_record_is_read_over_the_other_connection(split, shared, job_queue, add):
     await add("a")
     record = await split.get("a")
-    assert record == await store.get("a")
+    assert record == await job_queue.get("a")
     assert (len(record.fields[b"params"]), record.position) == (MEGABYTE + 2, 1)
     assert shared.largest < 1000
 
@@ -98,35 +100,30 @@ async def test_a_large_job_is_cancelled(split, shared, add):
 
 
 async def test_a_large_job_is_replayed_whole(split, shared, add):
-    entry = await add("a", key="k")
+    job = await add("a", key="k")
     shared.largest = 0
-    [(record, replayed)] = await split.submit(entry._replace(job_id="b"), max_waiting=100)
+    record, replayed = await split.submit(replace(job, job_id="b"))
     assert (record.job_id, replayed) == ("a", True)
     assert len(record.fields[b"params"]) > MEGABYTE
     assert shared.largest < 1000
 
 
 async def test_many_large_jobs_are_replayed_as_far_as_they_fit(split, shared, add):
-    entries = [await add(f"a{n}", key=f"k{n}") for n in range(6)]
-    again = [entry._replace(job_id=entry.job_id.replace("a", "b")) for entry in entries]
+    jobs = [await add(f"a{n}", key=f"k{n}") for n in range(6)]
+    again = [replace(job, job_id=job.job_id.replace("a", "b")) for job in jobs]
     shared.largest = 0
-    submitted = await split.submit(*again, max_waiting=100)
+    submitted = await split.submit_all(again)
     assert [record.job_id for record, _ in submitted] == [f"a{n}" for n in range(6)]
     assert [b"params" in record.fields for record, _ in submitted] == [True] * 3 + [False] * 3
     assert all(record.state is JobState.PENDING for record, _ in submitted)
     assert shared.largest < 2000
 
 
-async def test_deliveries_are_shown_without_the_record_that_they_carry(split, shared, store, server, worker):
-    fields = {
-        "type": "echo",
-        "params": b"{}",
-        "max_attempts": 3,
-        "request_id": "r",
-        "webhook": "http://x.test/",
-    }
-    await store.submit(Entry("a", "default", b"m", fields), max_waiting=100)
+async def test_deliveries_are_shown_without_the_record_that_they_carry(
+    split, shared, job_queue, server, worker
+):
+    await job_queue.submit(new_job("a", webhook="http://x.test/"))
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, json.dumps("x" * MEGABYTE).encode())
-    [delivery] = await split.deliveries(await store.get("a"))
+    [delivery] = await split.deliveries(await job_queue.get("a"))
     assert b"params" not in delivery.fields
     assert delivery.state is JobState.PENDING

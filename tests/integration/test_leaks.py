@@ -3,7 +3,7 @@
 import pytest
 
 from shared.store import redis_keys
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 
 async def test_an_empty_redis_has_no_leaks(server, find_leaks):

@@ -5,19 +5,19 @@ import pytest
 
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import AttemptReport, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import AttemptReport, Finished, Outcome, OutcomeKind
 
 HALF = b'{"fraction":0.5,"message":"half"}'
 
 
 async def test_a_lost_worker_costs_the_attempt_and_leaves_an_error(
-    submit, worker, other, store, indexes_agree
+    submit, worker, other, job_queue, indexes_agree
 ):
     await submit("a")
     await worker.lose(await worker.claim_one())
     step = await other.step(slots=0)
     assert (step.rescued, step.claims) == (["a"], [])
-    record = (await store.get("a")).parse()
+    record = (await job_queue.get("a")).parse()
     assert (record.state, record.attempt, record.version) == (JobState.PENDING, 1, 3)
     (error,) = record.errors
     assert (error.code, error.retryable, error.attempt) == ("worker_lost", True, 1)
@@ -35,13 +35,13 @@ async def test_the_rescuing_step_may_claim_the_job_itself(submit, worker, other)
 
 
 async def test_the_last_lost_attempt_fails_the_job(
-    submit, worker, other, store, server, find_leaks, indexes_agree
+    submit, worker, other, job_queue, server, find_leaks, indexes_agree
 ):
     await submit("a", max_attempts=2)
     for _ in range(2):
         await worker.lose(await worker.claim_one())
         await other.step()
-    record = (await store.get("a")).parse()
+    record = (await job_queue.get("a")).parse()
     assert record.state is JobState.FAILED
     assert [(error.code, error.attempt) for error in record.errors] == [
         ("worker_lost", 1),
@@ -55,14 +55,14 @@ async def test_the_last_lost_attempt_fails_the_job(
 
 @pytest.mark.parametrize("max_attempts", [1, 3])
 async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(
-    max_attempts, submit, worker, other, store, server, find_leaks
+    max_attempts, submit, worker, other, job_queue, server, find_leaks
 ):
     await submit("a", max_attempts=max_attempts)
     claim = await worker.claim_one()
-    await store.cancel("a")
+    await job_queue.cancel("a")
     await worker.lose(claim)
     await other.step(slots=1)
-    assert (await store.get("a")).state is JobState.CANCELLED
+    assert (await job_queue.get("a")).state is JobState.CANCELLED
     assert 0 <= 300 - await server.ttl(redis_keys.RECORD + "a") <= 2
     assert await find_leaks(server) == []
 
@@ -77,57 +77,57 @@ async def test_many_leases_that_ran_out_together_all_return(submit, worker, othe
     await indexes_agree()
 
 
-async def test_a_beat_renews_leases(submit, worker, store, server):
+async def test_a_beat_renews_leases(submit, worker, job_queue, job_leases, server):
     await submit("a")
     claim = await worker.claim_one()
     await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
-    assert await store.beat(worker.info, [claim], running=1, lease=60) == (set(), set())
+    assert await job_leases.beat(worker.info, [claim], running=1, lease=60) == (set(), set())
     assert (await worker.step()).rescued == []
-    assert (await store.get("a")).version == 2
+    assert (await job_queue.get("a")).version == 2
 
 
-async def test_a_beat_brings_no_lease_back(submit, worker, other, store, server):
+async def test_a_beat_brings_no_lease_back(submit, worker, other, job_leases, server):
     await submit("a")
     await submit("b")
     lost, held = await worker.claim(slots=2)
     await worker.lose(lost)
     await other.step()
-    assert await store.beat(worker.info, [lost, held], running=2, lease=60) == ({lost.lease}, set())
+    assert await job_leases.beat(worker.info, [lost, held], running=2, lease=60) == ({lost.lease}, set())
     assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
-async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, store, server):
+async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, job_leases, server):
     for name in "ab":
         await submit(name)
     before, now = await worker.claim_one(), await worker.claim_one()
     for claim in (before, now):
         await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
     steps = [(worker.name, worker.steps), ("nobody", 1)]
-    assert await store.beat(worker.info, [], running=0, lease=60, steps=steps) == (set(), set())
+    assert await job_leases.beat(worker.info, [], running=0, lease=60, steps=steps) == (set(), set())
     assert await server.zscore(redis_keys.LEASES + "default", before.lease) == 1
     assert await server.zscore(redis_keys.LEASES + "default", now.lease) > 1
 
 
-async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, store, server):
+async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, job_leases, server):
     await submit("a")
     lost = await worker.claim_one()
     await worker.lose(lost)
     await other.step()
-    await store.beat(worker.info, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
+    await job_leases.beat(worker.info, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
     assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
-async def test_a_beat_tells_which_jobs_to_stop(submit, worker, store):
+async def test_a_beat_tells_which_jobs_to_stop(submit, worker, job_queue, job_leases):
     await submit("a")
     await submit("b")
     first, second = await worker.claim(slots=2)
-    await store.cancel(second.job_id)
-    assert await store.beat(worker.info, [first, second], running=2, lease=60) == (set(), {second.lease})
+    await job_queue.cancel(second.job_id)
+    assert await job_leases.beat(worker.info, [first, second], running=2, lease=60) == (set(), {second.lease})
 
 
-async def test_a_beat_shows_the_worker(worker, store, server, find_leaks):
-    await store.beat(worker.info, [], running=3, lease=60)
-    (shown,) = await store.workers()
+async def test_a_beat_shows_the_worker(worker, job_queue, job_leases, server, find_leaks):
+    await job_leases.beat(worker.info, [], running=3, lease=60)
+    (shown,) = await job_queue.workers()
     expected = {
         "worker_id": worker.name, "host": "host", "pid": "1", "queues": "default", "slots": "10",
         "running": "3", "started_at": "1.5",
@@ -138,76 +138,78 @@ async def test_a_beat_shows_the_worker(worker, store, server, find_leaks):
     assert await find_leaks(server) == []
 
 
-async def test_a_beat_forgets_workers_that_are_silent(worker, other, store, server):
-    await store.beat(worker.info, [], running=0, lease=60)
+async def test_a_beat_forgets_workers_that_are_silent(worker, other, job_leases, server):
+    await job_leases.beat(worker.info, [], running=0, lease=60)
     await server.zadd(redis_keys.WORKERS, {worker.name: 1})
     await server.delete(redis_keys.WORKER + worker.name)
-    await store.beat(other.info, [], running=0, lease=60)
+    await job_leases.beat(other.info, [], running=0, lease=60)
     assert await server.zrange(redis_keys.WORKERS, 0, -1) == [other.name.encode()]
 
 
-async def test_a_short_beat_does_not_hide_a_worker_with_a_longer_one(worker, other, store, server):
-    await store.beat(worker.info, [], running=0, lease=600)
-    await store.beat(other.info, [], running=0, lease=6)
+async def test_a_short_beat_does_not_hide_a_worker_with_a_longer_one(worker, other, job_leases, server):
+    await job_leases.beat(worker.info, [], running=0, lease=600)
+    await job_leases.beat(other.info, [], running=0, lease=6)
     assert await server.ttl(redis_keys.WORKERS) > 500
 
 
-async def test_a_worker_that_has_claimed_but_not_beaten_is_not_shown(submit, worker, store, server):
+async def test_a_worker_that_has_claimed_but_not_beaten_is_not_shown(submit, worker, job_queue, server):
     await submit("a")
     await worker.claim_one()
-    assert await store.workers() == []
+    assert await job_queue.workers() == []
     assert await server.ttl(redis_keys.WORKER + worker.name) > 0
 
 
-async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(submit, worker, store, server):
-    await store.beat(worker.info, [], running=0, lease=60)
+async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(
+    submit, worker, job_queue, job_leases, server
+):
+    await job_leases.beat(worker.info, [], running=0, lease=60)
     await submit("a")
     await server.delete(redis_keys.WAKE + "default")
-    await store.leave(worker.name, worker.queues)
-    assert await store.workers() == []
+    await job_leases.leave(worker.name, worker.queues)
+    assert await job_queue.workers() == []
     assert not await server.exists(redis_keys.WORKER + worker.name, redis_keys.WORKERS)
     assert await server.llen(redis_keys.WAKE + "default") == 1
 
 
-async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, store, server):
-    await store.leave(worker.name, worker.queues)
+async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, job_leases, server):
+    await job_leases.leave(worker.name, worker.queues)
     assert [key async for key in server.scan_iter()] == []
 
 
-async def test_progress_is_written_under_the_lease(submit, worker, store):
+async def test_progress_is_written_under_the_lease(submit, worker, job_queue, job_leases):
     await submit("a")
     claim = await worker.claim_one()
-    assert await store.report([AttemptReport(claim, HALF)]) == set()
-    record = await store.get("a")
+    assert await job_leases.report([AttemptReport(claim, HALF)]) == set()
+    record = await job_queue.get("a")
     assert orjson.loads(record.fields[b"progress"]) == {"fraction": 0.5, "message": "half"}
     assert record.version == 3
 
 
-async def test_progress_after_the_lease_is_discarded(submit, worker, other, store):
+async def test_progress_after_the_lease_is_discarded(submit, worker, other, job_queue, job_leases):
     await submit("a")
     late = await worker.claim_one()
     await worker.lose(late)
     await other.step(slots=1)
-    before = await store.get("a")
-    assert await store.report([AttemptReport(late, HALF)]) == set()
-    assert await store.get("a") == before
+    before = await job_queue.get("a")
+    assert await job_leases.report([AttemptReport(late, HALF)]) == set()
+    assert await job_queue.get("a") == before
 
 
-async def test_a_report_tells_which_jobs_to_stop(submit, worker, store):
+async def test_a_report_tells_which_jobs_to_stop(submit, worker, job_queue, job_leases):
     await submit("a")
     await submit("b")
     claims = await worker.claim(slots=2)
-    await store.cancel("b")
-    assert await store.report([AttemptReport(claim, HALF) for claim in claims]) == {"b"}
+    await job_queue.cancel("b")
+    assert await job_leases.report([AttemptReport(claim, HALF) for claim in claims]) == {"b"}
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.RETRY, OutcomeKind.RELEASED])
-async def test_progress_ends_with_its_attempt(kind, submit, worker, store):
+async def test_progress_ends_with_its_attempt(kind, submit, worker, job_queue, job_leases):
     await submit("a")
     claim = await worker.claim_one()
-    await store.report([AttemptReport(claim, HALF)])
+    await job_leases.report([AttemptReport(claim, HALF)])
     error = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
     await worker.step(Finished(claim, Outcome(kind, error), HALF))
-    record = await store.get("a")
+    record = await job_queue.get("a")
     assert record.parse().progress is None
     assert b"worker" not in record.fields

@@ -16,9 +16,9 @@ from dev.forwarder import Forwarder, forwarding
 from dev.stack import Stack, free_port
 from shared.errors import QueueUnavailable
 from shared.store.client import REDIS_GONE, connect
-from shared.store.job_store import JobStore
-from shared.store.model import Retention
+from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
+from tests.new_jobs import RETENTION
 
 
 class Server:
@@ -216,18 +216,18 @@ async def test_a_reply_that_nobody_needs_may_be_an_error_or_be_lost(server: Serv
 
 
 async def test_a_redis_that_is_away_is_given_up_within_two_seconds(open_to: Open):
-    store = JobStore(open_to(free_port()), Retention())
-    assert await seconds_until_given_up(store.get("a")) < 2
+    queue = JobQueue(open_to(free_port()), RETENTION, max_waiting=1)
+    assert await seconds_until_given_up(queue.get("a")) < 2
 
 
 async def test_a_redis_that_says_nothing_is_given_up_within_two_seconds_by_everyone(
     server: Server, open_to: Open
 ):
-    store = JobStore(open_to(server.port), Retention())
+    queue = JobQueue(open_to(server.port), RETENTION, max_waiting=1)
     server.may_answer.clear()
-    first = asyncio.create_task(seconds_until_given_up(store.get("a")))
+    first = asyncio.create_task(seconds_until_given_up(queue.get("a")))
     await until(lambda: server.reads)
-    later = [asyncio.create_task(seconds_until_given_up(store.get("a"))) for _ in range(3)]
+    later = [asyncio.create_task(seconds_until_given_up(queue.get("a"))) for _ in range(3)]
     assert max(await asyncio.gather(first, *later)) < 2
 
 

@@ -6,8 +6,10 @@ from redis.asyncio import Redis
 from shared.errors import BacklogFull, QuotaReached
 from shared.files import Stored
 from shared.store import redis_keys
-from shared.store.file_records import FileRecords
-from shared.store.model import Entry, FileQuota, JobQuota, OutcomeKind
+from shared.store.file_records import FileQuota, FileRecords
+from shared.store.job_leases import OutcomeKind
+from shared.store.submission import JobQuota
+from tests.new_jobs import new_job
 
 PARAMS = b'{"message":1}'
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
@@ -16,16 +18,11 @@ ANNS_FILES = FileQuota("ann", files=2, total_bytes=30)
 FILE_IDS = [f"file_{n:032x}" for n in range(4)]
 
 
-def entry(job_id: str, **options) -> Entry:
-    fields = {"type": "echo", "params": PARAMS, "max_attempts": 3, "request_id": "r", "caller": "ann"}
-    return Entry(job_id, "default", b"m", fields, **options)
-
-
 @pytest.fixture
-def submit_all(store):
+def submit_all(job_queue):
     async def submit_all(*job_ids: str, quota: JobQuota | None = ANN, **options):
-        entries = [entry(job_id, **options) for job_id in job_ids]
-        return await store.submit(*entries, max_waiting=1000, quota=quota)
+        jobs = [new_job(job_id, params=PARAMS, caller="ann", **options) for job_id in job_ids]
+        return await job_queue.submit_all(jobs, quota)
 
     return submit_all
 
@@ -102,13 +99,13 @@ async def test_what_never_fits_is_not_to_be_tried_again(submit_all):
 async def test_a_repeat_of_an_accepted_job_is_never_refused(submit_all):
     await submit_all("a", "b")
     await submit_all("a", "b")
-    [first] = await submit_all("k", quota=None, idempotency_key="ann:k", digest="aa")
-    [again] = await submit_all("l", idempotency_key="ann:k", digest="aa")
+    [first] = await submit_all("k", quota=None, idempotency_key="k")
+    [again] = await submit_all("l", idempotency_key="k")
     assert (first.record.job_id, again.record.job_id, again.replayed) == ("k", "k", True)
 
 
 async def test_scheduled_jobs_wait_too(submit_all):
-    await submit_all("a", "b", delay=60_000)
+    await submit_all("a", "b", delay_seconds=60)
     with pytest.raises(BacklogFull):
         await submit_all("c")
 
@@ -130,17 +127,17 @@ async def test_a_job_that_has_ended_waits_no_more(kind, submit_all, backlog, wor
     await submit_all("b", "c")
 
 
-async def test_a_cancelled_job_waits_no_more(submit_all, backlog, store):
+async def test_a_cancelled_job_waits_no_more(submit_all, backlog, job_queue):
     await submit_all("a")
-    await store.cancel("a")
+    await job_queue.cancel("a")
     assert await backlog() == set()
 
 
-async def test_an_expired_job_waits_no_more(submit_all, backlog, store, server):
-    await submit_all("a", start_within=60_000)
+async def test_an_expired_job_waits_no_more(submit_all, backlog, upkeep, server):
+    await submit_all("a", start_within_seconds=60)
     await server.hset(redis_keys.RECORD + "a", "start_by", 1)
     await server.zadd(redis_keys.DEADLINES, {"a": 1})
-    await store.upkeep(["default"])
+    await upkeep.run(["default"])
     assert await backlog() == set()
 
 
@@ -152,14 +149,14 @@ async def test_the_job_of_a_dead_worker_waits_again(submit_all, backlog, worker,
 
 
 @pytest.mark.parametrize("claimed", [False, True])
-async def test_the_repair_puts_the_count_right(claimed, submit_all, backlog, store, server, worker):
+async def test_the_repair_puts_the_count_right(claimed, submit_all, backlog, upkeep, server, worker):
     await submit_all("a")
     if claimed:
         await worker.claim()
         await server.zadd(redis_keys.BACKLOG + "ann", {"a": 1})
     else:
         await server.delete(redis_keys.BACKLOG + "ann")
-    await store.upkeep(["default"])
+    await upkeep.run(["default"])
     assert await backlog() == (set() if claimed else {"a"})
 
 
@@ -179,7 +176,7 @@ async def test_jobs_without_a_quota_are_not_counted(submit_all, worker, server):
 
 
 async def test_params_and_results_are_kept_until_the_record_expires(
-    submit_all, kept, expire, store, server, worker, find_leaks
+    submit_all, kept, expire, job_queue, upkeep, server, worker, find_leaks
 ):
     quota = JobQuota("ann", 0, kept_bytes=2 * len(PARAMS) + 5)
     await submit_all("a", quota=quota)
@@ -191,18 +188,18 @@ async def test_params_and_results_are_kept_until_the_record_expires(
     await expire("a")
     await submit_all("b", quota=quota)
     assert await kept() == (1, len(PARAMS))
-    await store.cancel("b")
+    await job_queue.cancel("b")
     await expire("b")
-    await store.upkeep(["default"])
+    await upkeep.run(["default"])
     assert not await server.exists(redis_keys.KEPT + "ann", redis_keys.KEPT_ENDS)
     await worker.claim()  # takes the wake-up token
     assert await find_leaks(server) == []
 
 
-async def test_a_result_above_the_quota_is_kept(submit_all, kept, worker, store):
+async def test_a_result_above_the_quota_is_kept(submit_all, kept, worker, job_queue):
     await submit_all("a", quota=JobQuota("ann", 0, len(PARAMS)))
     assert await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1" * 1000)
-    assert (await store.get("a")).state == "completed"
+    assert (await job_queue.get("a")).state == "completed"
     assert await kept() == (1, len(PARAMS) + 1000)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.model import CancelResult, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
+from shared.store.job_queue import CancelResult
 
 LEASE = 60  # seconds, as the workers here have it
 
@@ -35,104 +36,104 @@ def milliseconds() -> float:
 @pytest.mark.parametrize("leases", [0.6, 1.0, 3.0, 50.0])
 @pytest.mark.parametrize("first", ["a step", "the upkeep", "a reader", "a beat"])
 async def test_an_outage_costs_no_attempt_of_a_worker_that_lives(
-    submit, worker, other, store, pass_time, leases, first
+    submit, worker, other, job_queue, job_leases, upkeep, pass_time, leases, first
 ):
     await submit("a")
     claim = await worker.claim_one()
-    await store.beat(worker.info, [claim], running=1, lease=LEASE)
+    await job_leases.beat(worker.info, [claim], running=1, lease=LEASE)
     await pass_time(leases * LEASE)
     if first == "a step":
         step = await other.step(slots=1)
         assert step.rescued == []
         assert step.wait > (LEASE - 5 if leases >= 1 else 0)
     elif first == "the upkeep":
-        assert (await store.upkeep(["default"])).rescued == []
+        assert (await upkeep.run(["default"])).rescued == []
     elif first == "a reader":
-        assert (await store.get("a")).state is JobState.RUNNING
+        assert (await job_queue.get("a")).state is JobState.RUNNING
     else:
-        await store.beat(other.info, [], running=0, lease=LEASE)
+        await job_leases.beat(other.info, [], running=0, lease=LEASE)
     await pass_time(LEASE / 3)  # until its next beat
-    assert (await store.get("a")).state is JobState.RUNNING
-    assert await store.beat(worker.info, [claim], running=1, lease=LEASE) == (set(), set())
+    assert (await job_queue.get("a")).state is JobState.RUNNING
+    assert await job_leases.beat(worker.info, [claim], running=1, lease=LEASE) == (set(), set())
     await pass_time(LEASE / 3)
     assert (await other.step()).rescued == []
     assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
-    record = await store.get("a")
+    record = await job_queue.get("a")
     assert (record.fields[b"attempt"], b"errors" in record.fields) == (b"1", False)
 
 
 async def test_a_worker_that_died_in_an_outage_is_noticed_one_lease_after_it(
-    submit, worker, other, store, pass_time
+    submit, worker, other, job_queue, job_leases, pass_time
 ):
     await submit("a")
     claim = await worker.claim_one()
-    await store.beat(worker.info, [claim], running=1, lease=LEASE)
+    await job_leases.beat(worker.info, [claim], running=1, lease=LEASE)
     await pass_time(3 * LEASE)
     for _ in range(4):
         assert (await other.step()).rescued == []
-        await store.beat(other.info, [], running=0, lease=LEASE)
+        await job_leases.beat(other.info, [], running=0, lease=LEASE)
         await pass_time(LEASE / 4)
     assert (await other.step()).rescued == ["a"]
-    assert [error["code"] for error in json.loads((await store.get("a")).fields[b"errors"])] == [
+    assert [error["code"] for error in json.loads((await job_queue.get("a")).fields[b"errors"])] == [
         "worker_lost"
     ]
 
 
 async def test_a_dead_worker_is_noticed_at_once_while_others_leave_signs(
-    submit, worker, other, store, pass_time
+    submit, worker, other, job_leases, pass_time
 ):
     await submit("a")
     await worker.claim_one()
     for _ in range(3):
-        await store.beat(other.info, [], running=0, lease=LEASE)
+        await job_leases.beat(other.info, [], running=0, lease=LEASE)
         await pass_time(LEASE / 3 + 0.1)
     assert (await other.step()).rescued == ["a"]
 
 
 async def test_without_any_worker_the_upkeep_of_an_api_leaves_signs_and_rescues(
-    submit, worker, store, pass_time
+    submit, worker, job_leases, upkeep, pass_time
 ):
     await submit("a")
-    await store.beat(worker.info, [await worker.claim_one()], running=1, lease=LEASE)
+    await job_leases.beat(worker.info, [await worker.claim_one()], running=1, lease=LEASE)
     for _ in range(3):
-        done = await store.upkeep(["default"])
+        done = await upkeep.run(["default"])
         assert (done.lease, done.rescued) == (LEASE, [])
         await pass_time(LEASE / 3 + 0.1)
-    assert (await store.upkeep(["default"])).rescued == ["a"]
+    assert (await upkeep.run(["default"])).rescued == ["a"]
 
 
-async def test_a_clock_that_is_set_back_puts_no_rescue_off(submit, worker, other, store, server, pass_time):
+async def test_a_clock_that_is_set_back_puts_no_rescue_off(submit, worker, other, upkeep, server, pass_time):
     await submit("a")
     await worker.lose(await worker.claim_one())
-    await store.upkeep(["default"], lease=LEASE)
+    await upkeep.run(["default"], lease=LEASE)
     await server.hset(redis_keys.UPKEEP, "rescue_from", milliseconds() + 3600_000)
-    await store.upkeep([], lease=LEASE)
+    await upkeep.run([], lease=LEASE)
     assert float(await server.hget(redis_keys.UPKEEP, "rescue_from")) <= milliseconds() + LEASE * 1000
 
 
-async def test_reading_a_job_whose_worker_died_tells_so(submit, worker, store, indexes_agree):
+async def test_reading_a_job_whose_worker_died_tells_so(submit, worker, job_queue, indexes_agree):
     await submit("a", max_attempts=1)
     await submit("b")
     for claim in await worker.claim(slots=2):
         await worker.lose(claim)
-    assert [(await store.get(name)).state for name in "ab"] == [JobState.FAILED, JobState.PENDING]
-    record = (await store.get("b")).parse()
+    assert [(await job_queue.get(name)).state for name in "ab"] == [JobState.FAILED, JobState.PENDING]
+    record = (await job_queue.get("b")).parse()
     assert (record.attempt, record.version, record.errors[0].code) == (1, 3, "worker_lost")
     await indexes_agree()
 
 
-async def test_cancelling_a_job_whose_worker_died_ends_it(submit, worker, store, indexes_agree):
+async def test_cancelling_a_job_whose_worker_died_ends_it(submit, worker, job_queue, indexes_agree):
     await submit("a")
     await worker.lose(await worker.claim_one())
-    verdict, record = await store.cancel("a")
+    verdict, record = await job_queue.cancel("a")
     assert (verdict, record.state) == (CancelResult.CANCELLED, JobState.CANCELLED)
     await indexes_agree()
 
 
-async def test_a_running_job_whose_worker_lives_is_only_asked_to_stop(submit, worker, store):
+async def test_a_running_job_whose_worker_lives_is_only_asked_to_stop(submit, worker, job_queue):
     await submit("a")
     await worker.claim_one()
-    verdict, record = await store.cancel("a")
+    verdict, record = await job_queue.cancel("a")
     assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
 
 
@@ -141,7 +142,9 @@ async def vanish(server, *names: str) -> None:
     await server.zrem(redis_keys.LEASES + "default", *(f"1:{name}" for name in names))
 
 
-async def test_jobs_that_nothing_leads_to_are_put_back(submit, worker, store, server, indexes_agree):
+async def test_jobs_that_nothing_leads_to_are_put_back(
+    submit, worker, job_queue, upkeep, server, indexes_agree
+):
     await submit("runs")
     await worker.claim_one()
     for name in ("waits", "is fine"):
@@ -149,41 +152,41 @@ async def test_jobs_that_nothing_leads_to_are_put_back(submit, worker, store, se
     await vanish(server, "runs", "waits")
     await server.delete(redis_keys.MESSAGE + "waits")
     await server.delete(redis_keys.WAKE + "default")
-    done = await store.upkeep(["default"])
+    done = await upkeep.run(["default"])
     assert done.repaired == {"waits": "pending in no queue", "runs": "running without a lease"}
-    assert (await store.get("runs")).parse().attempt == 0
+    assert (await job_queue.get("runs")).parse().attempt == 0
     assert json.loads(await server.get(redis_keys.MESSAGE + "waits"))["a"] == ["waits"]
     assert await server.llen(redis_keys.WAKE + "default") == 1
     await indexes_agree()
     await server.hdel(redis_keys.UPKEEP, "repaired_at")
-    assert (await store.upkeep(["default"])).repaired == {}
+    assert (await upkeep.run(["default"])).repaired == {}
     assert len(await worker.claim(slots=3)) == 3
 
 
 async def test_the_outcome_of_a_lease_that_vanished_counts_if_nobody_else_claimed(
-    submit, worker, store, server
+    submit, worker, job_queue, server
 ):
     await submit("a")
     claim = await worker.claim_one()
     await vanish(server, "a")
     assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
-    assert (await store.get("a")).state is JobState.COMPLETED
+    assert (await job_queue.get("a")).state is JobState.COMPLETED
 
 
-async def test_the_repair_comes_to_every_job_in_bounded_looks(submit, store, server):
+async def test_the_repair_comes_to_every_job_in_bounded_looks(submit, upkeep, server):
     names = [f"job-{number:04}" for number in range(1200)]
     for name in names:
         await submit(name, max_waiting=2000)
     await vanish(server, names[3], names[700], names[1199])
     found = []
     for _ in range(3):
-        found.append(list((await store.upkeep(["default"])).repaired))
-        assert (await store.upkeep(["default"])).repaired == {}  # one look in five seconds
+        found.append(list((await upkeep.run(["default"])).repaired))
+        assert (await upkeep.run(["default"])).repaired == {}  # one look in five seconds
         await server.hdel(redis_keys.UPKEEP, "repaired_at")
     assert found == [[names[3]], [names[700]], [names[1199]]]
 
 
-async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, store, server, indexes_agree):
+async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, upkeep, server, indexes_agree):
     await submit("a")
     await server.hset(redis_keys.RECORD + "a", "caller", "ann")
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
@@ -193,7 +196,7 @@ async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, store, 
     await server.set(redis_keys.MESSAGE + "a", "m")
     await server.zrem(redis_keys.INDEX_OF + "completed", "a")
     await server.zadd(redis_keys.INDEX_OF + "running", {"a": 1})
-    assert (await store.upkeep(["default"])).repaired == {}
+    assert (await upkeep.run(["default"])).repaired == {}
     assert await server.zscore(redis_keys.INDEX_OF + "completed", "a") == expires_at
     assert await server.ttl(redis_keys.RECORD + "a") > 0
     assert await server.get(redis_keys.OWNER + "a") == b"ann"
@@ -206,15 +209,17 @@ async def test_a_repeated_step_remembers_its_claims_after_an_outage_of_hours(sub
     await submit("a")
     first = await worker.step(slots=1)
     assert await server.ttl(redis_keys.WORKER + worker.name) > 23 * 3600
-    await worker.store.beat(worker.info, [], running=0, lease=LEASE)
+    await worker.job_leases.beat(worker.info, [], running=0, lease=LEASE)
     assert await server.ttl(redis_keys.WORKER + worker.name) > 23 * 3600
     assert (await worker.step(slots=1, number=1)).claims == first.claims
 
 
-async def test_an_outcome_written_during_the_pause_of_rescues_counts(submit, worker, other, store, pass_time):
+async def test_an_outcome_written_during_the_pause_of_rescues_counts(
+    submit, worker, other, job_leases, pass_time
+):
     await submit("a")
     claim = await worker.claim_one()
-    await store.beat(worker.info, [claim], running=1, lease=LEASE)
+    await job_leases.beat(worker.info, [claim], running=1, lease=LEASE)
     await pass_time(2 * LEASE)
     await other.step()
     step = await worker.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))

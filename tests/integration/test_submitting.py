@@ -1,38 +1,41 @@
 """The store's contract: a job is accepted whole or not at all."""
 
-import time
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import AttemptReport, Entry, OutcomeKind, QueueCounts, Retention
+from shared.store.job_leases import AttemptReport, OutcomeKind
+from shared.store.job_queue import JobQueue, QueueCounts
 from shared.store.scripts import SUBMIT
+from tests.new_jobs import RETENTION, new_job
 
 
-async def test_a_submitted_job_is_pending_and_whole(submit, store, server, indexes_agree):
+async def test_a_submitted_job_is_pending_and_whole(submit, job_queue, server, indexes_agree):
     record = await submit("a")
     assert record.state is JobState.PENDING
-    stored = await store.get("a")
+    stored = await job_queue.get("a")
     assert stored == record
     assert stored.version == 1
-    assert await server.get(redis_keys.MESSAGE + "a") == b"message of a"
+    message = orjson.loads(await server.get(redis_keys.MESSAGE + "a"))
+    assert message == {"t": None, "f": "echo", "a": ["a"], "k": {}, "et": int(stored.fields[b"created_at"])}
     assert await server.zscore(redis_keys.QUEUE + "default", "a") == int(stored.fields[b"created_at"])
     assert await server.ttl(redis_keys.RECORD + "a") == -1
     await indexes_agree()
 
 
-async def test_a_repeated_submit_changes_nothing(submit, store, server, worker):
+async def test_a_repeated_submit_changes_nothing(submit, job_queue, server, worker):
     first = await submit("a")
     assert await submit("a") == first
-    assert await store.queue_counts("default") == QueueCounts(waiting=1, running=0)
+    assert await job_queue.queue_counts("default") == QueueCounts(waiting=1, running=0)
     claim = await worker.claim_one()
     await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
     await submit("a")
-    assert (await store.get("a")).state is JobState.COMPLETED
+    assert (await job_queue.get("a")).state is JobState.COMPLETED
     assert await worker.claim() == []
     assert not await server.exists(redis_keys.MESSAGE + "a")
 
@@ -56,17 +59,17 @@ async def test_one_full_queue_leaves_the_others_open(submit):
     assert record.state is JobState.PENDING
 
 
-async def test_a_missing_job_is_not_found(store):
+async def test_a_missing_job_is_not_found(job_queue):
     with pytest.raises(JobNotFound, match="'nobody'"):
-        await store.get("nobody")
+        await job_queue.get("nobody")
 
 
-async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, store, server, worker):
+async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, job_leases, server, worker):
     for name in "abc":
         await submit(name)
     assert await server.lrange(redis_keys.WAKE + "default", 0, -1) == [b"1"]
-    assert await store.wait_for_wake_up(["other", "default"], 0.01) == "default"
-    assert await store.wait_for_wake_up(["other", "default"], 0.01) is None
+    assert await job_leases.wait_for_wake_up(["other", "default"], 0.01) == "default"
+    assert await job_leases.wait_for_wake_up(["other", "default"], 0.01) is None
 
 
 async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
@@ -80,52 +83,51 @@ async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit,
 
 
 async def test_a_worker_that_took_all_it_can_wakes_nobody_for_a_job_of_later(submit, server, worker):
-    await submit("now", due=1)
-    await submit("later", due=int(time.time() * 1000) + 60_000)
+    await submit("now")
+    await submit("later", run_at=datetime.now(UTC) + timedelta(minutes=1))
     await server.delete(redis_keys.WAKE + "default")
     await worker.claim(slots=1)
     assert await server.exists(redis_keys.WAKE + "default") == 0
 
 
-async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, store, worker):
-    await submit("later", due=int(time.time() * 1000) + 60_000)
-    assert await store.wait_for_wake_up(["default"], 0.01) == "default"
+async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, job_leases, worker):
+    await submit("later", run_at=datetime.now(UTC) + timedelta(minutes=1))
+    assert await job_leases.wait_for_wake_up(["default"], 0.01) == "default"
     assert 55 < (await worker.step(slots=1)).wait <= 60
 
 
-async def test_a_token_can_be_returned(store, server):
-    await store.return_wake_up("default")
-    assert await store.wait_for_wake_up(["default"], 0.01) == "default"
+async def test_a_token_can_be_returned(job_leases, server):
+    await job_leases.return_wake_up("default")
+    assert await job_leases.wait_for_wake_up(["default"], 0.01) == "default"
 
 
-async def test_a_forgetful_redis_gets_its_scripts_again(submit, store, server, worker):
+async def test_a_forgetful_redis_gets_its_scripts_again(submit, job_queue, job_leases, server, worker):
     await submit("a")
     await server.script_flush()
     claim = await worker.claim_one()
     await server.script_flush()
     assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
     await server.script_flush()
-    await store.beat(worker.info, [], running=0, lease=60)
-    assert (await store.get("a")).done
+    await job_leases.beat(worker.info, [], running=0, lease=60)
+    assert (await job_queue.get("a")).done
 
 
 async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(server: Redis):
-    store = JobStore(server, Retention())
-    await store.ping()
+    job_queue = JobQueue(server, RETENTION, max_waiting=10)
+    await job_queue.ping()
     await server.script_flush()
-    fields = {"type": "echo", "params": b"{}", "max_attempts": 1, "request_id": "r"}
-    await store.submit(Entry("a", "default", b"m", fields), max_waiting=10)
-    assert (await store.get("a")).state is JobState.PENDING
+    await job_queue.submit(new_job("a"))
+    assert (await job_queue.get("a")).state is JobState.PENDING
     assert len(SUBMIT.sha) == 40
 
 
-async def test_a_change_is_announced_with_its_version(submit, server, worker, store):
+async def test_a_change_is_announced_with_its_version(submit, server, worker, job_leases):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
         await subscription.get_message(timeout=1)
         await submit("a")
         claim = await worker.claim_one()
-        await store.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
+        await job_leases.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
         await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
         versions = []
         while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):

@@ -10,7 +10,7 @@ from shared.files import FileStore, Stored, artifact_key, upload_key
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.file_records import FileRecords
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 from worker.services import cleaner as module
 from worker.services.cleaner import Swept, keep_sweeping, sweep
 

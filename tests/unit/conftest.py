@@ -13,9 +13,11 @@ from redis.asyncio import Redis
 from api.main import create_app
 from api.settings import ApiSettings
 from shared.files import FileStore
-from shared.store.job_store import JobStore
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind, Retention, WorkerInfo
+from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
 
+RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)  # the defaults
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -65,13 +67,15 @@ class Backstage:
     """What a worker would do to the API's jobs."""
 
     def __init__(self, redis: Redis) -> None:
-        self.store = JobStore(redis, Retention())
+        self.job_leases = JobLeases(redis)
         self.worker_info = WorkerInfo("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
         self.steps = 0
 
     async def step(self, *finished: Finished, slots: int = 0) -> list[Claim]:
         self.steps += 1
-        step = await self.store.step("w", self.steps, ["default"], finished, slots=slots, lease=60)
+        step = await self.job_leases.step(
+            "w", self.steps, ["default"], finished, slots=slots, lease=60, retention=RETENTION
+        )
         return step.claims
 
     async def claim(self) -> Claim:
@@ -84,7 +88,7 @@ class Backstage:
         await self.step(Finished(claim, Outcome(kind, orjson.dumps(body))))
 
     async def beat(self) -> None:
-        await self.store.beat(self.worker_info, [], running=2, lease=60)
+        await self.job_leases.beat(self.worker_info, [], running=2, lease=60)
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 -- or none.
 -- ARGV: '', or the caller that has a quota, its jobs that may wait, and its bytes that may be kept, separated by spaces
 --       (0: no bound);
---       then per job: id, queue, due (ms since the epoch; now if that has passed), delay (ms), start_within (ms; 0 for
---       any time), max_waiting, idempotency key or '', digest of what was asked, seconds that the key is
---       kept, ids of the files that it names, separated by spaces, message, number of words, then as many
---       words: the record's fields and values as pairs
+--       then per job: a row SUBMISSION, and further fields of the record with their values
 -- Returns one of
 --   {'full', queue, jobs waiting}: it has no room for all
 --   {'missing', file id}: no such file
@@ -17,7 +14,6 @@
 --   or {'large'}}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
-local FIXED = 12
 local answers, waiting, new = {}, {}, {}
 local counted, most_waiting, most_kept
 if ARGV[1] ~= '' then
@@ -48,10 +44,17 @@ local function known(id, key, digest)
   end
 end
 
+-- The first and the last word of the further fields of the job whose row begins after `at` words.
+local function fields_at(at)
+  local first = at + #SUBMISSION + 1
+  return first, first + ARGV[at + SUBMISSION.field_words] - 1
+end
+
 -- The bytes of a new record that count.
-local function bytes_of(first, words)
+local function bytes_of(at)
+  local first, last = fields_at(at)
   local bytes = 0
-  for i = first, first + words - 1, 2 do
+  for i = first, last, 2 do
     if ARGV[i] == 'params' or ARGV[i] == 'params_shown' then
       bytes = bytes + #ARGV[i + 1]
     end
@@ -60,20 +63,22 @@ local function bytes_of(first, words)
 end
 
 -- The record's state comes last: without it none of the rest counts.
-local function accept(id, queue, due, delay, start_within, key, digest, ttl, files, message, first, words)
-  due = math.max(due, now) + delay
+local function accept(at)
+  local id, kind, queue = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.type], ARGV[at + SUBMISSION.queue]
+  local key, start_within = ARGV[at + SUBMISSION.idempotency_key], tonumber(ARGV[at + SUBMISSION.start_within])
+  local due = math.max(tonumber(ARGV[at + SUBMISSION.due]), now) + ARGV[at + SUBMISSION.delay]
   local record = RECORD .. id
   local run_at, start_by = due > now and due or '', start_within > 0 and due + start_within or ''
-  redis.call('SET', MESSAGE .. id, message)
+  redis.call('SET', MESSAGE .. id, message_of(kind, id))
   if key ~= '' then
-    redis.call('SET', key, digest .. ':' .. id, 'EX', ttl)
+    redis.call('SET', key, ARGV[at + SUBMISSION.digest] .. ':' .. id, 'EX', ARGV[at + SUBMISSION.idempotency_seconds])
   end
-  for file in string.gmatch(files, '%S+') do
+  for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
     redis.call('SADD', FILE .. file .. ':jobs', id)
   end
   if counted then
     count_job(counted, id, 'pending')
-    charge(KEPT .. counted, id, bytes_of(first, words))
+    charge(KEPT .. counted, id, bytes_of(at))
     redis.call('HSET', record, 'counted', counted)
   end
   redis.call('ZADD', INDEX, now, id)
@@ -86,25 +91,26 @@ local function accept(id, queue, due, delay, start_within, key, digest, ttl, fil
     redis.call('ZADD', DEADLINES, start_by, id)
     redis.call('HSET', record, 'start_by', start_by)
   end
-  redis.call('HSET', record, 'state', 'pending', 'queue', queue, 'version', 1, 'created_at', now,
-    unpack(ARGV, first, first + words - 1))
+  redis.call('HSET', record, 'state', 'pending', 'type', kind, 'queue', queue, 'version', 1, 'created_at', now,
+    unpack(ARGV, fields_at(at)))
   publish(CHANGES .. id, 1)
   wake(queue)
   return {'accepted', now, run_at, start_by}
 end
 
 -- Takes back what `accept` has written of a job, the record first.
-local function refuse(id, queue, key, files)
+local function refuse(at)
+  local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
   redis.pcall('DEL', RECORD .. id)
   redis.pcall('DEL', MESSAGE .. id)
-  redis.pcall('ZREM', QUEUE .. queue, id)
+  redis.pcall('ZREM', QUEUE .. ARGV[at + SUBMISSION.queue], id)
   redis.pcall('ZREM', INDEX_OF .. 'pending', id)
   redis.pcall('ZREM', INDEX, id)
   redis.pcall('ZREM', DEADLINES, id)
   if key ~= '' then
     redis.pcall('DEL', key)
   end
-  for file in string.gmatch(files, '%S+') do
+  for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
     redis.pcall('SREM', FILE .. file .. ':jobs', id)
   end
   if counted then
@@ -132,7 +138,7 @@ local function without_room()
     prune_kept(1000)
     local bytes, _, kept = 0, held(KEPT .. counted)
     for _, job in ipairs(new) do
-      bytes = bytes + bytes_of(job.at + FIXED, ARGV[job.at + FIXED - 1])
+      bytes = bytes + bytes_of(job.at)
     end
     if kept + bytes > most then
       return {'kept', string.format('%.0f', kept), string.format('%.0f', bytes)}
@@ -141,26 +147,28 @@ local function without_room()
 end
 
 -- First a look at all of them, so that nothing is written unless everything can be.
-local n, i = 0, 2
-while i <= #ARGV do
+local n, at = 0, 1
+while at < #ARGV do
   n = n + 1
-  local queue, answer = ARGV[i + 1], known(ARGV[i], ARGV[i + 6], ARGV[i + 7])
+  local queue = ARGV[at + SUBMISSION.queue]
+  local answer = known(ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key],
+    ARGV[at + SUBMISSION.digest])
   if answer and (answer[1] == 'conflict' or answer[1] == 'expired') then
     return answer
   elseif not answer then
     waiting[queue] = (waiting[queue] or redis.call('ZCARD', QUEUE .. queue)) + 1
-    if waiting[queue] > tonumber(ARGV[i + 5]) then
+    if waiting[queue] > tonumber(ARGV[at + SUBMISSION.max_waiting]) then
       return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}
     end
-    for file in string.gmatch(ARGV[i + 9], '%S+') do
+    for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
       if redis.call('EXISTS', FILE .. file) == 0 then
         return {'missing', file}
       end
     end
-    new[#new + 1] = {number = n, at = i}
+    new[#new + 1] = {number = n, at = at}
   end
   answers[n] = answer or false
-  i = i + FIXED + ARGV[i + 11]
+  at = at + #SUBMISSION + ARGV[at + SUBMISSION.field_words]
 end
 
 local refusal = counted and #new > 0 and without_room()
@@ -170,18 +178,14 @@ end
 
 local accepted_all, failure = pcall(function()
   for _, job in ipairs(new) do
-    local at = job.at
-    local id, queue, due, delay, start_within = unpack(ARGV, at, at + 4)
-    local key, digest, ttl, files, message, words = unpack(ARGV, at + 6, at + 11)
     job.begun = true
-    answers[job.number] = accept(id, queue, tonumber(due), tonumber(delay), tonumber(start_within), key, digest, ttl,
-      files, message, at + FIXED, tonumber(words))
+    answers[job.number] = accept(job.at)
   end
 end)
 if not accepted_all then
   for _, job in ipairs(new) do
     if job.begun then
-      refuse(ARGV[job.at], ARGV[job.at + 1], ARGV[job.at + 6], ARGV[job.at + 9])
+      refuse(job.at)
     end
   end
   return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))

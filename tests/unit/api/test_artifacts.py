@@ -9,7 +9,7 @@ import pytest
 
 from shared.files import PIECE, FileStore, artifact_key
 from shared.store import redis_keys
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 TEXT = b"0123456789"

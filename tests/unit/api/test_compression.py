@@ -10,7 +10,7 @@ from api.middleware.compression import Compression, accepts_gzip
 from api.middleware.large_answers import LargeAnswers
 from shared.files import FileStore, artifact_key
 from shared.store import redis_keys
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 GZIP = {"Accept-Encoding": "gzip"}
 PLAIN = {"Accept-Encoding": "identity"}

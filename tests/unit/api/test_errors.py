@@ -10,7 +10,6 @@ from shared.errors import ErrorEnvelope, JobFailure, JobServerError
 from shared.job_type_loader import load_job_types
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
-from shared.store.job_store import JobStore
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 JSON = {"Content-Type": "application/json"}
@@ -270,7 +269,7 @@ def broken_path(request, monkeypatch):
         raise RuntimeError("the password is s3cret")
 
     for owner, name in (
-        (JobQueue, "get"), (JobQueue, "page"), (JobStore, "workers"), (JobStore, "logs"), (JobStore, "probe"),
+        (JobQueue, "get"), (JobQueue, "page"), (JobQueue, "workers"), (JobQueue, "logs"), (JobQueue, "probe"),
         (FileRecords, "get"), (job_types, "_describe"),
     ):  # fmt: skip
         monkeypatch.setattr(owner, name, fail)

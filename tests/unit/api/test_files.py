@@ -14,7 +14,7 @@ from api.submission import Submissions
 from shared.files import PIECE
 from shared.job_type import FILE_ID, FileReference, JobType, Params
 from shared.store import redis_keys
-from shared.store.model import Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
 
 LIMIT = 3 * PIECE
 BOUNDARY = "a-boundary"

@@ -6,7 +6,7 @@ import pytest
 
 from api.main import create_app
 from api.settings import ApiSettings
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 PATHS = sorted(

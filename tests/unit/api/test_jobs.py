@@ -10,7 +10,7 @@ import pytest
 from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 from shared.store import redis_keys
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 ERROR = {"code": "e", "message": "m", "hint": "h", "retryable": False, "attempt": 1}

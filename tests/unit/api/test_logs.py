@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.store.model import AttemptReport, Claim
+from shared.store.job_leases import AttemptReport, Claim
 from tests.unit.conftest import Backstage
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
@@ -23,7 +23,7 @@ async def claim(job_id: str, backstage: Backstage) -> Claim:
 
 
 async def say(backstage: Backstage, claim: Claim, number: int, message: str) -> None:
-    await backstage.store.report([AttemptReport(claim, lines=written(number, message))])
+    await backstage.job_leases.report([AttemptReport(claim, lines=written(number, message))])
 
 
 async def test_a_log_is_read_in_order(client, job_id, claim, backstage):

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.record import JobReceipt, JobReceipts
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 from tests.unit.api.test_access import ECHO, as_caller, entry, refused
 
 OWN = "read:own+write:own"
@@ -163,7 +163,7 @@ async def test_a_list_shows_the_own_jobs_alone(closed, state):
 
 
 async def test_a_cursor_tells_no_id_of_another_caller(closed, monkeypatch):
-    monkeypatch.setattr("shared.store.job_store.SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr("shared.store.job_list.SCANNED_AT_ONCE", 2)
     monkeypatch.setattr("shared.store.job_queue.PAGES_AT_ONCE", 1)
     callers = [ANN, BOB, BOB, BOB, ANN, BOB, BOB]
     ids = [await submit(closed, headers) for headers in callers]

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from api import stream_tokens
-from shared.store.model import OutcomeKind
+from shared.store.job_leases import OutcomeKind
 from tests.unit.api.test_access import KEYS, as_caller, entry, refused
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}

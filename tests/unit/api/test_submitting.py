@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
-from shared.store.model import Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Finished, Outcome, OutcomeKind
 
 ECHO: dict[str, Any] = {"type": "echo", "params": {"message": "hi"}}
 HOOK = {"url": "https://example.com/hook?a=b"}

@@ -8,18 +8,18 @@ import httpx
 import pytest
 
 from client import Client, Retries
-from client.command_line import main
-from client.wire import AsyncWire, BlockingWire, Wire
+from client.command_line.commands import main
+from client.transport import AsyncTransport, BlockingTransport, Transport
 from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of all clients."""
+    """Clock of all clients."""
     clock = Clock()
-    monkeypatch.setattr(Wire, "now", lambda _: clock.now())
-    for wire in (BlockingWire, AsyncWire):
-        monkeypatch.setattr(wire, "sleep", lambda _, seconds: clock.sleep(seconds))
+    monkeypatch.setattr(Transport, "now", lambda _: clock.now())
+    for transport in (BlockingTransport, AsyncTransport):
+        monkeypatch.setattr(transport, "sleep", lambda _, seconds: clock.sleep(seconds))
     return clock
 
 
@@ -38,13 +38,13 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, plain_environment: None) -> Callable[..., int]:
-    """Run a command line before a server that gives these responses; returns the exit code."""
+    """Run a command line before a fake server; returns the exit code."""
 
-    def run(line: str, *answers: Any) -> int:
-        server = FakeServer(*answers)
+    def run(line: str, *responses: Any) -> int:
+        server = FakeServer(*responses)
         transport = httpx.MockTransport(server)
         face = partial(Client, transport=transport, retries=Retries(most=0))
-        monkeypatch.setattr("client.command_line.Client", face)
+        monkeypatch.setattr("client.command_line.commands.Client", face)
         return main(line.split())
 
     return run

@@ -12,10 +12,10 @@ from shared.job_type import JobType, Params
 from shared.job_type_loader import Contract, index_by_name
 from shared.record import StoredRecord
 from shared.store import redis_keys
-from shared.store.job_store import JobStore
-from shared.store.model import Finished, Outcome, OutcomeKind, Retention
+from shared.store.job_leases import Finished, JobLeases, Outcome, OutcomeKind
 from shared.webhooks import DELIVERY
 from tests.conftest import LogTape
+from tests.new_jobs import RETENTION
 from worker.registry import Handler
 from worker.webhooks.deliverer import event
 
@@ -73,22 +73,23 @@ async def test_no_answer_shows_a_secret(client: Any, log_tape: LogTape) -> None:
 
 async def test_the_handler_gets_what_was_sent(client: Any, fake_redis: Redis) -> None:
     first = (await client.post("/jobs", json=JOB)).json()["job_id"]
-    store = JobStore(fake_redis, Retention())
-    (claim,) = (await store.step("w", 1, ["default"], [], slots=1, lease=60)).claims
+    job_leases = JobLeases(fake_redis)
+    (claim,) = (await job_leases.step("w", 1, ["default"], [], slots=1, lease=60, retention=RETENTION)).claims
     handler = Handler(LOGIN, lambda params, job: None)
     expected = Login.model_validate(PARAMS)
     assert handler.validate(claim.params) == expected
 
-    await store.step(
+    await job_leases.step(
         "w",
         2,
         ["default"],
         [Finished(claim, Outcome(OutcomeKind.FAILED, b'{"code":"c"}'))],
         slots=0,
         lease=60,
+        retention=RETENTION,
     )
     await client.post(f"/jobs/{first}/retry")
-    (again,) = (await store.step("w", 3, ["default"], [], slots=1, lease=60)).claims
+    (again,) = (await job_leases.step("w", 3, ["default"], [], slots=1, lease=60, retention=RETENTION)).claims
     assert handler.validate(again.params) == expected
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from shared.record import Progress
-from shared.store.model import Claim
+from shared.store.job_leases import Claim
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, a_pool
 from worker.context import BlockingContext, JobContext, Tools

@@ -16,7 +16,7 @@ from arq.jobs import serialize_job
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.job_type import Backoff, JobType, Params
 from shared.record import LONGEST_TEXT
-from shared.store.model import Claim, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from worker import execute as module
 from worker.context import BlockingContext, JobContext
 from worker.execute import RELEASE_SECONDS, JobPostponed, RunningJob, StopReason, execute, stopped

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.store.model import Claim, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from worker.lane import LARGEST_BATCH, LARGEST_STEP_BYTES, _batch
 
 CLAIM = Claim("default", "a", 1, 1, 3, b"", b"", "r", "1:a")

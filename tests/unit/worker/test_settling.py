@@ -8,7 +8,7 @@ from arq.jobs import serialize_job
 from orjson import dumps
 
 from shared.job_type import JobType, Params
-from shared.store.model import Claim, OutcomeKind
+from shared.store.job_leases import Claim, OutcomeKind
 from tests.unit.worker.pools import until
 from worker.context import JobContext
 from worker.execute import execute

@@ -11,7 +11,7 @@ import pytest
 from arq.jobs import serialize_job
 
 from shared.job_type import JobType, Params
-from shared.store.model import Claim, OutcomeKind
+from shared.store.job_leases import Claim, OutcomeKind
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, SOON, a_pool, lives, process_in, until
 from worker.context import BlockingContext, JobContext, Tools

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from shared.store.model import Lease
+from shared.store.job_leases import Lease
 from worker.snapshot import LATEST, SnapshotMemory, lease_line
 
 

@@ -27,11 +27,6 @@ local function look(id)
   return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
 
--- arq's message of a job that a script makes.
-local function message_of(kind, id)
-  return '{"t":null,"f":"' .. kind .. '","a":["' .. id .. '"],"k":{},"et":' .. now .. '}'
-end
-
 -- Makes the first delivery of a job's webhook, or the next one, with the record as it is now: a job of an internal
 -- queue, which no index knows. It ends by its time, not by its attempts.
 local function add_delivery(id)

@@ -1,0 +1,115 @@
+"""Streaming of a job's changes and log lines over Server-Sent Events; a broken stream is resumed."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import httpx
+
+from client.errors import ServerUnreachable
+from client.models import Job, LogLine
+from client.transport import Transport, job_path, parse
+
+HEARTBEAT = 15.0  # seconds: the server sends something at least so often
+RECONNECT_PAUSE = 0.2  # seconds: no tight loop, should a server end every stream at once
+
+# httpx's own lines end at U+2028 and at form feeds too, which may stand in a record; those of a stream
+# do not. A carriage return at the end of a chunk may be half of a line's end: it waits for the other half.
+LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+
+
+async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Job | LogLine, None]:
+    """Yield each change of a job and each line of its log, over as many connections as that takes.
+
+    Change and line each have a number. After a reconnect the server may repeat some: these are skipped.
+    """
+    last_id, seen = "", {Job: -1, LogLine: 0}
+    while True:
+        response = await transport.send(_request(transport, job, last_id), stream=True)
+        if response.status_code == httpx.codes.NO_CONTENT:  # an earlier connection brought the end
+            await transport.read(response)
+            return
+        reader = EventReader(last_id)
+        async with aclosing(_items(transport, response, reader)) as items:
+            async for item in items:
+                number = item.version if isinstance(item, Job) else item.seq
+                if number > seen[type(item)]:
+                    seen[type(item)] = number
+                    yield item
+                if isinstance(item, Job) and item.done:
+                    return
+        last_id = reader.last_id
+        await transport.sleep(RECONNECT_PAUSE)
+
+
+def _request(transport: Transport, job: Job | str, last_id: str) -> httpx.Request:
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if last_id:
+        headers["Last-Event-ID"] = last_id
+    return transport.request("GET", job_path(job, "events"), headers=headers, hold=2 * HEARTBEAT)
+
+
+async def _items(
+    transport: Transport, response: httpx.Response, reader: "EventReader"
+) -> AsyncGenerator[Job | LogLine, None]:
+    """Yield the events of one connection as models, until it closes; skip those of an unknown kind."""
+    try:
+        async with aclosing(transport.chunks(response)) as chunks:
+            async for chunk in chunks:
+                for event in reader.feed(chunk):
+                    if event.kind == "message":
+                        yield parse(event.data, Job.from_record)
+                    elif event.kind == "log":
+                        yield parse(event.data, LogLine.from_record)
+    except ServerUnreachable:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Server-sent event; `id` is the last id in the stream up to here."""
+
+    id: str
+    kind: str
+    data: str
+
+
+class EventReader:
+    """Parser of one connection's `text/event-stream`, however its bytes are cut into chunks.
+
+    Attributes:
+        last_id: the id of the last complete event, for Last-Event-ID of the next connection.
+    """
+
+    def __init__(self, last_id: str = "") -> None:
+        self.last_id = self._id = last_id
+        self._rest = b""
+        self._kind = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Parse a chunk; returns the events that end within it."""
+        *lines, self._rest = LINE_END.split(self._rest + chunk)
+        events = [self._take(line.decode(errors="replace")) for line in lines]
+        return [event for event in events if event is not None]
+
+    def _take(self, line: str) -> Event | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")  # a comment has the name ""
+        value = value.removeprefix(" ")
+        match name:
+            case "data":
+                self._data.append(value)
+            case "event":
+                self._kind = value
+            case "id":
+                self._id = value
+        return None
+
+    def _dispatch(self) -> Event | None:
+        data, kind = self._data, self._kind
+        self._data, self._kind = [], ""
+        self.last_id = self._id
+        return Event(self.last_id, kind or "message", "\n".join(data)) if data else None

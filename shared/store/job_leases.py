@@ -1,0 +1,220 @@
+"""JobLeases: the worker's half of the store, which claims jobs, renews their leases and ends attempts."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from shared.store import redis_keys, scripts
+from shared.store.client import Argument, Runner
+from shared.store.redis_calls import RedisCalls, milliseconds
+from shared.store.retention import Retention
+from shared.store.worker_info import WorkerInfo
+
+
+class OutcomeKind(StrEnum):
+    """The kinds of an attempt's end."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RETRY = "retry"
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+
+
+class Outcome(NamedTuple):  # as are those below that every job needs: half the price of a frozen dataclass
+    """The end of one attempt.
+
+    Attributes:
+        kind: the job's next state follows from it.
+        body: JSON: the result (completed) or the error (failed, retry); else empty.
+        delay: milliseconds until the job is due again (retry, released).
+    """
+
+    kind: OutcomeKind
+    body: bytes = b""
+    delay: int = 0
+
+
+class Claim(NamedTuple):
+    """A job that this worker holds a lease for.
+
+    Attributes:
+        fencing_token: the number of this claim of the job, counted from 1 and never repeated.
+        attempt: the number of the attempt, as the record shows it.
+        message: arq's message.
+        params: the record's params, JSON.
+        lease: the worker's lease, `fencing_token:job_id`.
+    """
+
+    queue: str
+    job_id: str
+    fencing_token: int
+    attempt: int
+    max_attempts: int
+    message: bytes
+    params: bytes
+    request_id: str
+    lease: str
+
+
+class Lease(NamedTuple):
+    """A lease to renew: its queue, and `fencing_token:job_id`."""
+
+    queue: str
+    lease: str
+
+
+class Finished(NamedTuple):
+    """An attempt's end on its way to Redis.
+
+    Attributes:
+        progress: the last progress, JSON; empty without one.
+        lines: lines that the job's log lacks, as `Line.encode` writes them, joined by newlines.
+        artifacts: the files that the job made, JSON; empty without any.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    progress: bytes = b""
+    lines: bytes = b""
+    artifacts: bytes = b""
+
+
+class AttemptReport(NamedTuple):
+    """Progress and log lines of a running attempt, in the form that they have in `Finished`."""
+
+    claim: Claim
+    progress: bytes = b""
+    lines: bytes = b""
+
+
+class Step(NamedTuple):
+    """The reply to one step.
+
+    Attributes:
+        wait: seconds until a job of the worker's queues is due or a lease ends; None if neither is known.
+        accepted: per finished attempt, whether its outcome counts; False if the lease was lost.
+        rescued: ids of jobs whose lease ran out.
+        claims: the jobs to run now.
+    """
+
+    wait: float | None
+    accepted: list[bool]
+    rescued: list[str]
+    claims: list[Claim]
+
+
+class JobLeases:
+    """Claims jobs, renews their leases, and writes the progress and the end of attempts.
+
+    Args:
+        runner: sends commands; a client, or a `Multiplexer`, which is faster.
+
+    Every method may be repeated when its reply was lost, and raises QueueUnavailable while Redis can't
+    serve it.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._redis = RedisCalls(runner)
+
+    async def step(
+        self,
+        worker_id: str,
+        number: int,
+        queues: Sequence[str],
+        finished: Sequence[Finished],
+        *,
+        slots: int,
+        lease: float,
+        retention: Retention,
+    ) -> Step:
+        """Finish attempts, rescue jobs whose leases ran out, and claim up to `slots` due jobs.
+
+        Args:
+            worker_id: the name under which the worker's steps are numbered.
+            number: rises with every step; a repeat carries the same number and gets the same claims.
+            queues: the queues to claim from, in strict order.
+            finished: the attempts that have ended since the last step.
+            slots: the number of jobs that the worker can start now.
+            lease: seconds for which a claim holds without a heartbeat.
+            retention: how long finished jobs are kept.
+        """
+        words: list[Argument] = [worker_id, number, slots, milliseconds(lease)]
+        words += [*retention, len(queues), *queues]
+        for done in finished:
+            claim, outcome = done.claim, done.outcome
+            words += (claim.queue, claim.job_id, claim.lease, outcome.kind.value, outcome.body, outcome.delay)
+            words += (done.progress, done.lines, done.artifacts)
+        wait, accepted, rescued, claims = await self._redis.run(scripts.STEP, *words)
+        return Step(
+            wait=None if wait < 0 else wait / 1000,
+            accepted=[counts == 1 for counts in accepted],
+            rescued=[job_id.decode() for job_id in rescued],
+            claims=[_claim(claims[i : i + 8]) for i in range(0, len(claims), 8)],
+        )
+
+    async def beat(
+        self,
+        worker: WorkerInfo,
+        leases: Iterable[Claim | Lease],
+        *,
+        running: int,
+        lease: float,
+        steps: Sequence[tuple[str, int]] = (),
+    ) -> tuple[set[str], set[str]]:
+        """Renew leases and show that the worker lives.
+
+        Args:
+            leases: the leases that the worker knows of.
+            running: the number of jobs that it runs.
+            lease: seconds for which a renewal holds.
+            steps: worker id and number of the steps under way, whose claims the worker may not know yet.
+
+        Returns:
+            The leases that are lost, and those whose jobs were asked to stop.
+        """
+        words: list[Argument] = [worker.worker_id, milliseconds(lease), worker.host, worker.pid]
+        words += [",".join(worker.queues), worker.slots, running, worker.started_at]
+        words += [len(steps), *(word for step in steps for word in step)]
+        for held in leases:
+            words += (held.queue, held.lease)
+        lost, cancelled = await self._redis.run(scripts.BEAT, *words)
+        return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
+
+    async def report(self, reports: Iterable[AttemptReport]) -> set[str]:
+        """Write progress and log lines of running attempts; returns ids of jobs that were asked to stop."""
+        words: list[Argument] = []
+        for claim, progress, lines in reports:
+            words += (claim.queue, claim.job_id, claim.fencing_token, progress, lines)
+        return {job_id.decode() for job_id in await self._redis.run(scripts.REPORT, *words)}
+
+    async def wait_for_wake_up(self, queues: Sequence[str], seconds: float) -> str | None:
+        """Wait for a wake-up; returns its queue, or None when the time is over.
+
+        The runner's read timeout must be longer than `seconds`.
+        """
+        wake_up = await self._redis.command("BLPOP", *(redis_keys.WAKE + queue for queue in queues), seconds)
+        return wake_up[0].decode().removeprefix(redis_keys.WAKE) if wake_up else None
+
+    async def return_wake_up(self, queue: str) -> None:
+        """Return a wake-up that another worker can make better use of."""
+        await self._redis.command("RPUSH", redis_keys.WAKE + queue, "1")
+
+    async def leave(self, worker_id: str, queues: Sequence[str]) -> None:
+        """Remove a worker that shuts down."""
+        await self._redis.run(scripts.LEAVE, worker_id, *queues)
+
+
+def _claim(values: list[Any]) -> Claim:
+    queue, job_id, fencing_token, attempt, max_attempts, message, params, request_id = values
+    return Claim(
+        queue.decode(),
+        job_id := job_id.decode(),
+        fencing_token,
+        attempt,
+        int(max_attempts),
+        message,
+        params,
+        request_id.decode(),
+        f"{fencing_token}:{job_id}",
+    )

@@ -1,0 +1,54 @@
+"""Lists of jobs: their filters and pages, as the script `list` takes and returns them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from shared.record import SUMMARY, JobState, StoredRecord
+from shared.store.client import Argument
+from shared.store.redis_calls import as_dict
+
+SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
+LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
+STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
+SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
+"""Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Conditions for the jobs of a list; a job must meet all that are given."""
+
+    state: JobState | None = None
+    type: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ""
+
+
+Cursor = tuple[str, str]
+"""The end of a page: a score and an id of the index."""
+
+
+class Page(NamedTuple):
+    """Some jobs, and the cursor of the next page; None at the end."""
+
+    records: list[StoredRecord]
+    next: Cursor | None
+
+
+def words_of(filters: Filters, limit: int, after: Cursor | None, payload: Collection[str]) -> list[Argument]:
+    """The arguments of the script for one page."""
+    labels = [word for pair in filters.labels.items() for word in pair]
+    score, last = after or ("", "")
+    fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
+    words: list[Argument] = [filters.state or "", filters.type, limit, LARGEST_PAGE_BYTES, SCANNED_AT_ONCE]
+    words += [score, last, filters.caller, len(fields), *fields, *labels]
+    return words
+
+
+def page_of(filters: Filters, score: bytes, last: bytes, found: Sequence[Sequence[Any]]) -> Page:
+    """The page that the script has found."""
+    records = [StoredRecord(job_id.decode(), as_dict(pairs)) for job_id, *pairs in found]
+    if filters.caller:
+        last = last[:SHOWN_OF_ID]
+    return Page(records, (score.decode(), last.decode()) if last else None)
