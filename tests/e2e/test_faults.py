@@ -151,7 +151,7 @@ def test_a_thawed_worker_goes_on_working(service: Service) -> None:
 
 def heartbeats(worker: WorkerProcess) -> list[int]:
     """The pids of the worker's heartbeat processes: one, unless it has just died."""
-    module = b"worker.heartbeat_process"
+    module = b"worker.heartbeat.process"
     found = children(worker.process.pid)
     return [pid for pid in found if module in Path(f"/proc/{pid}/cmdline").read_bytes()]
 

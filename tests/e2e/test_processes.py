@@ -41,7 +41,7 @@ def dies(process: int) -> None:
 def test_no_process_of_the_worker_has_a_secret_in_its_environment(cluster: Service, jobs: Direct) -> None:
     """Nor the heartbeat process, which gets the address of Redis over its socket."""
     worker = cluster.workers[0].process.pid
-    names = (b"worker.processes.child", b"worker.heartbeat_process")
+    names = (b"worker.processes.child", b"worker.heartbeat.process")
 
     def started() -> list[Path]:
         """The children that run a program of their own; before, they show the worker's environment."""

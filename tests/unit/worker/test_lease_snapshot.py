@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from shared.store.job_leases import Lease
-from worker.snapshot import LATEST, SnapshotMemory, lease_line
+from worker.lease_snapshot import LATEST, SnapshotMemory, lease_line
 
 
 @pytest.fixture
