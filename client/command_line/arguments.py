@@ -20,9 +20,9 @@ TOO_DEEP = "the value is nested too deeply; send it flatter"
 STATES = ("pending", "running", "completed", "failed", "cancelled")
 EPILOG = """\
 exit codes:
-  0    done as asked; with --watch or --wait: the job is completed
+  0    success; with --watch or --wait: the job is completed
   1    the job failed or was cancelled
-  2    the arguments or the environment are not right, or a file can't be read or written
+  2    the arguments or the environment are wrong, or a file can't be read or written
   3    the server refused, or did not answer in time
   130  interrupted; a submitted job goes on
 """

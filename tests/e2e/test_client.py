@@ -67,11 +67,16 @@ def environment(service: Service) -> dict[str, str]:
     return {**os.environ, "JOB_SERVER_URL": service.stack.api_url, "PYTHONIOENCODING": "utf-8"}
 
 
-def code_block(language: str) -> str:
-    """The first in this language."""
-    found = re.search(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+def code_block(language: str, words: str = "") -> str:
+    """The first block of docs/client.md in this language with these words."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    return str(next(block for block in blocks if words in block))
+
+
+def run_example(service: Service, code: str) -> subprocess.CompletedProcess[str]:
+    """Run an example of docs/client.md in a process of its own, against the service."""
+    code = code.replace("http://127.0.0.1:8000", service.stack.api_url)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 # -- in Python
@@ -268,17 +273,20 @@ def test_ctrl_c_leaves_the_job_running(service: Service, client: Client, tmp_pat
 # -- as it is documented
 
 
-def test_the_python_example_does_what_it_says(service: Service) -> None:
-    example = code_block("python").replace("http://127.0.0.1:8000", service.stack.api_url)
+def test_the_first_example_prints_the_documented_output(service: Service) -> None:
+    done = run_example(service, code_block("python"))
 
-    done = subprocess.run(
-        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    assert (done.stdout, done.stderr) == (code_block("text"), "")
+
+
+def test_the_example_that_follows_a_job_shows_its_progress(service: Service) -> None:
+    done = run_example(service, code_block("python", "client.stream(job)"))
 
     assert done.stderr == ""
-    *changes, words, failure, types = done.stdout.splitlines()
-    assert changes[-1] == "completed None"
-    assert (words, failure, types) == ("6", "flaky_final 1", "['word_count']")
+    *changes, types = done.stdout.splitlines()
+    assert any("Progress(fraction=0." in change for change in changes)
+    assert " completed " in changes[-1]
+    assert types == "['sleep']"
 
 
 def test_the_first_command_prints_what_is_shown(service: Service) -> None:
