@@ -44,7 +44,9 @@ def test_the_image_of_the_api_has_no_handler(image: Path):
 
 
 def test_the_image_of_the_api_has_every_job_type(image: Path):
-    script = "from api.main import app; from shared.job_type_loader import load_job_types; print(*load_job_types())"
+    script = (
+        "import api.main as m; from shared.job_type_loader import load_job_types as f; m.app; print(*f())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=image,
