@@ -1,5 +1,7 @@
 """`make dev`: the processes of the Procfile in this terminal, under honcho. Ctrl-C ends them.
 
+`python -m dev new-job-type NAME` writes the files of a new job type instead.
+
 Redis is embedded, with its data in `.dev/redis`, unless REDIS_URL is set. The processes run in the root of
 this tree. PYTHONPATH leads them to packages of JOB_TYPES outside of it, whose changes are reloaded too.
 """
@@ -10,9 +12,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from honcho.environ import parse
 
+from dev.new_job_type import UnusableName, write_job_type
 from dev.stack import ROOT, free_port
 
 WORKERS = 2
@@ -31,8 +35,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=f"Start Redis, the API and {WORKERS} workers in this terminal; Ctrl-C ends them.",
         epilog="Settings come from the environment and from .env. With REDIS_URL no Redis is started.",
     )
-    parser.parse_args(arguments)
-    return run_procfile()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    new = commands.add_parser("new-job-type", help="write contract, handler and test of a new job type")
+    new.add_argument("name", help="the type's name, such as reverse")
+    new.add_argument(
+        "--package",
+        type=Path,
+        default=ROOT / "job_types",
+        metavar="FOLDER",
+        help="a folder of your own, such as ../my_types (default: job_types)",
+    )
+    given = parser.parse_args(arguments)
+    return new_job_type(given.name, given.package) if given.command else run_procfile()
+
+
+def new_job_type(name: str, package: Path) -> int:
+    """Write the files of a new job type; returns the exit code."""
+    try:
+        print(write_job_type(name, package))
+    except UnusableName as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 def run_procfile() -> int:

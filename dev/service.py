@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from dev.forwarder import Forwarder
-from dev.stack import Process, Stack, wait_until
+from dev.stack import PATIENCE, Process, Stack, wait_until
 from shared.store import redis_keys
 
 Record = dict[str, Any]
@@ -59,7 +59,7 @@ class WorkerProcess:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait_exit(self, *, within: float) -> int:
+    def wait_exit(self, *, within: float = PATIENCE) -> int:
         """Exit code of the worker.
 
         Raises:
@@ -87,8 +87,8 @@ class Service:
     def __init__(self, stack: Stack, *, worker_module: str = "worker") -> None:
         self.stack = stack
         self.worker_module = worker_module
-        self.http = httpx.Client(timeout=10)
-        self.redis: Any = Redis.from_url(stack.admin_url, socket_timeout=60)
+        self.http = httpx.Client(timeout=PATIENCE)
+        self.redis: Any = Redis.from_url(stack.admin_url, socket_timeout=PATIENCE)
         self.workers: list[WorkerProcess] = []
 
     # -- processes
@@ -120,7 +120,7 @@ class Service:
         pid = int(self.redis.hget(worker_key, "pid"))
         return next(worker for worker in self.workers if worker.pid == pid)
 
-    def stop_api(self, *, within: float, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop_api(self, *, within: float = PATIENCE, number: signal.Signals = signal.SIGTERM) -> int:
         """Exit code of the API after a signal.
 
         Raises:
@@ -212,7 +212,7 @@ class Service:
         record: Record = answer.json()
         return record
 
-    def wait_for(self, job_id: str, state: str, *, seconds: float = 20) -> Record:
+    def wait_for(self, job_id: str, state: str, *, seconds: float = PATIENCE) -> Record:
         """The job's record once it is in this state.
 
         Raises:
@@ -236,7 +236,7 @@ class Service:
 
     def connection(self, path: str) -> socket.socket:
         """A connection that has asked for a path, and has read nothing."""
-        connection = socket.create_connection(("127.0.0.1", self.stack.api_port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", self.stack.api_port), timeout=PATIENCE)
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return connection
 

@@ -1,7 +1,6 @@
-"""What several tests share: a real Redis, its fake twin, the log, and a search for keys left over."""
+"""Fixtures of several folders: a real Redis, its fake twin, the log, and a search for leftover keys."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -19,18 +18,15 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
+from dev.leftover_keys import KeyFound, judge
 from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
-from shared.store import redis_keys
 from shared.store.client import connect
-
-FLEETING = (redis_keys.MESSAGE, redis_keys.QUEUE, redis_keys.LEASES, redis_keys.WAKE)
-KEY_ROW = re.compile(r"^\| (?P<key>\S+) +\| (?P<kind>hash|string|zset|list|set) ", re.MULTILINE)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _files_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a test does with the default settings leaves no files in the working folder."""
+    """Files of tests with the default settings go to a folder of this run, not to the working folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("JOB_TYPES", raising=False)
         patch.setenv("ARTIFACTS_URL", tmp_path_factory.mktemp("files").as_uri())
@@ -148,30 +144,16 @@ def log_tape(_tape: LogTape) -> LogTape:
     return _tape
 
 
-def _documented_keys() -> list[tuple[re.Pattern[str], str]]:
-    rows = KEY_ROW.findall(redis_keys.__doc__ or "")
-    return [(re.compile(re.sub(r"<\w+>", "[^:]+", key)), kind) for key, kind in rows]
-
-
 async def _find_leaks(redis: Redis) -> list[str]:
-    leaks = []
-    documented = _documented_keys()
-    assert documented, "the table of keys was not found"
-    for key in sorted([key.decode() async for key in redis.scan_iter()]):
-        kind = (await redis.type(key)).decode()
-        if not any(pattern.fullmatch(key) and kind == name for pattern, name in documented):
-            leaks.append(f"{key} ({kind}) is not in the table of keys")
-        if key.startswith(FLEETING):
-            leaks.append(f"{key} is left over")
-        if (
-            key.startswith((redis_keys.RECORD, redis_keys.OWNER, redis_keys.WORKER, redis_keys.RATE))
-            and await redis.ttl(key) < 0
-        ):
-            leaks.append(f"{key} never expires")
-    return leaks
+    """A text for each key that should not be there, once every job is terminal and a worker has seen that."""
+    keys = [
+        KeyFound(name.decode(), (await redis.type(name)).decode(), await redis.ttl(name))
+        for name in sorted([name async for name in redis.scan_iter()])
+    ]
+    return judge(keys)
 
 
 @pytest.fixture
 def find_leaks() -> Callable[[Redis], Awaitable[list[str]]]:
-    """What is wrong with the keys in Redis, once every job is terminal and a worker has seen that."""
+    """The search for leftover keys, for a test of the store."""
     return _find_leaks

@@ -1,4 +1,4 @@
-"""JobContext and BlockingContext: what a handler may know of its job, and do with it."""
+"""JobContext and BlockingContext: a handler's view of its job, and its means to report and to compute."""
 
 import asyncio
 import concurrent.futures
@@ -19,16 +19,16 @@ from worker.log_lines import Line, LogBuffer, line_of
 from worker.processes.pool import Processes
 from worker.processes.protocol import CallReport
 
-STOPPED = "The attempt was stopped; what it still does no longer counts."
+STOPPED = "The attempt was stopped; its result no longer counts. Return from the handler."
 BYTES = "application/octet-stream"
 MAX_RESULT_BYTES = 4 << 20
-LOCK = Lock()  # of all jobs' lines: a handler may log from several threads
+LOCK = Lock()  # for the lines of all jobs: a handler may log from several threads
 
 T = TypeVar("T")
 
 
-class News(NamedTuple):
-    """What is on its way to Redis: progress and lines as `Finished` has them, and the last line's number."""
+class PendingReport(NamedTuple):
+    """Progress and lines that Redis does not have yet, as `Finished` has them, and the last line's number."""
 
     progress: bytes = b""
     lines: bytes = b""
@@ -37,12 +37,12 @@ class News(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker lends to its jobs.
+    """The services of a worker that its handlers use.
 
     Attributes:
-        processes: where functions run that compute.
-        attempt_files: makes the files of an attempt.
-        max_result_bytes: bytes that a result may have as JSON.
+        processes: the pool of processes for functions that compute.
+        attempt_files: opens the files of an attempt.
+        max_result_bytes: the largest result as JSON, in bytes.
     """
 
     processes: Processes
@@ -52,19 +52,19 @@ class Tools:
 
 @dataclass(slots=True, eq=False)
 class JobContext:
-    """The job that a handler performs: what an `async def` handler is given.
+    """The job that a handler performs, as an `async def` handler gets it.
 
     Attributes:
         job_id: the job's id.
-        attempt: which attempt this is, from 1.
+        attempt: the number of this attempt, from 1.
         max_attempts: the attempts after which the job fails for good.
-        max_result_bytes: bytes that the result may have as JSON; a larger one fails the job.
+        max_result_bytes: the largest result as JSON, in bytes; a larger one fails the job.
         cancel_requested: true once the job is to stop: it was cancelled, its time is over, or the
             worker shuts down. An `async def` handler is interrupted as well; a `def` handler that
-            runs for long looks here now and then.
+            runs for long checks this now and then.
         latest: the last progress reported, JSON.
-        unsent: whether the record or the log lack something.
-        files: the attempt's files; None until it uses one.
+        unsent: whether Redis lacks progress or lines of this attempt.
+        files: the attempt's files; None until the handler uses one.
     """
 
     job_id: str
@@ -74,7 +74,7 @@ class JobContext:
     latest: bytes = b""
     unsent: bool = False
     files: AttemptFiles | None = None
-    _announce: Callable[[], object] = field(default=lambda: None, repr=False)
+    _on_report: Callable[[], object] = field(default=lambda: None, repr=False)
     _claim: Claim | None = field(default=None, repr=False)
     _tools: Tools | None = field(default=None, repr=False)
     _lines: LogBuffer | None = field(default=None, repr=False)
@@ -83,18 +83,18 @@ class JobContext:
     @classmethod
     def of(cls, claim: Claim, announce: Callable[[], object], tools: Tools | None = None) -> "JobContext":
         return cls(
-            claim.job_id, claim.attempt, claim.max_attempts, _announce=announce, _claim=claim, _tools=tools
+            claim.job_id, claim.attempt, claim.max_attempts, _on_report=announce, _claim=claim, _tools=tools
         )
 
-    # -- what a handler does
+    # -- for the handler
 
     @property
     def max_result_bytes(self) -> int:
-        """Bytes that the result may have as JSON."""
+        """The largest result as JSON, in bytes."""
         return self._tools.max_result_bytes if self._tools else MAX_RESULT_BYTES
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Report how far the job is; may be called as often as one likes, from any thread.
+        """Report how far the job is; from any thread, as often as useful.
 
         Args:
             fraction: 0 to 1; other values are brought into that range, NaN to 0.
@@ -103,94 +103,94 @@ class JobContext:
         fraction = min(max(float(fraction), 0.0), 1.0) if fraction == fraction else 0.0
         self.latest = orjson.dumps({"fraction": fraction, "message": storable(message)})
         self.unsent = True
-        self._announce()
+        self._on_report()
 
     def log(self, message: str, **fields: object) -> None:
         """Write a line into the job's log; from any thread.
 
         Args:
-            message: one line for whoever reads the log.
-            fields: what belongs to it; what JSON lacks is written as its repr. A line of more than
-                4 kB is cut.
+            message: one line for the reader of the log.
+            fields: values that belong to the line; those that JSON lacks are written as their repr. A line of
+                more than 4 kB is cut.
         """
-        self._keep([line_of(message, fields)])
+        self._add_lines([line_of(message, fields)])
 
     async def in_process(self, function: Callable[..., T], *arguments: object) -> T:
         """The function's result, computed in a process that is killed if the attempt is stopped.
 
         Args:
-            function: from the top level of a module; it may use `progress` and `log` of `worker.reporting`.
-            arguments: what pickle can carry, as the result must be.
+            function: from the top level of a module; may use `progress` and `log` of `worker.reporting`.
+            arguments: values that pickle can carry, as the result must be.
 
         Raises:
             FinalError: the function, its arguments or its result can't go from process to process.
             RetryableError: the process died (code `process_crashed`).
-            Exception: whatever the function raised.
+            Exception: any error of the function itself.
         """
-        async with self._lent() as (tools, _):
-            return await tools.processes.run(function, *arguments, on_message=self._hear)
+        async with self._tools_in_use() as (tools, _):
+            return await tools.processes.run(function, *arguments, on_message=self._take_report)
 
     async def save_artifact(self, name: str, data: bytes | Path, content_type: str = BYTES) -> None:
-        """Keep data, or a file, as an artifact of the job."""
-        async with self._lent() as (tools, claim):
+        """Save data, or a copy of a file, as an artifact of the job."""
+        async with self._tools_in_use() as (tools, claim):
             await self._files(tools, claim).save(name, data, content_type)
 
     async def open_input(self, reference: str) -> Path:
-        """The path of a read-only copy of a file that the params name; it is gone once the attempt ends."""
-        async with self._lent() as (tools, claim):
+        """The path of a read-only copy of a file that the params name, for as long as the attempt runs."""
+        async with self._tools_in_use() as (tools, claim):
             return await self._files(tools, claim).open_input(reference)
 
-    # -- what the worker does
+    # -- for the worker
 
-    def news(self) -> News:
-        """What the record and the log lack; see `shared.store.job_leases.Finished`."""
+    def pending_report(self) -> PendingReport:
+        """Progress and lines that Redis lacks; see `shared.store.job_leases.Finished`."""
         if self._lines is None:
-            return News(self.latest)
+            return PendingReport(self.latest)
         with LOCK:
             lines, last = self._lines.numbered(), self._lines.last
         now, attempt = time.monotonic(), b'{"attempt":%d,' % self.attempt
         words = [
             b"%d %d %b" % (number, (now - line.at) * 1000, attempt + line.body[1:]) for number, line in lines
         ]
-        return News(self.latest, b"\n".join(words), last)
+        return PendingReport(self.latest, b"\n".join(words), last)
 
-    def arrived(self, news: News) -> None:
-        """The record and the log have it."""
-        self.unsent = False  # first: what is reported from now on is news again
+    def acknowledge(self, report: PendingReport) -> None:
+        """Forget a report that Redis has."""
+        self.unsent = False  # first: progress and lines from now on are unsent again
         if self._lines is not None:
             with LOCK:
-                self._lines.forget(news.last_line)
+                self._lines.acknowledge(report.last_line)
                 self.unsent = self._lines.waiting
-        if self.latest is not news.progress:
+        if self.latest is not report.progress:
             self.unsent = True
 
-    def end_calls(self) -> None:
-        """End what the handler, or anything that it left behind, waits for."""
+    def cancel_calls(self) -> None:
+        """Cancel the calls of the handler, and those of tasks and threads that it left behind."""
         for call in self._calls or ():
             call.cancel()
 
-    def release(self) -> None:
-        """The attempt has ended: end what it still holds, and let it begin nothing more."""
+    def close(self) -> None:
+        """End the attempt's calls, and let its handler begin no further one."""
         self.cancel_requested = True
-        self.end_calls()
+        self.cancel_calls()
 
-    def _hear(self, report: CallReport) -> None:
+    def _take_report(self, report: CallReport) -> None:
         progress, lines = report
         if progress is not None:
             self.progress(*progress)
         if lines:
-            self._keep(lines)
+            self._add_lines(lines)
 
-    def _keep(self, lines: list[Line]) -> None:
+    def _add_lines(self, lines: list[Line]) -> None:
         with LOCK:
             self._lines = self._lines or LogBuffer()
             self._lines.add(lines)
         self.unsent = True
-        self._announce()
+        self._on_report()
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[tuple[Tools, Claim]]:
-        """The worker's tools, for as long as the attempt is not stopped."""
+    async def _tools_in_use(self) -> AsyncIterator[tuple[Tools, Claim]]:
+        """The worker's tools, for one call; a stop of the attempt cancels the call."""
         if self._tools is None or self._claim is None:
             raise RuntimeError("This context has no tools: make it by JobContext.of(claim, announce, tools).")
         if self.cancel_requested:
@@ -228,7 +228,7 @@ class BlockingContext:
 
     @property
     def cancel_requested(self) -> bool:
-        """True once the job is to stop; a handler that runs for long looks here now and then."""
+        """True once the job is to stop; a handler that runs for long checks this now and then."""
         return self._context.cancel_requested
 
     @property
@@ -238,18 +238,18 @@ class BlockingContext:
 
     def in_process(self, function: Callable[..., T], *arguments: object) -> T:
         """As `JobContext.in_process`."""
-        return self._wait(self._context.in_process(function, *arguments))
+        return self._run(self._context.in_process(function, *arguments))
 
     def save_artifact(self, name: str, data: bytes | Path, content_type: str = BYTES) -> None:
         """As `JobContext.save_artifact`."""
-        self._wait(self._context.save_artifact(name, data, content_type))
+        self._run(self._context.save_artifact(name, data, content_type))
 
     def open_input(self, reference: str) -> Path:
         """As `JobContext.open_input`."""
-        return self._wait(self._context.open_input(reference))
+        return self._run(self._context.open_input(reference))
 
-    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        """What the call comes to on the worker's event loop."""
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run the call on the worker's event loop; returns its result."""
         if self._loop is None:
             return asyncio.run(call)
         try:

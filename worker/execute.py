@@ -1,10 +1,6 @@
-"""One attempt at a job: decode → resolve → validate → perform → encode, and a judgement if it fails."""
+"""The steps of one attempt at a job: decode → resolve → validate → perform → encode; an error's outcome."""
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from math import inf
 from typing import Any
 
 import orjson
@@ -17,52 +13,23 @@ from shared.logging import get_log
 from shared.record import storable
 from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from shared.store.redis_calls import milliseconds
-from worker.context import JobContext
 from worker.processes.protocol import describe
 from worker.registry import Handler
+from worker.running_job import RunningJob, StopReason
+from worker.timeouts import set_deadline, timeout_error
 
 LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds
-RELEASE_SECONDS = 5.0  # how long a job waits that this worker has no handler for
+RELEASE_SECONDS = 5.0  # until a job is due again that was released for want of a handler
 
 log = get_log(__name__)
 
 
-class StopReason(Enum):
-    """Why the engine, and not the handler, ends an attempt."""
-
-    TIMEOUT = auto()
-    CANCELLED = auto()
-    SHUTDOWN = auto()
-    LEASE_LOST = auto()
-
-
-@dataclass(slots=True, eq=False)
-class RunningJob:
-    """An attempt that this worker performs. Times are of the monotonic clock, in seconds."""
-
-    claim: Claim
-    context: JobContext
-    started_at: float
-    handler: Handler | None = None
-    task: asyncio.Task[None] | None = None
-    deadline: float = inf
-    stop: StopReason | None = None
-    stopped_at: float = inf
-    ended: bool = False
-    warned: bool = False
-    log_fields: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        claim = self.claim
-        self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
-
-
 class NoHandler(Exception):
-    """The job's type is not known here, as while a newer release is rolled out."""
+    """A job type without a handler in this worker, as while a newer release is rolled out."""
 
 
 class JobPostponed(Exception):
-    """The attempt can't be made now: the job goes back for a while, and the attempt is not charged.
+    """The attempt can't be made now: the job is released for a while, and the attempt is not charged.
 
     Args:
         reason: for the log.
@@ -77,9 +44,9 @@ class JobPostponed(Exception):
 async def execute(
     job: RunningJob, handlers: Mapping[str, Handler], *, max_result_bytes: int
 ) -> Outcome | None:
-    """Perform an attempt and say how it ended; None if that is no longer this worker's to say.
+    """Perform an attempt and return its outcome; None if the lease is lost, and the outcome counts no longer.
 
-    Whatever the handler raises, returns or swallows, this returns and does not raise.
+    Returns, and does not raise, whatever the handler raises, returns or swallows.
     """
     try:
         handler = prepare(job, handlers)
@@ -90,15 +57,15 @@ async def execute(
         result = await handler.perform(params, job.context)
         body = encode(handler, result, max_result_bytes)
     except BaseException as error:
-        return judge_safely(job, error) if job.stop is None else stopped(job)
-    return Outcome(OutcomeKind.COMPLETED, body) if job.stop is None else stopped(job)
+        return outcome_of_any_error(job, error) if job.stop is None else outcome_of_stop(job)
+    return Outcome(OutcomeKind.COMPLETED, body) if job.stop is None else outcome_of_stop(job)
 
 
 def prepare(job: RunningJob, handlers: Mapping[str, Handler]) -> Handler:
-    """Find the job's handler, and with it the deadline. Raises what `resolve` does."""
+    """Find the job's handler, and set its deadline. Raises as `resolve` does."""
     if job.handler is None:
         job.handler = resolve(job.claim, handlers)
-        job.deadline = job.started_at + job.handler.job_type.timeout
+        set_deadline(job)
     return job.handler
 
 
@@ -147,11 +114,11 @@ def encode(handler: Handler, result: Any, max_bytes: int) -> bytes:
     return body
 
 
-def stopped(job: RunningJob) -> Outcome | None:
-    """What an attempt comes to that the engine has stopped; None if its lease is lost.
+def outcome_of_stop(job: RunningJob) -> Outcome | None:
+    """The outcome of an attempt that the worker has stopped; None if its lease is lost.
 
-    The reason for the stop decides, even if the handler swallowed the cancellation and returned: what
-    it returned may be half a result.
+    The reason for the stop decides, even if the handler swallowed the cancellation and returned: its result
+    may be half a result.
     """
     match job.stop:
         case StopReason.CANCELLED:
@@ -159,29 +126,21 @@ def stopped(job: RunningJob) -> Outcome | None:
         case StopReason.SHUTDOWN:
             return Outcome(OutcomeKind.RELEASED)
         case StopReason.TIMEOUT:
-            seconds = job.deadline - job.started_at
-            return failed(
-                job,
-                RetryableError(
-                    f"The attempt took longer than {seconds:g} s.",
-                    code="job_timeout",
-                    hint="Submit less work per job, or raise the job type's timeout.",
-                ),
-            )
+            return failed(job, timeout_error(job))
         case _:
             return None
 
 
-def judge_safely(job: RunningJob, error: BaseException) -> Outcome:
-    """As `judge`; an attempt whose error can't be judged, because the log fails, say, is tried again."""
+def outcome_of_any_error(job: RunningJob, error: BaseException) -> Outcome:
+    """As `outcome_of_error`; if that fails, because the log fails, say, the attempt is tried again."""
     try:
-        return judge(job, error)
+        return outcome_of_error(job, error)
     except BaseException:  # GeneratorExit too: the job must not stay claimed
         return failed(job, RetryableError(f"The attempt ended with {type(error).__name__}."))
 
 
-def judge(job: RunningJob, error: BaseException) -> Outcome:
-    """What an error that ended an attempt means for the job."""
+def outcome_of_error(job: RunningJob, error: BaseException) -> Outcome:
+    """The outcome of an attempt that ended with an error."""
     error = decisive(error)
     if isinstance(error, NoHandler):
         log.warning("no handler for this job type", type=str(error), job_id=job.claim.job_id)
@@ -192,7 +151,7 @@ def judge(job: RunningJob, error: BaseException) -> Outcome:
     if isinstance(error, JobFailure):
         try:
             return failed(job, error)
-        except Exception:  # made wrongly, with a message that is no text, say
+        except Exception:  # built wrongly: with a message that is not text, say
             log.exception("the handler raised a failure that can't be written")
             return failed(job, RetryableError(type(error).__name__))
     log.error("the handler raised an unexpected error", exc_info=error)
@@ -200,7 +159,7 @@ def judge(job: RunningJob, error: BaseException) -> Outcome:
 
 
 def decisive(error: BaseException) -> BaseException:
-    """The error itself; of a group, as a TaskGroup raises it, the one that decides: final ones go first."""
+    """The error itself; of a group, as a TaskGroup raises it, the decisive error: final ones go first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     return min((decisive(inner) for inner in error.exceptions), key=_rank)
@@ -213,7 +172,7 @@ def _rank(error: BaseException) -> int:
 
 
 def failed(job: RunningJob, failure: JobFailure) -> Outcome:
-    """Failed for good, or to be tried again: after the pause it asks for, or the job type's backoff."""
+    """The outcome of a failed attempt: final, or a retry after the failure's own pause or the backoff."""
     claim = job.claim
     body = orjson.dumps(
         {

@@ -28,21 +28,21 @@ from shared.store.upkeep import Upkeep, keep_up
 from shared.store.worker_info import WorkerInfo
 from worker.context import Tools
 from worker.files import AttemptFiles
-from worker.heartbeat import Heartbeat
+from worker.heartbeat.supervisor import HeartbeatSupervisor
 from worker.lane import WAKE_UP_SECONDS, Lane
 from worker.processes.environment import child_environment
 from worker.processes.pool import Processes
 from worker.registry import Handler
+from worker.running_jobs import RunningJobs
 from worker.scratch import Scratch, sweep_scratch
 from worker.services.cleaner import keep_swept
 from worker.settings import WorkerSettings
-from worker.slots import Slots
 from worker.webhooks.circuits import Circuits
 from worker.webhooks.deliverer import Deliverer
 
 TICK_SECONDS = 0.1
 REPORT_SECONDS = 0.1
-HAND_BACK_SECONDS = 0.3  # for a handler to end after it was told to
+RELEASE_SECONDS = 0.3  # for a handler to end after it was told to
 FLUSH_SECONDS = 0.3
 LEAVE_SECONDS = 0.2
 PING_SECONDS = 10.0  # the longest time for which the listener's connection may be dead unnoticed
@@ -97,6 +97,7 @@ class JobWorker(Worker):
             max_calls=settings.worker_process_max_calls,
             max_rss=settings.worker_process_max_rss_bytes,
             max_memory=settings.worker_process_max_memory_bytes,
+            job_types=settings.job_types,
             environment=child_environment(settings.worker_child_environment),
         )
         self._files = files
@@ -117,7 +118,7 @@ class JobWorker(Worker):
         self._ear = Multiplexer(
             self.pool, timeout=5.0, patience=0.0, on_message=self._hear_cancel, on_loss=self._deaf.set
         )
-        self._heartbeat = Heartbeat(
+        self._heartbeat = HeartbeatSupervisor(
             url,
             self.worker_info,
             self._lanes,
@@ -157,7 +158,7 @@ class JobWorker(Worker):
             {webhook.job_type.name: webhook},
             self._circuits,
         )
-        self._circuits.on_room = webhooks.slots.on_end
+        self._circuits.on_room = webhooks.jobs.on_end
         return [jobs, webhooks]
 
     def _open_lane(
@@ -168,7 +169,7 @@ class JobWorker(Worker):
         handlers: Mapping[str, Handler],
         circuits: Circuits | None = None,
     ) -> Lane:
-        slots = Slots(
+        jobs = RunningJobs(
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
@@ -180,7 +181,7 @@ class JobWorker(Worker):
         return Lane(
             worker_id,
             queues,
-            slots,
+            jobs,
             lease=self._settings.worker_lease_seconds,
             retention=self._retention,
             job_leases=self._job_leases,
@@ -273,21 +274,21 @@ class JobWorker(Worker):
         grace = self._settings.worker_grace_seconds
         await self._until(lambda: not self._running or self._hurry.is_set(), grace)
         for lane in self._lanes:
-            lane.slots.hand_back()
-        await self._until(lambda: not self._running, HAND_BACK_SECONDS)
+            lane.jobs.release()
+        await self._until(lambda: not self._running, RELEASE_SECONDS)
         for lane in self._lanes:
-            lane.slots.abandon()
+            lane.jobs.abandon()
         if not await self._until(lambda: not self._unwritten and self._no_step(), FLUSH_SECONDS):
             log.error("outcomes could not be written; their leases will run out", jobs=self._unwritten)
             self.exit_code = 1
 
     @property
     def _running(self) -> int:
-        return sum(len(lane.slots.running) for lane in self._lanes)
+        return sum(len(lane.jobs.running) for lane in self._lanes)
 
     @property
     def _unwritten(self) -> int:
-        return sum(len(lane.slots.finished) for lane in self._lanes)
+        return sum(len(lane.jobs.finished) for lane in self._lanes)
 
     def _no_step(self) -> bool:
         return not any(lane.stepping for lane in self._lanes)
@@ -353,16 +354,16 @@ class JobWorker(Worker):
         while True:
             await self._reported.wait()
             self._reported.clear()
-            told = [pair for lane in self._lanes for pair in lane.slots.news()]
-            reports = [AttemptReport(job.claim, news.progress, news.lines) for job, news in told]
+            unsent = [pair for lane in self._lanes for pair in lane.jobs.pending_reports()]
+            reports = [AttemptReport(job.claim, report.progress, report.lines) for job, report in unsent]
             try:
                 self._cancel(await self._job_leases.report(reports))
             except QueueUnavailable:
                 self._reported.set()
                 await asyncio.sleep(random.uniform(0.2, 0.5))
             else:
-                for job, news in told:
-                    job.context.arrived(news)
+                for job, report in unsent:
+                    job.context.acknowledge(report)
             await asyncio.sleep(REPORT_SECONDS)
 
     async def _sweeper(self) -> None:
@@ -380,12 +381,12 @@ class JobWorker(Worker):
         while True:
             await asyncio.sleep(TICK_SECONDS)
             for lane in self._lanes:
-                lane.slots.tick()
+                lane.jobs.tick()
             self._heartbeat.publish()
 
     def _cancel(self, job_ids: set[str]) -> None:
         for lane in self._lanes:
-            lane.slots.cancel(job_ids)
+            lane.jobs.cancel(job_ids)
 
     def _hear_redis(self, error: QueueUnavailable | None) -> None:
         if self._connected and error:

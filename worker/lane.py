@@ -9,7 +9,7 @@ from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store.job_leases import Finished, JobLeases, Step
 from shared.store.retention import Retention
-from worker.slots import Slots
+from worker.running_jobs import RunningJobs
 
 WAKE_UP_SECONDS = 5.0
 LARGEST_BATCH = 500
@@ -43,7 +43,7 @@ class Lane:
         self,
         worker_id: str,
         queues: Sequence[str],
-        slots: Slots,
+        jobs: RunningJobs,
         *,
         lease: float,
         retention: Retention,
@@ -55,7 +55,7 @@ class Lane:
     ) -> None:
         self.worker_id = worker_id
         self.queues = queues
-        self.slots = slots
+        self.jobs = jobs
         self._lease = lease
         self._retention = retention
         self._job_leases = job_leases
@@ -63,18 +63,18 @@ class Lane:
         self._on_step = on_step
         self._on_move = on_move
         self._on_redis = on_redis
-        self._share = -(-slots.size // 2)  # jobs to claim at once: Redis gets the next while these run
+        self._share = -(-jobs.size // 2)  # jobs to claim at once: Redis gets the next while these run
         self._steps = 0
         self._claiming = True
         self._stepping = False
         self._work = asyncio.Event()  # for the pump: something has finished, or may be due
         self._idle = asyncio.Event()  # for the waker: the pump rests, and slots are free
-        slots.on_end = self._notice
+        jobs.on_end = self._notice
 
     @property
     def free(self) -> int:
         """How many jobs it would claim now."""
-        return self.slots.free if self._claiming else 0
+        return self.jobs.free if self._claiming else 0
 
     @property
     def stepping(self) -> bool:
@@ -93,10 +93,10 @@ class Lane:
         """While something has finished or may be due: one step. Otherwise rest."""
         more_due, wait = True, 0.0
         while True:
-            if not self.slots.finished and not (more_due and self.free > 0):
+            if not self.jobs.finished and not (more_due and self.free > 0):
                 await self._rest(wait)
             self._work.clear()  # before the step: what comes after it asks for another one
-            finished = _batch(self.slots.finished)
+            finished = _batch(self.jobs.finished)
             wanted = min(self.free, self._share)
             if not self._stepping:  # else the pump was cancelled within a step, which is to be repeated
                 self._steps += 1
@@ -104,10 +104,10 @@ class Lane:
             self._on_step()
             step = await self._step(finished, wanted)
             self._stepping = False
-            self.slots.written(len(finished))
+            self.jobs.forget_finished(len(finished))
             self._on_move()
             for claim in step.claims:
-                self.slots.start(claim)
+                self.jobs.start(claim)
             _log_step(finished, step)
             more_due = len(step.claims) == wanted
             beat = self._lease / 3

@@ -1,4 +1,4 @@
-"""The lines that a job logs, made alike in the worker and in its child processes."""
+"""Lines of a job's log, built alike in the worker and in its child processes."""
 
 import time
 from collections import deque
@@ -13,10 +13,10 @@ MOST_LINES = 1000
 
 
 class Line(NamedTuple):
-    """A line that is to be written.
+    """A line of a job's log on its way to Redis.
 
     Attributes:
-        at: when it was logged, by the monotonic clock, in seconds.
+        at: the time of logging, by the monotonic clock, in seconds.
         body: JSON: `{"message": …, "fields": {…}}`.
     """
 
@@ -25,16 +25,16 @@ class Line(NamedTuple):
 
 
 class LogBuffer:
-    """The lines that have not arrived: the latest MOST_LINES, and how many before them had to go.
+    """Buffer of the lines that Redis has not acknowledged: the latest MOST_LINES of them.
 
     Attributes:
-        last: the number of the newest line; they are counted from 1.
+        last: the number of the newest line; lines are counted from 1.
     """
 
     def __init__(self) -> None:
         self.last = 0
         self._waiting: deque[Line] = deque(maxlen=MOST_LINES)
-        self._arrived = 0
+        self._acknowledged = 0
 
     @property
     def waiting(self) -> bool:
@@ -46,33 +46,36 @@ class LogBuffer:
             self.last += 1
 
     def numbered(self) -> list[tuple[int, Line]]:
-        """The lines, oldest first, and in place of those that are missing one that says so."""
+        """The lines with their numbers, oldest first; a notice stands in place of dropped lines."""
         first = self.last - len(self._waiting) + 1
         lines = list(enumerate(self._waiting, first))
-        if dropped := first - 1 - self._arrived:
+        if dropped := first - 1 - self._acknowledged:
             notice = line_of("Lines were dropped: too many came at once.", {"dropped": dropped})
             lines.insert(0, (first - 1, notice))
         return lines
 
-    def forget(self, last: int) -> None:
-        """The lines have arrived, up to that number."""
-        self._arrived = max(self._arrived, last)
+    def acknowledge(self, last: int) -> None:
+        """Forget the lines up to that number, which have arrived."""
+        self._acknowledged = max(self._acknowledged, last)
         while self._waiting and self.last - len(self._waiting) < last:
             self._waiting.popleft()
 
     def take(self) -> list[Line]:
-        """The lines, which are taken to arrive."""
+        """All lines, which count as acknowledged from now on."""
         lines = [line for _, line in self.numbered()]
-        self.forget(self.last)
+        self.acknowledge(self.last)
         return lines
 
 
 def line_of(message: object, fields: Mapping[str, object]) -> Line:
-    """A line that can be stored, whatever was given: what JSON lacks becomes its repr; long lines are cut."""
+    """A line that can be stored whatever the values; those that JSON lacks become their repr.
+
+    A line above LONGEST_LINE is cut.
+    """
     text = _storable(message)[:LONGEST_MESSAGE]
     try:
         body = _to_json(text, fields)
-    except TypeError:  # a loop, half a surrogate pair, a number past 64 bits, a repr that fails
+    except TypeError:  # a cycle, half a surrogate pair, a number past 64 bits, a repr that fails
         body = _to_json(text, {_storable(name): _storable_repr(value) for name, value in fields.items()})
     if len(body) > LONGEST_LINE:
         body = _to_json(text[:300], {"cut": _storable_repr(fields)[:300]})

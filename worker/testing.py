@@ -64,14 +64,14 @@ class Harness:
             result = await handler.perform(handler.validate(stored), self._context)
             return orjson.loads(handler.encode(result))
         finally:
-            self._context.release()
+            self._context.close()
             if self._context.files:
                 await self._context.files.close()
 
     def cancel(self) -> None:
         """Ask the handler to stop, as a cancellation of its job does."""
         self._context.cancel_requested = True
-        self._context.end_calls()
+        self._context.cancel_calls()
 
     def artifact(self, name: str) -> bytes:
         """The bytes of an artifact that the handler has saved. Raises FileNotFoundError."""
@@ -84,8 +84,8 @@ class Harness:
         self._files.close()
 
     def _record(self) -> None:
-        news = self._context.news()
-        self._context.arrived(news)
+        news = self._context.pending_report()
+        self._context.acknowledge(news)
         if news.progress:
             fraction = orjson.loads(news.progress)["fraction"]
             if self.fractions[-1:] != [fraction]:

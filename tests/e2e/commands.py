@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from dev.stack import ROOT
+from dev.stack import PATIENCE, ROOT
 
 
 def run_python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -18,7 +18,7 @@ def run_python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], *, seconds: float) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], *, seconds: float = PATIENCE) -> tuple[int, str]:
     """Exit code and output of a process, which is killed after that many seconds.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import orjson
 
 from dev.service import Service
-from dev.stack import wait_until
+from dev.stack import PATIENCE, wait_until
 from shared.record import JobRecord
 from shared.store.client import connect
 from shared.store.job_queue import CancelResult, JobQueue
@@ -38,7 +38,7 @@ class Direct:
     def job(self, job_id: str) -> JobRecord:
         return self._with_queue(lambda queue: queue.get(job_id)).parse()
 
-    def wait_for(self, job_id: str, state: str, *, seconds: float = 20) -> JobRecord:
+    def wait_for(self, job_id: str, state: str, *, seconds: float = PATIENCE) -> JobRecord:
         def reached() -> bool:
             record = self.job(job_id)
             assert record.state == state or not record.done, record
@@ -47,7 +47,7 @@ class Direct:
         wait_until(reached, f"the job is {state}", seconds=seconds)
         return self.job(job_id)
 
-    def ends_with(self, job_id: str, code: str, *, seconds: float = 20) -> JobRecord:
+    def ends_with(self, job_id: str, code: str, *, seconds: float = PATIENCE) -> JobRecord:
         """The record of a job that must fail, with this code in its last error."""
         record = self.wait_for(job_id, "failed", seconds=seconds)
         assert record.errors[-1].code == code

@@ -11,7 +11,7 @@ WARNING = "the API is open to everybody who can reach it"
 
 def make_key(name: str, *options: str) -> tuple[str, str]:
     """A key and its entry, as the command prints them."""
-    code, output = finish(run_python("-m", "api.keys", name, *options), seconds=20)
+    code, output = finish(run_python("-m", "api.keys", name, *options))
     assert code == 0, output
     key, entry = re.findall(r"^  (\S+)$", output, re.MULTILINE)
     return key, entry

@@ -51,10 +51,10 @@ def test_jobs_are_performed_at_their_first_attempt_and_requests_answered(output)
         stack.start_api()
         worker = stack.start_worker()
         jobs = [service.submit("echo", message="hello") for _ in range(JOBS)]
-        records = [service.wait_for(job_id, "completed", seconds=10) for job_id in jobs]
+        records = [service.wait_for(job_id, "completed") for job_id in jobs]
         assert {record["attempt"] for record in records} == {1}
         assert stack.api is not None
         for process in (worker, stack.api):
             terminate(process)
-        assert join(worker, seconds=10) == 0
-        assert join(stack.api, seconds=10) in GRACEFUL_EXITS
+        assert join(worker) == 0
+        assert join(stack.api) in GRACEFUL_EXITS

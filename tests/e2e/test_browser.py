@@ -127,7 +127,7 @@ def test_a_page_goes_on_where_it_was_when_the_api_is_restarted(service: Service,
     page.follow(job_id)
     page.sees(1)
 
-    service.stop_api(within=3)
+    service.stop_api()
     service.stack.start_api()
     wait_until(lambda: page.opened == 2, "the page is connected again")
     page.sees(service.change(job_id))
@@ -208,7 +208,7 @@ def test_an_allowed_page_submits_and_follows_jobs_with_a_key(browser: Browser, p
         job_id = submit_for_later(service, key)
         token = browser.run(FOLLOW_WITH_TOKEN, url, job_id, key)
         wait_until(lambda: browser.run("return window.seen") == ["pending"], "the page sees the job")
-        service.stop_api(within=3)
+        service.stop_api()
         service.stack.start_api()  # the browser comes back with the same token
         wait_until(lambda: service.watched(job_id), "the page is connected again")
         service.call("DELETE", f"/jobs/{job_id}", headers={"X-API-Key": key})

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from dev.service import json_lines, serving
-from dev.stack import free_port, wait_until
+from dev.stack import PATIENCE, free_port, wait_until
 from tests.conftest import answers
 from tests.e2e.commands import finish, run_python
 
@@ -48,7 +47,7 @@ def test_an_api_that_is_started_plainly_has_limits(redis_url: str):
         wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, "it is ready")
     finally:
         process.terminate()
-        _, output = finish(process, seconds=15)
+        _, output = finish(process)
     lines = json_lines(output)
     assert [line["most"] for line in lines if line["event"] == "all connections are taken"] == [MOST]
     assert "Too many open files" not in output
@@ -56,7 +55,7 @@ def test_an_api_that_is_started_plainly_has_limits(redis_url: str):
 
 
 def refuse_endless_head(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         with suppress(ConnectionError):
             connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 1_000_000)
         received = read_all(connection)
@@ -65,13 +64,11 @@ def refuse_endless_head(port: int) -> None:
 
 
 def serve_beside_silent_connections(port: int) -> None:
-    """The oldest of them make room, so that the next caller is served at once."""
+    """The oldest of them make room: the next caller is served, and not refused with 503."""
     with ExitStack() as stack:
         silent = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
             for _ in range(MOST + 10)
         ]
-        begun = time.monotonic()
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=10).status_code == 200
-        assert time.monotonic() - begun < 5
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE).status_code == 200
         assert b'"code":"too_many_connections"' in read_all(silent[0])

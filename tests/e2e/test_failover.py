@@ -12,7 +12,7 @@ from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store import redis_keys
 
-SOON = 10.0  # seconds, in which anything that should happen does: less than a heartbeat takes here
+SOON = 30.0  # seconds in which anything that should happen does: less than a heartbeat takes here
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def pair() -> Iterator[RedisPair]:
 
 @pytest.fixture(scope="module")
 def service(pair: RedisPair) -> Iterator[Service]:
-    """An API and two workers; the heartbeat alone, once in 20 s, would be late with everything."""
-    settings = {"WORKER_LEASE_SECONDS": "60", "WORKER_GRACE_SECONDS": "0"}
+    """An API and two workers; the heartbeat alone, once in 60 s, would be late with everything."""
+    settings = {"WORKER_LEASE_SECONDS": "180", "WORKER_GRACE_SECONDS": "0"}
     with serving(workers=2, link=pair.forwarder, **settings) as service:
         yield service
 

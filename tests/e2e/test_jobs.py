@@ -1,7 +1,6 @@
 """What a client sees of its jobs, from submission to the end."""
 
 import random
-import re
 import socket
 import time
 from collections import Counter
@@ -11,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from dev.leftover_keys import find_leftovers
 from dev.service import Record, Service, json_lines, serving
-from dev.stack import wait_until
+from dev.stack import PATIENCE, wait_until
 from job_types.flaky.contract import FLAKY
 from shared.store import redis_keys
-
-KEY_IN_TABLE = re.compile(r"^\| ((?:jobs|arq):[^ ]+) *\| (?!pub/sub)", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +113,14 @@ def test_a_waiting_job_is_cancelled_at_once(deserted_service: Service) -> None:
     assert not service.redis.exists(redis_keys.QUEUE + "default", redis_keys.MESSAGE + job_id)
 
 
-def test_a_running_job_is_cancelled_within_a_second(service: Service) -> None:
+def test_a_running_job_is_cancelled_before_the_next_heartbeat(service: Service) -> None:
     job_id = service.submit_running("sleep", seconds=600)
 
     answer = service.call("DELETE", f"/jobs/{job_id}")
 
     assert answer.status_code == 202
     assert answer.json()["cancel_requested"]
-    record = service.wait_for(job_id, "cancelled", seconds=1)
+    record = service.wait_for(job_id, "cancelled", seconds=3)  # a heartbeat alone would bring it after 5 s
     assert (record["attempt"], record["result"], record["errors"]) == (1, None, [])
     assert service.call("DELETE", f"/jobs/{job_id}").status_code == 200
     assert service.job(job_id) == record
@@ -183,7 +181,7 @@ def test_a_thousand_jobs_leave_nothing_but_their_records(deserted_service: Servi
         *[("flaky", {"final": True}, "failed") for _ in range(50)],
     ]
     random.Random(7).shuffle(kinds)
-    workers = [service.start_worker() for _ in range(2)]
+    workers = service.start_workers(2)
 
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda kind: service.submit(kind[0], **kind[1]), kinds))
@@ -202,19 +200,9 @@ def test_a_thousand_jobs_leave_nothing_but_their_records(deserted_service: Servi
     assert info["queues"] == {"default": {"waiting": 0, "running": 0}}
     assert all(worker.log("job completed") for worker in workers)
 
-    table = [re.sub(r"<\w+>", "[^:]+", key) for key in KEY_IN_TABLE.findall(redis_keys.__doc__ or "")]
-    left = [key.decode() for key in service.redis.scan_iter(count=5000)]
-    assert len(table) >= 10
-    assert [key for key in left if not any(re.fullmatch(pattern, key) for pattern in table)] == []
-    assert [
-        key for key in left if key.startswith((redis_keys.MESSAGE, redis_keys.QUEUE, redis_keys.LEASES))
-    ] == []
-    endless = [
-        key
-        for key in left
-        if key.startswith((redis_keys.RECORD, redis_keys.WORKER)) and service.redis.ttl(key) < 0
-    ]
-    assert endless == []
+    wait_until(lambda: not find_leftovers(service.redis)[1], "nothing is left over")
+    count, _ = find_leftovers(service.redis)
+    assert count > 1000
 
 
 def jobs_done(service: Service) -> int:
@@ -240,7 +228,7 @@ def talk(service: Service, *sent: bytes, ends: bytes) -> bytes:
     """All that comes on one connection, up to these bytes; a text is sent once the one before is answered."""
     url = httpx.URL(service.stack.api_url)
     received = b""
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
         for text in sent:
             connection.sendall(text)
             received += connection.recv(65_536)

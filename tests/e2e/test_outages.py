@@ -131,7 +131,7 @@ WRONG = [
 def refusals() -> list[tuple[int, str]]:
     """The exit code and the output of a process for each wrong setting."""
     processes = [run_python(*command, **{**os.environ, name: value}) for command, name, value in WRONG]
-    return [finish(process, seconds=15) for process in processes]
+    return [finish(process) for process in processes]
 
 
 @pytest.mark.parametrize("case", range(len(WRONG)), ids=[f"{c[1]}-{name}" for c, name, _ in WRONG])

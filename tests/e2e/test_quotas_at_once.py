@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dev.service import Service, serving
-from dev.stack import wait_until
+from dev.stack import PATIENCE, wait_until
 from shared.store import redis_keys
 
 BOUNDS = {f"API_QUOTA_{kind}_AT_ONCE": "2" for kind in ("STREAMS", "WAITS", "UPLOADS")}
@@ -41,7 +41,7 @@ def watched(service: Service, jobs: int) -> None:
 
 def send(service: Service, head: str) -> socket.socket:
     """A connection with a request on it, which the client can leave at any time."""
-    connection = socket.create_connection(("127.0.0.1", service.stack.api_port), timeout=5)
+    connection = socket.create_connection(("127.0.0.1", service.stack.api_port), timeout=PATIENCE)
     connection.sendall(f"{head}\r\nHost: localhost\r\n".encode())
     return connection
 

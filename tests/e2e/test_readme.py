@@ -3,8 +3,7 @@
 import json
 import re
 
-from tests.e2e.service import Service
-
+from dev.service import Service
 from dev.stack import ROOT
 
 TRANSCRIPT = re.compile(r"```console\n(.*?)```", re.DOTALL)

@@ -37,7 +37,7 @@ def test_a_redis_cluster_is_refused_with_one_line(process: str, tmp_path: Path) 
     stack.redis = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
     try:
         wait_until(stack._redis_answers, "the cluster answers")
-        code, output = finish(run_python("-m", *COMMANDS[process], REDIS_URL=stack.admin_url), seconds=20)
+        code, output = finish(run_python("-m", *COMMANDS[process], REDIS_URL=stack.admin_url))
     finally:
         stack.close()
     assert code == 2, output

@@ -107,7 +107,7 @@ def test_a_process_that_may_not_do_all_it_needs_does_not_start(
     admin.execute_command("ACL", "SETUSER", "mute", *own_rules(admin), "resetchannels")
 
     command = run_python("-m", *COMMANDS[process], **{**os.environ, "REDIS_URL": url_of("mute", stack)})
-    code, output = finish(command, seconds=20)
+    code, output = finish(command)
 
     assert code == 2, output
     [line] = output.splitlines()

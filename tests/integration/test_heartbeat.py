@@ -21,24 +21,24 @@ from tests.integration.conftest import HandWorker, Submit
 from tests.unit.worker.pools import PATIENCE, lives, until
 from worker.context import JobContext
 from worker.execute import RunningJob
-from worker.heartbeat import Heartbeat
-from worker.slots import Slots
-from worker.snapshot import lease_line
+from worker.heartbeat.supervisor import HeartbeatSupervisor
+from worker.lease_snapshot import lease_line
+from worker.running_jobs import RunningJobs
 
 LEASE = 1.0
 LONGEST = 3600.0
-Beating = Callable[..., Awaitable[Heartbeat]]
+Beating = Callable[..., Awaitable[HeartbeatSupervisor]]
 
 
 class HandLane(SimpleNamespace):
     """A lane, as far as the heartbeat needs one."""
 
-    slots: Slots
+    jobs: RunningJobs
 
     def run(self, claim: Claim, *, deadline: float = float("inf")) -> None:
         job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic())
-        self.slots.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, deadline)
-        self.slots.running[claim.lease] = job
+        self.jobs.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, deadline)
+        self.jobs.running[claim.lease] = job
 
 
 @pytest.fixture
@@ -49,19 +49,19 @@ def server(redis: Redis) -> Redis:
 
 @pytest.fixture
 async def lane(worker: HandWorker) -> HandLane:
-    slots = Slots(10, {}, max_result_bytes=1, on_report=lambda: None)
-    return HandLane(worker_id=worker.name, slots=slots, open_step=0)
+    jobs = RunningJobs(10, {}, max_result_bytes=1, on_report=lambda: None)
+    return HandLane(worker_id=worker.name, jobs=jobs, open_step=0)
 
 
 @pytest.fixture
 async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> AsyncIterator[Beating]:
     started = []
 
-    async def start(*, longest: float = LONGEST) -> Heartbeat:
+    async def start(*, longest: float = LONGEST) -> HeartbeatSupervisor:
         lanes: Any = [lane]
         worker_info = replace(worker.info, pid=os.getpid())
         started.append(
-            Heartbeat(
+            HeartbeatSupervisor(
                 redis_stack.redis_url,
                 worker_info,
                 lanes,
@@ -106,9 +106,9 @@ async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
     runs, ended, overdue, unknown = await worker.claim(slots=4)
     lane.run(runs, deadline=time.monotonic() - 1)
     lane.run(ended, deadline=time.monotonic() - 7)
-    lane.slots.running.pop(ended.lease)
-    lane.slots.finished.append(Finished(ended, Outcome(OutcomeKind.COMPLETED, b"1")))
-    lane.slots.tick()
+    lane.jobs.running.pop(ended.lease)
+    lane.jobs.finished.append(Finished(ended, Outcome(OutcomeKind.COMPLETED, b"1")))
+    lane.jobs.tick()
     lane.run(overdue, deadline=time.monotonic() - 7)
     lane.run(unknown)
     await beating()
@@ -153,13 +153,14 @@ async def test_a_heartbeat_process_that_dies_is_started_again(
         os.kill(first, number)
     await worker.redis.delete(redis_keys.WORKER + worker.name)
     await until_beaten(job_queue, worker)
-    assert (heartbeat.pid, log_tape.lines()) == (first, [])
+    restarts = "the heartbeat process ended; it is started again"
+    assert (heartbeat.pid, log_tape.lines(restarts)) == (first, [])
 
     os.kill(first, signal.SIGKILL)
     await until(lambda: heartbeat.pid != first)
     await worker.redis.delete(redis_keys.WORKER + worker.name)
     await until_beaten(job_queue, worker)
-    assert log_tape.lines("the heartbeat process ended; it is started again")
+    assert log_tape.lines(restarts)
 
 
 async def test_a_heartbeat_that_is_stopped_beats_no_more(

@@ -15,7 +15,7 @@ from tests.unit.client.fake_server import Clock, FakeServer, connect
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of all clients."""
+    """Clock of all clients."""
     clock = Clock()
     monkeypatch.setattr(Transport, "now", lambda _: clock.now())
     for transport in (BlockingTransport, AsyncTransport):
@@ -38,10 +38,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, plain_environment: None) -> Callable[..., int]:
-    """Run a command line before a server that gives these responses; returns the exit code."""
+    """Run a command line before a fake server; returns the exit code."""
 
-    def run(line: str, *answers: Any) -> int:
-        server = FakeServer(*answers)
+    def run(line: str, *responses: Any) -> int:
+        server = FakeServer(*responses)
         transport = httpx.MockTransport(server)
         face = partial(Client, transport=transport, retries=Retries(most=0))
         monkeypatch.setattr("client.command_line.commands.Client", face)

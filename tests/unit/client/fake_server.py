@@ -1,4 +1,4 @@
-"""A server that answers the client as a test lays out, and the two faces of the client before it."""
+"""Fake server with scripted responses, and clients of both faces before it."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -8,7 +8,7 @@ import httpx
 
 from client import AsyncClient, Client
 
-Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
+Scripted = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 JOB_ID = "019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21"
 BASE: dict[str, Any] = {
@@ -46,20 +46,22 @@ FAILURE = {
 
 
 def record(state: str = "pending", **fields: Any) -> dict[str, Any]:
-    """A job's record as the server sends it."""
+    """Record of a job, as the server sends it."""
     return {**BASE, "state": state, "done": state in ("completed", "failed", "cancelled"), **fields}
 
 
-def answer(state: str = "pending", status: int = 200, **fields: Any) -> httpx.Response:
+def job_response(state: str = "pending", status: int = 200, **fields: Any) -> httpx.Response:
     return httpx.Response(status, json=record(state, **fields))
 
 
-def page(*records: dict[str, Any], cursor: str | None = None) -> httpx.Response:
+def page_response(*records: dict[str, Any], cursor: str | None = None) -> httpx.Response:
     return httpx.Response(200, json={"items": list(records), "next_cursor": cursor})
 
 
-def refused(status: int, code: str, *, retry_after: str | None = None, **fields: Any) -> httpx.Response:
-    """The envelope of an error."""
+def error_response(
+    status: int, code: str, *, retry_after: str | None = None, **fields: Any
+) -> httpx.Response:
+    """Response with the envelope of an error."""
     envelope = {
         "code": code,
         "message": f"This is {code}.",
@@ -74,7 +76,7 @@ def refused(status: int, code: str, *, retry_after: str | None = None, **fields:
 
 
 class Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that comes in these chunks; then the connection breaks, unless it is whole."""
+    """Body of these chunks, after which the connection breaks, unless the body is whole."""
 
     def __init__(self, *chunks: bytes, whole: bool = False) -> None:
         self._chunks = chunks
@@ -98,13 +100,13 @@ class Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def event(state: str, version: int, **fields: Any) -> bytes:
-    """The event that tells of a change."""
+    """Server-sent event of a change."""
     data = json.dumps(record(state, version=version, **fields), ensure_ascii=False)
     return f"id: {version}\ndata: {data}\n\n".encode()
 
 
-def line(seq: int, message: str = "opened", **fields: Any) -> dict[str, Any]:
-    """A line of a log, as the server sends it."""
+def log_record(seq: int, message: str = "opened", **fields: Any) -> dict[str, Any]:
+    """Line of a log, as the server sends it."""
     return {
         "seq": seq,
         "at": f"2026-01-01T12:00:0{seq}.500000Z",
@@ -115,27 +117,27 @@ def line(seq: int, message: str = "opened", **fields: Any) -> dict[str, Any]:
 
 
 def log_event(seq: int, message: str = "opened", **fields: Any) -> bytes:
-    """The event that tells of a line of the log."""
-    return f"event: log\ndata: {json.dumps(line(seq, message, **fields))}\n\n".encode()
+    """Server-sent event of a log line."""
+    return f"event: log\ndata: {json.dumps(log_record(seq, message, **fields))}\n\n".encode()
 
 
-def events(*chunks: bytes, whole: bool = True) -> httpx.Response:
-    """A stream of events, cut into these chunks."""
+def event_stream(*chunks: bytes, whole: bool = True) -> httpx.Response:
+    """Response with a stream of events, cut into these chunks."""
     headers = {"Content-Type": "text/event-stream; charset=utf-8"}
     return httpx.Response(200, headers=headers, stream=Broken(*chunks, whole=whole))
 
 
 class FakeServer:
-    """Gives one answer after the other, and keeps the requests."""
+    """Server that sends one response after the other, and keeps the requests."""
 
-    def __init__(self, *answers: Answer) -> None:
-        self._answers = list(answers)
+    def __init__(self, *responses: Scripted) -> None:
+        self._responses = list(responses)
         self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        assert self._answers, f"nobody expected {request.method} {request.url}"
-        given = self._answers.pop(0)
+        assert self._responses, f"unexpected request {request.method} {request.url}"
+        given = self._responses.pop(0)
         if isinstance(given, Exception):
             raise given
         return given if isinstance(given, httpx.Response) else given(request)
@@ -148,7 +150,7 @@ class FakeServer:
 
     @property
     def exhausted(self) -> bool:
-        return not self._answers
+        return not self._responses
 
     def keys(self) -> list[str]:
         return [request.headers["Idempotency-Key"] for request in self.requests]
@@ -158,10 +160,10 @@ class FakeServer:
 
 
 class Clock:
-    """The time of a client: it passes in pauses only.
+    """Clock of a client, whose time passes in pauses only.
 
     Attributes:
-        pauses: the seconds of each of them.
+        pauses: seconds of each.
     """
 
     def __init__(self) -> None:
@@ -176,7 +178,7 @@ class Clock:
         self.time += seconds
 
     def passes(self, seconds: float, given: httpx.Response) -> Callable[[httpx.Request], httpx.Response]:
-        """The answer, after the server has held it for so long."""
+        """Hold a response for so many seconds."""
 
         def hold(_: httpx.Request) -> httpx.Response:
             self.time += seconds
@@ -186,7 +188,7 @@ class Clock:
 
 
 class Awaited:
-    """The blocking client, to be awaited like the other one: so each test is written once."""
+    """Blocking client with awaitable methods, so that each test is written once for both faces."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -205,7 +207,7 @@ class Awaited:
 
 
 def connect(face: str, server: FakeServer | httpx.MockTransport, **options: Any) -> Any:
-    """A client of the server with this face, `Client` or `AsyncClient`."""
+    """Open a client of the server with this face, `Client` or `AsyncClient`."""
     transport = server if isinstance(server, httpx.MockTransport) else httpx.MockTransport(server)
     if face == "Client":
         return Awaited(Client("http://jobs.test", transport=transport, **options))

@@ -1,4 +1,4 @@
-"""How files go in and artifacts come out, over connections that break; the same for both faces."""
+"""Uploads and downloads, over connections that break; the same for both faces."""
 
 import io
 import os
@@ -13,7 +13,16 @@ import pytest
 
 from client import DamagedDownload, File, Job, JobServerError, NotFound, Retries, ServerUnreachable
 from client.transport import UPLOAD_CHUNK as CHUNK
-from tests.unit.client.fake_server import JOB_ID, Broken, Clock, FakeServer, answer, connect, record, refused
+from tests.unit.client.fake_server import (
+    JOB_ID,
+    Broken,
+    Clock,
+    FakeServer,
+    connect,
+    error_response,
+    job_response,
+    record,
+)
 
 Open = Callable[..., Any]
 FILE_ID = "file_019ab1c27d107c4e9a553f5b8f0e6d21"
@@ -31,11 +40,11 @@ REFUSED = httpx.ConnectError("Connection refused")
 pytestmark = pytest.mark.usefixtures("clock")
 
 
-class Line(httpx.MockTransport):
-    """Carries the bodies of requests to a server piece by piece; the first so many break.
+class ChunkTransport(httpx.MockTransport):
+    """Transport that passes bodies of requests to a server chunk by chunk, and breaks the first ones.
 
     Attributes:
-        bodies: the pieces of each.
+        bodies: the chunks of each.
     """
 
     def __init__(self, server: FakeServer, *, breaks: int = 0) -> None:
@@ -47,25 +56,25 @@ class Line(httpx.MockTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.SyncByteStream)
         self.bodies.append([])
-        for piece in request.stream:
-            self._take(piece)
+        for chunk in request.stream:
+            self._take(chunk)
         return self.server(request)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
         self.bodies.append([])
-        async for piece in request.stream:
-            self._take(piece)
+        async for chunk in request.stream:
+            self._take(chunk)
         return self.server(request)
 
-    def _take(self, piece: bytes) -> None:
-        self.bodies[-1].append(piece)
+    def _take(self, chunk: bytes) -> None:
+        self.bodies[-1].append(chunk)
         if self._breaks:
             self._breaks -= 1
             raise httpx.WriteError("the connection broke")
 
 
-def stored() -> httpx.Response:
+def file_response() -> httpx.Response:
     return httpx.Response(201, json=FILE)
 
 
@@ -74,11 +83,11 @@ def stored() -> httpx.Response:
 
 async def test_a_file_on_disk_is_sent_as_it_is_read(face: Open, tmp_path: Path):
     (tmp_path / "großes Bild.png").write_bytes(LARGE)
-    line = Line(FakeServer(stored()))
-    file = await face(line).upload(tmp_path / "großes Bild.png")
-    assert list(map(len, line.bodies[0])) == [CHUNK, CHUNK, CHUNK, 3]
-    assert b"".join(line.bodies[0]) == LARGE
-    request = line.server.request
+    transport = ChunkTransport(FakeServer(file_response()))
+    file = await face(transport).upload(tmp_path / "großes Bild.png")
+    assert list(map(len, transport.bodies[0])) == [CHUNK, CHUNK, CHUNK, 3]
+    assert b"".join(transport.bodies[0]) == LARGE
+    request = transport.server.request
     assert (request.method, request.url.path) == ("POST", "/v1/files")
     assert request.headers["Content-Length"] == str(len(LARGE))
     assert request.headers["Content-Type"] == "image/png"
@@ -89,7 +98,7 @@ async def test_a_file_on_disk_is_sent_as_it_is_read(face: Open, tmp_path: Path):
 
 
 async def test_bytes_have_no_name_and_no_type_unless_given(face: Open):
-    server = FakeServer(stored(), stored())
+    server = FakeServer(file_response(), file_response())
     client = face(server)
     await client.upload(b"a,b")
     await client.upload(b"a,b", "data.csv", "text/plain")
@@ -104,7 +113,7 @@ async def test_bytes_have_no_name_and_no_type_unless_given(face: Open):
 
 async def test_an_open_file_is_sent_from_where_it_stands_and_stays_open(face: Open, tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(b"read, unread")
-    server = FakeServer(stored())
+    server = FakeServer(file_response())
     with (tmp_path / "a.txt").open("rb") as file:
         file.seek(6)
         await face(server).upload(file)
@@ -115,34 +124,36 @@ async def test_an_open_file_is_sent_from_where_it_stands_and_stays_open(face: Op
 
 
 @pytest.mark.parametrize("source", [io.BytesIO(LARGE), LARGE])
-async def test_an_upload_that_breaks_begins_again(face: Open, source: Any):
-    line = Line(FakeServer(refused(503, "queue_unavailable"), stored()), breaks=2)
+async def test_a_broken_upload_begins_again(face: Open, source: Any):
+    transport = ChunkTransport(
+        FakeServer(error_response(503, "queue_unavailable"), file_response()), breaks=2
+    )
     if isinstance(source, io.BytesIO):
         source.seek(0)
-    await face(line).upload(source)
-    assert [len(b"".join(body)) for body in line.bodies] == [CHUNK, CHUNK, len(LARGE), len(LARGE)]
-    assert b"".join(line.bodies[-1]) == LARGE
+    await face(transport).upload(source)
+    assert [len(b"".join(body)) for body in transport.bodies] == [CHUNK, CHUNK, len(LARGE), len(LARGE)]
+    assert b"".join(transport.bodies[-1]) == LARGE
 
 
-async def test_what_comes_by_a_pipe_is_sent_once(face: Open, clock: Clock):
-    server = FakeServer(stored())
+async def test_a_pipe_is_sent_once(face: Open, clock: Clock):
+    server = FakeServer(file_response())
     for breaks in (0, 1):
         source, sink = os.pipe()
         os.write(sink, b"piped")
         os.close(sink)
-        line = Line(server, breaks=breaks)
+        transport = ChunkTransport(server, breaks=breaks)
         with os.fdopen(source, "rb") as file:
             if breaks:
                 with pytest.raises(ServerUnreachable):
-                    await face(line).upload(file)
+                    await face(transport).upload(file)
             else:
-                await face(line).upload(file)
-        assert line.bodies == [[b"piped"]]
+                await face(transport).upload(file)
+        assert transport.bodies == [[b"piped"]]
     assert server.request.headers["Transfer-Encoding"] == "chunked"
     assert clock.pauses == []
 
 
-async def test_a_source_that_can_not_be_read_is_the_callers_to_mend(face: Open, tmp_path: Path):
+async def test_an_unreadable_source_raises_its_own_error(face: Open, tmp_path: Path):
     client = face(FakeServer())
     with pytest.raises(FileNotFoundError):
         await client.upload(tmp_path / "missing")
@@ -152,15 +163,17 @@ async def test_a_source_that_can_not_be_read_is_the_callers_to_mend(face: Open, 
 
 
 async def test_a_file_stands_for_its_id_in_params(face: Open):
-    server = FakeServer(answer(status=202))
+    server = FakeServer(job_response(status=202))
     file = File.from_record(FILE)
     await face(server).submit("thumbnail", {"file": file, "more": [{"mask": file}, (1, None)]})
     (body,) = server.bodies()
     assert body["params"] == {"file": FILE_ID, "more": [{"mask": FILE_ID}, [1, None]]}
 
 
-async def test_a_file_is_looked_at_and_deleted(face: Open):
-    server = FakeServer(httpx.Response(200, json=FILE), httpx.Response(204), refused(409, "file_in_use"))
+async def test_a_file_is_fetched_and_deleted(face: Open):
+    server = FakeServer(
+        httpx.Response(200, json=FILE), httpx.Response(204), error_response(409, "file_in_use")
+    )
     client = face(server)
     file = await client.file(FILE_ID)
     assert await client.delete_file(file) is None
@@ -173,9 +186,9 @@ async def test_a_file_is_looked_at_and_deleted(face: Open):
     ]
 
 
-async def test_a_file_that_is_not_there(face: Open):
+async def test_a_missing_file_is_not_found(face: Open):
     with pytest.raises(NotFound, match="file_not_found"):
-        await face(FakeServer(refused(404, "file_not_found"))).file(FILE_ID)
+        await face(FakeServer(error_response(404, "file_not_found"))).file(FILE_ID)
 
 
 # -- artifacts
@@ -196,12 +209,12 @@ def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def sent(*chunks: bytes, status: int = 200, whole: bool = True) -> httpx.Response:
+def bytes_response(*chunks: bytes, status: int = 200, whole: bool = True) -> httpx.Response:
     return httpx.Response(status, stream=Broken(*chunks, whole=whole))
 
 
 async def test_an_artifact_is_saved_under_its_name(face: Open, tmp_path: Path):
-    server = FakeServer(sent(LARGE[:CUT], LARGE[CUT:]))
+    server = FakeServer(bytes_response(LARGE[:CUT], LARGE[CUT:]))
     path = await face(server).download(DONE, "out.bin", tmp_path)
     assert path == tmp_path / "out.bin"
     assert path.read_bytes() == LARGE
@@ -211,14 +224,14 @@ async def test_an_artifact_is_saved_under_its_name(face: Open, tmp_path: Path):
     assert "Range" not in server.request.headers
 
 
-async def test_it_takes_the_place_of_what_was_there(face: Open, tmp_path: Path):
+async def test_a_download_replaces_a_file(face: Open, tmp_path: Path):
     path = tmp_path / "mine"
     path.write_text("old")
-    assert await face(FakeServer(sent(LARGE))).download(DONE, "out.bin", str(path)) == path
+    assert await face(FakeServer(bytes_response(LARGE))).download(DONE, "out.bin", str(path)) == path
     assert path.read_bytes() == LARGE
 
 
-async def test_a_download_takes_the_place_of_no_device(face: Open, tmp_path: Path):
+async def test_a_download_refuses_a_pipe(face: Open, tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(OSError, match="Not a regular file"):
@@ -228,17 +241,17 @@ async def test_a_download_takes_the_place_of_no_device(face: Open, tmp_path: Pat
 
 async def test_a_download_follows_a_link(face: Open, tmp_path: Path):
     (tmp_path / "link").symlink_to("file")
-    await face(FakeServer(sent(LARGE))).download(DONE, "out.bin", tmp_path / "link")
+    await face(FakeServer(bytes_response(LARGE))).download(DONE, "out.bin", tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == LARGE
 
 
-async def test_a_download_that_breaks_is_taken_up_where_it_broke(face: Open, tmp_path: Path, clock: Clock):
+async def test_a_broken_download_is_resumed_where_it_broke(face: Open, tmp_path: Path, clock: Clock):
     server = FakeServer(
-        sent(LARGE[:CUT], whole=False),
+        bytes_response(LARGE[:CUT], whole=False),
         REFUSED,
-        sent(LARGE[CUT : 2 * CUT], status=206),
-        sent(LARGE[2 * CUT :], status=206),
+        bytes_response(LARGE[CUT : 2 * CUT], status=206),
+        bytes_response(LARGE[2 * CUT :], status=206),
     )
     path = await face(server).download(DONE, "out.bin", tmp_path)
     assert path.read_bytes() == LARGE
@@ -252,20 +265,22 @@ async def test_a_download_that_breaks_is_taken_up_where_it_broke(face: Open, tmp
     assert len(clock.pauses) == 3
 
 
-async def test_a_server_that_sends_all_again_is_heard_from_the_start(face: Open, tmp_path: Path):
-    server = FakeServer(sent(LARGE[:CUT], whole=False), sent(LARGE))
+async def test_a_server_without_ranges_starts_a_download_over(face: Open, tmp_path: Path):
+    server = FakeServer(bytes_response(LARGE[:CUT], whole=False), bytes_response(LARGE))
     path = await face(server).download(DONE, "out.bin", tmp_path)
     assert path.read_bytes() == LARGE
 
 
-async def test_a_download_goes_on_as_long_as_it_gets_further(face: Open):
+async def test_progress_resets_the_retries_of_a_download(face: Open):
     bits = [LARGE[n : n + CUT] for n in range(0, len(LARGE), CUT)]
-    answers = [sent(bit, status=206 if n else 200, whole=False) for n, bit in enumerate(bits)]
+    answers = [bytes_response(bit, status=206 if n else 200, whole=False) for n, bit in enumerate(bits)]
     assert await face(FakeServer(*answers), retries=Retries(most=1)).read_artifact(DONE, "out.bin") == LARGE
 
 
-async def test_a_download_that_gets_no_further_is_given_up(face: Open, tmp_path: Path):
-    server = FakeServer(sent(LARGE[:CUT], whole=False), *[sent(status=206, whole=False) for _ in range(2)])
+async def test_a_download_without_progress_fails(face: Open, tmp_path: Path):
+    server = FakeServer(
+        bytes_response(LARGE[:CUT], whole=False), *[bytes_response(status=206, whole=False) for _ in range(2)]
+    )
     with pytest.raises(ServerUnreachable, match="the connection broke"):
         await face(server, retries=Retries(most=2)).download(DONE, "out.bin", tmp_path)
     assert server.exhausted
@@ -273,22 +288,22 @@ async def test_a_download_that_gets_no_further_is_given_up(face: Open, tmp_path:
 
 
 @pytest.mark.parametrize("came", [LARGE[:-1] + b"?", LARGE + b"more"])
-async def test_what_is_not_what_the_job_made_is_not_saved(face: Open, tmp_path: Path, came: bytes):
+async def test_a_damaged_download_is_not_saved(face: Open, tmp_path: Path, came: bytes):
     (tmp_path / "out.bin").write_text("old")
     with pytest.raises(DamagedDownload, match="Download it again"):
-        await face(FakeServer(sent(came))).download(DONE, "out.bin", tmp_path)
+        await face(FakeServer(bytes_response(came))).download(DONE, "out.bin", tmp_path)
     assert names(tmp_path) == ["out.bin"]
     assert (tmp_path / "out.bin").read_text() == "old"
 
 
-async def test_an_artifact_is_read_at_once(face: Open):
-    client = face(FakeServer(sent(LARGE)))
+async def test_an_artifact_is_read_into_memory(face: Open):
+    client = face(FakeServer(bytes_response(LARGE)))
     assert await client.read_artifact(DONE, "out.bin") == LARGE
     assert await client.read_artifact(DONE, "empty") == b""
 
 
-async def test_by_its_id_a_job_is_asked_for_first(face: Open):
-    server = FakeServer(answer("completed", artifacts=[ARTIFACT]), sent(LARGE))
+async def test_an_artifact_of_a_job_id_needs_the_record_first(face: Open):
+    server = FakeServer(job_response("completed", artifacts=[ARTIFACT]), bytes_response(LARGE))
     assert await face(server).read_artifact(JOB_ID, "out.bin") == LARGE
     assert server.requests[0].url.path == f"/v1/jobs/{JOB_ID}"
 
@@ -296,27 +311,25 @@ async def test_by_its_id_a_job_is_asked_for_first(face: Open):
 @pytest.mark.parametrize(
     ("found", "hint"),
     [
-        (answer("completed", artifacts=[ARTIFACT, EMPTY]), "It has out.bin, empty."),
-        (answer("completed"), "It has none."),
-        (answer("running"), "It is running; wait until it is completed."),
+        (job_response("completed", artifacts=[ARTIFACT, EMPTY]), "It has out.bin, empty."),
+        (job_response("completed"), "It has none."),
+        (job_response("running"), "It is running; wait until it is completed."),
     ],
 )
-async def test_an_artifact_that_is_not_there(tmp_path: Path, found: httpx.Response, hint: str):
+async def test_a_missing_artifact_names_those_of_the_job(tmp_path: Path, found: httpx.Response, hint: str):
     with pytest.raises(NotFound, match="no artifact 'x'") as caught:
         await connect("Client", FakeServer(found)).download(JOB_ID, "x", tmp_path)
     assert (caught.value.code, caught.value.hint) == ("artifact_not_found", hint)
     assert names(tmp_path) == []
 
 
-async def test_an_artifact_that_is_kept_no_longer(face: Open, tmp_path: Path):
+async def test_an_expired_artifact_is_not_found(face: Open, tmp_path: Path):
     with pytest.raises(NotFound, match="artifact_not_found"):
-        await face(FakeServer(refused(404, "artifact_not_found"))).download(DONE, "out.bin", tmp_path)
+        await face(FakeServer(error_response(404, "artifact_not_found"))).download(DONE, "out.bin", tmp_path)
     assert names(tmp_path) == []
 
 
-async def test_a_disk_that_is_full_leaves_nothing_behind(
-    face: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_full_disk_leaves_no_file(face: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

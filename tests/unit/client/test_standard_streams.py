@@ -1,4 +1,4 @@
-"""The command line where a stream is closed, full or of another encoding, or the environment is wrong."""
+"""The command line with closed or full streams, other encodings, or a wrong environment."""
 
 import json
 import os
@@ -24,7 +24,7 @@ WATCH = ("submit", "echo", "--watch")
 
 
 class Jobs(BaseHTTPRequestHandler):
-    """Answers every request with the same job, which is completed."""
+    """Handler that answers every request with the same completed job."""
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -55,7 +55,7 @@ def url() -> Iterator[str]:
 def run(
     url: str, *arguments: str, redirection: str = "", **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command line to its end; `redirection` is what bash does with its streams."""
+    """Run the command line to its end, with its streams redirected by bash."""
     plain = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return subprocess.run(
         ["bash", "-c", f'"$@" {redirection}', "bash", sys.executable, "-m", "client", *arguments],
@@ -77,44 +77,44 @@ def test_a_result_is_escaped_where_the_terminal_lacks_its_letters(url: str):
     assert json.loads(ended.stdout) == RESULT
 
 
-def test_nothing_is_submitted_if_its_result_can_not_be_printed(url: str):
+def test_nothing_is_submitted_while_standard_output_is_closed(url: str):
     ended = run("http://127.0.0.1:9", *WATCH, redirection=">&-")
     assert ended.returncode == 2
     assert one_line(ended.stderr).endswith("Open it, or redirect it to a file or to /dev/null.")
 
 
-def test_a_result_that_does_not_fit_on_the_disk_is_named(url: str):
+def test_a_result_on_a_full_disk_names_the_job(url: str):
     for arguments in (WATCH, ("submit", "echo")):
         ended = run(url, *arguments, redirection=">/dev/full")
         assert ended.returncode == 2
         assert f"python -m client get {JOB_ID}" in ended.stderr.decode().splitlines()[-1]
 
 
-def test_a_record_that_does_not_fit_on_the_disk_is_exit_code_2(url: str):
+def test_a_record_on_a_full_disk_is_exit_code_2(url: str):
     ended = run(url, *GET, redirection=">/dev/full")
     assert ended.returncode == 2
     assert "No space left on device. Free some space" in one_line(ended.stderr)
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_without_standard_error_the_result_is_printed_all_the_same(url: str, redirection: str):
+def test_without_standard_error_the_result_is_printed(url: str, redirection: str):
     ended = run(url, *WATCH, redirection=redirection)
     assert ended.returncode == 0
     assert json.loads(ended.stdout) == RESULT
 
 
-def test_without_standard_error_a_complaint_does_not_go_elsewhere(url: str):
+def test_without_standard_error_a_complaint_is_dropped(url: str):
     ended = run("http://127.0.0.1:9", "get", "x", "--url", "ftp://a", redirection="2>&-")
     assert (ended.returncode, ended.stdout) == (2, b"")
 
 
-def test_a_reader_that_has_enough_is_no_error(url: str):
+def test_a_reader_that_closes_the_pipe_is_no_error(url: str):
     ended = run(url, *GET, redirection="| true; exit ${PIPESTATUS[0]}")
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("line", ["upload -", "submit echo --param a=@-"])
-def test_without_standard_input_there_is_a_complaint(
+def test_a_closed_standard_input_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
 ):
     monkeypatch.setattr("sys.stdin", None)
@@ -124,7 +124,7 @@ def test_without_standard_input_there_is_a_complaint(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "text"),
     [
         ("ALL_PROXY", "socks://u:s3cret@127.0.0.1:9", "Correct or unset ALL_PROXY"),
         ("ALL_PROXY", "socks5://u:s3cret@127.0.0.1:9", "needs the package httpx[socks]"),
@@ -132,15 +132,15 @@ def test_without_standard_input_there_is_a_complaint(
         ("SSL_CERT_FILE", "/nowhere", "Correct or unset SSL_CERT_FILE"),
     ],
 )
-def test_an_environment_that_can_not_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, said: str
+def test_an_unusable_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, text: str
 ):
     for other in [other for other in os.environ if other.lower().endswith("_proxy")]:
         monkeypatch.delenv(other)
     monkeypatch.setenv(name, value)
     assert main(GET) == 2
     line = one_line(capsys.readouterr().err.encode())
-    assert said in line
+    assert text in line
     assert "s3cret" not in line
 
 

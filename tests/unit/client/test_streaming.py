@@ -1,25 +1,25 @@
-"""How the client follows a job: its changes, its log, and what became of its webhook."""
+"""Streams of changes and log lines, over connections that break; and the parser of their events."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from client import Client, Job, JobExpired, JobServerError, LogLine, NotFound
-from client.streaming import HEARTBEAT, RECONNECT_PAUSE
+from client import Client, Job, JobServerError, LogLine
+from client.streaming import HEARTBEAT, RECONNECT_PAUSE, Event, EventReader
 from tests.unit.client.fake_server import (
-    FAILURE,
     JOB_ID,
     Clock,
     FakeServer,
     all_of,
+    error_response,
     event,
-    events,
-    line,
+    event_stream,
     log_event,
-    refused,
 )
 
 REFUSED = httpx.ConnectError("Connection refused")
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 
 async def test_a_stream_yields_each_change_and_ends_with_the_job(face: Open):
-    server = FakeServer(events(event("pending", 1), event("running", 2) + event("completed", 3)))
+    server = FakeServer(event_stream(event("pending", 1), event("running", 2) + event("completed", 3)))
     changes = await all_of(face(server).stream(JOB_ID))
     assert [(change.state, change.version) for change in changes] == [
         ("pending", 1),
@@ -42,11 +42,11 @@ async def test_a_stream_yields_each_change_and_ends_with_the_job(face: Open):
     assert "Last-Event-ID" not in server.request.headers
 
 
-async def test_a_stream_that_breaks_is_taken_up_where_it_broke(face: Open, clock: Clock):
+async def test_a_broken_stream_is_resumed_after_its_last_event(face: Open, clock: Clock):
     server = FakeServer(
-        events(event("pending", 1), event("running", 2)[:30], whole=False),
+        event_stream(event("pending", 1), event("running", 2)[:30], whole=False),
         REFUSED,
-        events(event("running", 2), event("completed", 4)),
+        event_stream(event("running", 2), event("completed", 4)),
     )
     changes = await all_of(face(server).stream(JOB_ID))
     assert [change.version for change in changes] == [1, 2, 4]
@@ -54,35 +54,37 @@ async def test_a_stream_that_breaks_is_taken_up_where_it_broke(face: Open, clock
     assert clock.pauses[0] == RECONNECT_PAUSE
 
 
-async def test_a_stream_that_the_server_ends_early_is_taken_up(face: Open):
-    server = FakeServer(events(event("running", 2)), events(event("completed", 3)))
+async def test_a_stream_that_the_server_ends_early_is_resumed(face: Open):
+    server = FakeServer(event_stream(event("running", 2)), event_stream(event("completed", 3)))
     assert [change.version async for change in face(server).stream(JOB_ID)] == [2, 3]
 
 
-async def test_a_change_that_was_seen_is_not_shown_again(face: Open):
-    server = FakeServer(events(event("running", 2)), events(event("running", 2), event("completed", 3)))
+async def test_a_repeated_change_is_skipped(face: Open):
+    server = FakeServer(
+        event_stream(event("running", 2)), event_stream(event("running", 2), event("completed", 3))
+    )
     assert [change.version async for change in face(server).stream(JOB_ID)] == [2, 3]
 
 
-async def test_a_server_with_nothing_more_to_tell_ends_the_stream(face: Open):
-    server = FakeServer(events(event("running", 2)), httpx.Response(204))
+async def test_status_204_ends_the_stream(face: Open):
+    server = FakeServer(event_stream(event("running", 2)), httpx.Response(204))
     assert [change.version async for change in face(server).stream(JOB_ID)] == [2]
 
 
 async def test_a_heartbeat_is_no_change(face: Open):
-    server = FakeServer(events(b"retry: 1000\n\n", b": still here\n\n", event("completed", 3)))
+    server = FakeServer(event_stream(b"retry: 1000\n\n", b": still here\n\n", event("completed", 3)))
     assert len(await all_of(face(server).stream(JOB_ID))) == 1
     assert server.request.extensions["timeout"]["read"] > HEARTBEAT
 
 
-async def test_a_stream_of_a_job_that_is_not_there(face: Open):
-    server = FakeServer(refused(404, "job_not_found"))
+async def test_a_stream_of_a_missing_job_is_an_error(face: Open):
+    server = FakeServer(error_response(404, "job_not_found"))
     with pytest.raises(JobServerError, match="job_not_found"):
         await all_of(face(server).stream(JOB_ID))
 
 
-async def test_whoever_leaves_a_stream_closes_the_connection():
-    stream = events(event("running", 2), event("completed", 3))
+async def test_leaving_a_stream_closes_the_connection():
+    stream = event_stream(event("running", 2), event("completed", 3))
     client = Client("http://jobs.test", transport=httpx.MockTransport(FakeServer(stream)))
     changes = client.stream(JOB_ID)
     assert next(changes).version == 2
@@ -90,94 +92,97 @@ async def test_whoever_leaves_a_stream_closes_the_connection():
     assert stream.is_closed
 
 
-async def test_an_event_of_an_unknown_kind_is_passed_over(face: Open):
-    server = FakeServer(events(log_event(1), b"event: news\ndata: 7\n\n", event("completed", 3)))
+async def test_an_event_of_an_unknown_kind_is_skipped(face: Open):
+    server = FakeServer(event_stream(log_event(1), b"event: news\ndata: 7\n\n", event("completed", 3)))
     assert [change.version async for change in face(server).stream(JOB_ID)] == [3]
 
 
-# -- logs
+# -- log lines
 
 
-def told(news: list[Any]) -> list[str]:
-    return [item.message if isinstance(item, LogLine) else item.state for item in news]
+def summary(items: list[Any]) -> list[str]:
+    return [item.message if isinstance(item, LogLine) else item.state for item in items]
 
 
 async def test_following_yields_the_log_between_the_changes(face: Open):
     server = FakeServer(
-        events(event("running", 2), log_event(1, "a") + log_event(2, "b"), event("completed", 3))
+        event_stream(event("running", 2), log_event(1, "a") + log_event(2, "b"), event("completed", 3))
     )
-    news = await all_of(face(server).follow(JOB_ID))
-    assert told(news) == ["running", "a", "b", "completed"]
-    assert isinstance(news[0], Job)
+    items = await all_of(face(server).follow(JOB_ID))
+    assert summary(items) == ["running", "a", "b", "completed"]
+    assert isinstance(items[0], Job)
 
 
-async def test_no_line_comes_twice_when_the_connection_breaks(face: Open):
+async def test_a_log_line_comes_once_over_two_connections(face: Open):
     server = FakeServer(
-        events(event("running", 2), log_event(1, "a"), log_event(2, "b"), whole=False),
-        events(log_event(1, "a"), log_event(2, "b"), log_event(3, "c"), event("completed", 4)),
+        event_stream(event("running", 2), log_event(1, "a"), log_event(2, "b"), whole=False),
+        event_stream(log_event(1, "a"), log_event(2, "b"), log_event(3, "c"), event("completed", 4)),
     )
-    assert told(await all_of(face(server).follow(JOB_ID))) == ["running", "a", "b", "c", "completed"]
+    assert summary(await all_of(face(server).follow(JOB_ID))) == ["running", "a", "b", "c", "completed"]
     assert server.requests[1].headers["Last-Event-ID"] == "2"
 
 
-async def test_the_log_so_far(face: Open):
-    server = FakeServer(httpx.Response(200, json={"items": [line(8), line(9, "done", pages=3)], "total": 9}))
-    _, last = await face(server).logs(JOB_ID, after=7)
-    assert str(server.request.url) == f"http://jobs.test/v1/jobs/{JOB_ID}/logs?after=7"
-    assert (last.seq, last.attempt, last.message, last.fields) == (9, 1, "done", {"pages": 3})
-    assert last.at == datetime(2026, 1, 1, 12, 0, 9, 500_000, tzinfo=UTC)
-    assert last.raw == line(9, "done", pages=3)
+# -- events
+
+
+STREAM = (
+    b"retry: 5\n\n: hello\n\nid: 1\ndata: {\ndata:  \xc3\xbc\xe2\x80\xa8 }\n\r\n"
+    b"event: other\r\ndata\r\n\r\nid\rdata:x\r\r\n"
+)
+EVENTS = [Event("1", "message", "{\n ü\u2028 }"), Event("1", "other", ""), Event("", "message", "x")]
+
+
+def read(*chunks: bytes) -> list[Event]:
+    reader = EventReader()
+    return [event for chunk in chunks for event in reader.feed(chunk)]
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [(404, "job_not_found", NotFound), (410, "job_expired", JobExpired), (410, "gone", JobServerError)],
+    ("stream", "events"),
+    [
+        (b"data: a\n\n", [("", "a")]),
+        (b"data:a\n\n", [("", "a")]),
+        (b"data:  a\n\n", [("", " a")]),
+        (b"data: a\ndata: b\n\n", [("", "a\nb")]),
+        (b"data\ndata\n\n", [("", "\n")]),
+        (b"data: a\r\n\r\ndata: b\r\n\r\n", [("", "a"), ("", "b")]),
+        (b"data: a\r\rdata: b\n\n", [("", "a"), ("", "b")]),
+        (b"id: 7\ndata: a\n\ndata: b\n\n", [("7", "a"), ("7", "b")]),
+        (b"data: a:b\n\n", [("", "a:b")]),
+        (b": a comment\n\n:\n\n", []),
+        (b"id: 7\n\n", []),
+        (b"what: is this\ndata: a\n\n", [("", "a")]),
+        (b"data: unfinished\n", []),
+        (b"", []),
+    ],
 )
-async def test_a_job_that_is_not_there_is_an_error_of_its_own(face: Open, status: int, code: str, kind: type):
-    with pytest.raises(JobServerError, match=code) as caught:
-        await face(FakeServer(refused(status, code))).logs(JOB_ID)
-    assert type(caught.value) is kind
+def test_a_stream_is_read_as_the_standard_says(stream: bytes, events: list[tuple[str, str]]):
+    assert [(event.id, event.data) for event in read(stream)] == events
 
 
-def test_a_job_that_is_kept_no_longer_is_not_found_either():
-    assert issubclass(JobExpired, NotFound)
+def test_only_the_standard_ends_of_lines_end_a_line():
+    text = "a\x0bb\x0cc\x1cd\x85e\u2028f\u2029g"
+    assert [event.data for event in read(f"data: {text}\n\n".encode())] == [text]
 
 
-# -- webhooks
-
-DELIVERED = {
-    "number": 1,
-    "state": "completed",
-    "done": True,
-    "attempt": 2,
-    "attempts": [FAILURE],
-    "next_attempt_at": None,
-    "delivered_at": "2026-01-01T12:00:05.000000Z",
-    "status": 204,
-}
-PENDING = {**DELIVERED, "number": 2, "state": "pending", "delivered_at": None, "status": None}
-WEBHOOK = {"url": "https://a.test/", "webhook_id": f"evt_{JOB_ID}", "deliveries": [DELIVERED, PENDING]}
+def test_the_last_id_is_kept_for_the_next_connection():
+    reader = EventReader("4")
+    assert reader.last_id == "4"
+    reader.feed(b"id: 5\ndata: a\n\n")
+    assert reader.last_id == "5"
 
 
-async def test_how_a_webhook_was_delivered(face: Open):
-    server = FakeServer(httpx.Response(200, json=WEBHOOK))
-    webhook = await face(server).webhook(JOB_ID)
-    assert (server.request.method, server.request.url.path) == ("GET", f"/v1/jobs/{JOB_ID}/webhook")
-    assert (webhook.url, webhook.webhook_id) == ("https://a.test/", f"evt_{JOB_ID}")
-    first, second = webhook.deliveries
-    assert (first.number, first.attempts[0].code, first.status) == (1, "flaky_final", 204)
-    assert first.delivered_at == datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC)
-    assert (second.state, second.delivered_at, second.status) == ("pending", None, None)
+def test_an_incomplete_event_leaves_the_last_id():
+    reader = EventReader()
+    reader.feed(b"id: 5\ndata: a\n\nid: 6\ndata: b\n")
+    assert reader.last_id == "5"
 
 
-async def test_a_webhook_is_sent_again(face: Open):
-    server = FakeServer(refused(503, "queue_unavailable"), httpx.Response(202, json=WEBHOOK))
-    assert len((await face(server).redeliver(JOB_ID)).deliveries) == 2
-    assert {(request.method, request.url.path) for request in server.requests} == {
-        ("POST", f"/v1/jobs/{JOB_ID}/webhook/redeliver")
-    }
+@given(some.lists(some.integers(0, len(STREAM)), max_size=20).map(sorted))
+def test_the_cuts_make_no_difference(cuts: list[int]):
+    edges = [0, *cuts, len(STREAM)]
+    assert read(*(STREAM[a:b] for a, b in pairwise(edges))) == EVENTS
 
 
-async def test_a_job_without_a_webhook(face: Open):
-    with pytest.raises(NotFound, match="webhook_not_found"):
-        await face(FakeServer(refused(404, "webhook_not_found"))).webhook(JOB_ID)
+def test_byte_by_byte_it_is_the_same():
+    assert read(*(bytes([byte]) for byte in STREAM)) == EVENTS

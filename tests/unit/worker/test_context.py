@@ -89,8 +89,8 @@ def test_a_context_can_be_made_by_hand_and_reports_to_nobody():
 
 def logged(job: JobContext) -> list[dict[str, Any]]:
     """The lines on their way to the log, which arrive."""
-    news = job.news()
-    job.arrived(news)
+    news = job.pending_report()
+    job.acknowledge(news)
     lines = [orjson.loads(line.split(b" ", 2)[2]) for line in news.lines.splitlines()]
     return [{"message": line["message"], "fields": line["fields"]} for line in lines]
 
@@ -149,7 +149,7 @@ def test_a_long_line_is_cut(character: str):
     job.log(character * 100_000)
     job.log("many fields", **{f"field_{n}": character * 100 for n in range(1000)})
     job.log(character * 100_000, more=character * 100_000)
-    lines = [line.split(b" ", 2)[2] for line in job.news().lines.splitlines()]
+    lines = [line.split(b" ", 2)[2] for line in job.pending_report().lines.splitlines()]
     assert len(lines) == 3
     assert all(300 < len(line) <= LONGEST_LINE + len(b'"attempt":1,') for line in lines)
     assert all(orjson.loads(line)["message"] for line in lines)
@@ -176,26 +176,26 @@ def job() -> JobContext:
 
 def numbered(job: JobContext) -> list[tuple[int, str]]:
     """The lines on their way to the log: each one's number and message."""
-    lines = [line.split(b" ", 2) for line in job.news().lines.splitlines()]
+    lines = [line.split(b" ", 2) for line in job.pending_report().lines.splitlines()]
     return [(int(number), orjson.loads(body)["message"]) for number, _, body in lines]
 
 
 def test_lines_are_sent_until_they_have_arrived(job):
     job.log("one")
-    first = job.news()
+    first = job.pending_report()
     job.log("two")
     assert numbered(job) == [(1, "one"), (2, "two")]
-    job.arrived(first)
+    job.acknowledge(first)
     assert job.unsent
     assert numbered(job) == [(2, "two")]
-    job.arrived(job.news())
+    job.acknowledge(job.pending_report())
     assert not job.unsent
-    assert job.news().lines == b""
+    assert job.pending_report().lines == b""
 
 
 def test_a_line_has_its_attempt_and_its_age(job):
     job.log("hello", n=1, path=Path("/x"))
-    number, age, body = job.news().lines.split(b" ", 2)
+    number, age, body = job.pending_report().lines.split(b" ", 2)
     assert (int(number), 0 <= int(age) < 5000) == (1, True)
     fields = {"n": 1, "path": "PosixPath('/x')"}
     assert orjson.loads(body) == {"attempt": 2, "message": "hello", "fields": fields}
@@ -203,11 +203,11 @@ def test_a_line_has_its_attempt_and_its_age(job):
 
 def test_progress_that_is_reported_while_the_last_one_is_on_its_way_is_news(job):
     job.progress(0.1)
-    news = job.news()
+    news = job.pending_report()
     job.progress(0.2)
-    job.arrived(news)
+    job.acknowledge(news)
     assert job.unsent
-    assert b"0.2" in job.news().progress
+    assert b"0.2" in job.pending_report().progress
 
 
 # -- what the worker lends
@@ -264,7 +264,7 @@ async def test_files_are_made_when_they_are_used():
 
 def test_an_attempt_that_used_nothing_has_nothing_to_release():
     job = a_job()
-    job.release()
+    job.close()
     assert job.cancel_requested
     assert job.files is None
 
@@ -281,7 +281,7 @@ async def test_a_function_in_a_process_reports_to_its_job():
 @pytest.mark.parametrize("method", METHODS)
 async def test_once_the_attempt_has_ended_nothing_more_begins(method: str):
     job = a_job()
-    job.release()
+    job.close()
     with pytest.raises(asyncio.CancelledError, match="The attempt was stopped"):
         await asyncio.wait_for(METHODS[method](job), PATIENCE)
     with pytest.raises(asyncio.CancelledError, match="The attempt was stopped"):
@@ -296,7 +296,7 @@ async def test_what_is_left_behind_ends_with_the_attempt():
         asyncio.create_task(job.open_input("slow")),
     ]
     await asyncio.sleep(0)
-    job.release()
+    job.close()
     async with asyncio.timeout(PATIENCE):
         await asyncio.wait(left_behind)
     assert all(task.cancelled() for task in left_behind)
@@ -339,6 +339,6 @@ async def test_a_thread_that_waits_is_told_that_the_attempt_was_stopped():
     task = asyncio.create_task(run_in_thread(work, BlockingContext(job, asyncio.get_running_loop())))
     assert await asyncio.to_thread(began.wait, PATIENCE)
     task.cancel()
-    job.release()
+    job.close()
     assert await asyncio.to_thread(over.wait, PATIENCE)
     assert [type(error) for error in ended] == [asyncio.CancelledError]

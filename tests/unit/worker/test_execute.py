@@ -19,7 +19,7 @@ from shared.record import LONGEST_TEXT
 from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from worker import execute as module
 from worker.context import BlockingContext, JobContext
-from worker.execute import RELEASE_SECONDS, JobPostponed, RunningJob, StopReason, execute, stopped
+from worker.execute import RELEASE_SECONDS, JobPostponed, RunningJob, StopReason, execute, outcome_of_stop
 from worker.registry import Handler
 
 
@@ -610,4 +610,4 @@ async def test_a_plain_handler_that_runs_on_is_left_behind_when_its_job_is_cance
 def test_a_job_that_was_not_stopped_or_is_lost_has_no_outcome_yet(reason: StopReason | None):
     job = a_job()
     job.stop = reason
-    assert stopped(job) is None
+    assert outcome_of_stop(job) is None

@@ -14,7 +14,7 @@ from worker.context import JobContext
 from worker.execute import execute
 from worker.files import AttemptFiles
 from worker.registry import Handler
-from worker.slots import Slots
+from worker.running_jobs import RunningJobs
 
 
 class Work(Params):
@@ -61,23 +61,23 @@ async def save(params: Work, job: JobContext) -> None:
 async def kind_of_end(function: Callable[..., Any]) -> OutcomeKind:
     """How the job ends that this function performs; it must free its slot."""
     ended: list[bool] = []
-    slots = Slots(1, {"work": Handler(WORK, function)}, max_result_bytes=100, on_report=lambda: None)
-    slots.on_end = lambda: ended.append(slots.free == 1)
-    slots.start(CLAIM)
+    jobs = RunningJobs(1, {"work": Handler(WORK, function)}, max_result_bytes=100, on_report=lambda: None)
+    jobs.on_end = lambda: ended.append(jobs.free == 1)
+    jobs.start(CLAIM)
     await until(lambda: ended, seconds=2)
-    (finished,) = slots.finished
-    assert (ended, slots.running, finished.claim) == ([True], {}, CLAIM)
+    (finished,) = jobs.finished
+    assert (ended, jobs.running, finished.claim) == ([True], {}, CLAIM)
     return finished.outcome.kind
 
 
 @pytest.mark.parametrize(
     ("part", "broken", "kind"),
     [
-        ("worker.slots.log", Broken(), OutcomeKind.COMPLETED),
+        ("worker.running_jobs.log", Broken(), OutcomeKind.COMPLETED),
         ("worker.execute.log", Broken(), OutcomeKind.RETRY),
-        ("worker.slots.execute", fail_late, OutcomeKind.RETRY),
-        ("worker.context.JobContext.news", fail, OutcomeKind.COMPLETED),
-        ("worker.context.JobContext.release", fail, OutcomeKind.COMPLETED),
+        ("worker.running_jobs.execute", fail_late, OutcomeKind.RETRY),
+        ("worker.context.JobContext.pending_report", fail, OutcomeKind.COMPLETED),
+        ("worker.context.JobContext.close", fail, OutcomeKind.COMPLETED),
     ],
 )
 async def test_a_job_ends_although_a_part_of_the_engine_fails(
@@ -87,7 +87,7 @@ async def test_a_job_ends_although_a_part_of_the_engine_fails(
     assert await kind_of_end(succeed) is kind
 
 
-@pytest.mark.parametrize("part", ["worker.execute.log", "worker.slots.log"])
+@pytest.mark.parametrize("part", ["worker.execute.log", "worker.running_jobs.log"])
 async def test_an_error_is_written_although_the_log_fails(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part, Broken())
     assert await kind_of_end(raise_an_error) is OutcomeKind.RETRY
@@ -98,19 +98,19 @@ async def test_a_job_has_not_completed_whose_artifacts_can_not_be_listed() -> No
 
 
 async def test_a_job_is_abandoned_although_the_log_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    slots = Slots(1, {"work": Handler(WORK, succeed)}, max_result_bytes=100, on_report=lambda: None)
-    slots.start(CLAIM)
-    slots.hand_back()
-    monkeypatch.setattr("worker.slots.log", Broken())
-    slots.abandon()
-    assert [finished.outcome.kind for finished in slots.finished] == [OutcomeKind.RELEASED]
+    jobs = RunningJobs(1, {"work": Handler(WORK, succeed)}, max_result_bytes=100, on_report=lambda: None)
+    jobs.start(CLAIM)
+    jobs.release()
+    monkeypatch.setattr("worker.running_jobs.log", Broken())
+    jobs.abandon()
+    assert [finished.outcome.kind for finished in jobs.finished] == [OutcomeKind.RELEASED]
 
 
 async def test_the_news_of_the_other_jobs_are_told_although_those_of_one_fail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slots = Slots(1, {"work": Handler(WORK, succeed)}, max_result_bytes=100, on_report=lambda: None)
-    slots.start(CLAIM)
-    slots.running[CLAIM.lease].context.progress(0.5)
-    monkeypatch.setattr("worker.context.JobContext.news", fail)
-    assert slots.news() == []
+    jobs = RunningJobs(1, {"work": Handler(WORK, succeed)}, max_result_bytes=100, on_report=lambda: None)
+    jobs.start(CLAIM)
+    jobs.running[CLAIM.lease].context.progress(0.5)
+    monkeypatch.setattr("worker.context.JobContext.pending_report", fail)
+    assert jobs.pending_reports() == []

@@ -1,4 +1,4 @@
-"""The heartbeat: a process that renews leases, and the thread of the worker that keeps it running."""
+"""HeartbeatSupervisor: the worker's thread that starts the heartbeat process and takes its messages."""
 
 import asyncio
 import json
@@ -14,10 +14,11 @@ from threading import Event, Thread
 
 from shared.logging import get_log
 from shared.store.worker_info import WorkerInfo
+from worker.heartbeat.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.lane import LARGEST_BATCH, Lane
-from worker.loop_watch import WATCH_SECONDS, LoopWatch
+from worker.lease_snapshot import SnapshotMemory
 from worker.processes.environment import child_environment
-from worker.snapshot import SnapshotMemory
+from worker.timeouts import OVERDUE_SECONDS
 
 START_SECONDS = 5.0
 END_SECONDS = 0.3
@@ -26,22 +27,23 @@ RESTART_SECONDS = 0.1
 log = get_log(__name__)
 
 
-class Heartbeat:
-    """Keeps a heartbeat process, and writes the snapshots that it reads.
+class HeartbeatSupervisor:
+    """Supervises a heartbeat process, and writes the snapshots that the process reads.
 
-    Its thread starts the process, starts it again should it die, and hands what it hears to the slots.
+    A thread starts the process, starts it again should it die, and stops the attempts whose leases are lost
+    or whose jobs are cancelled.
 
     Attributes:
-        pid: of the process that was started last; 0 before the first.
+        pid: the process that was started last; 0 before the first.
 
     Args:
-        url: of Redis; it goes to the process over a socket, because others can read a command line.
-        worker_info: the worker as others see it.
-        lanes: whose leases are renewed; the first one is of jobs.
+        url: the URL of Redis; sent over a socket, because others can read a command line.
+        worker_info: the worker as API and operators see it.
+        lanes: the lanes whose leases are renewed; the first one is that of the jobs.
         lease: seconds for which a renewal holds.
         longest: the longest timeout of the handlers, in seconds.
         on_failover: called in the heartbeat's thread, when a beat has met a fail-over; a beat always writes,
-            so the heartbeat notices one even while the worker is idle.
+            so the heartbeat notices a fail-over even while the worker is idle.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Heartbeat:
         self._on_failover = on_failover
         self._lanes = lanes
         self._folder = Path.cwd()  # a handler may change it
-        room = sum(2 * lane.slots.most + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
+        room = sum(2 * lane.jobs.most + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
         self._memory = SnapshotMemory.create(room)
         terms = {
             "url": url,
@@ -66,10 +68,11 @@ class Heartbeat:
             "lanes": [lane.worker_id for lane in lanes],
             "lease": lease,
             "longest": longest,
+            "overdue": OVERDUE_SECONDS,
             "leases": room,
         }
         self._terms = json.dumps(terms).encode() + b"\n"
-        self._watch = LoopWatch([lane.slots for lane in lanes])
+        self._watch = LoopWatch([lane.jobs for lane in lanes])
         self._loop = asyncio.get_event_loop()
         self._ready = asyncio.Event()
         self._stopping = Event()
@@ -85,10 +88,10 @@ class Heartbeat:
                 await self._ready.wait()
 
     def publish(self) -> None:
-        """Write a snapshot; on the event loop."""
+        """Write a snapshot; called on the event loop."""
         lanes = self._lanes
-        leases = chain.from_iterable(lane.slots.lease_lines.values() for lane in lanes)
-        self._memory.write(len(lanes[0].slots.running), [lane.open_step for lane in lanes], leases)
+        leases = chain.from_iterable(lane.jobs.lease_lines.values() for lane in lanes)
+        self._memory.write(len(lanes[0].jobs.running), [lane.open_step for lane in lanes], leases)
 
     def stop(self) -> None:
         """End the process; returns when it has ended, or soon after."""
@@ -99,13 +102,13 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._keep()
+                self._supervise()
             except OSError as error:
                 log.error("the heartbeat process does not start", reason=str(error))
             self._stopping.wait(RESTART_SECONDS)
 
-    def _keep(self) -> None:
-        """Start the process, and listen to it until it ends."""
+    def _supervise(self) -> None:
+        """Start the process, and take its messages until it ends."""
         ours, theirs = socket.socketpair()
         self._connection = ours
         with ours:
@@ -116,7 +119,7 @@ class Heartbeat:
                 ours.sendall(self._terms)
                 self._listen(ours)
             except OSError:
-                pass  # it has died
+                pass  # the process has died
             finally:
                 code = _end(process)
         if not self._stopping.is_set():
@@ -124,13 +127,13 @@ class Heartbeat:
 
     def _start(self, descriptor: int) -> "subprocess.Popen[bytes]":
         numbers = (descriptor, self._memory.descriptor)
-        command = [sys.executable, "-m", "worker.heartbeat_process", *map(str, numbers)]
+        command = [sys.executable, "-m", "worker.heartbeat.process", *map(str, numbers)]
         return subprocess.Popen(  # noqa: S603
             command,
             pass_fds=numbers,
             stdin=subprocess.DEVNULL,
             cwd=self._folder,
-            env=child_environment(),  # all else that it needs is in the terms
+            env=child_environment(),  # all else that the process needs is in the terms
         )
 
     def _listen(self, connection: socket.socket) -> None:
@@ -142,15 +145,15 @@ class Heartbeat:
                     return
                 *lines, unread = (unread + data).split(b"\n")
                 for line in lines:
-                    self._hear(**json.loads(line))
+                    self._take(**json.loads(line))
             self._watch.look()
 
-    def _hear(self, lost: Sequence[str] = (), cancelled: Sequence[str] = (), failover: bool = False) -> None:
+    def _take(self, lost: Sequence[str] = (), cancelled: Sequence[str] = (), failover: bool = False) -> None:
         self._loop.call_soon_threadsafe(self._ready.set)
         if failover:
             self._on_failover()
         for lane in self._lanes:
-            lane.slots.heard(set(lost), set(cancelled))
+            lane.jobs.stop_soon(set(lost), set(cancelled))
 
     def _hang_up(self) -> None:
         if self._connection is not None:

@@ -1,4 +1,4 @@
-"""The slots of a worker: the jobs that it performs right now, and what becomes of each."""
+"""RunningJobs: the attempts under way in one lane, from their start to their outcome."""
 
 import asyncio
 import time
@@ -9,39 +9,40 @@ from math import inf
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
-from worker.context import JobContext, News, Tools
+from worker.context import JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
-from worker.execute import RunningJob, StopReason, execute, failed, judge_safely, prepare, stopped
+from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
+from worker.lease_snapshot import lease_line
 from worker.processes.protocol import describe
 from worker.registry import Handler
-from worker.snapshot import lease_line
+from worker.running_job import RunningJob, StopReason
+from worker.timeouts import overdue
 
-ABANDON_SECONDS = 5.0  # for a handler to end after it was told to
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)
 
 
-class Slots:
-    """Starts jobs, stops them, and gathers how they ended.
+class RunningJobs:
+    """Starts attempts, stops them, and collects their outcomes.
 
     Args:
-        size: jobs at once.
+        size: the number of slots: attempts at once.
         handlers: the handlers by job type.
         max_result_bytes: the largest result that a job may have.
-        tools: what the jobs may use.
-        on_report: called when a job has news; from any thread.
-        aside: how many of the running jobs need no slot now.
+        tools: the worker's services for its handlers.
+        on_report: called when a job has progress or log lines to send; from any thread.
+        aside: counts the running attempts that need no slot now.
         most_aside: their bound.
 
     Attributes:
-        size: jobs at once.
-        most: jobs at once, with those that need no slot.
-        on_end: called when a job has ended.
-        running: the jobs by their leases.
+        size: the number of slots.
+        most: attempts at once, with those that need no slot.
+        on_end: called when an attempt has ended.
+        running: the attempts by their leases.
         finished: ended attempts that Redis does not know of yet.
-        lease_lines: by lease, the lines of a snapshot: of running jobs, and of outcomes on their way.
-        ticked_at: when the event loop last came by here, by the monotonic clock.
+        lease_lines: by lease, the lines of a snapshot: of running attempts, and of outcomes on their way.
+        ticked_at: the time of the last tick, by the monotonic clock; an old one shows a blocked event loop.
     """
 
     def __init__(
@@ -72,129 +73,131 @@ class Slots:
 
     @property
     def free(self) -> int:
+        """The number of free slots."""
         if self._aside is None:
             return self.size - len(self.running)
         return max(0, self.size + self._aside() - len(self.running))
 
     def start(self, claim: Claim) -> None:
+        """Start the attempt of a claim."""
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, started_at=time.monotonic())
         try:  # noqa: SIM105  # without a cost for each job
             prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
-        except Exception:  # noqa: S110  # the attempt will say it
+        except Exception:  # noqa: S110  # the attempt itself will fail with this error
             pass
         self.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, job.deadline)
         self.running[claim.lease] = job
         job.task = own_task(self._loop, self._run(job), job)
 
     def cancel(self, job_ids: set[str]) -> None:
-        """Stop those of these jobs that run here."""
+        """Stop the attempts at these jobs, as far as they run here."""
         for job in list(self.running.values()):
             if job.claim.job_id in job_ids:
                 self._stop(job, StopReason.CANCELLED)
 
-    def hand_back(self) -> None:
-        """Stop every job, for another worker to take."""
+    def release(self) -> None:
+        """Stop every attempt, so that its job goes back to the queue for another worker."""
         for job in list(self.running.values()):
             self._stop(job, StopReason.SHUTDOWN)
 
     def abandon(self) -> None:
-        """Settle every job, whatever its handler still does."""
+        """Settle every attempt, whatever its handler still does."""
         for job in list(self.running.values()):
             self._abandon(job)
 
     def tick(self) -> None:
-        """End what takes too long; give up on what does not end."""
+        """Enforce the timeouts, and keep the leases of outcomes that are on their way."""
         self.ticked_at = now = time.monotonic()
         for done in self.finished:  # for as long as Redis is away: no deadline ends the lease of an outcome
             self.lease_lines[done.claim.lease] = lease_line(done.claim.queue, done.claim.lease, inf)
-        for job in list(self.running.values()):
-            if now > job.stopped_at + ABANDON_SECONDS:
-                self._abandon(job)
-            elif now > job.deadline:
-                self._stop(job, StopReason.TIMEOUT)
+        late, endless = overdue(self.running.values(), now)
+        for job in endless:
+            self._abandon(job)
+        for job in late:
+            self._stop(job, StopReason.TIMEOUT)
 
-    def news(self) -> list[tuple[RunningJob, News]]:
-        """What Redis does not know of the running jobs."""
-        told = []
+    def pending_reports(self) -> list[tuple[RunningJob, PendingReport]]:
+        """Progress and log lines of the running attempts that Redis does not have yet."""
+        reports = []
         for job in self.running.values():
             if job.context.unsent:
-                with suppress(Exception):  # of one job; the others have news as well
-                    told.append((job, job.context.news()))
-        return told
+                with suppress(Exception):  # of one job; those of the others are sent
+                    reports.append((job, job.context.pending_report()))
+        return reports
 
-    def written(self, count: int) -> None:
-        """Redis knows the outcomes of the first so many ended attempts: their leases are over."""
+    def forget_finished(self, count: int) -> None:
+        """Forget the first ended attempts, whose outcomes Redis knows: their leases are over."""
         for done in self.finished[:count]:
             self.lease_lines.pop(done.claim.lease, None)
         del self.finished[:count]
 
-    # -- called from the heartbeat's thread
+    # -- called in the heartbeat's thread
 
-    def heard(self, lost: set[str], cancelled: set[str]) -> None:
-        """Leases that are lost, and those whose jobs were asked to stop."""
-        self._loop.call_soon_threadsafe(self._hear, lost, cancelled)
+    def stop_soon(self, lost: set[str], cancelled: set[str]) -> None:
+        """Stop the attempts of lost leases, and of leases whose jobs were cancelled, on the event loop."""
+        self._loop.call_soon_threadsafe(self._stop_leases, lost, cancelled)
 
     def blocking_job(self) -> Claim | None:
-        """The job that holds the event loop at this moment."""
+        """The job that occupies the event loop at this moment."""
         task = asyncio.current_task(self._loop)
         return next((job.claim for job in self.running.copy().values() if job.task is task), None)
 
-    # -- one job
+    # -- one attempt
 
     async def _run(self, job: RunningJob) -> None:
         owner_context.set(job)
         log_context.set(job.log_fields)
         try:
             outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)
-        except BaseException as error:  # GeneratorExit passes by what it is thrown through
-            outcome = judge_safely(job, error)
+        except BaseException as error:  # GeneratorExit is caught nowhere further in
+            outcome = outcome_of_any_error(job, error)
         self._settle(job, outcome)
 
     def _settle(self, job: RunningJob, outcome: Outcome | None) -> None:
-        """Free the job's slot and put its outcome on the way to Redis, whatever else fails."""
+        """Free the attempt's slot and queue its outcome for the next step, whatever else fails."""
         if self.running.pop(job.claim.lease, None) is None:
-            return  # it was abandoned, and has its outcome
+            return  # abandoned before: the attempt has its outcome
         job.ended = True
-        job.task = None  # it knows the job: a circle, which only the garbage collector would end
+        job.task = None  # the task refers to the job: a cycle, which only the garbage collector would free
         if outcome is not None:
             self.finished.append(_finished(job, outcome))
         else:
             self.lease_lines.pop(job.claim.lease, None)
         self.on_end()
         try:
-            job.context.release()
+            job.context.close()
             _log_end(job, outcome)
-        except Exception:  # noqa: S110  # a log that can't be written ends neither a job nor the worker
+        except Exception:  # noqa: S110  # a log that can't be written must not end the worker
             pass
         if job.context.files:
-            self._see_through(create_task(self._loop, job.context.files.close(), None))
+            self._hold(create_task(self._loop, job.context.files.close(), None))
 
     def _stop(self, job: RunningJob, reason: StopReason) -> None:
-        """Tell the handler to end; the first reason counts."""
+        """Cancel the handler's task and calls; the first reason counts."""
         if job.stop is not None or job.task is None:
             return
         job.stop, job.stopped_at = reason, time.monotonic()
         job.context.cancel_requested = True
-        self._loop.call_soon(job.task.cancel)  # after its first step, so that it can settle
-        self._loop.call_soon(job.context.end_calls)  # also those that a thread or a shielded task waits for
+        self._loop.call_soon(job.task.cancel)  # after the task's first step, so that it can settle
+        self._loop.call_soon(job.context.cancel_calls)  # also the calls of a thread or a shielded task
 
     def _abandon(self, job: RunningJob) -> None:
-        """Settle a job whose handler does not end; what it still does no longer counts."""
+        """Settle an attempt whose handler does not end; its result will not count."""
         if job.task is not None:
-            self._see_through(job.task)
+            self._hold(job.task)
         token = log_context.set(job.log_fields)
         with suppress(Exception):
             log.warning("the handler does not end; it is abandoned")
-        self._settle(job, stopped(job))
+        self._settle(job, outcome_of_stop(job))
         log_context.reset(token)
 
-    def _see_through(self, task: asyncio.Task[None]) -> None:
-        """Hold a task that nobody waits for, or it might vanish before its end."""
+    def _hold(self, task: asyncio.Task[None]) -> None:
+        """Hold a reference to a task that nobody awaits: asyncio alone would let it be collected."""
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
 
-    def _hear(self, lost: set[str], cancelled: set[str]) -> None:
+    def _stop_leases(self, lost: set[str], cancelled: set[str]) -> None:
         for lease in lost & self.running.keys():
             self._stop(self.running[lease], StopReason.LEASE_LOST)
         for lease in cancelled & self.running.keys():
@@ -202,14 +205,14 @@ class Slots:
 
 
 def _finished(job: RunningJob, outcome: Outcome) -> Finished:
-    """The end of an attempt with its last progress and lines, and its artifacts.
+    """The outcome of an attempt with its last report and its artifacts.
 
-    A job whose artifacts can't be listed has not completed.
+    An attempt whose artifacts can't be listed has not completed.
     """
     progress, lines, artifacts = b"", b"", b""
     try:  # noqa: SIM105  # without a cost for each job
-        progress, lines, _ = job.context.news()
-    except Exception:  # noqa: S110  # the outcome is worth more than its news
+        progress, lines, _ = job.context.pending_report()
+    except Exception:  # noqa: S110  # the outcome matters more than its last report
         pass
     try:
         artifacts = job.context.files.artifacts_json() if job.context.files else b""
@@ -229,6 +232,6 @@ def _log_end(job: RunningJob, outcome: Outcome | None) -> None:
     if outcome is None:
         log.warning("lease lost; the attempt is discarded", duration=duration)
     elif outcome.kind is OutcomeKind.RELEASED and outcome.delay:
-        log.debug(ENDED[outcome.kind], duration=duration)  # judge() has logged the reason
+        log.debug(ENDED[outcome.kind], duration=duration)  # outcome_of_error() has logged the reason
     else:
         log.info(ENDED[outcome.kind], duration=duration)

@@ -1,7 +1,7 @@
-"""The heartbeat process: `python -m worker.heartbeat_process`, started by the worker, renews its leases.
+"""The heartbeat process: `python -m worker.heartbeat.process`, started by the worker, renews its leases.
 
-It shares no interpreter with the handlers, so a handler that keeps the worker's interpreter busy loses no
-lease before its own deadline. It ends when the worker ends.
+The process shares no interpreter with the handlers, so a handler that keeps the worker's interpreter busy
+loses no lease before its own deadline. The end of the worker ends the process.
 """
 
 import asyncio
@@ -22,25 +22,24 @@ from shared.store.job_leases import JobLeases
 from shared.store.multiplexer import Multiplexer
 from shared.store.rows import Lease
 from shared.store.worker_info import WorkerInfo
-from worker.snapshot import Snapshot, SnapshotMemory
+from worker.lease_snapshot import Snapshot, SnapshotMemory
 
-OVERDUE_SECONDS = 6.0  # after its deadline: a handler is told to end, and abandoned 5 s later
 LAST_BEAT_SECONDS = 0.15
 LONGEST_PAUSE = 0.5  # before a beat is repeated
-IGNORED = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-)  # they are for the worker, which drains and ends this
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals for the worker alone: its leases are renewed until it has drained and ends this process."""
 
 
-class Beats:
-    """Beats every third of the lease, and tells the worker about lost leases, jobs to stop and fail-overs.
+class HeartbeatLoop:
+    """Beats every third of the lease; sends lost leases, cancelled jobs and fail-overs to the worker.
 
     Args:
-        terms: what `worker.heartbeat.Heartbeat` sends.
-        memory: where the worker writes its snapshots.
+        terms: the terms that `worker.heartbeat.supervisor` sends.
+        memory: the memory with the worker's snapshots.
         writer: the connection to the worker.
+
+    Attributes:
+        ending: set to end the loop after the current beat.
     """
 
     def __init__(self, terms: dict[str, Any], memory: SnapshotMemory, writer: asyncio.StreamWriter) -> None:
@@ -51,17 +50,18 @@ class Beats:
         self._lanes: list[str] = terms["lanes"]
         self._lease: float = terms["lease"]
         self._longest: float = terms["longest"]
+        self._overdue: float = terms["overdue"]
         runner = Multiplexer(
             connect(terms["url"]),
             timeout=max(1.0, self._lease / 3),
             patience=0.0,
-            on_failover=lambda: self._tell(failover=True),
+            on_failover=lambda: self._send(failover=True),
         )
         self._job_leases = JobLeases(runner)
 
     async def run(self) -> None:
         """Beat until the worker has ended; a beat that fails is repeated soon."""
-        self._tell(lost=[], cancelled=[])  # that it is ready
+        self._send(lost=[], cancelled=[])  # the first message says that the process is ready
         while not self.ending.is_set() and os.getppid() == self._worker_info.pid:
             beaten = await self._beat()
             pause = self._lease / 3 if beaten else min(LONGEST_PAUSE, self._lease / 20)
@@ -79,18 +79,18 @@ class Beats:
                 self._worker_info, leases, running=snapshot.running, lease=self._lease, steps=steps
             )
         except QueueUnavailable:
-            return False  # the worker's pumps log it
+            return False  # the worker's own steps log it
         if (lost or cancelled) and not self._writer.transport.get_write_buffer_size():
-            self._tell(lost=sorted(lost), cancelled=sorted(cancelled))  # else the next beat tells it again
+            self._send(lost=sorted(lost), cancelled=sorted(cancelled))  # else the next beat sends it again
         return True
 
     def to_renew(self, snapshot: Snapshot) -> tuple[list[Lease], list[tuple[str, int]]]:
-        """The leases and the steps under way whose time is not over.
+        """The leases, and the steps under way, whose time is not over.
 
-        A deadline that is not known yet is the longest timeout of the handlers after the snapshot: a
-        worker that lives writes one every 0.1 s.
+        An unknown deadline counts as the longest timeout of the handlers after the snapshot: a worker that
+        lives writes a snapshot every 0.1 s.
         """
-        now = time.monotonic() - OVERDUE_SECONDS
+        now = time.monotonic() - self._overdue
         latest = snapshot.written_at + self._longest
         leases = [lease for lease, deadline in snapshot.leases if min(deadline, latest) > now]
         steps = [
@@ -100,12 +100,12 @@ class Beats:
         ]
         return leases, steps
 
-    def _tell(self, **news: object) -> None:
-        self._writer.write(json.dumps(news).encode() + b"\n")
+    def _send(self, **message: object) -> None:
+        self._writer.write(json.dumps(message).encode() + b"\n")
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by SIGSTOP or a debugger, or is gone."""
+    """Tell whether a process was stopped by SIGSTOP or a debugger, or is gone."""
     try:
         if sys.platform == "linux":
             state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
@@ -123,11 +123,12 @@ async def serve(connection: socket.socket, descriptor: int) -> None:
     terms = json.loads(await reader.readline() or "null")
     if terms is None:
         return
-    beats = Beats(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
+    beats = HeartbeatLoop(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
     beating, end = asyncio.create_task(beats.run()), asyncio.create_task(reader.read())
     await asyncio.wait({beating, end}, return_when=asyncio.FIRST_COMPLETED)
     beats.ending.set()
-    await asyncio.wait({beating}, timeout=LAST_BEAT_SECONDS)  # one that overtakes `leave` shows a dead worker
+    # A beat that reached Redis after the worker's `leave` would show a dead worker.
+    await asyncio.wait({beating}, timeout=LAST_BEAT_SECONDS)
     if beating.done():
         beating.result()
 

@@ -16,7 +16,7 @@ from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, SOON, a_pool, lives, process_in, until
 from worker.context import BlockingContext, JobContext, Tools
 from worker.registry import Handler
-from worker.slots import Slots
+from worker.running_jobs import RunningJobs
 
 
 class Place(Params):
@@ -85,30 +85,30 @@ def swallow_in_a_thread(params: Place, job: BlockingContext) -> None:
             job.in_process(in_child.compute, params.started)
 
 
-def time_out(slots: Slots) -> None:
-    for job in slots.running.values():
+def time_out(jobs: RunningJobs) -> None:
+    for job in jobs.running.values():
         job.deadline = 0
-    slots.tick()
+    jobs.tick()
 
 
 HANDLERS = [obey, swallow, try_again, shield, clean_up, wait_in_a_thread, swallow_in_a_thread]
-ENDS: dict[str, tuple[Callable[[Slots], object], OutcomeKind | None]] = {
-    "cancel": (lambda slots: slots.cancel({"a-job"}), OutcomeKind.CANCELLED),
+ENDS: dict[str, tuple[Callable[[RunningJobs], object], OutcomeKind | None]] = {
+    "cancel": (lambda jobs: jobs.cancel({"a-job"}), OutcomeKind.CANCELLED),
     "timeout": (time_out, OutcomeKind.FAILED),
-    "shutdown": (lambda slots: slots.hand_back(), OutcomeKind.RELEASED),
-    "lost lease": (lambda slots: slots.heard({"7:a-job"}, set()), None),
+    "shutdown": (lambda jobs: jobs.release(), OutcomeKind.RELEASED),
+    "lost lease": (lambda jobs: jobs.stop_soon({"7:a-job"}, set()), None),
 }
 
 
 @pytest.fixture
-async def running() -> AsyncIterator[Callable[..., Awaitable[Slots]]]:
+async def running() -> AsyncIterator[Callable[..., Awaitable[RunningJobs]]]:
     """Slots in which a handler keeps a process busy."""
     HELD.clear()
     CLEANED.clear()
     async with a_pool() as pool:
 
-        async def start(function: Callable[..., Any], started: Path) -> Slots:
-            slots = Slots(
+        async def start(function: Callable[..., Any], started: Path) -> RunningJobs:
+            jobs = RunningJobs(
                 1,
                 {"work": Handler(WORK, function)},
                 max_result_bytes=100,
@@ -117,9 +117,9 @@ async def running() -> AsyncIterator[Callable[..., Awaitable[Slots]]]:
             )
             message = serialize_job("work", ["a-job"], {}, None, 0, serializer=orjson.dumps)
             params = orjson.dumps({"started": str(started)})
-            slots.start(Claim("default", "a-job", 7, 1, 1, message, params, "a-request", "7:a-job"))
+            jobs.start(Claim("default", "a-job", 7, 1, 1, message, params, "a-request", "7:a-job"))
             await until(started.exists)
-            return slots
+            return jobs
 
         yield start
 
@@ -133,37 +133,37 @@ async def running() -> AsyncIterator[Callable[..., Awaitable[Slots]]]:
     ],
 )
 async def test_the_process_dies_and_the_job_ends(
-    running: Callable[..., Awaitable[Slots]], function: Callable[..., Any], end: str, tmp_path: Path
+    running: Callable[..., Awaitable[RunningJobs]], function: Callable[..., Any], end: str, tmp_path: Path
 ):
-    slots = await running(function, tmp_path / "started")
+    jobs = await running(function, tmp_path / "started")
     process = process_in(tmp_path / "started")
     tell, kind = ENDS[end]
-    tell(slots)
-    await until(lambda: not lives(process) and not slots.running, seconds=SOON)
-    assert [finished.outcome.kind for finished in slots.finished] == ([kind] if kind else [])
+    tell(jobs)
+    await until(lambda: not lives(process) and not jobs.running, seconds=SOON)
+    assert [finished.outcome.kind for finished in jobs.finished] == ([kind] if kind else [])
 
 
 async def test_the_process_dies_even_if_the_handler_does_not_end(
-    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+    running: Callable[..., Awaitable[RunningJobs]], tmp_path: Path
 ):
-    slots = await running(ignore, tmp_path / "started")
-    slots.cancel({"a-job"})
+    jobs = await running(ignore, tmp_path / "started")
+    jobs.cancel({"a-job"})
     await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
-    assert slots.running
+    assert jobs.running
 
 
 async def test_a_process_that_nobody_waits_for_dies_with_its_attempt(
-    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+    running: Callable[..., Awaitable[RunningJobs]], tmp_path: Path
 ):
-    slots = await running(leave_behind, tmp_path / "started")
+    jobs = await running(leave_behind, tmp_path / "started")
     await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
-    assert [finished.outcome.kind for finished in slots.finished] == [OutcomeKind.COMPLETED]
+    assert [finished.outcome.kind for finished in jobs.finished] == [OutcomeKind.COMPLETED]
 
 
 async def test_a_handler_that_cleans_up_is_cancelled_but_once(
-    running: Callable[..., Awaitable[Slots]], tmp_path: Path
+    running: Callable[..., Awaitable[RunningJobs]], tmp_path: Path
 ):
-    slots = await running(clean_up, tmp_path / "started")
-    slots.cancel({"a-job"})
-    await until(lambda: not slots.running, seconds=PATIENCE)
+    jobs = await running(clean_up, tmp_path / "started")
+    jobs.cancel({"a-job"})
+    await until(lambda: not jobs.running, seconds=PATIENCE)
     assert CLEANED == ["a-job"]

@@ -19,9 +19,7 @@ from zlib import crc32
 from shared.store.rows import Lease
 
 LATEST = Struct("=Q")  # number of the latest snapshot; its buffer is that number modulo 2
-FRONT = Struct(
-    "=QdII"
-)  # before each buffer: its number, when it was written, length and checksum of the text
+FRONT = Struct("=QdII")  # before each buffer: its number, time of writing, length and checksum of the text
 LINE_BYTES = 256  # more than a lease takes: 64 of the queue, 60 of the member, 20 of the deadline
 READ_ATTEMPTS = 100
 
@@ -31,9 +29,9 @@ class Snapshot(NamedTuple):
 
     Attributes:
         written_at: by the monotonic clock, which all processes share.
-        running: jobs that run, without webhooks.
-        steps: per lane, the number of the step that was under way; 0: none was.
-        leases: each with its deadline in seconds; infinite, if it has none.
+        running: the number of running jobs, without webhooks.
+        steps: per lane, the number of the step that was under way; 0 without a step.
+        leases: each with its deadline in seconds; infinite without a deadline.
     """
 
     written_at: float
@@ -46,8 +44,8 @@ class SnapshotMemory:
     """Two buffers, written in turn: a worker that freezes while it writes leaves the older one whole.
 
     Args:
-        descriptor: of the memory; both processes have one.
-        leases: how many leases there is room for.
+        descriptor: the memory's file descriptor; both processes have one.
+        leases: the number of leases that there is room for.
     """
 
     def __init__(self, descriptor: int, leases: int) -> None:

@@ -1,0 +1,116 @@
+"""Display of a job: the bar, lines, tables, and a live terminal."""
+
+import io
+import os
+import pty
+import re
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from client import Job, LogLine
+from client.command_line.display import (
+    ERASE_LINE,
+    LiveDisplay,
+    PlainDisplay,
+    bar_line,
+    change_line,
+    clock,
+    log_line,
+    table,
+)
+from tests.unit.client.fake_server import FAILURE, log_record, record
+
+HALF = {"fraction": 0.5, "message": "counting"}
+
+
+def job(state: str = "pending", **fields: Any) -> Job:
+    return Job.from_record(record(state, **fields))
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (job(), "░░░░░░░░░░        pending     0:05"),
+        (
+            job("running", progress=HALF, attempt=1),
+            "█████░░░░░   50%  running     0:05  counting",
+        ),
+        (
+            job("running", progress=HALF, cancel_requested=True),
+            "█████░░░░░   50%  cancelling  0:05  counting",
+        ),
+        (
+            job("pending", errors=[FAILURE], attempt=1),
+            "░░░░░░░░░░        pending     0:05  attempt 1 of 3: It was asked to fail.",
+        ),
+        (job("completed", attempt=2), "██████████  100%  completed   0:05  attempt 2 of 3"),
+        (job("running", progress={"fraction": 0.999}), "█████████░  100%  running     0:05"),
+        (
+            job("running", progress={"fraction": 0, "message": "a\nb\x1b[H"}),
+            "░░░░░░░░░░    0%  running     0:05  a b [H",
+        ),
+    ],
+)
+def test_the_bar_shows_the_progress(found: Job, line: str):
+    assert bar_line(found, 5.9, 60) == line[:60]
+
+
+def test_the_bar_fits_the_terminal():
+    found = job("running", progress={"fraction": 0.5, "message": "long " * 100})
+    for columns in (1, 20, 80, 300):
+        assert len(bar_line(found, 1, columns)) == columns
+    assert bar_line(found, 1, 300).count("█") == 20
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (61, "1:01"), (3600, "1:00:00"), (90061, "25:01:01")]
+)
+def test_the_clock(seconds: float, text: str):
+    assert clock(seconds) == text
+
+
+def test_a_change_in_one_line():
+    assert change_line(job("running", progress=HALF)) == "running      50%  counting"
+
+
+def test_an_empty_table_is_its_heading():
+    assert list(table([])) == ["ID  TYPE  STATE  ATTEMPT  CREATED  LABELS"]
+
+
+def drawn(*items: Job | LogLine) -> str:
+    """Show items on a live display; returns all bytes that the terminal got, as text."""
+    screen, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as out, LiveDisplay(out) as live:
+        for item in items:
+            live.show(item)
+    text = b""
+    with os.fdopen(screen, "rb", buffering=0) as file, suppress(OSError):  # a closed terminal is an error
+        while chunk := file.read(10_000):
+            text += chunk
+    return text.decode()
+
+
+def test_the_live_bar_is_drawn_on_a_terminal():
+    last = drawn(job("running", progress=HALF), job("completed")).split(ERASE_LINE)[-1]
+    assert re.search(r"100%  completed   0:\d\d\r?\n\Z", last)
+
+
+def test_log_lines_are_above_the_live_bar():
+    line = LogLine.from_record(log_record(1, "opened"))
+    text = drawn(job("running"), line, job("completed"))
+    assert f"{ERASE_LINE}2026-01-01 12:00:01Z  opened\r\n" in text
+    assert "completed" in text.split(ERASE_LINE)[-1]
+
+
+def test_equal_log_lines_are_all_shown():
+    out = io.StringIO()
+    plain = PlainDisplay(out)
+    for _ in range(2):
+        plain.show(LogLine.from_record(log_record(1, "again")))
+    assert out.getvalue() == "2026-01-01 12:00:01Z  again\n" * 2
+
+
+def test_a_line_of_the_log_is_one_line():
+    assert "\n" not in log_line(LogLine.from_record(log_record(1, "a\nb", text="c\nd")))
