@@ -272,17 +272,17 @@ async def test_a_client_that_is_too_slow_is_refused_and_leaves_nothing(client, f
 
 
 async def test_a_client_may_be_slow_for_long_if_it_keeps_the_least_rate(client, folder, monkeypatch):
-    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.05)
-    left = 20
+    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.25)
+    left = 12
 
     async def receive() -> dict[str, Any]:
         nonlocal left
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         left -= 1
-        return {"type": "http.request", "body": bytes(100), "more_body": left > 0}
+        return {"type": "http.request", "body": bytes(1000), "more_body": left > 0}
 
     assert (await upload_from(client, receive))["status"] == 201
-    assert [path.stat().st_size for path in stored(folder)] == [2000]
+    assert [path.stat().st_size for path in stored(folder)] == [12_000]
 
 
 async def test_a_store_that_is_away(serve, fake_redis, s3_away):

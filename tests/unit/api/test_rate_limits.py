@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.unit.api.callers import ECHO, KEYS, as_caller, entry, refused
-from tests.unit.conftest import NOWHERE
+from tests.unit.api.conftest import NOWHERE
 
 RATE_HEADERS = ("ratelimit", "ratelimit-policy")
 
