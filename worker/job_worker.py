@@ -67,8 +67,8 @@ class JobWorker(Worker):
 
     Used of `arq.Worker`: the registry of functions, the pool of connections, the event loop, the handlers of
     signals, and `run`, `main` and `close` as the frame of a process. Its poll loop is replaced: arq reads,
-    claims and ends each job by calls of its own, a lane does so for many jobs by one call. A job's message and
-    its queue in Redis stay those of arq.
+    claims and ends each job by calls of its own, a lane does so for many jobs by one call. The message of a
+    job and its queue in Redis stay those of arq.
 
     Args:
         settings: the worker's settings.
