@@ -1,4 +1,4 @@
-"""Accepts work: HTTP in, records out."""
+"""The API process: accepts jobs over HTTP and answers with their records."""
 
 from shared.dependencies import require
 

@@ -15,12 +15,12 @@ OTHER_VERSION = "The record has none of the versions in If-Match."
 
 
 def entity_tags(request: Request, name: bytes, *, strong: bool = False) -> frozenset[str] | None:
-    """The opaque tags that `If-Match` or `If-None-Match` lists, ANY for `*`; None without the field.
+    """The opaque tags in `If-Match` or `If-None-Match`, ANY for `*`; None without the header.
 
     Args:
         request: the request.
-        name: of the field, in lower case.
-        strong: whether tags that are weak count as none (RFC 9110, 8.8.3.2).
+        name: name of the header, in lower case.
+        strong: whether to leave out weak tags (RFC 9110, 8.8.3.2).
     """
     listed = list_header(request, name)
     if listed is None:
@@ -37,14 +37,14 @@ def etag_matches(tags: frozenset[str], tag: int | str) -> bool:
 
 
 def record_tag(version: int) -> str:
-    """The entity tag of a record. Weak: a pending job's place in the queue changes without its record."""
+    """The entity tag of a record. Weak: a pending job's queue position changes without its record."""
     return f'W/"{version}"'
 
 
 def require_version(wanted: frozenset[str] | None, version: int) -> None:
     """Refuse a request whose `If-Match` names other versions.
 
-    The tags are weak, and would match nothing by RFC 9110. A version is all that a client wants to compare.
+    The tags are weak, and match nothing by RFC 9110. Here they match, for a client compares versions alone.
 
     Raises:
         PreconditionFailed: the record has another version.
@@ -54,12 +54,12 @@ def require_version(wanted: frozenset[str] | None, version: int) -> None:
 
 
 def versions(wanted: frozenset[str] | None) -> list[int] | None:
-    """The versions that `If-Match` names; None if any will do."""
+    """The versions that `If-Match` names; None without a condition."""
     if wanted is None or ANY in wanted:
         return None
     return [int(tag) for tag in wanted if VERSION.fullmatch(tag)]
 
 
 def unchanged(version: int) -> Response:
-    """The answer to a client that has this version of the record."""
+    """Answer 304, for a client that has this version of the record."""
     return Response(status_code=304, headers={"ETag": record_tag(version)})

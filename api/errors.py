@@ -1,4 +1,4 @@
-"""Errors over HTTP: every exception, also the framework's, becomes a status and the envelope."""
+"""Errors over HTTP: each exception, also the framework's, becomes a status and an envelope."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,19 +39,19 @@ from shared.errors import (
 class NotFound(JobServerError):
     code = "not_found"
     example = "There is nothing at '/job'."
-    hint = "The paths are listed at /docs, unless API_DOCS is off."
+    hint = "Use a path that /docs lists, unless API_DOCS is off."
 
 
 class ArtifactNotFound(JobServerError):
     code = "artifact_not_found"
     example = "The job has no artifact 'out.png'."
-    hint = "The record of a completed job lists its `artifacts`, each with its `url`."
+    hint = "Use the `url` of one of the `artifacts` in the record of a completed job."
 
 
 class MethodNotAllowed(JobServerError):
     code = "method_not_allowed"
     example = "PUT is not allowed at '/jobs'."
-    hint = "The header Allow names the methods of this path."
+    hint = "Use a method that the header Allow names."
 
 
 class PayloadTooLarge(JobServerError):
@@ -69,7 +69,7 @@ class PreconditionFailed(JobServerError):
 class RangeNotSatisfiable(JobServerError):
     code = "range_not_satisfiable"
     example = "The artifact has 18231 bytes."
-    hint = "The header Content-Range says how long the whole is; leave Range out to get it."
+    hint = "Ask for a part within the size in the header Content-Range, or leave Range out."
 
 
 class UnsupportedMediaType(JobServerError):
@@ -87,7 +87,7 @@ class BadRequest(JobServerError):
 class RequestTimeout(JobServerError):
     code = "request_timeout"
     example = "The head was not complete within 10 s."
-    hint = "Send the request again, whole and at once."
+    hint = "Send the whole request again, without a pause."
     retryable = True
     retry_after = 1
 
@@ -95,7 +95,7 @@ class RequestTimeout(JobServerError):
 class HeadTooLarge(JobServerError):
     code = "head_too_large"
     example = "The head is larger than 65536 bytes."
-    hint = "Send a shorter URL, and fewer or shorter headers; what is long belongs into the body."
+    hint = "Send a shorter URL, and fewer or shorter headers; put long values into the body."
 
 
 class TooManyConnections(JobServerError):
@@ -157,7 +157,7 @@ class ServerBusy(JobServerError):
 class TooManyAtOnce(JobServerError):
     code = "too_many_at_once"
     example = "Waits of this caller that run here: 1000 of 1000."
-    hint = "End one of those that run, or wait for the time in Retry-After and send the request again."
+    hint = "End one that runs, or wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1
 
@@ -213,7 +213,7 @@ def error_response(error: JobServerError, headers: dict[str, str] | None = None)
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, RequestTimeout):
-        headers["Connection"] = "close"  # the rest of the request is not wanted any more
+        headers["Connection"] = "close"  # the server reads no more of the request
     envelope = {
         "code": error.code,
         "message": error.message,
@@ -226,12 +226,12 @@ def error_response(error: JobServerError, headers: dict[str, str] | None = None)
 
 
 def internal_error() -> Response:
-    """The answer to a fault of the server itself; the log has what happened, under the request id."""
+    """Answer 500, for a fault of the server itself; the log has its traceback, under the request id."""
     return error_response(JobServerError("The server failed to handle this request."))
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every exception that a route raises, and the framework's own, be answered with the envelope."""
+    """Answer every exception of a route, and the framework's own, with the envelope."""
 
     @app.exception_handler(JobServerError)
     async def handle(_: Request, error: JobServerError) -> Response:
@@ -244,7 +244,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def handle_validation(_: Request, error: RequestValidationError) -> Response:
         details = [
-            {"path": _place(fault["loc"][1:]), "message": fault["msg"], "kind": fault["type"]}
+            {"path": _path(fault["loc"][1:]), "message": fault["msg"], "kind": fault["type"]}
             for fault in error.errors()
         ]
         return error_response(InvalidRequest("The request is not valid.", details=details))
@@ -258,8 +258,8 @@ def add_error_handlers(app: FastAPI) -> None:
         return Response(status_code=499)
 
 
-def _place(parts: Sequence[Any]) -> str:
-    """A fault's place in the request, without the branches of unions that pydantic names as well."""
+def _path(parts: Sequence[Any]) -> str:
+    """The path of a fault in the request, without the branches of unions that pydantic names too."""
     return ".".join(str(part) for part in parts if "[" not in str(part))
 
 
@@ -283,7 +283,7 @@ def _headers(error: HTTPException, request: Request) -> dict[str, str]:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """The methods of every route at this path; the framework names those of the first route only."""
+    """The methods of all routes at this path; the framework names those of the first route alone."""
     scope = dict(request.scope)
     allowed = []
     for name in METHODS:

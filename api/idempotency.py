@@ -1,4 +1,4 @@
-"""Idempotency keys: the header by which requests that are sent again make one job."""
+"""Idempotency keys: several requests with the same key make one job."""
 
 import re
 

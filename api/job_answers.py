@@ -1,4 +1,4 @@
-"""Answers of the routes that return one job: its record, or the receipt of a job that stays hidden."""
+"""Answers with one job: its record, or a receipt for a caller that may not read the record."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from shared.store.submission import Submitted
 
 
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:
-    """The answer to a submission, once the job is done or the seconds are over."""
+    """Answer a submission, once the job is done or the wait is over."""
     record, replayed = submitted
     headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **applied(seconds)}
     if replayed:
@@ -26,7 +26,7 @@ async def answer_submitted(request: Request, submitted: Submitted, seconds: floa
 async def answer(
     request: Request, record: StoredRecord, status: int, headers: dict[str, str] | None = None
 ) -> Response:
-    """A job's record with its entity tag, and the time of the next look at a job that is not done."""
+    """Answer with a job's record and entity tag, and with Retry-After unless the job is done."""
     headers = {**(headers or {}), "ETag": record_tag(record.version)}
     state = state_of(request)
     if record.done:
@@ -38,7 +38,7 @@ async def answer(
 
 
 def render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
-    """The record, or the receipt of a job that the caller may not read."""
+    """The record as JSON, or a receipt if the caller may not read the job."""
     if may_read(request, record.caller):
         payload = PAYLOAD if b"params" in record.fields else ()
         return record.to_json(outlook, prefix(request), payload)
@@ -46,5 +46,5 @@ def render(request: Request, record: StoredRecord, outlook: Outlook | None = Non
 
 
 def applied(seconds: float | None) -> dict[str, str]:
-    """The header that grants a wait; none without a wait."""
+    """The header Preference-Applied, for a request with a wait."""
     return {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}

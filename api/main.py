@@ -41,7 +41,7 @@ from shared.settings import read_settings, refuse
 from shared.store.preflight import obstacle
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-"""Else the framework looks for providers at every request, which costs 4 µs."""
+"""By default the framework looks for providers at every request, which costs 4 µs."""
 
 ROUTERS = (
     jobs.router,
@@ -59,7 +59,7 @@ ROUTERS = (
 
 
 def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = None) -> FastAPI:
-    """The application of the API.
+    """Make the application of the API.
 
     Args:
         settings: read from the environment unless given; a wrong value there ends the process.
@@ -92,7 +92,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 
 
 def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
-    """The layers around the framework's own that every request passes, the innermost first."""
+    """Wrap the framework in the layers that every request passes, the innermost first."""
     stack: ASGIApp = DirectRoutes(framework, ROUTERS, prefixes=("", "/v1"))
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
@@ -106,12 +106,12 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
 
 
 def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
-    """The hosts that requests may name: every host with keys, for no web page has a key."""
+    """The hosts that requests may name. With keys that is every host, for no web page has a key."""
     return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.closed else ()))
 
 
 def __getattr__(name: str) -> Any:
-    """Make `app` when a server asks for it, so that importing this module reads no settings."""
+    """Make `app` at its first use, so that importing this module reads no settings."""
     if name == "app":
         globals()["app"] = create_app()
         return globals()["app"]

@@ -1,7 +1,7 @@
-"""Ownership: the jobs and files that a request may touch, by the scopes of its key.
+"""Ownership: the limit of a key with an `:own` scope to its caller's jobs and files.
 
-The functions `owner_…` return the caller whose jobs and files alone a request may touch, or None for those of
-all callers. Other callers' jobs and files are answered as if they did not exist.
+The functions `owner_…` return that caller, or None for a key without the limit. Jobs and files of other
+callers are then answered as if they did not exist.
 """
 
 from starlette.requests import Request
@@ -10,21 +10,21 @@ from api.keys.api_key import ApiKey, Scope
 
 
 def owner_read(request: Request) -> str | None:
-    """The owner, for a request that reads."""
+    """The owner that a request to read is limited to."""
     key: ApiKey | None = request.scope.get("key")
     return None if key is None or Scope.READ in key.scopes else key.name
 
 
 def owner_changed(request: Request) -> str | None:
-    """The owner, for a request that cancels, deletes or sends again."""
+    """The owner that a request to cancel, delete or redeliver is limited to."""
     key: ApiKey | None = request.scope.get("key")
     return None if key is None or Scope.WRITE in key.scopes else key.name
 
 
 def owner_used(request: Request) -> str | None:
-    """The owner, for a request whose new job takes over params or files.
+    """The owner of params and files that the job of a new request may use.
 
-    A caller can read its new job. Through it, the caller could read params and files of others.
+    A caller can read its new job, and through the job the params and files of other callers.
     """
     key: ApiKey | None = request.scope.get("key")
     if key is not None and Scope.READ_OWN in key.scopes:
@@ -33,6 +33,6 @@ def owner_used(request: Request) -> str | None:
 
 
 def may_read(request: Request, caller: str | None) -> bool:
-    """Whether the request may be answered with the whole record of a job that this caller submitted."""
+    """Whether the request's key may read the record of a job that this caller submitted."""
     key: ApiKey | None = request.scope.get("key")
     return key is None or key.may_read(caller)

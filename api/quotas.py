@@ -1,4 +1,4 @@
-"""Quotas: how much of the server one caller may hold at once."""
+"""Quotas: bounds on the jobs, files and open requests of one caller."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from shared.store.file_records import FileQuota
 from shared.store.submission import JobQuota
 
 AtOnce = Literal["uploads", "streams", "waits"]
-V6_NETWORK = 64  # bits of an IPv6 address that name its network: a host there has all of the other addresses
+V6_NETWORK = 64  # bits of an IPv6 address that name its network; one host may use all addresses in it
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The quotas of one caller; None leaves a quota at the server's default.
+    """The quotas of one caller; None for the server's default.
 
     Attributes:
         jobs_waiting: jobs that wait for a worker.
@@ -41,10 +41,10 @@ class Quotas:
 
 
 class CallerQuotas:
-    """The quotas of all callers, and how many uploads, streams and waits each has at once in this process.
+    """The quotas of all callers, and the count of uploads, streams and waits of each in this process.
 
     Args:
-        defaults: the quotas of a caller that has none of its own; 0 and None for no bound.
+        defaults: the quotas of a caller without its own; 0 and None for no bound.
     """
 
     def __init__(self, defaults: Quotas) -> None:
@@ -66,19 +66,19 @@ class CallerQuotas:
         return FileQuota(key.name, files, total) if files or total else None
 
     def waiting(self, scope: Scope, seconds: float | None) -> AbstractContextManager[None]:
-        """One of the caller's waits, within the block; a request that does not wait is not counted.
+        """Count one wait of the caller within the block, if the request waits.
 
         Raises:
-            TooManyAtOnce: the caller has as many already as it may.
+            TooManyAtOnce: the caller has reached its quota of waits.
         """
         return self.one_of("waits", scope) if seconds else nullcontext()
 
     @contextmanager
     def one_of(self, kind: AtOnce, scope: Scope) -> Iterator[None]:
-        """One of the caller's uploads, streams or waits, within the block.
+        """Count one upload, stream or wait of the caller within the block.
 
         Raises:
-            TooManyAtOnce: the caller has as many already as it may.
+            TooManyAtOnce: the caller has reached its quota of them.
         """
         held, limit = (kind, counted_caller(scope)), self._limit(scope.get("key"), f"{kind}_at_once")
         if limit and self._held[held] >= limit:
@@ -100,7 +100,7 @@ class CallerQuotas:
 
 
 def counted_caller(scope: Scope) -> str:
-    """The caller that a request counts for: the name of its key, else its address, of IPv6 the network."""
+    """The caller that a request is counted for: its key's name, else its address; of IPv6, the network."""
     if name := scope.get("caller"):
         return f"key {name}"
     host = scope["client"][0] if scope.get("client") else ""

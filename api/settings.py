@@ -129,10 +129,10 @@ class ApiSettings(SharedSettings):
 
     @property
     def quotas(self) -> Quotas:
-        """The quotas of a caller that has none of its own."""
+        """The quotas of a caller without its own."""
         return Quotas(*(getattr(self, f"api_quota_{field.name}") for field in fields(Quotas)))
 
     @property
     def closed(self) -> bool:
-        """Whether callers need a key; true with a keys file that lists nobody, too."""
+        """Whether callers need a key; also true with a keys file that lists no caller."""
         return bool(self.api_keys or self.api_keys_file)

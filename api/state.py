@@ -42,7 +42,7 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Objects that every request can reach, by `state_of(request)`."""
+    """The objects that `state_of(request)` gives to every request."""
 
     settings: ApiSettings
     job_types: JobTypesByName
@@ -59,7 +59,7 @@ class State:
 
 
 def state_of(request: Mapping[str, Any]) -> State:
-    """The state, typed. A request is a mapping of its scope, so that both will do."""
+    """The state of a request, or of its scope: a request is a mapping of its scope."""
     state: State = request["state"][STATE]
     return state
 
@@ -88,7 +88,7 @@ def lifespan_of(
             asyncio.create_task(service)
             for service in (
                 _keep_up(Upkeep(runner, retention), configuration.job_types),
-                connections.keep_watch(),
+                connections.keep_sweeping(),
                 *_services_of_keys(configuration),
             )
         ]
@@ -126,7 +126,7 @@ def _state(configuration: Configuration, queue: JobQueue, runner: Runner, change
 
 @contextmanager
 def _signals(configuration: Configuration, changes: Changes) -> Iterator[None]:
-    """Within the block, a signal to end ends all waits first, and SIGHUP reloads a keys file."""
+    """Within the block, SIGTERM and SIGINT end all waits first, and SIGHUP reloads the keys file."""
     key_set = configuration.key_set
     reloads = key_set is not None and configuration.settings.api_keys_file
     with (

@@ -1,4 +1,4 @@
-"""Stream tokens: they let a browser's EventSource, which sends no headers, follow one job without a key."""
+"""Stream tokens: by its token a browser's EventSource, which sends no key, follows one job."""
 
 import hmac
 import json
@@ -18,7 +18,7 @@ EVENTS_PATH = re.compile(r"(?:/v1)?/jobs/([^/]+)/events")
 
 
 class StreamTokens:
-    """Issues tokens and checks them: `expiry.signature.caller`, signed for one job. None of them is stored.
+    """Issue and check of tokens: `expiry.signature.caller`, signed for one job. No token is stored.
 
     Args:
         secret: the key of the signature.
@@ -38,10 +38,10 @@ class StreamTokens:
         return ".".join(filter(None, [str(expiry), signature, caller])), expiry
 
     async def caller_of(self, scope: Scope) -> str | None:
-        """The caller to whom the request's token was issued; None if the request carries none.
+        """The caller to whom the request's token was issued; None without a token.
 
         Raises:
-            Unauthorized: the token has expired, or is not one of this server's for this job.
+            Unauthorized: the token has expired, or this server did not issue it for this job.
             QueueUnavailable: Redis can't be reached.
         """
         found = EVENTS_PATH.fullmatch(scope["path"]) if scope["method"] == "GET" else None
@@ -60,7 +60,7 @@ class StreamTokens:
 
 
 def _sign(secret: bytes, job_id: str, expiry: int, caller: str) -> str:
-    """The signature of a token's parts; as JSON, because no part may pass for another one."""
+    """Sign the parts of a token, as JSON, so that no part can be taken for another one."""
     message = json.dumps([expiry, job_id, caller]).encode()
     return urlsafe_b64encode(hmac.digest(secret, message, sha256)).decode().rstrip("=")
 

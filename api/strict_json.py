@@ -1,4 +1,4 @@
-"""JSON that means one thing only, and that no later reader chokes on."""
+"""Strict JSON: unambiguous, bounded, and readable by every later parser."""
 
 import json
 from collections import Counter
@@ -15,12 +15,12 @@ LARGEST_NUMBER = 2**63
 
 
 def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
-    """The value of a JSON text; a number that is whole is an int, however it is written, but for -0.0.
+    """Parse a JSON text; a whole number becomes an int, however it is written, but for -0.0.
 
     Raises:
-        MalformedJson: it is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
-        InvalidRequest: it is JSON, but a field occurs twice, it is nested deeper than 32 levels, has
-            more than `most_nodes` values, a NUL character or a number beyond ±2^63.
+        MalformedJson: the text is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
+        InvalidRequest: a field occurs twice, the value is nested deeper than 32 levels, has more than
+            `most_nodes` values, a NUL character or a number beyond ±2^63.
     """
     if not body.strip():
         raise MalformedJson("The body is empty.")
@@ -32,7 +32,7 @@ def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
         value = json.loads(body, object_pairs_hook=_unique, parse_float=_number)
     except RecursionError:
         _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
-    except ValueError:  # a number with more digits than Python reads
+    except ValueError:  # a number with more digits than Python reads (4,300)
         _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
     _check(value, most_nodes)
     return value
@@ -40,7 +40,7 @@ def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Ambiguous:
-    """Stands for an object in which a field occurs more than once."""
+    """Mark in place of an object in which a field occurs more than once."""
 
     field: str
 
@@ -54,13 +54,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
 
 
 def _number(text: str) -> int | float:
-    """As JSON Schema has it, 2.0 is an integer; no integer has the sign of -0.0."""
+    """Read a number: 2.0 is an integer, as in JSON Schema; -0.0 stays a float, which keeps its sign."""
     value = float(text)
     return int(value) if value.is_integer() and (value or text[0] != "-") else value
 
 
 def _path_to(wanted: _Ambiguous, root: Any) -> str:
-    """The path of the field that was given twice, such as `params.message`."""
+    """The path of the field that occurs twice, such as `params.message`."""
     places: list[tuple[str, Any]] = [("", root)]
     while places:
         path, value = places.pop()

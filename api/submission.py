@@ -54,7 +54,7 @@ def _within_a_year(time: datetime) -> datetime:
 
 
 def _describe_labels(schema: dict[str, Any]) -> None:
-    """Name the labels by `propertyNames`: generators ignore `patternProperties`, and offer no labels then."""
+    """Describe label names by `propertyNames`, for generators ignore `patternProperties`."""
     [(pattern, value)] = schema.pop("patternProperties").items()
     schema.update(propertyNames={"pattern": pattern}, additionalProperties=value)
 
@@ -65,7 +65,7 @@ RunAt = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_within_
 
 
 class Webhook(BaseModel):
-    """Who is to be told, by a signed POST, that the job has ended."""
+    """The receiver of a signed POST when the job has ended."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,7 +73,7 @@ class Webhook(BaseModel):
 
 
 class Submission(BaseModel):
-    """A job to be done."""
+    """A submitted job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"not": TWO_TIMES})
 
@@ -83,23 +83,25 @@ class Submission(BaseModel):
         dict[LabelName, LabelValue],
         Field(
             max_length=MOST_LABELS,
-            description="Names and values that lists can be filtered by.",
+            description="Names and values for the filters of lists.",
             json_schema_extra=_describe_labels,
         ),
     ] = {}
-    run_at: Annotated[
-        RunAt | None, Field(description="Not to start before this time (RFC 3339), within a year.")
-    ] = None
+    run_at: Annotated[RunAt | None, Field(description="Earliest start (RFC 3339), within a year.")] = None
     delay_seconds: Annotated[
-        float | None, Field(ge=0, le=YEAR, description="Not to start before so many seconds have passed.")
+        float | None, Field(ge=0, le=YEAR, description="Seconds until the earliest start.")
     ] = None
     start_within_seconds: Annotated[
         float | None,
         Field(
-            gt=0, le=YEAR, description="It fails, as `job_expired`, unless it starts so soon after it is due."
+            gt=0,
+            le=YEAR,
+            description="Seconds after it is due within which it must start; else it fails as `job_expired`.",
         ),
     ] = None
-    webhook: Annotated[Webhook | None, Field(description="Who is to be told that the job has ended.")] = None
+    webhook: Annotated[
+        Webhook | None, Field(description="Receiver of a signed POST when the job has ended.")
+    ] = None
 
     # By factories: pydantic copies a default deeply for every submission.
     _files: frozenset[str] = PrivateAttr(default_factory=frozenset)
@@ -127,9 +129,9 @@ class Submissions:
 
     Args:
         job_types: the job types by name.
-        webhooks: whether there is a secret to sign them with.
+        webhooks: whether there is a secret to sign webhooks with.
         allowed: networks that webhooks may go to although they are not public.
-        ports: ports that webhooks may use beside those that all may use.
+        ports: ports that webhooks may use beside 80, 443 and those above 1024.
     """
 
     def __init__(
@@ -151,12 +153,12 @@ class Submissions:
         self._adapter: TypeAdapter[Submission] = TypeAdapter(union)
 
     def validate(self, value: Any) -> Submission:
-        """A parsed body as a submission; nothing is converted: a number in quotes is no number.
+        """Validate a parsed body as a submission; nothing is converted: a number in quotes is no number.
 
         Raises:
             UnknownJobType: no job type has this `type`.
-            WebhooksDisabled: it asks for a webhook, and there are none here.
-            InvalidRequest: anything else is wrong; the details say what.
+            WebhooksDisabled: the submission has a webhook, and this server sends none.
+            InvalidRequest: the submission has other faults; the details list them.
         """
         files: set[str] = set()
         # A body is parsed three times, for no parser does all of it. Each costs so many µs for a small body,
@@ -195,10 +197,10 @@ class Submissions:
             raise _fault(path, message, "params_not_kept") from None
 
     async def validate_batch(self, value: Any) -> list[Submission]:
-        """A parsed body with many submissions, each under `jobs`.
+        """Validate a parsed body with many submissions, in its field `jobs`.
 
         Raises:
-            InvalidRequest: any of them is wrong; the details say which, and what.
+            InvalidRequest: some submissions have faults; the details list them by their index.
         """
         jobs = value.get("jobs") if isinstance(value, dict) and value.keys() == {"jobs"} else None
         if not isinstance(jobs, list) or not 1 <= len(jobs) <= MOST_IN_BATCH:
@@ -218,10 +220,10 @@ class Submissions:
         return found
 
     def admit(self, url: str) -> None:
-        """Refuse the webhook of a job, unless it may be sent as far as its address tells.
+        """Refuse a webhook that could not be sent, by its port and address.
 
         Raises:
-            WebhooksDisabled: there are none here.
+            WebhooksDisabled: this server sends no webhooks.
             InvalidRequest: the port may not be used, or the host is an IP address that is not public. The
                 addresses of a name are judged when the webhook is sent; they may change until then.
         """
@@ -248,7 +250,7 @@ class Submissions:
             )
 
     def json_schema(self) -> dict[str, Any]:
-        """The schema of a submission, its definitions under `$defs`."""
+        """The JSON Schema of a submission, with definitions under `$defs`."""
         return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
 
 
@@ -269,7 +271,7 @@ def _model(job_type: JobType[Any, Any]) -> type[Submission]:
 
 
 def _detail(fault: Any, value: Any) -> dict[str, Any]:
-    """One fault; its place in the body does not name the branch of the union that pydantic took."""
+    """Describe a fault; its path leaves out the branch of the union that pydantic took."""
     place = fault["loc"]
     if place and isinstance(value, dict) and place[0] == value.get("type"):
         place = place[1:]

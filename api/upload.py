@@ -1,4 +1,4 @@
-"""Uploads: a file as the body itself or in a form, passed on as it comes and never held as a whole."""
+"""Uploads: a file as the body or in a form, passed on in pieces and never held as a whole."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from shared.files import MEDIA_TYPE
 
 FORM = "multipart/form-data"
 UNKNOWN = "application/octet-stream"
-RATE_SECONDS = 60.0  # of waiting for the client, after which its rate is judged
+RATE_SECONDS = 60.0  # of waiting for the client, between two checks of its rate
 LEAST_RATE = 1000  # bytes a second
 LONGEST_NAME = 255
 LONGEST_DELIMITER = 1024  # of a form: its boundary and the blanks after it
@@ -28,11 +28,11 @@ HINT = "Send the file as the body, or as the only part of a multipart/form-data 
 
 
 class Upload:
-    """A file as a request brings it.
+    """The uploaded file of a request.
 
     Attributes:
-        name: what the client calls it, without folders, or None. Of a form this and the type are known only
-            once its chunks have come.
+        name: its name at the client, without folders, or None. In a form, name and type are known only once
+            the chunks have come.
         content_type: its media type.
     """
 
@@ -47,7 +47,7 @@ class Upload:
             self.describe(header(request, b"content-disposition") or "", given)
 
     def describe(self, disposition: str, content_type: str) -> None:
-        """Note what headers say of the file.
+        """Take the file's name and media type from headers.
 
         Raises:
             InvalidRequest: the content type is malformed.
@@ -59,12 +59,12 @@ class Upload:
         self.name = _name(_short(disposition, "Content-Disposition"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes.
+        """The file's bytes, as they arrive.
 
         Raises:
             InvalidRequest: the form is malformed, or holds anything but one file.
-            PayloadTooLarge: they are too many.
-            RequestTimeout: they come too slowly.
+            PayloadTooLarge: the file is too large.
+            RequestTimeout: the client is too slow.
             ClientDisconnect: the client has left.
         """
         if self._boundary is None:
@@ -78,7 +78,7 @@ class Upload:
 
 
 class _Form:
-    """Takes a form apart as it comes."""
+    """Parser of a form, which finds its only part, the file."""
 
     def __init__(self, upload: Upload, boundary: bytes) -> None:
         self._upload = upload
@@ -108,7 +108,7 @@ class _Form:
             raise _invalid("Content-Type", "The boundary of the form is too long.") from None
 
     def feed(self, chunk: bytes) -> bytes:
-        """The bytes of the file in a chunk of the body."""
+        """Parse a chunk of the body; returns the file's bytes in it."""
         try:
             self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
@@ -161,9 +161,9 @@ class _Form:
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes, at the least rate or faster.
+    """The body as it arrives, at the least rate or faster.
 
-    Only the time counts that is spent waiting for the client: a slow store is not the client's fault.
+    Only waiting for the client counts as time: a slow store is not the client's fault.
 
     Raises:
         RequestTimeout: the client is too slow.
@@ -192,10 +192,10 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
 
 
 def _short(value: str, name: str) -> str:
-    """The value of a header, checked for its length.
+    """The value of a header, within the bound of its length.
 
     Raises:
-        InvalidRequest: it is too long to be parsed.
+        InvalidRequest: the header is too long to be parsed.
     """
     if len(value) > LONGEST_FIELD:
         raise _invalid(name, f"The header is longer than {LONGEST_FIELD} bytes.")
@@ -203,7 +203,7 @@ def _short(value: str, name: str) -> str:
 
 
 def _name(disposition: str) -> str | None:
-    """The file's name as a Content-Disposition gives it, in characters that can be shown."""
+    """The file's name in a Content-Disposition, in printable characters."""
     name = _extended_name(disposition)
     if name is None:
         name = parse_options_header(disposition)[1].get(b"filename", b"").decode("utf-8", "replace")
@@ -212,7 +212,7 @@ def _name(disposition: str) -> str | None:
 
 
 def _extended_name(disposition: str) -> str | None:
-    """The value of `filename*`, or None if it is absent or malformed; quoted text holds no parameter."""
+    """The value of `filename*`; None if it is absent or malformed. Quoted text holds no parameter."""
     for element in elements(disposition, ";"):
         name, value = name_and_value(element)
         if name == "filename*" and (extended := EXTENDED_NAME.fullmatch(value)):

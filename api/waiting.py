@@ -1,4 +1,4 @@
-"""Requests that wait: `Prefer: wait=N`, `?wait=N`, and the client that leaves meanwhile."""
+"""Waiting for a job's end: `?wait=N` and `Prefer: wait=N`."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ WHOLE_SECONDS = re.compile(r"[0-9]+")
 
 
 def requested_wait(request: Request) -> float | None:
-    """The seconds that the client wants to wait: by its query, else by its preference, which may be cut.
+    """The seconds to wait, by the query, else by the preference, which is cut at 60; None without either.
 
     Raises:
         InvalidRequest: the query parameter is no number from 0 to 60, or was sent more than once.
@@ -54,10 +54,10 @@ def preferred_wait(preferences: str) -> int | None:
 async def until_done(
     request: Request, job_id: str, seconds: float, *, owner: str | None = None
 ) -> StoredRecord:
-    """The record once the job is done; or as it is when time is over, the client leaves or this process ends.
+    """The record once the job is done, the time is over, the client disconnects or this process ends.
 
     Args:
-        owner: the caller whose jobs alone count.
+        owner: the caller that the request is limited to.
 
     Raises:
         JobNotFound, QueueUnavailable: as reading it does.
@@ -69,7 +69,7 @@ async def until_done(
         async with changes.turns:
             return await state.queue.get(job_id, owner=owner)
 
-    async with changes.watch(job_id, only_done=True) as watch, noticed(request.receive, watch):
+    async with changes.watch(job_id, only_done=True) as watch, ended_by_disconnect(request.receive, watch):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
@@ -81,8 +81,8 @@ async def until_done(
 
 
 @asynccontextmanager
-async def noticed(receive: Receive, watch: Watch) -> AsyncIterator[None]:
-    """Within the block, a client that leaves ends its watch."""
+async def ended_by_disconnect(receive: Receive, watch: Watch) -> AsyncIterator[None]:
+    """Within the block, end the watch when the client disconnects."""
 
     async def leave() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -8,7 +8,7 @@ AT_ONCE = 500  # connections that are opened together
 
 
 class HeldClient(asyncio.Protocol):
-    """One request for a job, held by the server until the job ends.
+    """A request for a job, held by the server until the job ends.
 
     Attributes:
         informed: resolved when the server closes the connection; True if the answer had the end of the job.

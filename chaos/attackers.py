@@ -28,7 +28,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Attacker:
-    """One kind of attack, at the API on a port, with a key that it accepts."""
+    """A client of each kind of attack, on the API's port, with an API key."""
 
     def __init__(self, port: int, key: str) -> None:
         self._port = port

@@ -18,7 +18,7 @@ STARTS_FILE = "starts"  # in the stack's folder: every worker appends the starts
 
 @dataclass(frozen=True, slots=True)
 class HandlerStart:
-    """One start of a handler; `at` is in `time.time()`."""
+    """The start of a handler; `at` is in `time.time()`."""
 
     attempt: int
     pid: int
@@ -69,6 +69,11 @@ def check_ends(name: str, records: dict[str, Record]) -> list[Check]:
         exactly(f"{name}: acknowledged jobs lost", len(lost), 0, note=f" of {len(records):,}{example}"),
         exactly(f"{name}: jobs that did not end exactly once", len(twice), 0),
     ]
+
+
+def count_charged(records: Iterable[Record]) -> int:
+    """The number of jobs that were charged for a fault: a second attempt, an error, or a missing record."""
+    return sum(not r or int(r.get("attempt", 0)) > 1 or "errors" in r for r in records)
 
 
 def read_starts(folder: Path) -> dict[str, list[HandlerStart]]:

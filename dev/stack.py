@@ -114,6 +114,10 @@ class Stack:
         """What a process has printed so far."""
         return (self.folder / f"{name}.log").read_text()
 
+    def count_exited(self) -> int:
+        """The number of API and worker processes that have exited."""
+        return sum(process is None or process.poll() is not None for process in (self.api, *self.workers))
+
     def close(self) -> None:
         """End everything: gently, then by force."""
         processes = [p for p in (*self.workers, self.api) if p is not None]

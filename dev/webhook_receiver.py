@@ -14,7 +14,7 @@ SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 
 
 class ReceivedWebhook(NamedTuple):
-    """One request of a webhook."""
+    """The request of a webhook."""
 
     headers: dict[str, str]
     body: bytes

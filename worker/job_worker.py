@@ -269,6 +269,7 @@ def _open_processes(settings: WorkerSettings) -> Processes:
         max_calls=settings.worker_process_max_calls,
         max_rss=settings.worker_process_max_rss_bytes,
         max_memory=settings.worker_process_max_memory_bytes,
+        job_types=settings.job_types,
         environment=child_environment(settings.worker_child_environment),
     )
 

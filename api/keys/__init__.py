@@ -1,1 +1,1 @@
-"""API keys: their form, their scopes, and the set that the API accepts."""
+"""API keys: their form, their scopes, and the set of keys that the API accepts."""

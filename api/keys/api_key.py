@@ -1,7 +1,7 @@
-"""API keys: `python -m api.keys NAME` makes one, `API_KEYS` or a keys file lists them.
+"""API keys: made by `python -m api.keys NAME`, listed in `API_KEYS` or in a keys file.
 
-A key is shown once, to the person who makes it. The server keeps its SHA-256 alone, and no key can be got
-back from that. The short form of a key is an entry of `API_KEYS`, `name:scopes:sha256[:rate]`; the long form
+A key is shown once, to the person who makes it. The server keeps its SHA-256 alone, from which nobody can
+compute the key. The short form of a key is an entry of `API_KEYS`, `name:scopes:sha256[:rate]`; the long form
 is a table of a keys file (`api/keys/keys_file.py`).
 """
 
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from api.quotas import Quotas
 
 HIGHEST_RATE = 999_999
-SEPARATOR = re.compile(r":(?!own(?:[+:]|$))")  # the colon within `read:own` separates nothing
+SEPARATOR = re.compile(r":(?!own(?:[+:]|$))")  # not the colon within `read:own`
 PARTS = {
     "name": (r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, _ or -"),
     "scopes": (
@@ -48,7 +48,7 @@ class Digest:
 
     Attributes:
         sha256: hexadecimal digits; not a secret, but never shown either.
-        expires_at: seconds since the epoch from which the key counts no more.
+        expires_at: end of the key's validity, in seconds since the epoch.
     """
 
     sha256: SecretStr
@@ -57,14 +57,14 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A caller as the server knows it, with one key, or several during a rotation.
+    """A caller with one key, or with several during a rotation.
 
     Attributes:
         name: the caller's name, in jobs, files and log lines.
         scopes: the rights of the caller.
         digests: the digests of its keys.
         rate: requests a minute, 0 for no limit, or None for that of `API_RATE_LIMIT`.
-        quotas: how much it may hold at once.
+        quotas: bounds on the caller's jobs, files and open requests.
     """
 
     name: str
@@ -74,15 +74,15 @@ class ApiKey:
     quotas: Quotas = field(default_factory=Quotas)
 
     def may_read(self, caller: str | None) -> bool:
-        """Whether this key reads the jobs and files of a caller; None for those of nobody."""
+        """Whether this key reads the jobs and files of a caller; None for jobs without a caller."""
         return Scope.READ in self.scopes or (Scope.READ_OWN in self.scopes and caller == self.name)
 
 
 def read_keys(entries: str) -> list[ApiKey]:
-    """The keys that `API_KEYS` lists.
+    """Read the keys in `API_KEYS`.
 
     Raises:
-        ValueError: an entry is wrong. The message quotes none of it: it may be a key, put there by mistake.
+        ValueError: an entry is wrong. The message quotes no part of the entry, which may be a key by mistake.
     """
     keys = []
     for number, entry in enumerate(filter(None, map(str.strip, entries.split(","))), 1):

@@ -36,11 +36,11 @@ class KeySet:
         """The caller with this key.
 
         Raises:
-            Unauthorized: no caller has it, or its time is over.
+            Unauthorized: no caller has the key, or the key has expired.
         """
         # One round of SHA-256 is enough: a key is 256 random bits, which nobody can guess however fast.
-        # The time of the look-up depends on the digest, which is safe: nobody can choose the digest of a key
-        # that they do not have, so the time reveals nothing that leads to a key.
+        # The time of the look-up depends on the digest. That is safe: nobody can choose the digest of a key
+        # without the key, so the time reveals nothing that leads to a key.
         found = self._by_digest.get(sha256(given).digest())
         if found is None:
             raise Unauthorized("The API key is not one of this server's.")
@@ -58,7 +58,7 @@ class KeySet:
         return None
 
     def reload(self) -> None:
-        """Let `keep_loaded` read the keys file again."""
+        """Tell `keep_loaded` to read the keys file again."""
         self._wanted.set()
 
     async def keep_loaded(self) -> None:

@@ -32,7 +32,7 @@ POSITION = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
 
 
 def _read_time(value: object) -> object:
-    """A time in JSON, or in quotes in TOML; TOML has times of its own besides."""
+    """Read a time from text: JSON has no times, TOML has its own type."""
     if not isinstance(value, str):
         return value
     if not RFC_3339.fullmatch(value):
@@ -48,7 +48,7 @@ def _check_digest(digest: str) -> str:
 
 
 def _read_scopes(names: object) -> object:
-    """Scopes from their names; the strict validation takes no text for an enum."""
+    """Read scopes from their names; the strict validation takes no text for an enum."""
     if not isinstance(names, list):
         raise ValueError("must be a list of scopes")  # no TypeError: pydantic reports ValueError alone
     try:
@@ -113,11 +113,11 @@ DOCUMENT = TypeAdapter(_Document)
 
 
 def read_keys_file(path: str) -> list[ApiKey]:
-    """The keys of a keys file.
+    """Read the keys of a keys file.
 
     Raises:
         ValueError: the file can't be read, or something in it is wrong. The message quotes no key, no digest
-            and no text that may be one.
+            and no text that may be a key.
     """
     document = _parse(path, _read_text(path))
     names = list(document["keys"]) if isinstance(document.get("keys"), dict) else []
@@ -167,7 +167,7 @@ def _read_text(path: str) -> str:
 
 
 def _parse(path: str, text: str) -> dict[str, Any]:
-    """The file's content. No error quotes a line of it."""
+    """Parse the file's content. No error quotes a line of the file."""
     is_json = path.endswith(".json") or text.lstrip().startswith("{")
     try:
         found = json.loads(text, object_pairs_hook=_distinct) if is_json else tomllib.loads(text)
@@ -185,7 +185,7 @@ def _parse(path: str, text: str) -> dict[str, Any]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, refused if a name comes twice: the second would replace the first in silence."""
+    """Refuse a JSON object with a name twice: the second would replace the first in silence."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("an object holds the same name twice: keep one of the two")

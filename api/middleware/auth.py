@@ -1,4 +1,4 @@
-"""Keys, scopes and rate limits, before any route. Absent from a server without `API_KEYS` and a keys file."""
+"""API key check, scopes and rate limits; not part of a server without `API_KEYS` and a keys file."""
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as RequestScope
@@ -14,13 +14,13 @@ from shared.store.rate_limits import WINDOW, Allowance, RateLimits
 
 OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDER = "/static-offline-docs/"
-READING_POST = "/stream-token"  # the end of a path whose POST changes nothing, and lets a page read
+READING_POST = "/stream-token"  # end of the path whose POST changes nothing, and grants reading
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 POLICY = '"default"'
 
 
 def is_open(path: str) -> bool:
-    """Whether a path needs no key: health, for monitoring, and the reference, for readers without a key."""
+    """Whether a path needs no key: health checks and the reference do not."""
     return path.removeprefix("/v1") in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
@@ -71,8 +71,8 @@ class Access:
     ) -> None:
         limit = self._rate if key.rate is None else key.rate
         allowance = await state_of(scope).rate_limits.take(key.name, limit) if limit else None
-        # Without Redis nothing is counted, and the request passes: one that needs Redis fails by itself
-        # then, with a better answer than a 429, and one that does not need it is cheap.
+        # Without Redis nothing is counted, and the request passes. If it needs Redis, it fails with a better
+        # answer than a 429; if not, it is cheap.
         if allowance is None:
             await self._app(scope, receive, send)
         elif allowance.granted:
@@ -84,9 +84,9 @@ class Access:
 
 
 class Meter:
-    """The requests of a limited caller that one request counts as.
+    """Count of a limited caller's requests: a batch counts as one request for each of its jobs.
 
-    Routes find it as `scope["meter"]`, if the caller has a limit. It has counted one when a route is called.
+    Routes find the meter as `scope["meter"]`, if the caller has a limit. One request is counted already then.
 
     Attributes:
         limit: requests a minute.
@@ -103,8 +103,8 @@ class Meter:
         """Count a request as one for each of its jobs, all of them or none.
 
         Raises:
-            RateLimited: they are more than what is left.
-            InvalidRequest: they are more than all that the caller may send in a minute.
+            RateLimited: the rest of the limit is smaller.
+            InvalidRequest: the whole limit is smaller.
         """
         if jobs > self.limit:
             message = f"{jobs} jobs count as {jobs} requests, and the limit is {self.limit} a minute."
@@ -128,7 +128,7 @@ def _limited(limit: int, allowance: Allowance) -> RateLimited:
 
 
 def _given_key(headers: RawHeaders) -> bytes | None:
-    """The first key among the headers; a client sends one, in either form."""
+    """The first key in the headers, in either form."""
     for name, value in headers:
         if name == b"x-api-key":
             return value
@@ -147,10 +147,10 @@ def _require_scope(key: ApiKey, method: str, path: str) -> None:
 
 
 def _rate_headers(limit: int, allowance: Allowance) -> dict[str, str]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-11.
+    """The headers of draft-ietf-httpapi-ratelimit-headers-11.
 
-    Its `t` is the time within which no more than `r` requests are let in. The limit comes back request by
-    request, so that is the time until the next one does, and of a refused request its Retry-After.
+    `t` is the time within which no more than `r` requests are accepted. The limit comes back request by
+    request, so `t` is the time until the next one, and for a refused request its Retry-After.
     """
     return {
         "RateLimit-Policy": f"{POLICY};q={limit};w={WINDOW}",

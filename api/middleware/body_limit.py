@@ -1,4 +1,4 @@
-"""The limit of request bodies, encoded and decoded."""
+"""The limit of request bodies, before and after decoding."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,7 +38,7 @@ class BodyLimit:
             if name == b"content-encoding":
                 codings.append(value)
             elif name == b"transfer-encoding" and value.lower() != b"chunked":
-                codings.append(value.lower().replace(b"chunked", b""))  # servers undo that one alone
+                codings.append(value.lower().replace(b"chunked", b""))  # the server has undone chunked alone
         body = _limited(receive, limit)
         if codings:
             try:

@@ -1,4 +1,4 @@
-"""Answers in gzip for clients that ask for it."""
+"""Compression of answers in gzip, for clients that accept it."""
 
 import re
 from functools import lru_cache
@@ -18,8 +18,8 @@ ZERO = re.compile(r"0(\.0{0,3})?")
 class Compression:
     """Compresses answers above 1 kB, except streams of events and answers that are served in ranges.
 
-    A range is one of the bytes that the ETag names, which are those before any coding. `LargeAnswers` bounds
-    answers before they come here, in pieces: memory holds them as they are, not as they are sent.
+    A range counts the bytes that the ETag names, before any coding. `LargeAnswers` comes before this layer
+    and sends pieces: memory holds the answer uncompressed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -59,7 +59,7 @@ class Compression:
 
 
 def _pays(start: Message, first: Message) -> bool:
-    """Whether an answer is large enough to be compressed, and is not served in ranges."""
+    """Whether compression saves bytes: the answer is large enough, and not served in ranges."""
     if len(first.get("body", b"")) < SMALLEST and not first.get("more_body", False):
         return False
     return all(name != b"accept-ranges" for name, _ in start["headers"])
@@ -67,7 +67,7 @@ def _pays(start: Message, first: Message) -> bool:
 
 @lru_cache(maxsize=64)  # a client sends the same value each time
 def accepts_gzip(accepted: bytes) -> bool:
-    """Whether Accept-Encoding lets an answer be gzip: by its name, else by `*`, unless the `q` is 0."""
+    """Whether Accept-Encoding accepts gzip, by its name or by `*`, with a `q` above 0."""
     weights = {}
     for element in elements(accepted.decode("latin-1")):
         coding, *parameters = elements(element, ";") or [""]

@@ -49,7 +49,7 @@ VARY = (b"vary", b"Origin")
 
 
 def read_origins(text: str) -> list[str]:
-    """The origins of a comma-separated list, normalized. Raises ValueError, which names the wrong one."""
+    """Read a comma-separated list of origins, normalized. Raises ValueError, which names the wrong one."""
     origins = [normalized(name.strip()) for name in text.split(",") if name.strip()]
     for origin in origins:
         if origin != EVERY_ORIGIN and not ORIGIN.fullmatch(origin):
@@ -64,7 +64,7 @@ def normalized(origin: str) -> str:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Whether a request is a preflight: a browser's question whether a page may send the real one."""
+    """Whether a request is a preflight, by which a browser asks before it sends the page's request."""
     return scope["method"] == "OPTIONS" and any(
         name == b"access-control-request-method" for name, _ in scope["headers"]
     )
@@ -77,8 +77,8 @@ class Cors:
     gets no headers from it.
 
     Args:
-        origins: normalized, or `*` for all there are. No cookies are used, so `*` gives a page no rights but
-            those of the key that it sends.
+        origins: normalized origins, or `*` for every origin. The API uses no cookies, so `*` gives a page no
+            rights but those of the key that it sends.
     """
 
     def __init__(self, origins: Sequence[str]) -> None:

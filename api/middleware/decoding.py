@@ -1,4 +1,4 @@
-"""Bodies in a content coding: decoded as they come, so that routes and limits meet the decoded bytes."""
+"""Decoding of request bodies in gzip or deflate, while they arrive; routes and limits see decoded bytes."""
 
 import asyncio
 import zlib
@@ -17,10 +17,10 @@ ZLIB_METHOD = 8
 
 
 def coding_of(lines: list[bytes]) -> str | None:
-    """The coding that the lines of Content-Encoding name, or None for bytes as they are.
+    """The coding in the lines of Content-Encoding; None for a body that is not encoded.
 
     Raises:
-        UnsupportedMediaType: it is another one, or there are several, one upon the other.
+        UnsupportedMediaType: the coding is unknown, or there are several.
     """
     named = [name.strip(" \t").lower() for name in b",".join(lines).decode("latin-1").split(",")]
     codings = [name.removeprefix("x-") for name in named if name not in ("", "identity")]
@@ -35,7 +35,7 @@ def coding_of(lines: list[bytes]) -> str | None:
 
 
 def decoding(receive: Receive, coding: str) -> Receive:
-    """Receive the body decoded, a piece at a time.
+    """Receive the decoded body, piece by piece.
 
     Raises, when a message is received:
         InvalidRequest: the body is not in this coding, or ends before its end.
@@ -44,7 +44,7 @@ def decoding(receive: Receive, coding: str) -> Receive:
 
     async def receive_decoded() -> Message:
         piece = await anext(pieces, None)
-        return await receive() if piece is None else piece  # after the body: a disconnect
+        return await receive() if piece is None else piece  # after the body comes a disconnect
 
     return receive_decoded
 
@@ -64,16 +64,16 @@ async def _pieces(receive: Receive, coding: str) -> AsyncIterator[Message]:
             if piece:
                 yield {"type": "http.request", "body": piece, "more_body": True}
             else:
-                await asyncio.sleep(0)  # a body of many empty gzip members holds up nobody else
+                await asyncio.sleep(0)  # a body of many empty gzip members must not block the loop
     stream.require_end()
     yield {"type": "http.request", "body": b"", "more_body": False}
 
 
 class _Stream:
-    """A body in gzip, of one or more members, or in deflate: with the header of zlib, or raw as some send it.
+    """Decoder of gzip with one or more members, and of deflate with the header of zlib or raw.
 
     Attributes:
-        full: whether the last piece was as large as one may be, so that there may be more without more data.
+        full: whether the last piece had the largest size; then more may follow without further data.
     """
 
     def __init__(self, coding: str) -> None:
@@ -83,7 +83,7 @@ class _Stream:
         self.full = False
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
-        """A piece of the decoded body, maybe empty, and the data that is still to be decoded."""
+        """Decode a piece of the body, maybe an empty one; returns it with the rest of the data."""
         if self._decoder is None:
             if self._begun and self._coding != "gzip":
                 raise self._broken("it goes on after its end")
@@ -100,7 +100,7 @@ class _Stream:
         return piece, rest
 
     def require_end(self) -> None:
-        """Refuse a body that was cut off; an empty one is empty in any coding."""
+        """Refuse a body that was cut off; an empty body is valid in any coding."""
         if self._decoder is not None:
             raise self._broken("it ends too early")
 

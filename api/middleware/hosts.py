@@ -1,4 +1,4 @@
-"""The header Host: its form, and the hosts that this API answers for."""
+"""Check of the header Host: its form, and the hosts that this API answers for."""
 
 import re
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ PATTERN = re.compile(rf"\*|(\*\.)?{NAME}")
 HOST = re.compile(rf"(?P<name>{NAME}|\[[0-9a-f:.]+\])\.?(:[0-9]{{0,5}})?")
 EVERY_HOST = "*"
 LONGEST = 300  # characters of a Host header
-VERDICTS = 1024  # hosts that are judged once; a client may make up any number of them
+CACHED = 1024  # hosts whose check is cached; a client may send any number of them
 
 
 def read_hosts(text: str) -> list[str]:
-    """The hosts of a comma-separated list, in lower case. Raises ValueError, which names the wrong one."""
+    """Read a comma-separated list of hosts, in lower case. Raises ValueError, which names the wrong one."""
     hosts = [name.strip().lower() for name in text.split(",") if name.strip()]
     for host in hosts:
         if not PATTERN.fullmatch(host):
@@ -36,19 +36,19 @@ class AllowedHosts:
     pass.
 
     Args:
-        names: host names in lower case, `*.example.com` for all below a name, or `*` for all there are.
+        names: host names in lower case, `*.example.com` for all below a name, or `*` for every host.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = {"localhost", *names}
         self._suffixes = (".localhost", *(name[1:] for name in names if name.startswith("*.")))
-        self._refusal = lru_cache(VERDICTS)(self._judge)
+        self._refusal = lru_cache(CACHED)(self._judge)
 
     def check(self, scope: Scope, hosts: Sequence[bytes]) -> None:
         """Check the Host headers of a request.
 
         Raises:
-            InvalidHost: there is not one, or it is malformed. HTTP/1.0 needs none.
+            InvalidHost: there is no such header, more than one, or a malformed one. HTTP/1.0 needs none.
             MisdirectedRequest: this API does not answer for that host.
         """
         if len(hosts) == 1:

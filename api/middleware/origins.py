@@ -1,4 +1,4 @@
-"""Requests of web pages: the host that they name, the origin that they come from, and CORS."""
+"""Check of requests that web pages send: their host and their origin; answers to CORS preflights."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -7,14 +7,14 @@ from api.middleware.cors import PREFLIGHT_HEADERS, Cors, is_preflight, normalize
 from api.middleware.hosts import AllowedHosts
 from api.request import SAFE_METHODS
 
-OWN_SITES = {b"same-origin", b"none"}  # none: a visitor's own action, such as opening a bookmark
+OWN_SITES = {b"same-origin", b"none"}  # none: an action of the visitor, such as opening a bookmark
 
 
 class OriginCheck:
     """Refuses hosts that are not allowed, and unsafe requests of pages of other origins; answers preflights.
 
-    A browser sends a page's simple requests to any server, and only keeps the answers from the page. It says
-    where they come from: in `Sec-Fetch-Site`, unless the server has a name and no TLS, and in `Origin`. A
+    A browser sends a page's simple requests to any server, and only keeps the answers from the page. The
+    origin of the page is in `Sec-Fetch-Site`, unless the server has a name and no TLS, and in `Origin`. A
     request with neither is not from a page.
 
     Args:
@@ -59,7 +59,7 @@ class OriginCheck:
         """Check a request of a browser.
 
         Raises:
-            CrossSiteRequest: it is unsafe, and its page is neither of this API's origin nor allowed.
+            CrossSiteRequest: the method is unsafe, and the page is of another origin that is not allowed.
         """
         # A safe request changes nothing, and only pages that CORS allows read its answer.
         if scope["method"] in SAFE_METHODS or self._cors.allows(origin):

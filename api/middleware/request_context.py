@@ -1,4 +1,4 @@
-"""The context of a request: its name, its log line, the headers of all answers, and the answer to a fault."""
+"""Context of each request: its id, its log line, headers of all answers, and the answer to a fault."""
 
 import time
 
@@ -16,7 +16,7 @@ log = get_log(__name__)
 
 
 class RequestContext:
-    """Names each request, logs it, and answers with 500 if the application fails."""
+    """Gives each request its id, logs it, and answers 500 if the application fails."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,7 +31,7 @@ class RequestContext:
         request_id.set(name)
         log_context.set({"request_id": name})
         status = 0
-        start: Message | None = None  # held until it is known whether there is room for the body
+        start: Message | None = None  # held until the size of the body is known
 
         async def send_named(message: Message) -> None:
             nonlocal status, start
@@ -72,7 +72,7 @@ def _log_request(scope: Scope, status: int, started: float) -> None:
 
 
 def _busy() -> tuple[Message, Message]:
-    """The messages of a refusal, in place of a large answer for which there is no room."""
+    """The messages of a 503, in place of a large answer for which there is no room."""
     answer = error_response(ServerBusy("The server holds as many large answers as it can."))
     start = {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}
     return start, {"type": "http.response.body", "body": answer.body}

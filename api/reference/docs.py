@@ -18,7 +18,7 @@ PARAMETERS = {"validatorUrl": None}  # a public server that would get the addres
 
 
 class Assets(StaticFiles):
-    """Static files that browsers keep, and check by their ETag before each use."""
+    """Static files that browsers cache, and check by their ETag before each use."""
 
     def file_response(self, *arguments: Any, **options: Any) -> Response:
         response = super().file_response(*arguments, **options)
@@ -27,7 +27,7 @@ class Assets(StaticFiles):
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve the reference of an application."""
+    """Serve the reference of an application at /docs."""
     app.mount(ASSETS, Assets(directory=str(files("fastapi_offline") / "static")))
 
     @app.get(DOCS, include_in_schema=False)
@@ -48,7 +48,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def _policy(page: bytes) -> str:
-    """The policy of a page: resources of this server alone, and inline styles, which Swagger UI needs."""
+    """The content security policy of a page: resources of this server, and inline styles for Swagger UI."""
     hashes = [b64encode(sha256(script).digest()).decode() for script in INLINE_SCRIPT.findall(page)]
     directives = {
         "default-src": "'none'",

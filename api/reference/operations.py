@@ -231,7 +231,7 @@ OPERATIONS: dict[str, Operation] = {
         "Read the secrets of a receiver",
         errors=(
             Forbidden(
-                "Without an API key nobody is shown a secret.",
+                "Secrets are shown to callers with an API key alone.",
                 hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
             ),
             InvalidRequest(

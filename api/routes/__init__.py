@@ -1,1 +1,1 @@
-"""The paths, one file per resource."""
+"""Routes: one module for each resource."""

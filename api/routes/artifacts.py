@@ -17,7 +17,7 @@ from shared.files import artifact_key
 RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # a browser must not run a job's file as a page of this server
     "Content-Security-Policy": "sandbox",
-    "Cache-Control": "private, no-cache",  # only the reader keeps it, and checks its ETag before each use
+    "Cache-Control": "private, no-cache",  # the browser alone caches it, and checks its ETag before each use
 }
 
 router = APIRouter(tags=["jobs"])
@@ -76,12 +76,12 @@ async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
-    """The first byte of the requested part, and the byte after its last; None for the whole.
+    """The requested part: its first byte and the byte after its last; None for the whole file.
 
-    A client also gets the whole for several parts, or for a malformed Range.
+    A Range with several parts, or a malformed one, also gets the whole file.
 
     Raises:
-        RangeNotSatisfiable: there is no such part.
+        RangeNotSatisfiable: the artifact has no such part.
     """
     asked = RANGE.fullmatch(header(request, b"range") or "")
     if head_alone(request.scope) or not asked or header(request, b"if-range") not in (None, tag):

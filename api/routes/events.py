@@ -1,4 +1,4 @@
-"""Streams: the records and log lines of a job as Server-Sent Events."""
+"""Server-Sent Events: the records and log lines of a job as a stream."""
 
 from contextlib import suppress
 
@@ -12,7 +12,7 @@ from api.ownership import owner_read
 from api.quotas import CallerQuotas
 from api.request import head_alone, header, prefix
 from api.state import state_of
-from api.waiting import noticed
+from api.waiting import ended_by_disconnect
 from shared.errors import JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
 from shared.record import StoredRecord
@@ -50,7 +50,7 @@ async def follow_job(request: Request, job_id: str) -> Response:
 
 
 class CountedStream(Response):
-    """A stream that counts as one of its caller's until it has ended, however it ends.
+    """A stream that counts toward its caller's quota until it ends.
 
     Args:
         stream: the stream.
@@ -71,15 +71,15 @@ class CountedStream(Response):
 
 
 class EventStream(Response):
-    """Sends the newest record whenever the reader has taken the one before.
+    """Events of one SSE connection, until it closes.
 
-    So a slow reader misses some records, but no line of the log, and this process never keeps what a reader
-    has not read.
+    The newest record is sent whenever the reader has taken the one before. So a slow reader misses some
+    records, but no line of the log, and this process holds no events for slow readers.
 
     Args:
-        version: of the last record that the reader has seen.
+        version: version of the last record that the reader has seen.
         prefix: the beginning of the links in the records.
-        heartbeat: seconds without a change after which a comment shows that both sides are there.
+        heartbeat: seconds without a change after which a comment is sent, to keep the connection open.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b""})
             return
         try:
-            async with self._changes.watch(self._job_id) as watch, noticed(receive, watch):
+            async with self._changes.watch(self._job_id) as watch, ended_by_disconnect(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 await _send(send, RETRY)
                 with suppress(JobNotFound):  # the record has expired: a reader that comes back gets 410
@@ -132,7 +132,7 @@ class EventStream(Response):
                 await _send(send, HEARTBEAT)
 
     async def _read(self) -> tuple[StoredRecord | None, list[StoredLine]]:
-        """The record, and the lines of its log that were not read before."""
+        """Read the record, and the new lines of its log."""
         try:
             async with self._changes.turns:
                 record = await self._queue.get(self._job_id)
@@ -141,10 +141,10 @@ class EventStream(Response):
                 log = await self._queue.logs(self._job_id, after=self._seq)
                 return record, [StoredLine(line) for line in log.lines]
         except QueueUnavailable:
-            return None, []  # the next change wakes the watch again, and so does Redis once it is back
+            return None, []  # the next change wakes the watch, and so does Redis once it is back
 
     async def _send_line(self, line: StoredLine, version: int, send: Send) -> None:
-        """Send a line, unless it is newer than the record, or the reader has seen it before it came back."""
+        """Send a line, unless it is newer than the record, or was sent before the reader reconnected."""
         if line.version <= version:
             self._seq = line.seq
             if line.version > self._version:

@@ -1,4 +1,4 @@
-"""Files that jobs work on: upload one, look at it, delete it."""
+"""Uploaded files, which jobs work on: upload, read, delete."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,14 +28,15 @@ router = APIRouter(tags=["files"])
 class UploadedFile(BaseModel):
     """An uploaded file."""
 
-    file_id: Annotated[str, Field(pattern=FILE_ID, description="What a job's params name it by.")]
-    name: Annotated[str | None, Field(description="What the client called it, if it did.")]
+    file_id: Annotated[str, Field(pattern=FILE_ID, description="Id for the params of jobs.")]
+    name: Annotated[str | None, Field(description="The file's name at the client, if it was sent.")]
     content_type: str
     size: Annotated[int, Field(description="In bytes.")]
     sha256: str
     created_at: datetime
     expires_at: Annotated[
-        datetime, Field(description="It is kept until then, and for as long as the record of a job names it.")
+        datetime,
+        Field(description="End of its retention; a file that the record of a job names is kept longer."),
     ]
     caller: Annotated[str | None, Field(description="The name of the API key that uploaded it.")]
 
@@ -51,17 +52,17 @@ async def upload_file(request: Request) -> Response:
 
 @router.get("/files/{file_id}", response_model=UploadedFile)
 async def get_file(request: Request, file_id: str) -> Response:
-    """What was uploaded; a job reads it by its id."""
+    """The record of an uploaded file: its name, type, size and SHA-256."""
     record = await state_of(request).file_records.get(file_id, owner=owner_read(request))
     return Response(_render(record), media_type="application/json")
 
 
 @router.delete("/files/{file_id}", status_code=204)
 async def delete_file(request: Request, file_id: str) -> Response:
-    """Only once no job needs it that is still to be done."""
+    """A file that an unfinished job names is in use, and can't be deleted."""
     state = state_of(request)
     await state.file_records.drop(file_id, owner=owner_changed(request))
-    with suppress(StorageUnavailable):  # nothing leads to it any more: a worker's sweep removes it
+    with suppress(StorageUnavailable):  # no record leads to the file any more: a worker's cleaner removes it
         await state.files.delete(upload_key(file_id))
     return Response(status_code=204)
 
@@ -86,13 +87,13 @@ async def _store(request: Request, upload: Upload) -> FileRecord:
             quota=quota,
         )
     except QuotaReached:  # another upload took the room meanwhile
-        with suppress(StorageUnavailable):  # no record leads to it: a worker's sweep removes it
+        with suppress(StorageUnavailable):  # no record leads to the file: a worker's cleaner removes it
             await state.files.delete(upload_key(file_id))
         raise
 
 
 def _announced(request: Request) -> int:
-    """The bytes of the file that comes as the body; 0 of a form, which is larger than its file."""
+    """The size of a file that is the body itself; 0 for a form, whose length is not the file's."""
     length, kind = header(request, b"content-length") or "", header(request, b"content-type") or ""
     return int(length) if length.isascii() and length.isdigit() and not kind.lower().startswith(FORM) else 0
 

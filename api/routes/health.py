@@ -1,4 +1,4 @@
-"""Is the process alive, and can it serve?"""
+"""Health: liveness and readiness."""
 
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`warn` still serves: jobs are accepted, though they wait for a worker, or no file has room."""
+    """With `warn` the server still accepts jobs, but no worker is alive, or files have no room."""
 
     status: Literal["pass", "warn", "fail"]
     checks: Annotated[
@@ -36,13 +36,13 @@ class Readiness(BaseModel):
 
 @router.get("/healthz", response_model=Health)
 async def healthz() -> Response:
-    """Answers as long as the process does; never touches Redis."""
+    """Always `ok` while the process serves; Redis is not asked."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 @router.get("/readyz", response_model=Readiness)
 async def readyz(request: Request) -> Response:
-    """Whether jobs and files can be accepted, which is tried, and whether a worker lives to perform them."""
+    """Whether jobs and files can be accepted, by trying it, and whether a worker is alive."""
     state = state_of(request)
     try:
         if missing := await state.queue.probe():

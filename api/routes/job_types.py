@@ -1,4 +1,4 @@
-"""The job types: what each takes and gives."""
+"""Job types: the schemas of their params and results."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ async def list_job_types(request: Request) -> JobTypes:
 
 @router.get("/job-types/{name}")
 async def get_job_type(request: Request, name: str) -> JobType:
-    """The schemas of its params and result, an example, and how patiently it is run."""
+    """The schemas of its params and result, an example, its timeout and its number of attempts."""
     job_types = state_of(request).job_types
     if name not in job_types:
         raise NotFound(f"There is no job type {name[:64]!r}.", hint="GET /job-types lists them.")

@@ -1,4 +1,4 @@
-"""Jobs: submit them, read one, cancel it, do it again."""
+"""Jobs: submit, read, cancel, retry."""
 
 from typing import Annotated
 
@@ -44,7 +44,7 @@ class JobBatch(BaseModel):
 
 @router.post("/jobs", status_code=202, response_model=JobRecord)
 async def submit_job(request: Request) -> Response:
-    """The answer comes as soon as the job is safe in Redis; a worker performs it later."""
+    """Answers as soon as the job is safe in Redis; a worker performs it later."""
     _require_json(request)
     key, seconds = idempotency_key(request), requested_wait(request)
     state = state_of(request)
@@ -98,7 +98,7 @@ async def get_job(request: Request, job_id: str) -> Response:
 
 @router.delete("/jobs/{job_id}", response_model=JobRecord)
 async def cancel_job(request: Request, job_id: str) -> Response:
-    """A job that waits is cancelled at once; one that runs, as soon as its handler has ended."""
+    """A pending job is cancelled at once, a running job as soon as its handler has ended."""
     wanted = versions(entity_tags(request, b"if-match"))
     result, record = await state_of(request).queue.cancel(job_id, wanted, owner=owner_changed(request))
     if result is CancelResult.CHANGED:

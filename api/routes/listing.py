@@ -1,4 +1,4 @@
-"""Jobs, page by page."""
+"""Lists of jobs, page by page, with filters and cursors."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -60,11 +60,11 @@ async def list_jobs(
 ) -> Response:
     """Newest first: by creation; or, with a terminal `state`, by their end.
 
-    A page has at most 4 MiB, unless a single job is larger. It may be short, or even empty, while more
-    follow. Jobs that come or go between two pages do not shift the others.
+    A page has at most 4 MiB, unless a single job is larger. A short page, or even an empty one, may have a
+    next page. Jobs that come or go between two pages do not shift the others.
     """
     labels = _labels(label)
-    after = _place(cursor, state) if cursor else None
+    after = _decode_cursor(cursor, state) if cursor else None
     if labels is None:
         return Response(EMPTY, media_type="application/json")
     filters = Filters(state, type, labels, owner_read(request) or "")
@@ -72,28 +72,28 @@ async def list_jobs(
     page = await state_of(request).queue.page(filters, limit=limit, after=after, payload=payload)
     records = in_parts(page.records, 1 if payload else PART)
     items = [record.to_json(None, prefix(request), payload) async for record in records]
-    following = orjson.dumps(_cursor(page.next, state) if page.next else None)
+    following = orjson.dumps(_encode_cursor(page.next, state) if page.next else None)
     return Response(
         b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), following), media_type="application/json"
     )
 
 
 def _labels(pairs: list[str]) -> dict[str, str] | None:
-    """Names and values that a job must have; None if no job can have them, for a name has one value."""
+    """The required labels; None if no job can have them all, for a label has one value."""
     wanted = {(name, value) for name, _, value in (pair.partition("=") for pair in pairs)}
     labels = dict(wanted)
     return labels if len(labels) == len(wanted) else None
 
 
-def _cursor(place: Cursor, state: JobState | None) -> str:
+def _encode_cursor(place: Cursor, state: JobState | None) -> str:
     return urlsafe_b64encode(orjson.dumps([state or "", *place])).decode().rstrip("=")
 
 
-def _place(cursor: str, state: JobState | None) -> Cursor:
-    """The place in the list that a cursor names.
+def _decode_cursor(cursor: str, state: JobState | None) -> Cursor:
+    """The position in the list that a cursor encodes.
 
     Raises:
-        InvalidRequest: this list did not give it.
+        InvalidRequest: the cursor is of another list, or malformed.
     """
     try:
         words = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

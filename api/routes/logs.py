@@ -1,4 +1,4 @@
-"""Logs: the lines that the handler of a job wrote."""
+"""Logs: the lines that a job's handler wrote."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ async def read_log(
     job_id: str,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only lines beyond this `seq`.")] = 0,
 ) -> Response:
-    """The last 1,000 lines, oldest first. To follow it, ask for what comes after the last `seq`."""
+    """The last 1,000 lines, oldest first. To follow the log, read the lines after the last `seq`."""
     log = await state_of(request).queue.logs(job_id, after=after, owner=owner_read(request))
     items = b",".join(StoredLine(line).to_json() for line in log.lines)
     return Response(b'{"items":[%b],"total":%d}' % (items, log.total), media_type="application/json")

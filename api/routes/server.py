@@ -1,4 +1,4 @@
-"""The server: its version, its queues and its workers."""
+"""The server: its version, job types, queues and workers."""
 
 import time
 from datetime import UTC, datetime
@@ -55,12 +55,10 @@ class ServerInfo(BaseModel):
         dict[str, list[str]], Field(description="The job types of each package in `JOB_TYPES`.")
     ]
     queues: Annotated[dict[str, QueueInfo], Field(description=f"Queues by name; {OWN_ONLY} empty.")]
-    webhooks: Annotated[
-        QueueInfo | None, Field(description=f"Webhooks that are to be delivered; {OWN_ONLY} null.")
-    ]
+    webhooks: Annotated[QueueInfo | None, Field(description=f"Webhooks to be delivered; {OWN_ONLY} null.")]
     jobs: Annotated[
         dict[JobState, int],
-        Field(description=f"Jobs by state, as far as their records are kept; {OWN_ONLY} empty."),
+        Field(description=f"Jobs by state, while their records are kept; {OWN_ONLY} empty."),
     ]
     workers: Annotated[list[WorkerInfo], Field(description=f"The live workers; {OWN_ONLY} empty.")]
     limits: Limits
@@ -68,10 +66,10 @@ class ServerInfo(BaseModel):
 
 @router.get("/server/info")
 async def server_info(request: Request) -> ServerInfo:
-    """Version, job types, jobs by state, the length of each queue, and the workers that are alive."""
+    """Version, job types, jobs by state, the length of each queue, and the live workers."""
     state = state_of(request)
     settings, queue = state.settings, state.queue
-    sees_all = owner_read(request) is None  # counts and workers tell of other callers' work
+    sees_all = owner_read(request) is None  # counts and workers reveal other callers' work
     return ServerInfo(
         name=NAME,
         version=VERSION,

@@ -1,4 +1,4 @@
-"""Stream tokens: the permission of a page to follow a job without a key."""
+"""Stream tokens: a page with such a token follows a job without a key."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -19,15 +19,13 @@ router = APIRouter(tags=["jobs"])
 class StreamToken(BaseModel):
     token: str
     url: Annotated[str, Field(description="The job's stream with the token in it, for `EventSource`.")]
-    expires_at: Annotated[
-        datetime, Field(description="No stream is opened with it after that; open ones go on.")
-    ]
+    expires_at: Annotated[datetime, Field(description="End of its validity; open streams go on.")]
 
 
 @router.post("/jobs/{job_id}/stream-token", response_model=StreamToken)
 async def issue_stream_token(request: Request, job_id: str) -> Response:
-    """For a browser's `EventSource`, which sends no key: it opens the `url`. The token is good for this job's
-    stream alone, for ten minutes, and any number of times, so that the browser may reconnect."""
+    """A URL for a browser's `EventSource`, which sends no key. The token opens this job's stream alone, for
+    ten minutes, and any number of times, so that the browser may reconnect."""
     state = state_of(request)
     await state.queue.get(job_id, owner=owner_read(request))
     token, expiry = await state.stream_tokens.issue(job_id, request.scope.get("caller"))

@@ -1,4 +1,4 @@
-"""Webhooks of jobs: their deliveries, and another delivery."""
+"""Webhooks of jobs: deliveries, redelivery, and the secrets of receivers."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ sent = APIRouter()
 
 def _no_key() -> Forbidden:
     return Forbidden(
-        "Without an API key nobody is shown a secret.",
+        "Secrets are shown to callers with an API key alone.",
         hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
     )
 
@@ -36,12 +36,12 @@ def _no_host() -> InvalidRequest:
 class Delivery(BaseModel):
     """The attempts to deliver a webhook, until one succeeds."""
 
-    number: Annotated[int, Field(ge=1, description="Which delivery of this webhook it is, from 1.")]
+    number: Annotated[int, Field(ge=1, description="Number of the delivery, from 1.")]
     state: JobState
     done: bool
     attempt: Annotated[int, Field(description="The running attempt, or the last one; 0 before the first.")]
     attempts: Annotated[list[JobError], Field(description="One entry per failed attempt, oldest first.")]
-    next_attempt_at: Annotated[datetime | None, Field(description="When it is tried again.")]
+    next_attempt_at: Annotated[datetime | None, Field(description="Time of the next attempt.")]
     delivered_at: datetime | None
     status: Annotated[int | None, Field(description="The receiver's answer to the attempt that succeeded.")]
 
@@ -53,7 +53,7 @@ class WebhookDeliveries(BaseModel):
 
 
 class WebhookSecrets(BaseModel):
-    """The secrets that a receiver checks signatures with; a signature by any of them proves the webhook."""
+    """The secrets by which a receiver checks signatures; a signature by any of them is valid."""
 
     host: str
     caller: Annotated[str, Field(description="The name of the API key whose jobs the webhooks are about.")]
@@ -61,10 +61,10 @@ class WebhookSecrets(BaseModel):
 
 
 class WebhookEvent(BaseModel):
-    """What a receiver is told."""
+    """The body of a webhook."""
 
     type: Literal["job.completed", "job.failed", "job.cancelled"]
-    timestamp: Annotated[datetime, Field(description="When the job ended.")]
+    timestamp: Annotated[datetime, Field(description="Time of the job's end.")]
     data: JobRecord
 
 
@@ -77,7 +77,7 @@ async def read_webhook(request: Request, job_id: str) -> WebhookDeliveries:
 
 @router.post("/jobs/{job_id}/webhook/redeliver", status_code=202, response_model=WebhookDeliveries)
 async def redeliver_webhook(request: Request, job_id: str) -> WebhookDeliveries | Response:
-    """At once, if a delivery waits for its next attempt; else by a new one, with the same `webhook-id`."""
+    """The next attempt of an open delivery comes at once; else a new delivery has the same `webhook-id`."""
     queue = state_of(request).queue
     if await queue.redeliver(job_id, owner=owner_changed(request)) == 0:
         raise WebhookNotFound("The job has no webhook.")
@@ -89,7 +89,7 @@ async def redeliver_webhook(request: Request, job_id: str) -> WebhookDeliveries 
 
 @router.get("/webhook-secrets/{host}")
 async def read_webhook_secrets(request: Request, host: str) -> WebhookSecrets:
-    """The secrets of webhooks about this caller's jobs to one host. Other callers and hosts have others."""
+    """The secrets for webhooks about this caller's jobs to one host; each caller and host has its own."""
     caller, masters = request.scope.get("caller"), state_of(request).settings.webhook_secrets
     if caller is None:
         raise _no_key()
@@ -108,8 +108,8 @@ async def read_webhook_secrets(request: Request, host: str) -> WebhookSecrets:
 async def job_ended(event: WebhookEvent) -> None:
     """Sent to the `webhook` of a submission once its job has ended, signed by Standard Webhooks.
 
-    Answer 2xx within 15 seconds. Anything else is tried again, except 410, which ends the delivery. A webhook
-    may come more than once: `webhook-id` tells.
+    Answer 2xx within 15 seconds. Any other answer is tried again, except 410, which ends the delivery. A
+    webhook may come more than once, each time with the same `webhook-id`.
     """
 
 

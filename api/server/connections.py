@@ -1,6 +1,6 @@
-"""The connections of the process: their limits, their count, and one sweep a second for slow clients.
+"""Limits of connections: their number, and the time of slow clients, by one sweep a second.
 
-No request has a timer of its own. `api/server/protocols.py` has the connections themselves.
+No request has a timer of its own. The connections themselves are in `api/server/protocols.py`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from shared.logging import get_log
 
 MOST = 16_384  # connections that the default allows where descriptors abound
 LEAST_SPARE = 64  # descriptors that are left for Redis, files and the log
-LOOKED_AT_ONCE = 500
+SWEPT_AT_ONCE = 500
 STEP = 16_384  # bytes that a parser gets at once
 
 log = get_log(__name__)
@@ -26,13 +26,13 @@ class Limits:
 
     Attributes:
         most: connections at once.
-        head_bytes: size of a request line and its headers; also of what comes between pieces of a body.
+        head_bytes: size of a request line and its headers, and of the bytes between pieces of a body.
         head_seconds: time for a head, and for the first byte of a new connection.
         body_seconds: time for a body that brings no file.
-        stalled_seconds: time after which a client that reads nothing of its answer has gone.
+        stalled_seconds: time without progress after which a client that reads its answer is given up.
         linger_seconds: time that a refused client has to read the refusal.
         pipelined: requests that may wait for the answers to earlier ones of their connection.
-        sweep_seconds: time between two looks at all connections.
+        sweep_seconds: time between two sweeps.
     """
 
     most: int = MOST
@@ -46,7 +46,7 @@ class Limits:
 
 
 class Wait(Enum):
-    """The part of an exchange that a client owes."""
+    """The part of an exchange that the server waits for."""
 
     FIRST_BYTE = "first byte"
     HEAD = "head"
@@ -59,25 +59,25 @@ class Connection(Protocol):
     """A connection as the sweep sees it.
 
     Attributes:
-        last_wait: the part that the client owed at the last look.
-        waits_since: the time at which that was first seen.
+        last_wait: the wait at the last sweep.
+        waits_since: the time of the first sweep with this wait.
     """
 
     last_wait: tuple[Wait, object] | None
     waits_since: float
 
     def wait(self) -> tuple[Wait, object] | None:
-        """The part that the client owes now, with a mark that changes as soon as there is progress."""
+        """The part that the server waits for now, with a mark that changes at any progress; None for none."""
 
     def end(self, wait: Wait) -> None:
-        """Give up a client that owes this for too long."""
+        """End the connection of a client that has let the server wait for too long."""
 
     def turn_away(self) -> None:
-        """Refuse the connection for lack of room. It ends at once: it must hold no descriptor."""
+        """Refuse the connection for lack of room, and close it at once: it must hold no descriptor."""
 
 
 class Connections:
-    """All connections of the process: admitted up to the bound, and ended if their client is too slow."""
+    """All connections of the process: admitted up to a bound, and ended if the client is too slow."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -98,10 +98,10 @@ class Connections:
         return len(self._open)
 
     def admit(self, connection: Connection) -> bool:
-        """Count a connection in, unless the bound is reached.
+        """Add a connection, unless the bound is reached.
 
-        At the bound it takes the place of the oldest one that has not brought a whole head yet, so that
-        clients who open connections and stay silent can't keep everybody else out.
+        At the bound the new one takes the place of the oldest one without a whole head so far. So clients who
+        open connections and stay silent can't keep everybody else out.
         """
         if len(self._open) >= self.limits.most:
             self._report_full()
@@ -116,22 +116,22 @@ class Connections:
         return True
 
     def leave(self, connection: Connection) -> None:
-        """Count a connection out."""
+        """Remove a connection."""
         self._open.discard(connection)
         self.new.pop(connection, None)
 
-    async def keep_watch(self) -> None:
-        """Look at all connections again and again, and end those whose client is too slow."""
+    async def keep_sweeping(self) -> None:
+        """Sweep all connections again and again, and end those whose client is too slow."""
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
             for n, connection in enumerate(list(self._open)):
-                ended = self._look_at(connection, time.monotonic())
-                if ended or n % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
+                ended = self._judge(connection, time.monotonic())
+                if ended or n % SWEPT_AT_ONCE == SWEPT_AT_ONCE - 1:
                     await asyncio.sleep(0)  # thousands must not hold up the loop
             self._report_room()
 
-    def _look_at(self, connection: Connection, now: float) -> bool:
-        """End a connection whose client owes the same for too long; whether that is so."""
+    def _judge(self, connection: Connection, now: float) -> bool:
+        """End the connection if its wait has lasted too long; returns whether it did."""
         wait = connection.wait()
         if wait != connection.last_wait:
             connection.last_wait, connection.waits_since = wait, now
@@ -156,11 +156,11 @@ class Connections:
 
 
 def limits_of_process(most: int = 0) -> Limits:
-    """The limits, with as many connections as given, or as descriptors allow.
+    """The limits, with the given number of connections, or the number that descriptors allow.
 
     A quarter of the descriptors is left for Redis, files and connections that are about to be refused: a
-    server without a free one can't even refuse. The soft limit, often 1,024, is raised as far as the system
-    lets this process do it.
+    server without a free descriptor can't even refuse. The soft limit, often 1,024, is raised as far as the
+    system lets this process do it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = (most or MOST) * 4 // 3 + LEAST_SPARE

@@ -1,4 +1,4 @@
-"""Says loudly when an API that asks for no key can be reached from other machines."""
+"""Warning in the log if an API without keys can be reached from other machines."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ async def warn_if_exposed() -> None:
     """Warn once this process listens on an address that is not loopback.
 
     No server tells an app where it listens, and uvicorn listens only after the app has started; its command
-    line says nothing of a socket that was inherited, or of another server. So this looks at what the process
-    itself listens on, until there is something, for ten seconds at most.
+    line does not show an inherited socket, or another server. So this looks at the listening sockets of the
+    process, until there is one, for ten seconds at most.
     """
     for _ in range(LOOKS):
         hosts = _listening_hosts()
@@ -41,7 +41,7 @@ def _listening_hosts() -> set[str]:
     """The IP addresses on which this process accepts connections."""
     hosts = set()
     for number in [int(path.name) for path in DESCRIPTORS.iterdir()]:
-        with contextlib.suppress(OSError):  # it was closed since it was listed
+        with contextlib.suppress(OSError):  # closed since it was listed
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 with socket.socket(fileno=os.dup(number)) as found:
                     if _listens(found):

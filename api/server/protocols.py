@@ -23,7 +23,7 @@ from shared.errors import JobServerError
 from shared.logging import get_log
 
 CONNECTIONS = "connections"  # the name in the lifespan's state
-TURN_SECONDS = 0.005  # after which a connection that brings more lets others have their turn
+TURN_SECONDS = 0.005  # then a connection with more bytes lets the others have their turn
 
 log = get_log(__name__)
 
@@ -55,7 +55,7 @@ class HeldFlow(FlowControl):
 
 
 class Bounded(asyncio.Protocol):
-    """The part of a bounded connection that does not depend on the parser, a `Connection`."""
+    """The part of a bounded connection, a `Connection`, that does not depend on the parser."""
 
     app_state: dict[str, Any]
     loop: asyncio.AbstractEventLoop
@@ -68,7 +68,7 @@ class Bounded(asyncio.Protocol):
     waits_since = 0.0
     _all: Connections
     _refused = False
-    _rest = b""  # of the bytes that came, while other connections have their turn
+    _rest = b""  # bytes to be fed after the turn of other connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -96,7 +96,7 @@ class Bounded(asyncio.Protocol):
         raise NotImplementedError
 
     def _feed_in_steps(self, data: bytes) -> None:
-        """Feed the parser, but not for long: a read of chunks of one byte each takes it 200 ms."""
+        """Feed the parser for a short time: a read full of one-byte chunks takes it 200 ms."""
         view, begun = memoryview(data), time.perf_counter()
         while view and not self._refused and not self.transport.is_closing():
             self._feed(view[:STEP])
@@ -113,14 +113,14 @@ class Bounded(asyncio.Protocol):
         self._feed_in_steps(data)
 
     def shutdown(self) -> None:
-        """End the connection once its answer is out; a refused one at once."""
+        """Close the connection once its answer is sent; a refused connection at once."""
         if self._refused and not self._answering():
             self.transport.close()
         else:
             super().shutdown()  # type: ignore[misc]
 
     def send_400_response(self, msg: str) -> None:
-        """Answer in place of a parser that understood nothing."""
+        """Answer 400 with an envelope, in place of the parser's plain text."""
         self._refuse(BadRequest("The request is not valid HTTP/1.1."))
 
     def turn_away(self) -> None:
@@ -158,7 +158,7 @@ class Bounded(asyncio.Protocol):
         raise NotImplementedError
 
     def _queued(self) -> bool:
-        """Whether requests wait for the answers to earlier ones."""
+        """Whether pipelined requests wait for earlier answers."""
         return False
 
     def _answering(self) -> bool:
@@ -166,7 +166,7 @@ class Bounded(asyncio.Protocol):
         return cycle is not None and not cycle.response_complete and not cycle.disconnected
 
     def _refuse(self, error: JobServerError) -> None:
-        """Take in nothing more, answer with the error where that is possible, and close."""
+        """Read no more, answer with the error if no other answer has begun, and close."""
         self._refused = True
         cycle = self.cycle
         if self._answering():
@@ -201,7 +201,7 @@ class Bounded(asyncio.Protocol):
         name = choose_request_id([])
         request_id.set(name)
         response = error_response(error)
-        if not isinstance(error, TooManyConnections):  # one line tells of all of them
+        if not isinstance(error, TooManyConnections):  # `Connections` logs one line for all of them
             peer = self.transport.get_extra_info("peername")
             client = peer[0] if isinstance(peer, tuple) else None
             log.info(
@@ -228,7 +228,7 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):
             super().data_received(data)
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Feed the parser until it has had too much without progress."""
+        """Feed the parser, within the bound of bytes without progress."""
         most = self._all.limits.head_bytes
         while len(data) + self._unproductive > most and not self._refused:
             room = most - self._unproductive
@@ -269,7 +269,7 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):
         return False  # no route is a WebSocket, and such a connection would leave the count
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Write no line: any client can ask for it, as often as it likes."""
+        """Log nothing: any client can ask for an upgrade, as often as it likes."""
 
 
 class BoundedH11(Bounded, H11Protocol):

@@ -1,9 +1,8 @@
-"""A state machine that drives the store and a plain model side by side, and compares them at every step.
+"""A state machine that makes the same calls to the store and to its reference, compared at each step.
 
-Redis' clock can't be steered, so the machine moves what depends on it: it lets a lease run out, or the
-time of a job come, by its score.
+The clock of Redis can't be set. So the machine changes scores instead: a lease ends, or a delayed job is due.
 """
-# ruff: noqa: S101  # its assertions are what it is for
+# ruff: noqa: S101  # the assertions are the test
 
 import asyncio
 from collections.abc import Awaitable
@@ -37,7 +36,7 @@ picks = st.integers(0, 1 << 16)
 
 
 class StoreStateMachine(RuleBasedStateMachine):
-    """Subclasses name a server; `loop` and `redis` are shared by all sequences of a run."""
+    """Rules of the machine; a subclass sets `loop` and `redis`, which all sequences of a run share."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     redis: ClassVar[Redis]
@@ -51,7 +50,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         self.reference = ReferenceStore(WORKERS)
         self.numbers = dict.fromkeys(WORKERS, 0)
         self.last: dict[str, tuple[list[Finished], int]] = {}
-        self.claims: list[Claim] = []  # all that were ever handed out
+        self.claims: list[Claim] = []  # all claims so far
 
     def wait(self, call: Awaitable[T]) -> T:
         return self.loop.run_until_complete(call)
@@ -67,7 +66,7 @@ class StoreStateMachine(RuleBasedStateMachine):
 
     @rule(queue=st.sampled_from(QUEUES), number=st.integers(0, 6), max_attempts=st.integers(1, 3))
     def submit(self, queue: str, number: int, max_attempts: int) -> None:
-        """A new job, or the repeat of one."""
+        """Submit a new job, or repeat a submission."""
         job_id = f"job-{number}"
         if job_id in self.reference.jobs:
             queue, max_attempts = self.reference.jobs[job_id].queue, self.reference.jobs[job_id].max_attempts
@@ -86,14 +85,14 @@ class StoreStateMachine(RuleBasedStateMachine):
             submitted = self.wait(self.queue.submit(job))
             assert submitted.record.job_id == job_id
             assert room
-            self.place_in_queues()
+            self.copy_queue_scores()
         except QueueFull:
             assert not room
         self.compare()
 
     @rule(name=names, slots=st.integers(0, 4), kinds=st.lists(st.sampled_from(OutcomeKind), max_size=3))
     def step(self, name: str, slots: int, kinds: list[OutcomeKind]) -> None:
-        """A step that may claim, and finishes some of the worker's jobs; now and then its reply is lost."""
+        """Finish some of the worker's jobs and claim others, twice, as after a lost reply."""
         mine = [c for c in self.claims if self.reference.jobs[c.job_id].worker == name]
         self.numbers[name] += 1
         self.last[name] = [_finish(c, kind) for c, kind in zip(mine[::-1], kinds, strict=False)], slots
@@ -108,7 +107,7 @@ class StoreStateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(name=names, kind=st.sampled_from(OutcomeKind), which=picks, delay=st.sampled_from([0, HOUR]))
     def finish(self, name: str, kind: OutcomeKind, which: int, delay: int) -> None:
-        """An outcome of any claim that there ever was: in time, too late, or for the second time."""
+        """Report an outcome of any claim so far: in time, too late, or for the second time."""
         claim = self.claims[-1 - which % len(self.claims)]
         self.numbers[name] += 1
         self.last[name] = [_finish(claim, kind, delay=delay, progress=b'{"p":%d}' % (which % 3))], 0
@@ -117,19 +116,19 @@ class StoreStateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.last)
     @rule(which=picks)
     def repeat(self, which: int) -> None:
-        """A worker's last step once more, whatever has happened since."""
+        """Repeat a worker's last step, whatever has changed since."""
         self.do_step(sorted(self.last)[which % len(self.last)])
 
     @precondition(lambda self: self.leases())
     @rule(which=picks)
-    def lease_ends(self, which: int) -> None:
+    def end_lease(self, which: int) -> None:
         queue, member, job = self.leases()[which % len(self.leases())]
         assert self.wait(self.redis.zadd(redis_keys.LEASES + queue, {member: 1}, xx=True)) is not None
         job.expired = True
 
     @precondition(lambda self: any(job.due == LATER for job in self.pending()))
     @rule(which=picks)
-    def time_comes(self, which: int) -> None:
+    def make_due(self, which: int) -> None:
         late = [job for job in self.pending() if job.due == LATER]
         job = late[which % len(late)]
         job.due = self.reference.tick()
@@ -139,11 +138,11 @@ class StoreStateMachine(RuleBasedStateMachine):
     def cancel(self, number: int) -> None:
         job_id = f"job-{number}"
         try:
-            verdict, record = self.wait(self.queue.cancel(job_id))
+            cancelled, record = self.wait(self.queue.cancel(job_id))
         except JobNotFound:
             assert job_id not in self.reference.jobs
             return
-        assert verdict.value == self.reference.cancel(job_id)
+        assert cancelled.value == self.reference.cancel(job_id)
         assert record.state == self.reference.jobs[job_id].state
         self.compare()
 
@@ -165,7 +164,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         self.compare()
 
     def do_step(self, name: str) -> Step:
-        """A worker's last step, here and there."""
+        """Send a worker's last step to both stores, and compare."""
         (finished, slots), number = self.last[name], self.numbers[name]
         call = self.job_leases.step(
             name, number, WORKERS[name], finished, slots=slots, lease=LEASE, retention=RETENTION
@@ -173,20 +172,20 @@ class StoreStateMachine(RuleBasedStateMachine):
         step = with_plain_messages(self.wait(call))
         accepted, rescued, claims = self.reference.step(name, number, finished, slots)
         assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
-        assert (step.wait is None) == (not self.expects(name, full=len(claims) >= slots))
+        assert (step.wait is None) == (not self.has_reason_to_wake(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]
-        self.place_in_queues()
+        self.copy_queue_scores()
         self.compare()
         return step
 
-    def place_in_queues(self) -> None:
-        """Give the jobs that became pending just now the place in the queue that the model knows."""
+    def copy_queue_scores(self) -> None:
+        """Give jobs that have just become pending the queue score of the reference."""
         for job in self.pending():
             if job.due != LATER:
                 self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
-    def expects(self, name: str, *, full: bool) -> bool:
-        """Whether something of a worker's queues will want it; when it is full, only what is due later."""
+    def has_reason_to_wake(self, name: str, *, full: bool) -> bool:
+        """Whether a worker has a reason to wake up by itself; a full one only for jobs due later."""
         if not full:
             jobs = self.reference.jobs.values()
             return any(job.queue in WORKERS[name] and (job.lease or _waits(job)) for job in jobs)
@@ -208,7 +207,7 @@ class StoreStateMachine(RuleBasedStateMachine):
 
 
 def with_plain_messages(step: Step) -> Step:
-    """The step with its claims' messages as the reference store has them: the id of the job."""
+    """The step with the messages of its claims as in the reference: the job id."""
     claims = [claim._replace(message=orjson.loads(claim.message)["a"][0].encode()) for claim in step.claims]
     return step._replace(claims=claims)
 

@@ -1,4 +1,4 @@
-"""The store as plain Python: what each call must do, without batches, scripts or Redis."""
+"""The reference store: the result of each call in plain Python, without batches, scripts or Redis."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from shared.store.job_leases import Claim, Finished, OutcomeKind
 
 LATER = float("inf")
-FRESH = 1e9  # put back within this step: after everything that waited before
+REQUEUED = 1e9  # due time of a job requeued in this step: after all that waited before
 PARAMS, MAX_WAITING = b'{"n":1}', 5
 
 
 @dataclass
-class Job:
-    """One job. `due` orders the waiting ones; `lease` is the claim that is held, 0 for none."""
+class ReferenceJob:
+    """A job. `due` orders the waiting jobs; `lease` is the fencing token of the held claim, or 0."""
 
     job_id: str
     queue: str
@@ -23,42 +23,42 @@ class Job:
     attempt: int = 0
     claims: int = 0
     lease: int = 0
-    lost: int = 0  # the last claim whose lease ran out
+    lost: int = 0  # the fencing token of the last claim whose lease ran out
     expired: bool = False
     cancel_requested: bool = False
-    delayed: bool = False  # it was put off once, so it has a run_at
+    delayed: bool = False  # the job was delayed once, so its record has a run_at
     worker: str = ""
     result: bytes = b""
     progress: bytes = b""
     errors: list[tuple[str, int]] = field(default_factory=list)
 
-    def settle(self, state: str) -> None:
+    def end(self, state: str) -> None:
         self.state, self.lease = state, 0
         self.version += 1
 
-    def put_back(self, delayed: bool) -> None:
+    def requeue(self, delayed: bool) -> None:
         if self.cancel_requested:
-            self.settle("cancelled")
+            self.end("cancelled")
             return
         self.state, self.lease, self.worker, self.progress = "pending", 0, "", b""
-        self.due, self.delayed = (LATER if delayed else FRESH), self.delayed or delayed
+        self.due, self.delayed = (LATER if delayed else REQUEUED), self.delayed or delayed
         self.version += 1
 
 
 @dataclass
 class ReferenceWorker:
-    """What Redis remembers of a worker: its last step that claimed, and what that step claimed."""
+    """The memory of a worker: its last step that claimed, and the claims of that step."""
 
     queues: tuple[str, ...]
     step: int = 0
-    claimed: list[tuple[Job, int]] = field(default_factory=list)
+    claimed: list[tuple[ReferenceJob, int]] = field(default_factory=list)
 
 
 class ReferenceStore:
-    """The whole state, and each call of JobQueue and JobLeases as one method."""
+    """The whole state, with a method for each call of JobQueue and JobLeases."""
 
     def __init__(self, workers: dict[str, tuple[str, ...]]) -> None:
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, ReferenceJob] = {}
         self.workers = {name: ReferenceWorker(queues) for name, queues in workers.items()}
         self._clock = 0
 
@@ -66,28 +66,28 @@ class ReferenceStore:
         self._clock += 1
         return self._clock
 
-    def waiting(self, queue: str) -> list[Job]:
+    def waiting(self, queue: str) -> list[ReferenceJob]:
         return [job for job in self.jobs.values() if job.queue == queue and job.state == "pending"]
 
     def submit(self, job_id: str, queue: str, max_attempts: int) -> bool:
-        """Whether there is room for it."""
+        """Add a job; returns False if the queue is full."""
         if job_id in self.jobs:
             return True
         if len(self.waiting(queue)) >= MAX_WAITING:
             return False
-        self.jobs[job_id] = Job(job_id, queue, max_attempts, due=self.tick())
+        self.jobs[job_id] = ReferenceJob(job_id, queue, max_attempts, due=self.tick())
         return True
 
     def cancel(self, job_id: str) -> str:
         job = self.jobs[job_id]
         if job.state == "pending":
             job.cancel_requested = True
-            job.settle("cancelled")
+            job.end("cancelled")
         elif job.state == "running":
             job.version += not job.cancel_requested
             job.cancel_requested = True
             if job.expired:
-                self._take_from_its_worker(job)
+                self._lose_worker(job)
             else:
                 return "cancelling"
         return "cancelled" if job.state == "cancelled" else "finished"
@@ -95,7 +95,7 @@ class ReferenceStore:
     def step(
         self, name: str, number: int, finished: Sequence[Finished], slots: int
     ) -> tuple[list[bool], set[str], list[Claim]]:
-        """Whether each outcome counts, whose lease ran out, and the claims."""
+        """Make a step; returns whether each outcome is accepted, the rescued jobs, and the claims."""
         worker = self.workers[name]
         held = {done.claim.lease for done in finished if self._holds(done.claim)}
         accepted = [self._finish(done, done.claim.lease in held) for done in finished]
@@ -105,7 +105,7 @@ class ReferenceStore:
         else:
             claimed = self._claim(name, number, slots) if number > worker.step else []
         for job in sorted(self.jobs.values(), key=lambda job: job.job_id):
-            if job.state == "pending" and job.due == FRESH:
+            if job.state == "pending" and job.due == REQUEUED:
                 job.due = self.tick()
         return accepted, rescued, [as_claim(job, claim) for job, claim in claimed]
 
@@ -134,14 +134,14 @@ class ReferenceStore:
 
     def _finish(self, done: Finished, held: bool) -> bool:
         job, kind = self.jobs[done.claim.job_id], done.outcome.kind
-        putting_back = kind in (OutcomeKind.RETRY, OutcomeKind.RELEASED)
+        requeued = kind in (OutcomeKind.RETRY, OutcomeKind.RELEASED)
         if not held:
-            same = {"pending", "cancelled"} if putting_back else {kind.value}
+            same = {"pending", "cancelled"} if requeued else {kind.value}
             return job.claims == done.claim.fencing_token != job.lost and job.state in same
-        if putting_back:
-            job.put_back(done.outcome.delay > 0)
+        if requeued:
+            job.requeue(done.outcome.delay > 0)
         else:
-            job.settle(kind.value)
+            job.end(kind.value)
             job.result = done.outcome.body if kind is OutcomeKind.COMPLETED else b""
             job.progress = done.progress or job.progress
         if kind in (OutcomeKind.FAILED, OutcomeKind.RETRY):
@@ -149,21 +149,21 @@ class ReferenceStore:
         job.attempt -= kind is OutcomeKind.RELEASED
         return True
 
-    def _rescue(self, queue: str) -> list[Job]:
+    def _rescue(self, queue: str) -> list[ReferenceJob]:
         lost = [job for job in self.jobs.values() if job.queue == queue and job.lease and job.expired]
         for job in lost:
-            self._take_from_its_worker(job)
+            self._lose_worker(job)
         return lost
 
-    def _take_from_its_worker(self, job: Job) -> None:
+    def _lose_worker(self, job: ReferenceJob) -> None:
         job.lost = job.lease
         job.errors.append(("worker_lost", job.attempt))
         if job.attempt < job.max_attempts or job.cancel_requested:
-            job.put_back(delayed=False)
+            job.requeue(delayed=False)
         else:
-            job.settle("failed")
+            job.end("failed")
 
-    def _claim(self, name: str, number: int, slots: int) -> list[tuple[Job, int]]:
+    def _claim(self, name: str, number: int, slots: int) -> list[tuple[ReferenceJob, int]]:
         """Due jobs, the worker's queues in strict order, each by due time and then by id."""
         worker = self.workers[name]
         order = [
@@ -182,7 +182,7 @@ class ReferenceStore:
         return claimed
 
 
-def as_claim(job: Job, claim: int) -> Claim:
+def as_claim(job: ReferenceJob, claim: int) -> Claim:
     return Claim(
         job.queue,
         job.job_id,

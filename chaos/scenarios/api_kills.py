@@ -1,4 +1,4 @@
-"""The API is killed while it accepts jobs: each is there as a whole, or not at all."""
+"""The API is killed while it accepts jobs: each job is stored whole, or not at all."""
 
 import time
 
@@ -29,12 +29,12 @@ def run(options: SuiteOptions) -> list[Check]:
     unanswered = len(set(every) - set(load.accepted))
     return [
         *records.check_ends(name, found),
-        empty(f"{name}: pieces of jobs left over", leftovers),
-        figure(f"{name}: accepted, but the answer was cut off", f"{unanswered:,} of {len(every):,}"),
+        empty(f"{name}: keys that should not be there", leftovers),
+        figure(f"{name}: jobs stored whose answer was cut off", f"{unanswered:,} of {len(every):,}"),
     ]
 
 
 def stored(service: Service) -> list[str]:
-    """The ids of every record in Redis, acknowledged or not."""
+    """The ids of all records in Redis, acknowledged or not."""
     keys = service.redis.scan_iter(redis_keys.RECORD + "*")
     return [key.decode().removeprefix(redis_keys.RECORD) for key in keys]

@@ -1,4 +1,4 @@
-"""Workers are killed while they write files: no half file is shown, and none is left that nobody needs."""
+"""Workers are killed while they write files: no partial file is served, and no orphan stays in the store."""
 
 import asyncio
 import time
@@ -39,18 +39,18 @@ def run(options: SuiteOptions) -> list[Check]:
             alive.pop(rng.randrange(len(alive))).kill()
             alive.append(service.start_worker())
         found = records.settled(service.redis, list(seeds), seconds=PATIENCE)
-        again = sum(int(record.get("claims", 0)) > 1 for record in found.values())
-        served = sum(is_served_whole(service, job_id, seed) for job_id, seed in seeds.items())
+        repeated = sum(int(record.get("claims", 0)) > 1 for record in found.values())
+        served = sum(count_whole(service, job_id, seed) for job_id, seed in seeds.items())
         needed = {f"{job_id}/{record['claims']}" for job_id, record in found.items()}
-        orphans = left(service, needed)
+        orphans = left_after_sweep(service, needed)
         service.redis.delete(*(redis_keys.RECORD + job_id for job_id in seeds))
-        rest = left(service, set())
+        rest = left_after_sweep(service, set())
     name = f"kill -9 × {kills} while {jobs} jobs write files"
     return [
         *records.check_ends(name, found),
-        exactly(f"{name}: files served whole", served, jobs * FILES, note=f" ({again} jobs ran again)"),
-        exactly(f"{name}: attempts left over after the sweep", len(orphans), 0),
-        exactly(f"{name}: left over once the records are gone", len(rest), 0),
+        exactly(f"{name}: files served whole", served, jobs * FILES, note=f" ({repeated} jobs ran again)"),
+        exactly(f"{name}: orphans of claims after the sweep", len(orphans), 0),
+        exactly(f"{name}: files after the records are gone", len(rest), 0),
         figure(f"{name}: workers", f"{WORKERS} with {SLOTS} slots each"),
     ]
 
@@ -62,8 +62,8 @@ async def submit(service: Service, jobs: int) -> dict[str, int]:
         return {record.job_id: seed for seed, (record, _) in enumerate(await queue.submit_all(new))}
 
 
-def is_served_whole(service: Service, job_id: str, seed: int) -> int:
-    """How many of a job's files are served as they were made."""
+def count_whole(service: Service, job_id: str, seed: int) -> int:
+    """The number of a job's files that are served with the right bytes."""
     record = service.http.get(f"{service.stack.api_url}/jobs/{job_id}").json()
     whole = 0
     for artifact in record["artifacts"]:
@@ -73,14 +73,14 @@ def is_served_whole(service: Service, job_id: str, seed: int) -> int:
     return whole
 
 
-def left(service: Service, needed: set[str]) -> set[str]:
-    """What lies in the store, by job and claim, that nobody needs, once the sweep has had its time."""
+def left_after_sweep(service: Service, needed: set[str]) -> set[str]:
+    """The folders in the store, by job and claim, that are not needed and survive the sweep."""
     folder = Path(service.stack.folder) / "artifacts" / "jobs"
 
     def found() -> set[str]:
         there = set()
         for job in folder.iterdir():
-            with suppress(FileNotFoundError):  # the sweep is quicker
+            with suppress(FileNotFoundError):  # the sweep was quicker
                 there |= {f"{job.name}/{claim.name}" for claim in job.iterdir()}
         return there - needed
 

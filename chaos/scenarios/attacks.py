@@ -1,4 +1,4 @@
-"""Clients that mean harm attack the API: others hardly notice, and its memory stays small."""
+"""Hostile clients attack the API: other callers stay fast, and its memory stays small."""
 
 import contextlib
 import http.client
@@ -15,7 +15,6 @@ from threading import Event, Thread
 import httpx
 
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.scenarios.flush import exits
 from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
@@ -26,9 +25,9 @@ from shared.store import redis_keys
 ROUNDS, QUIET_SECONDS, ATTACK_SECONDS = 3, 3.0, 6.0
 OTHERS_PAUSE = 0.01
 MOST_CONNECTIONS = 300
-BIG_JOBS, BIG = 40, 900_000  # bytes of each one's params, and of its result
+BIG_JOBS, BIG = 40, 900_000  # bytes of the params of each job, and of its result
 SLOWER = 2.0  # times
-NOT_SLOW_MS = 10.0  # below which a p99 on two shared cores tells of the machine alone
+NOT_SLOW_MS = 10.0  # a p99 below this on two shared cores is the machine's, not the attack's
 HEALTH_MS = 100.0
 MEMORY_MB = 512.0
 ATTACKS = {"heads": 12, "uploads": 48, "drips": MOST_CONNECTIONS + 100, "lists": 2}  # clients of each
@@ -38,14 +37,14 @@ TITLES = {
     "drips": f"400 dripping heads, {MOST_CONNECTIONS} connections allowed",
     "lists": f"2 readers of lists of {BIG_JOBS} jobs of 2 MB",
 }
-STRANGER, OTHER = "key-of-a-stranger", "key-of-another-caller"
+ATTACKER, OTHER = "key-of-the-attacker", "key-of-another-caller"
 PAGE = {"Origin": "https://evil.example"}
 REBOUND = {"Host": "evil.example"}
 
 
 @dataclass
 class Times:
-    """Milliseconds of the requests of one phase, and the answers that were no success."""
+    """Milliseconds of the requests of one phase, and the statuses of those refused."""
 
     requests: list[float] = field(default_factory=list)
     health: list[float] = field(default_factory=list)
@@ -53,8 +52,8 @@ class Times:
     refused: list[int] = field(default_factory=list)
 
 
-class Others:
-    """A caller that submits and reads jobs, uploads, and looks at `/healthz`, within a `with` block."""
+class OtherCaller:
+    """A caller that submits and reads jobs, uploads files and reads `/healthz`, within a `with` block."""
 
     def __init__(self, service: Service) -> None:
         self._port = service.stack.api_port
@@ -62,10 +61,14 @@ class Others:
             base_url=service.stack.api_url, headers={"X-API-Key": OTHER}, timeout=30, trust_env=False
         )
         self._end = Event()
-        self._threads = [Thread(target=self._use), Thread(target=self._look), Thread(target=self._upload)]
+        self._threads = [
+            Thread(target=self._run_jobs),
+            Thread(target=self._probe),
+            Thread(target=self._upload),
+        ]
         self.times = Times()
 
-    def __enter__(self) -> "Others":
+    def __enter__(self) -> "OtherCaller":
         for thread in self._threads:
             thread.start()
         return self
@@ -76,7 +79,7 @@ class Others:
             thread.join()
         self._http.close()
 
-    def _use(self) -> None:
+    def _run_jobs(self) -> None:
         job = {"type": "echo", "params": {"message": 1}}
         while not self._end.wait(OTHERS_PAUSE):
             submitted = self._timed("requests", "POST", "/jobs", json=job)
@@ -88,7 +91,7 @@ class Others:
             self._timed("uploads", "POST", "/files", content=b"small")
 
     def _timed(self, kind: str, method: str, path: str, **options: object) -> httpx.Response | None:
-        """A request whose time is noted; None if it was refused."""
+        """Send a request and keep its duration; returns None if it was refused."""
         begin, times = time.perf_counter(), self.times
         try:
             answer = self._http.request(method, path, **options)  # type: ignore[arg-type]
@@ -101,8 +104,8 @@ class Others:
         times.refused.append(answer.status_code)
         return None
 
-    def _look(self) -> None:
-        """Read `/healthz` again and again, each time over a new connection, as a probe does."""
+    def _probe(self) -> None:
+        """Read `/healthz`, each time over a new connection, as a probe does."""
         while not self._end.wait(OTHERS_PAUSE):
             begin, times = time.perf_counter(), self.times
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
@@ -118,39 +121,39 @@ class Others:
 
 
 def run(options: SuiteOptions) -> list[Check]:
-    entries = ",".join(f"{name}:read+write:{sha256(name.encode()).hexdigest()}" for name in (STRANGER, OTHER))
+    entries = ",".join(f"{name}:read+write:{sha256(name.encode()).hexdigest()}" for name in (ATTACKER, OTHER))
     rounds = options.scaled(ROUNDS)
     with chaos_service(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MOST_CONNECTIONS)) as service:
-        service.http.headers["X-API-Key"] = STRANGER
+        service.http.headers["X-API-Key"] = ATTACKER
         for _ in range(BIG_JOBS):
             service.submit("echo", message="x" * BIG)
         rows = [row for name in ATTACKS for row in attack(service, name, rounds)]
         rows.append(at_most("attacks: the API's memory, peak", memory(service), MEMORY_MB, "MB"))
-        rows.append(exactly("attacks: processes that exited", exits(service), 0))
+        rows.append(exactly("attacks: processes that exited", service.stack.count_exited(), 0))
     return [*rows, *foreign_pages()]
 
 
 def attack(service: Service, name: str, rounds: int) -> list[Check]:
-    """Quiet and attacked phases by turns, so that both meet the same machine."""
+    """Alternate quiet and attacked phases, so that both meet the same machine."""
     quiet, attacked = Times(), Times()
-    with Others(service) as others:
+    with OtherCaller(service) as caller:
         for _ in range(rounds):
-            others.times = quiet
+            caller.times = quiet
             time.sleep(QUIET_SECONDS)
             with attackers(service, name):
-                others.times = Times()  # the start of their process is not their attack
+                caller.times = Times()  # the start of the attackers' process is not part of the attack
                 time.sleep(1.0)
-                others.times = attacked
+                caller.times = attacked
                 time.sleep(ATTACK_SECONDS)
-                others.times = Times()
+                caller.times = Times()
             time.sleep(0.5)
     title = TITLES[name]
     before, during = percentile(quiet.requests, 99), percentile(attacked.requests, 99)
     limit = max(SLOWER * before, NOT_SLOW_MS)
-    alone = f" (quiet {max(quiet.health):.2f} ms)"  # a stall of the machine itself would show here too
+    quiet_note = f" (quiet {max(quiet.health):.2f} ms)"  # shows a stall of the machine itself
     return [
         Check(f"{title}: others' p99", *_compared(before, during, limit)),
-        at_most(f"{title}: /healthz, slowest", max(attacked.health), HEALTH_MS, "ms", note=alone),
+        at_most(f"{title}: /healthz, slowest", max(attacked.health), HEALTH_MS, "ms", note=quiet_note),
         at_most(f"{title}: others' uploads, slowest", max(attacked.uploads) / 1000, 1.0, "s"),
         exactly(f"{title}: others' requests refused", len(attacked.refused), 0, note=_codes(attacked)),
         figure(f"{title}: others' requests", f"{len(attacked.requests) + len(attacked.health):,}"),
@@ -168,25 +171,25 @@ def _codes(times: Times) -> str:
 
 @contextlib.contextmanager
 def attackers(service: Service, name: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "chaos.attackers", name, str(service.stack.api_port), STRANGER]
+    command = [sys.executable, "-m", "chaos.attackers", name, str(service.stack.api_port), ATTACKER]
     with subprocess.Popen([*command, str(ATTACKS[name])], cwd=ROOT) as process:  # noqa: S603
         try:
             yield
             if process.poll() is not None:
-                raise RuntimeError(f"The attackers {name!r} ended by themselves.")
+                raise RuntimeError(f"The process of the attackers {name!r} has exited; see above why.")
         finally:
             process.kill()
 
 
 def memory(service: Service) -> float:
-    """The most resident memory that the API has had, in MB."""
+    """The peak of the API's resident memory, in MB."""
     status = Path(f"/proc/{started(service.stack.api).pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) * 1024 / 1e6 if found else float("inf")
 
 
 def foreign_pages() -> list[Check]:
-    """Simple requests that a web page can send to an API without keys on its visitor's machine."""
+    """Send the requests that any web page can send to an API without keys on its visitor's machine."""
     with chaos_service() as service:
         job_id = service.submit("sleep", seconds=0)
         http, url = service.http, service.stack.api_url
@@ -199,6 +202,6 @@ def foreign_pages() -> list[Check]:
         jobs = int(service.redis.zcard(redis_keys.INDEX))
     accepted = sum(answer.status_code not in (403, 421) for answer in answers)
     return [
-        exactly("foreign web pages: requests that were accepted", accepted, 0, note=f" of {len(answers)}"),
-        exactly("foreign web pages: jobs that they made", jobs - 1, 0),
+        exactly("foreign web pages: requests accepted", accepted, 0, note=f" of {len(answers)}"),
+        exactly("foreign web pages: jobs made", jobs - 1, 0),
     ]

@@ -31,23 +31,17 @@ def run(options: SuiteOptions) -> list[Check]:
         logs = {job_id: service.redis.lrange(redis_keys.LOGS + job_id, 0, -1) for job_id in jobs}
     # A late thread of the job itself may report until the call has ended.
     own = {job_id: {str(number), f"late {number}"} for job_id, number in jobs.items()}
-    results = [
-        job_id for job_id, number in jobs.items() if found[job_id].get("result", str(number)) != str(number)
-    ]
-    lines = [
-        job_id for job_id in jobs if {json.loads(line)["message"] for line in logs[job_id]} - own[job_id]
-    ]
-    shown = [job_id for job_id in jobs if _message(found[job_id]) not in own[job_id] | {""}]
+    results = sum(found[job_id].get("result", str(number)) != str(number) for job_id, number in jobs.items())
+    lines = sum(not {json.loads(line)["message"] for line in logs[job_id]} <= own[job_id] for job_id in jobs)
+    progress = sum(_message(found[job_id]) not in own[job_id] | {""} for job_id in jobs)
     failed = [r for r in found.values() if r.get("state") != "completed"]
     name = f"{calls} calls in {CHILDREN} processes"
     return [
-        exactly(f"{name}: results of another job", len(results), 0),
-        exactly(f"{name}: jobs with lines of another job, or of a fork", len(lines), 0),
-        exactly(f"{name}: jobs with progress of another job", len(shown), 0),
+        exactly(f"{name}: results of another job", results, 0),
+        exactly(f"{name}: jobs with log lines of another job, or of a fork", lines, 0),
+        exactly(f"{name}: jobs with progress of another job", progress, 0),
         exactly(f"{name}: acknowledged jobs lost", sum(not records.is_done(r) for r in found.values()), 0),
-        figure(
-            f"{name}: jobs that failed, their own function having broken the connection", str(len(failed))
-        ),
+        figure(f"{name}: jobs failed, for their function broke its own connection", str(len(failed))),
     ]
 
 

@@ -9,7 +9,6 @@ from redis.exceptions import RedisError
 from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.scenarios.flush import exits
 from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.replication import RedisPair, replicated
@@ -31,8 +30,8 @@ def run(options: SuiteOptions) -> list[Check]:
                 outages.append(outage(pair, load))
             time.sleep(1)
         found = records.settled(pair.primary, load.accepted, seconds=30)
-        exited = exits(service)
-        charged = sum(record.get("attempt") != "1" for record in found.values())
+        exited = service.stack.count_exited()
+        charged = records.count_charged(found.values())
         late = cancel_after(service, pair)
     name = f"fail-over × {times}, connections stay open"
     return [
@@ -40,13 +39,13 @@ def run(options: SuiteOptions) -> list[Check]:
         exactly(f"{name}: jobs charged an attempt", charged, 0),
         exactly(f"{name}: processes that exited", exited, 0),
         at_most(f"{name}: to the next accepted job, longest", max(outages), BACK_SECONDS, "s"),
-        at_most(f"{name}: a running job's cancellation after one", late, BACK_SECONDS, "s"),
+        at_most(f"{name}: a running job's cancellation after it", late, BACK_SECONDS, "s"),
         figure(f"{name}: submissions", f"{len(load.accepted):,} accepted, {load.refused} refused"),
     ]
 
 
 def outage(pair: RedisPair, load: LoadGenerator) -> float:
-    """Seconds from the begin of a fail-over until a job is accepted that was sent after it."""
+    """Fail over; returns the seconds until a job is accepted that was sent after it."""
     begin = time.time()
     pair.fail_over()
     done = time.time()
@@ -58,7 +57,7 @@ def outage(pair: RedisPair, load: LoadGenerator) -> float:
 
 
 def cancel_after(service: Service, pair: RedisPair) -> float:
-    """Seconds from a request to cancel until the job is cancelled, if a fail-over came before it."""
+    """Fail over, then cancel a running job; returns the seconds from the request until it is cancelled."""
     job_id = service.submit("sleep", seconds=60)
     wait_for(pair, job_id, "running")
     pair.fail_over()
@@ -69,7 +68,7 @@ def cancel_after(service: Service, pair: RedisPair) -> float:
 
 
 def wait_for(pair: RedisPair, job_id: str, state: str) -> None:
-    """Return once the job is in this state, or after a while."""
+    """Wait until the job is in this state, at most 4 times BACK_SECONDS."""
     end = time.monotonic() + 4 * BACK_SECONDS
     while time.monotonic() < end:
         with suppress(RedisError):

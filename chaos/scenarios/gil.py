@@ -1,4 +1,4 @@
-"""Handlers hold their workers' interpreters for several leases: nobody's attempt is charged."""
+"""Handlers hold their workers' interpreters for several leases: no attempt is charged."""
 
 import asyncio
 import json
@@ -33,16 +33,17 @@ def run(options: SuiteOptions) -> list[Check]:
     held = [float(json.loads(record.get("result", "0"))) for record in holders.values()]
     name = f"{len(holders)} handlers that hold the interpreter for 3 leases"
     return [
-        exactly(f"{name}: their attempts that were charged", _charged(holders), 0),
-        exactly(f"{name}: neighbours that were charged", _charged(found), 0, note=f" of {len(found)}"),
+        exactly(f"{name}: jobs charged an attempt", records.count_charged(holders.values()), 0),
+        exactly(
+            f"{name}: neighbours charged an attempt",
+            records.count_charged(found.values()),
+            0,
+            note=f" of {len(found)}",
+        ),
         *records.check_ends(f"{name}: neighbours", found),
         exactly(f"{name}: workers that exited", dead, 0),
         figure(f"{name}: seconds held, p50", f"{percentile(held, 50):.1f}"),
     ]
-
-
-def _charged(found: dict[str, Record]) -> int:
-    return sum(record.get("attempt") != "1" or "errors" in record for record in found.values())
 
 
 async def submit(service: Service, by: str) -> list[str]:

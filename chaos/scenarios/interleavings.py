@@ -1,11 +1,11 @@
-"""Cancel against complete against the lease's end, in every order: one end, which never changes."""
+"""Cancel, complete and the end of the lease, in random orders: each job has one end, which never changes."""
 
 import asyncio
 from collections import Counter
 from random import Random
 from typing import Any
 
-from chaos.checks import Check, exactly, figure
+from chaos.checks import Check, exactly, examples, figure
 from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from shared.job_type import JobType, Params
@@ -18,18 +18,18 @@ from shared.store.retention import Retention
 from shared.store.submission import NewJob
 
 TIMES, AT_ONCE = 10_000, 100
-MOVES = ("cancel", "complete", "fail", "lease ends", "other claims", "beaten", "again")
+MOVES = ("cancel", "complete", "fail", "lease ends", "other claims", "progress", "again")
 BODIES = {OutcomeKind.COMPLETED: b"1", OutcomeKind.FAILED: b'{"code":"broken","attempt":1}'}
 RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)
 Fields = dict[bytes, bytes]
 
 
 class Interleaving:
-    """One job in a queue of its own, and two workers that fight for it."""
+    """A job in its own queue, and two workers that compete for it."""
 
     def __init__(self, number: int, redis: Multiplexer, rng: Random) -> None:
         self.job_id, self.queue = f"job-{number}", f"queue-{number}"
-        self.ends: list[Fields] = []  # what the record was, each time that it was looked at after its end
+        self.ends: list[Fields] = []  # the record after its end, at every later move
         self.moves: list[str] = []
         self._queue, self._leases = JobQueue(redis, RETENTION, max_waiting=9), JobLeases(redis)
         self._redis, self._chance = redis, rng
@@ -38,7 +38,7 @@ class Interleaving:
         self._last: tuple[Any, ...] = ()
 
     async def play(self) -> None:
-        """Claim the job, let things happen in some order, and then see it to its end."""
+        """Claim the job, make random moves, and finish the job."""
         job_type = JobType(
             name="t", summary="", params=Params, result=int, example={}, queue=self.queue, max_attempts=2
         )
@@ -49,7 +49,7 @@ class Interleaving:
         while not self.ends:
             for move in ("other claims", "lease ends", "other claims"):
                 await self._move(move)
-        for move in MOVES:  # and nothing moves it any more
+        for move in MOVES:  # no move may change the end
             await self._move(move)
 
     async def _move(self, move: str) -> None:
@@ -69,7 +69,7 @@ class Interleaving:
                     )
             case "other claims":
                 await self._step(worker, slots=1)
-            case "beaten":
+            case "progress":
                 await self._leases.report([AttemptReport(claim, b"{}") for _, claim in self._claims])
             case _ if self._last:
                 await self._send(*self._last)
@@ -96,26 +96,26 @@ class Interleaving:
 
 def run(options: SuiteOptions) -> list[Check]:
     with chaos_service(api=False) as service:
-        games = asyncio.run(play_all(service.stack.admin_url, options))
-    changed = [game for game in games if any(end != game.ends[0] for end in game.ends)]
-    states = Counter(game.ends[0][b"state"].decode() for game in games)
-    example = f" ({' → '.join(changed[0].moves)})" if changed else ""
-    name = f"{len(games):,} interleavings"
+        runs = asyncio.run(play_all(service.stack.admin_url, options))
+    changed = [each for each in runs if any(end != each.ends[0] for end in each.ends)]
+    states = Counter(each.ends[0][b"state"].decode() for each in runs)
+    example = examples([" → ".join(each.moves) for each in changed[:1]])
+    name = f"{len(runs):,} interleavings"
     return [
         exactly(f"{name}: ends that changed", len(changed), 0, note=example),
-        exactly(f"{name}: jobs with one end", sum(states.values()), len(games)),
+        exactly(f"{name}: jobs with one end", sum(states.values()), len(runs)),
         figure(f"{name}: ends", ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))),
     ]
 
 
 async def play_all(url: str, options: SuiteOptions) -> list[Interleaving]:
-    """Many at once, so that their calls go out together."""
+    """Play AT_ONCE jobs together, so that their calls share batches."""
     rng = options.rng("interleavings")
     redis = Multiplexer(connect(url), timeout=30)
-    games = [Interleaving(number, redis, Random(rng.random())) for number in range(options.scaled(TIMES))]
+    runs = [Interleaving(number, redis, Random(rng.random())) for number in range(options.scaled(TIMES))]
     try:
-        for first in range(0, len(games), AT_ONCE):
-            await asyncio.gather(*(game.play() for game in games[first : first + AT_ONCE]))
+        for first in range(0, len(runs), AT_ONCE):
+            await asyncio.gather(*(each.play() for each in runs[first : first + AT_ONCE]))
     finally:
         await redis.aclose()
-    return games
+    return runs

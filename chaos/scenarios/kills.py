@@ -1,4 +1,4 @@
-"""Workers are killed under load: nothing is lost, and little is done twice."""
+"""Workers are killed under load: no job is lost, and few run twice."""
 
 import time
 from collections import Counter
@@ -31,7 +31,7 @@ def run(options: SuiteOptions) -> list[Check]:
                 alive.append(service.start_worker())
         found = records.settled(service.redis, load.accepted, seconds=30)
         starts = records.read_starts(service.stack.folder)
-    runs = sum(len(all_of_it) for all_of_it in starts.values())
+    runs = sum(map(len, starts.values()))
     again = recoveries(starts, kills)
     repeated = Counter((job_id, s.attempt) for job_id, every in starts.items() for s in every)
     name = f"kill -9 × {len(kills)}"
@@ -45,7 +45,7 @@ def run(options: SuiteOptions) -> list[Check]:
 
 
 def recoveries(starts: dict[str, list[HandlerStart]], kills: dict[int, float]) -> list[float]:
-    """Seconds from a kill to the next start of each job that died with it."""
+    """Seconds from each kill to the next start of each job that the dead worker ran."""
     return [
         after.at - kills[before.pid]
         for found in starts.values()

@@ -1,4 +1,4 @@
-"""Very many jobs: Redis is left as the table of keys says, and a worker's memory stays as it is."""
+"""Very many jobs: Redis keeps only documented keys, and a worker's memory stays constant."""
 
 import asyncio
 import time
@@ -73,7 +73,7 @@ def unfinished(service: Service) -> int:
 
 
 def busy(service: Service) -> bool:
-    """Whether anything waits or runs, or a token still lies for a worker that is about to take it."""
+    """Whether a job waits or runs, or a wake-up is still to be taken."""
     return bool(unfinished(service) or service.redis.llen(redis_keys.WAKE + ECHO.queue))
 
 
@@ -82,11 +82,11 @@ def retired(service: Service) -> bool:
 
 
 def resident(worker: WorkerProcess) -> int:
-    """The worker's memory in bytes, as Linux tells it."""
+    """The worker's resident memory in bytes, from /proc."""
     for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("The worker's memory is unknown.")
+    raise RuntimeError("/proc shows no memory of the worker; run this scenario on Linux.")
 
 
 def _mib(size: int) -> str:

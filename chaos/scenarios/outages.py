@@ -14,7 +14,7 @@ from shared.store import redis_keys
 WORKERS, SLOTS, LEASE = 2, 8, 3
 LEASES = (0.2, 1.0, 3.0)
 KINDS = ("stopped for", "killed for", "its clock stepped by")
-SETTLE_SECONDS = 1.0  # for the first beats, so that the leases are as old as they may be
+SETTLE_SECONDS = 1.0  # for the first heartbeats, so that the leases are as old as possible
 AGE = """
 local by = tonumber(ARGV[1])
 for _, key in ipairs(KEYS) do
@@ -33,30 +33,30 @@ end
 def run(options: SuiteOptions) -> list[Check]:
     kinds = KINDS if options.scale >= 1 else KINDS[:2]
     shares = LEASES if options.scale >= 1 else LEASES[1:2]
-    rows: list[Check] = []
+    checks: list[Check] = []
     with chaos_service(
         workers=WORKERS, WORKER_CONCURRENCY=str(SLOTS), WORKER_LEASE_SECONDS=str(LEASE)
     ) as service:
         for kind in kinds:
             for share in shares:
-                rows += outage(service, kind, share * LEASE, f"Redis, {kind} {share:g} leases")
-        rows += death(service)
+                checks += outage(service, kind, share * LEASE, f"Redis, {kind} {share:g} leases")
+        checks += death(service)
         dead = sum(not worker.alive for worker in service.workers)
-    return [*rows, exactly("outages: workers that exited, but for the one that was killed", dead - 1, 0)]
+    return [*checks, exactly("outages: workers that exited, without the killed one", dead - 1, 0)]
 
 
 def outage(service: Service, kind: str, seconds: float, name: str) -> list[Check]:
-    """Jobs run on every slot; half of them end while Redis is away, half of them after it."""
+    """Run a job on every slot; half of the jobs end while Redis is away, half after it."""
     jobs = start_jobs(service, short=SETTLE_SECONDS + seconds / 2, long=SETTLE_SECONDS + seconds + 2)
     time.sleep(SETTLE_SECONDS)
     take_away(service, kind, seconds)
     found = records.settled(service.redis, jobs, seconds=30)
-    charged = [r for r in found.values() if r.get("attempt") != "1" or "errors" in r]
-    return [*records.check_ends(name, found), exactly(f"{name}: jobs charged an attempt", len(charged), 0)]
+    charged = records.count_charged(found.values())
+    return [*records.check_ends(name, found), exactly(f"{name}: jobs charged an attempt", charged, 0)]
 
 
 def death(service: Service) -> list[Check]:
-    """A worker dies in an outage: its jobs, and no others, are rescued a lease after Redis' return."""
+    """Kill a worker in an outage: its jobs alone are rescued, within a lease of Redis' return."""
     jobs = start_jobs(service, short=15, long=20)
     victim = service.workers[0]
     name = victim.worker_id
@@ -86,7 +86,7 @@ def is_rescued(service: Service, job_id: str) -> bool:
 
 
 def start_jobs(service: Service, *, short: float, long: float) -> list[str]:
-    """A running job for every slot."""
+    """Start a job on every slot."""
     seconds = [short, long] * (WORKERS * SLOTS // 2)
     jobs = [service.submit("sleep", seconds=duration) for duration in seconds]
     wait_until(lambda: service.redis.zcard(redis_keys.LEASES + "default") == len(jobs), "every slot is taken")
@@ -94,7 +94,7 @@ def start_jobs(service: Service, *, short: float, long: float) -> list[str]:
 
 
 def take_away(service: Service, kind: str, seconds: float) -> None:
-    """Let Redis be away for so long; or let its clock jump by as much."""
+    """Make Redis unavailable for `seconds`, or let its clock jump by as much."""
     redis = started(service.stack.redis)
     if kind == "stopped for":
         redis.send_signal(signal.SIGSTOP)

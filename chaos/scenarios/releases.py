@@ -1,4 +1,4 @@
-"""Yesterday's release beside today's: either's workers serve the other's API, and nothing is lost."""
+"""The earlier release beside this one: the workers of each serve the API of the other, and no job is lost."""
 
 import subprocess
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from dev.service import WorkerProcess
 from dev.stack import ROOT, join, terminate
 
 RATE, SECONDS, LEASE = 100, 6, 2
-MODULE = "worker"  # the other release has no fault suite
+MODULE = "worker"  # the earlier release may have no `chaos.worker`
 
 
 def run(options: SuiteOptions) -> list[Check]:
     name = earlier()
     if name is None:
-        return [figure("N-1 beside N", "no earlier release here")]
+        return [figure("N-1 beside N: skipped", "no earlier release in this folder")]
     with unpacked(name) as folder:
         old = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(folder)}
         there = {**old, "UVICORN_APP_DIR": str(folder)}
@@ -34,7 +34,7 @@ def run(options: SuiteOptions) -> list[Check]:
 def together(
     options: SuiteOptions, name: str, api: dict[str, str], two: tuple[dict[str, str], ...]
 ) -> list[Check]:
-    """One release's API under load: a worker of the first kind, both, one killed, the second kind alone."""
+    """Load one release's API while its workers change from the first of two releases to the second."""
     seconds = max(1.0, SECONDS * options.scale)
     with chaos_service(api=False, WORKER_LEASE_SECONDS=str(LEASE)) as service:
         service.stack.start_api(**api)
@@ -47,31 +47,29 @@ def together(
             last = service.start_worker(module=MODULE, **second)
             last.wait_ready()
             pause(last, seconds / 3)
-            doomed.kill()  # the other release recovers its jobs
+            doomed.kill()  # the other release rescues its jobs
             terminate(leaver.process)
             code = join(leaver.process, seconds=30)
             pause(last, seconds / 3)
         found = records.settled(service.redis, load.accepted, seconds=20)
         failed = sum(record.get("state") == "failed" for record in found.values())
         dead = (not last.alive) + (code != 0)
-    lost = records.check_ends(name, found)[
-        :1
-    ]  # the handler of `sleep` reports progress: versions say nothing
+    lost = records.check_ends(name, found)[:1]  # without the check of versions, which progress raises too
     return [
         *lost,
         exactly(f"{name}: jobs that failed", failed, 0),
         exactly(f"{name}: submissions refused", load.refused, 0),
-        exactly(f"{name}: processes that exited badly", dead, 0),
+        exactly(f"{name}: processes with an exit code other than 0", dead, 0),
     ]
 
 
 def pause(worker: WorkerProcess, seconds: float) -> None:
-    """Let time pass, unless the worker dies."""
+    """Sleep for `seconds`; raises RuntimeError if the worker exits."""
     try:
         worker.process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return
-    raise RuntimeError(f"{worker.name} exited.")
+    raise RuntimeError(f"{worker.name} exited; its log says why.")
 
 
 def earlier() -> str | None:
@@ -84,7 +82,7 @@ def earlier() -> str | None:
 
 
 def git(*words: str) -> bytes | None:
-    """What git prints; None if it fails."""
+    """The output of a git command; None if it fails."""
     try:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, timeout=20)  # noqa: S603, S607
     except (OSError, subprocess.TimeoutExpired):
@@ -94,7 +92,7 @@ def git(*words: str) -> bytes | None:
 
 @contextmanager
 def unpacked(name: str) -> Iterator[Path]:
-    """The files of a release in a folder that is gone afterwards."""
+    """Unpack a release into a temporary folder within the block."""
     with TemporaryDirectory(prefix="job-server-release-") as folder:
         archive = Path(folder) / "release.tar"
         archive.write_bytes(git("archive", "--format=tar", name) or b"")

@@ -30,20 +30,20 @@ def run(options: SuiteOptions) -> list[Check]:
                 alive.append(new)
         found = records.settled(service.redis, load.accepted, seconds=40)
         starts = records.read_starts(service.stack.folder)
-    charged = sum(r.get("attempt") != "1" or "errors" in r for r in found.values())
-    back = sum(int(r.get("claims", 1)) - 1 for r in found.values())
+    charged = records.count_charged(found.values())
+    released = sum(int(r.get("claims", 1)) - 1 for r in found.values())
     name = f"rolling restart × {restarts}"
     return [
         *records.check_ends(name, found),
-        exactly(f"{name}: jobs charged an attempt", charged, 0, note=f" ({back} hand-backs)"),
+        exactly(f"{name}: jobs charged an attempt", charged, 0, note=f" ({released} releases)"),
         exactly(f"{name}: exit codes other than 0", sum(code != 0 for _, code in ends), 0),
         at_most(f"{name}: longest exit", max(seconds for seconds, _ in ends), GRACE + 1.0, "s"),
-        at_most(f"{name}: starts", sum(map(len, starts.values())), len(starts) + back),
+        at_most(f"{name}: starts", sum(map(len, starts.values())), len(starts) + released),
     ]
 
 
 def replace(worker: WorkerProcess) -> tuple[float, int]:
-    """Tell a worker to go; the seconds it takes and its exit code, -9 if it had to be killed."""
+    """Stop a worker; returns the seconds it takes and its exit code, -9 if it had to be killed."""
     begin = time.monotonic()
     worker.send(signal.SIGTERM)
     try:

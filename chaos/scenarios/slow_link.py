@@ -1,4 +1,4 @@
-"""The link to Redis is slow: large results are written and read at their first try, others go on."""
+"""The link to Redis is slow: large results are written and read at the first try, other requests go on."""
 
 import asyncio
 import time
@@ -9,8 +9,7 @@ from chaos import records
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.make_data import MAKE_RESULT
-from chaos.scenarios.flush import exits, get
-from chaos.service import chaos_service
+from chaos.service import chaos_service, timed_read
 from chaos.suite_options import SuiteOptions
 from dev.forwarder import Forwarder, forwarding
 from dev.percentiles import percentile
@@ -32,13 +31,13 @@ def run(options: SuiteOptions) -> list[Check]:
         written = time.monotonic() - begin
         answers, others = read_all(service, job_ids)
         gone = seconds_to_503(service, link)
-        exited = exits(service)
+        exited = service.stack.count_exited()
     name = f"{jobs} results of 4 MB at 5 MB/s"
-    again = sum(record.get("claims") != "1" for record in found.values())
+    repeated = sum(record.get("claims") != "1" for record in found.values())
     return [
         *records.check_ends(name, found),
-        exactly(f"{name}: jobs that needed a second attempt", again, 0),
-        exactly(f"{name}: read whole over the API", sum(status == 200 for _, status in answers), jobs),
+        exactly(f"{name}: jobs that needed a second attempt", repeated, 0),
+        exactly(f"{name}: results read over the API", sum(status == 200 for _, status in answers), jobs),
         exactly(f"{name}: other requests refused meanwhile", sum(status != 200 for _, status in others), 0),
         at_most(f"{name}: 503 once the link is dead", gone, GONE_SECONDS, "s"),
         exactly(f"{name}: processes that exited", exited, 0),
@@ -55,19 +54,19 @@ async def submit(service: Service, jobs: int) -> list[str]:
 
 
 def read_all(service: Service, job_ids: list[str]) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
-    """The seconds and the status of each read, one after the other, and of small requests meanwhile."""
+    """Read all jobs; returns the seconds and status of each read, and those of small reads meanwhile."""
     small = service.submit("sleep", seconds=0)
     others = []
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(lambda: [get(service, job_id) for job_id in job_ids])
+        reading = pool.submit(lambda: [timed_read(service, job_id) for job_id in job_ids])
         while not reading.done():
-            others.append(get(service, small))
+            others.append(timed_read(service, small))
         return reading.result(), others
 
 
 def seconds_to_503(service: Service, link: Forwarder) -> float:
-    """How long a read takes to be refused once the link moves nothing."""
+    """Seconds until a read is refused once the link passes no bytes; infinite if it is not refused."""
     link.rate = 1
-    seconds, status = get(service, "some-id")
+    seconds, status = timed_read(service, "some-id")
     link.rate = RATE
     return seconds if status == 503 else float("inf")

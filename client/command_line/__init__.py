@@ -1,1 +1,1 @@
-"""The command line, `python -m client`: arguments, commands, the display of a job, and standard streams."""
+"""The command line, `python -m client`: arguments, values, commands, display, standard streams."""

@@ -1,4 +1,4 @@
-"""The client and its command line before the real service."""
+"""The client and its command line with the real service."""
 
 import json
 import os
@@ -31,12 +31,12 @@ def client(service: Service) -> Iterator[Client]:
 
 @pytest.fixture
 def label() -> dict[str, str]:
-    """Tells this test's jobs from those of the others."""
+    """A label for the jobs of this test alone."""
     return {"test": uuid4().hex}
 
 
 class LosesFirstAnswer(httpx.HTTPTransport):
-    """Brings the first request to the server, and loses what comes back."""
+    """Transport that loses the response to its first request."""
 
     lost = False
 
@@ -67,11 +67,16 @@ def environment(service: Service) -> dict[str, str]:
     return {**os.environ, "JOB_SERVER_URL": service.stack.api_url, "PYTHONIOENCODING": "utf-8"}
 
 
-def code_block(language: str) -> str:
-    """The first in this language."""
-    found = re.search(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+def code_block(language: str, words: str = "") -> str:
+    """The first block of docs/client.md in this language with these words."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    return str(next(block for block in blocks if words in block))
+
+
+def run_example(service: Service, code: str) -> subprocess.CompletedProcess[str]:
+    """Run an example of docs/client.md in a process of its own, against the service."""
+    code = code.replace("http://127.0.0.1:8000", service.stack.api_url)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 # -- in Python
@@ -140,7 +145,7 @@ def test_a_job_that_is_not_done_in_time_goes_on(client: Client) -> None:
         client.result(job, 20)
 
 
-def test_a_failure_says_why(client: Client) -> None:
+def test_a_failure_has_the_code_of_the_job(client: Client) -> None:
     job = client.submit("flaky", {"final": True})
 
     with pytest.raises(JobFailed, match="This job was asked to fail for good") as caught:
@@ -148,7 +153,7 @@ def test_a_failure_says_why(client: Client) -> None:
     assert caught.value.code == "flaky_final"
 
 
-def test_a_finished_job_is_done_again(client: Client) -> None:
+def test_a_finished_job_is_retried_as_a_new_job(client: Client) -> None:
     job = client.submit("echo", {"message": 1}, wait=20)
 
     again = client.retry(job)
@@ -157,7 +162,7 @@ def test_a_finished_job_is_done_again(client: Client) -> None:
     assert client.result(again, 20) == {"message": 1}
 
 
-def test_a_submission_whose_answer_is_lost_makes_one_job(service: Service, label: dict[str, str]) -> None:
+def test_a_submission_whose_response_is_lost_makes_one_job(service: Service, label: dict[str, str]) -> None:
     with Client(service.stack.api_url, transport=LosesFirstAnswer()) as client:
         job = client.submit("echo", {"message": 1}, labels=label)
 
@@ -177,14 +182,14 @@ def test_a_batch_is_listed_page_by_page(client: Client, label: dict[str, str]) -
     assert list(client.iter_jobs(label=label, state="failed")) == []
 
 
-def test_a_refusal_says_what_is_wrong(client: Client) -> None:
+def test_a_refusal_names_the_fault(client: Client) -> None:
     with pytest.raises(JobServerError, match=r"params\.seconds: .*less than or equal to 3600") as caught:
         client.submit("sleep", {"seconds": 9999})
     assert (caught.value.status, caught.value.code) == (422, "invalid_request")
     assert caught.value.request_id
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_a_missing_server_is_unreachable() -> None:
     client = Client(f"http://127.0.0.1:{free_port()}", retries=Retries(most=1))
     with client, pytest.raises(ServerUnreachable, match="Check the address"):
         client.get("7")
@@ -265,20 +270,23 @@ def test_ctrl_c_leaves_the_job_running(service: Service, client: Client, tmp_pat
     client.cancel(found[1])
 
 
-# -- as it is documented
+# -- examples of docs/client.md
 
 
-def test_the_python_example_does_what_it_says(service: Service) -> None:
-    example = code_block("python").replace("http://127.0.0.1:8000", service.stack.api_url)
+def test_the_first_example_prints_the_documented_output(service: Service) -> None:
+    done = run_example(service, code_block("python"))
 
-    done = subprocess.run(
-        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    assert (done.stdout, done.stderr) == (code_block("text"), "")
+
+
+def test_the_example_that_follows_a_job_shows_its_progress(service: Service) -> None:
+    done = run_example(service, code_block("python", "client.stream(job)"))
 
     assert done.stderr == ""
-    *changes, words, failure, types = done.stdout.splitlines()
-    assert changes[-1] == "completed None"
-    assert (words, failure, types) == ("6", "flaky_final 1", "['word_count']")
+    *changes, types = done.stdout.splitlines()
+    assert any("Progress(fraction=0." in change for change in changes)
+    assert " completed " in changes[-1]
+    assert types == "['sleep']"
 
 
 def test_the_first_command_prints_what_is_shown(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""The client's files, logs and webhooks before the real service, and as they are documented."""
+"""Files, logs and webhooks of the client with the real service, and the examples of docs/client.md."""
 
 import io
 import os
@@ -52,10 +52,10 @@ def photo(tmp_path: Path) -> Path:
 
 
 class BreaksOnce(httpx.HTTPTransport):
-    """Loses the connection once, in the middle of an artifact.
+    """Transport that breaks once, in the middle of an artifact.
 
     Attributes:
-        ranges: which part of it each request asked for.
+        ranges: the header Range of each request.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class BreaksOnce(httpx.HTTPTransport):
 
 
 class Cut(httpx.SyncByteStream):
-    """A body that ends in the middle."""
+    """Body that breaks in the middle."""
 
     def __init__(self, begun: bytes) -> None:
         self._begun = begun
@@ -85,7 +85,7 @@ class Cut(httpx.SyncByteStream):
 
 
 def code_block(language: str, within: str) -> str:
-    """The block in this language that holds these words."""
+    """The block of docs/client.md in this language with these words."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
     (block,) = [block for block in blocks if within in block]
     return str(block)
@@ -101,7 +101,7 @@ def environment(service: Service) -> dict[str, str]:
 
 
 def refuses(url: str) -> bool:
-    """Whether there is a receiver that does not believe what nobody signed."""
+    """Whether a receiver answers there, and refuses an unsigned webhook."""
     try:
         return httpx.post(url, content=b"{}").status_code == 400
     except httpx.ConnectError:
@@ -114,16 +114,16 @@ def refuses(url: str) -> bool:
 def test_from_a_file_to_an_artifact(client: Client, photo: Path, tmp_path: Path) -> None:
     file = client.upload(photo)
     job = client.submit("thumbnail", {"file": file, **SMALL})
-    news = list(client.follow(job))
+    items = list(client.follow(job))
 
     assert (file.name, file.content_type, file.size) == ("photo.jpg", "image/jpeg", photo.stat().st_size)
     assert file.sha256 == sha256(photo.read_bytes()).hexdigest()
-    lines = [item for item in news if isinstance(item, LogLine)]
+    lines = [item for item in items if isinstance(item, LogLine)]
     assert [(line.seq, line.message) for line in lines] == [(1, "begun"), (2, "made")]
     assert lines == client.logs(job)
     assert client.logs(job, after=1) == lines[1:]
-    assert isinstance(news[-1], Job)
-    (artifact,) = news[-1].artifacts
+    assert isinstance(items[-1], Job)
+    (artifact,) = items[-1].artifacts
     assert (artifact.name, artifact.content_type) == ("thumbnail.png", "image/png")
     path = client.download(job, "thumbnail.png", tmp_path)
     assert path.stat().st_size == artifact.size
@@ -177,7 +177,7 @@ def test_an_upload_without_a_name_or_a_known_length(client: Client) -> None:
     assert client.upload(io.BytesIO(b""), "nothing — at all").name == "nothing — at all"
 
 
-# -- as it is documented
+# -- examples of docs/client.md
 
 
 def test_the_example_with_files_does_what_it_says(service: Service, photo: Path, tmp_path: Path) -> None:
@@ -219,7 +219,9 @@ def test_the_commands_with_files_work(service: Service, photo: Path, tmp_path: P
     assert (tmp_path / saved).exists()
 
 
-def test_the_receiver_is_told_what_is_genuine_only(service: Service, client: Client, tmp_path: Path) -> None:
+def test_the_documented_receiver_gets_genuine_webhooks_only(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
     port, output = free_port(), tmp_path / "output"
     example = code_block("python", "verify(").replace("9000", str(port))
     with output.open("w") as out:
@@ -234,12 +236,12 @@ def test_the_receiver_is_told_what_is_genuine_only(service: Service, client: Cli
         wait_until(lambda: refuses(url), "the receiver is up")
         job = client.submit("echo", {"message": "hi"}, webhook=url)
         assert job.webhook == url
-        told = f"evt_{job.job_id} job.completed {{'message': 'hi'}}"
-        wait_until(lambda: told in output.read_text(), "the receiver is told")
+        printed = f"evt_{job.job_id} job.completed {{'message': 'hi'}}"
+        wait_until(lambda: printed in output.read_text(), "the receiver gets the webhook")
         wait_until(lambda: client.webhook(job).deliveries[0].done, "the delivery is written down")
         assert client.webhook(job).deliveries[0].status == 204
         assert client.redeliver(job).deliveries[-1].number == 2
-        wait_until(lambda: output.read_text().count(told) == 2, "the receiver is told again")
+        wait_until(lambda: output.read_text().count(printed) == 2, "the receiver gets the webhook again")
     finally:
         receiver.kill()
         receiver.wait()

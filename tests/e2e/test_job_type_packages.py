@@ -32,8 +32,9 @@ TALLY = JobType(
 """
 HANDLER = """
 from my_types.tally.contract import TALLY, Tally, TallyParams
-from my_types.tally.counting import NoLetters, count
+from my_types.tally.errors import NoLetters
 from shared.errors import FinalError
+from counting import count
 from worker.context import JobContext
 from worker.registry import handles
 
@@ -45,12 +46,13 @@ async def tally(params: TallyParams, job: JobContext) -> Tally:
     except NoLetters as error:
         raise FinalError(str(error), code="no_letters") from None
 """
-COUNTING = """
-from my_types.tally.contract import Tally
-
-
+ERRORS = """
 class NoLetters(Exception):
     pass
+"""
+COUNTING = """
+from my_types.tally.contract import Tally
+from my_types.tally.errors import NoLetters
 
 
 def count(text):
@@ -65,11 +67,10 @@ def count(text):
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with the types of the tree and those of a folder elsewhere."""
     folder = tmp_path_factory.mktemp("beside")
-    files = {"contract": CONTRACT, "handler": HANDLER, "counting": COUNTING}
-    for name, text in files.items():
-        file = folder / f"my_types/tally/{name}.py"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    (folder / "my_types/tally").mkdir(parents=True)
+    for name, text in (("contract", CONTRACT), ("handler", HANDLER), ("errors", ERRORS)):
+        (folder / f"my_types/tally/{name}.py").write_text(text)
+    (folder / "counting.py").write_text(COUNTING)
     with serving(workers=1, JOB_TYPES="job_types,my_types", PYTHONPATH=str(folder)) as service:
         yield service
 

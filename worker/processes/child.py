@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 
 from worker import reporting
 from worker.processes.errors import pickled_error
-from worker.processes.plain_pickles import packages_of
 from worker.processes.protocol import (
     ERROR,
     HEADER,
@@ -249,14 +248,14 @@ def hold_on_to(lifeline: int) -> int:
 def answer(request: bytes) -> tuple[int, bytes]:
     """Run the function that is asked for; RESULT or ERROR, and a pickle of it."""
     try:
-        function, arguments = pickle.loads(request)
+        function, arguments, packages = pickle.loads(request)
     except (AttributeError, ImportError, TypeError) as error:
         text = "The function or its arguments can't be loaded in another process"
         return ERROR, pickle.dumps(unpicklable(text, error))
     try:
         result = function(*arguments)
     except BaseException as error:  # SystemExit as well: it ends the call, not the process
-        return ERROR, pickled_error(error, packages_of(function))
+        return ERROR, pickled_error(error, packages)
     try:
         return RESULT, pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
     except Exception as error:

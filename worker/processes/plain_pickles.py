@@ -1,7 +1,7 @@
 """Pickles of plain data: the worker loads nothing else of what a child process sends.
 
-A pickle may name any function, and have it called where it is loaded. These may name classes of plain data
-alone, and those of the package of the function that was called.
+A pickle may name any function, and have it called where it is loaded. These may only name classes of
+plain data, of the packages of job types, and of the package of the function that was called.
 """
 
 import builtins
@@ -32,18 +32,23 @@ PLAIN = {
 """Names by module: to make a value of each does nothing else."""
 
 ENGINE = {"api", "client", "shared", "worker"}
-OF_JOB_TYPES = ("job_types", "shared.errors")
+JOB_FAILURES = "shared.errors"
 
 Packages = tuple[str, ...]
 
 
-def packages_of(function: Callable[..., object]) -> Packages:
-    """The packages whose classes the function's result, or its error, may be of."""
+def packages_of(function: Callable[..., object], job_types: Packages) -> Packages:
+    """The packages whose classes the function's result, or its error, may be of.
+
+    Args:
+        function: the function that is called.
+        job_types: the packages of job types.
+    """
     function = getattr(function, "func", function)  # of a functools.partial
     module = str(getattr(function, "__module__", None) or type(function).__module__)
     top = module.partition(".")[0]
     own = () if top in ENGINE or top in sys.stdlib_module_names else (top,)
-    return (*OF_JOB_TYPES, *own)
+    return (*job_types, JOB_FAILURES, *own)
 
 
 def load_plain(body: bytes, packages: Packages) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import FinalError, RetryableError
+from shared.job_type_loader import OWN_PACKAGES
 from shared.logging import get_log
 from worker.log_lines import LONGEST_LINE, MOST_LINES
 from worker.processes.environment import child_environment
@@ -66,6 +67,7 @@ class Processes:
         max_calls: calls after which a process is replaced.
         max_rss: resident memory in bytes above which a process is replaced after a call.
         max_memory: bytes that a function may take; it gets no more. 0 for no bound.
+        job_types: the packages of job types, whose classes every result may be of.
         environment: of the processes; by default what `child_environment` passes on.
     """
 
@@ -76,12 +78,14 @@ class Processes:
         max_calls: int,
         max_rss: int,
         max_memory: int = 0,
+        job_types: Packages = OWN_PACKAGES,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._size = size
         self._max_calls = max_calls
         self._max_rss = max_rss
         self._max_memory = max_memory
+        self._job_types = job_types
         self._environment = child_environment() if environment is None else environment
         self._free: list[Child] = []
         self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
@@ -105,8 +109,8 @@ class Processes:
 
         Args:
             function: from the top level of a module, so that the child can import it.
-            arguments: what pickle can carry. The result is to be plain data, or of classes of the function's
-                own package.
+            arguments: what pickle can carry. The result is to be plain data, or of classes of the packages
+                of job types or of the function's own package.
             on_message: called with what the function reports while it runs.
 
         Raises:
@@ -116,10 +120,11 @@ class Processes:
             Exception: whatever else the function raised that is built in, or of its own package; any other
                 one comes as a RetryableError that says the same.
         """
-        request = pack(function, arguments)
+        packages = packages_of(function, self._job_types)
+        request = pack(function, arguments, packages)
         child = await self._take()
         try:
-            result: T = await child.call(request, packages_of(function), on_message)
+            result: T = await child.call(request, packages, on_message)
             return result
         finally:
             if child.spoiled or child.calls >= self._max_calls or child.resident() > self._max_rss:

@@ -38,10 +38,10 @@ class ProtocolError(Exception):
     """A frame that does not belong to the call that runs, or that can't be read."""
 
 
-def pack(function: Callable[..., object], arguments: tuple[object, ...]) -> bytes:
+def pack(function: Callable[..., object], arguments: tuple[object, ...], packages: Packages) -> bytes:
     """The request for a call. Raises FinalError if it can't be pickled."""
     try:
-        return pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((function, arguments, packages), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise unpicklable("The function or its arguments can't be sent to another process", error) from error
 

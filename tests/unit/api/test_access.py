@@ -14,7 +14,7 @@ from api.main import create_app
 from api.middleware import auth as access
 from api.settings import ApiSettings
 from shared.errors import ErrorEnvelope
-from tests.unit.conftest import NOWHERE
+from tests.unit.api.conftest import NOWHERE
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 CHALLENGE = "Bearer"

@@ -111,7 +111,7 @@ async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[Site]
             config=config, server_state=state, app_state={CONNECTIONS: site.connections}
         )
 
-    watch = asyncio.create_task(site.connections.keep_watch())
+    watch = asyncio.create_task(site.connections.keep_sweeping())
     server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
     site.port = server.sockets[0].getsockname()[1]
     try:

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.store.job_leases import AttemptReport, Claim
-from tests.unit.conftest import Backstage
+from tests.unit.api.conftest import Backstage
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 

@@ -1,5 +1,6 @@
 """The two faces of the client: the same operations, connections, addresses."""
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from client import AsyncClient, Client
+from client.blocking import blocking
 from tests.unit.client.fake_server import JOB_ID, FakeServer, job_response
 
 
@@ -40,3 +42,16 @@ async def test_an_address_may_have_a_path_of_its_own():
     with Client("http://proxy.test/queue/", transport=httpx.MockTransport(server)) as client:
         client.get(JOB_ID)
     assert str(server.request.url) == f"http://proxy.test/queue/v1/jobs/{JOB_ID}"
+
+
+def test_a_blocking_method_never_waits_for_an_event_loop():
+    class Sleeps:
+        async def now(self) -> None:
+            await asyncio.sleep(0)
+
+    class Face:
+        _operations = Sleeps()
+        now = blocking(Sleeps.now)
+
+    with pytest.raises(RuntimeError, match="use AsyncClient"):
+        Face().now()

@@ -33,6 +33,7 @@ def test_a_child_gets_what_is_named_besides():
     }  # fmt: skip
 
 
+OWN = ("my_types", "acme.types")
 REFUSED = {
     "a function": os.system,
     "a builtin function": eval,
@@ -47,7 +48,7 @@ REFUSED = {
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
 def test_what_is_no_plain_data_is_not_loaded(value: object):
     with pytest.raises(pickle.UnpicklingError, match="is no plain data"):
-        load_plain(pickle.dumps(value), packages_of(in_child.give_back))
+        load_plain(pickle.dumps(value), packages_of(in_child.give_back, OWN))
 
 
 def test_an_import_of_the_same_package_is_not_its_own():
@@ -58,10 +59,10 @@ def test_an_import_of_the_same_package_is_not_its_own():
 
 
 def test_a_function_speaks_for_its_own_package_alone():
-    assert "tests" in packages_of(in_child.compute)
-    assert "tests" in packages_of(partial(in_child.compute, None))
+    assert "tests" in packages_of(in_child.compute, OWN)
+    assert "tests" in packages_of(partial(in_child.compute, None), OWN)
     for function in (os.system, len, load_plain, Path.exists):
-        assert set(packages_of(function)) == {"job_types", "shared.errors"}
+        assert set(packages_of(function, OWN)) == {"my_types", "acme.types", "shared.errors"}
 
 
 def test_a_line_of_a_report_is_one_line():
