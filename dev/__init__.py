@@ -1,4 +1,4 @@
-"""Everything on one machine: an embedded Redis, the stack for demos and tests, and the demo itself."""
+"""The service on one machine: an embedded Redis, the processes for demo and tests, and the demo."""
 
 from shared.dependencies import require
 

@@ -1,4 +1,4 @@
-"""`make demo`: the whole service for a minute, with every change of state as it comes."""
+"""`make demo`: the whole service for some seconds, with every change of state of eight jobs."""
 
 import hashlib
 import json
@@ -9,27 +9,26 @@ import time
 import urllib.request
 from typing import Any
 
+from dev.json_request import json_request
 from dev.stack import ROOT, Stack, running, wait_until
 
-LOOK_SECONDS = 0.02
+PAUSE = 0.02  # seconds between two reads of a record
+PROGRESS_STEP = 0.25  # progress is shown in quarters
 CSV = b"city,inhabitants\nUlm,129942\nBern,137995\nGraz,305314\nBern,137995\n"
 LONGEST_SECONDS = 60.0
+WIDTH = 110
 Record = dict[str, Any]
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print("Starting Redis, the API and 2 workers …")
+    print("Starting Redis, the API and 2 workers …\n")
     with running(workers=2, JOB_TYPES=packages(os.environ.get("JOB_TYPES", ""))) as stack:
-        wait_until(lambda: len(call(stack, "GET", "/server/info")["workers"]) == 2, "both workers are alive")
-        print(f"API at {stack.api_url} (its reference: /docs), Redis at {stack.admin_url}\n")
-        ended = watch(stack, submit_all(stack))
-        print("\nResults")
-        for name, record in ended.items():
-            print(f"  {name}: {json.dumps(record['result'] or record['errors'])}")
-            for artifact in record["artifacts"]:
-                print(f"    {artifact['url']}: {describe_file(stack, artifact)}")
-    print("\nEverything is stopped. Next: make dev, then the curl lines of the README.")
+        server_info = stack.api_url + "/server/info"
+        wait_until(lambda: len(json_request("GET", server_info)["workers"]) == 2, "both workers are alive")
+        print(f"  API    {stack.api_url} (reference: {stack.api_url}/docs)\n  Redis  {stack.admin_url}\n")
+        print_results(stack, watch(stack, submit_all(stack)))
+    print("\nAll processes have ended. Next: make dev, then the curl lines of the README.")
     return 0
 
 
@@ -40,90 +39,100 @@ def packages(job_types: str) -> str:
 
 
 def submit_all(stack: Stack) -> dict[str, Record]:
-    """One job of each kind, by the name to show; the last one is cancelled while it runs."""
+    """Submit the jobs; returns their records by the name to show. The last job is cancelled while it runs."""
     readme = (ROOT / "README.md").read_text()
     jobs = {
-        "word_count (this README)": ("word_count", {"text": readme, "top": 5}),
+        "word_count: the README": ("word_count", {"text": readme, "top": 3}),
         "echo": ("echo", {"message": "hello"}),
-        "sleep": ("sleep", {"seconds": 2}),
+        "sleep: 2 s": ("sleep", {"seconds": 2}),
         "mandelbrot": ("mandelbrot", {"size": 768}),
-        "csv_profile (an upload)": ("csv_profile", {"file": upload(stack, CSV), "top": 1}),
-        "flaky (two failures)": ("flaky", {"failures": 2}),
-        "flaky (for good)": ("flaky", {"final": True}),
-        "sleep (cancelled)": ("sleep", {"seconds": 600}),
+        "csv_profile: an upload": ("csv_profile", {"file": upload(stack, CSV), "top": 1}),
+        "flaky: fails twice": ("flaky", {"failures": 2}),
+        "flaky: fails for good": ("flaky", {"final": True}),
+        "sleep: cancelled": ("sleep", {"seconds": 600}),
     }
     records = {
-        name: call(stack, "POST", "/jobs", {"type": job_type, "params": params})
+        name: json_request("POST", stack.api_url + "/jobs", {"type": job_type, "params": params})
         for name, (job_type, params) in jobs.items()
     }
-    cancelled = records["sleep (cancelled)"]["job_id"]
-    wait_until(lambda: call(stack, "GET", f"/jobs/{cancelled}")["state"] == "running", "the job runs")
-    call(stack, "DELETE", f"/jobs/{cancelled}")
+    cancelled = job_url(stack, records["sleep: cancelled"])
+    wait_until(lambda: json_request("GET", cancelled)["state"] == "running", "the job runs")
+    json_request("DELETE", cancelled)
     return records
 
 
 def watch(stack: Stack, records: dict[str, Record]) -> dict[str, Record]:
-    """Print each change of the records until all are done; returns them as they ended."""
+    """Print each change of the records until all are done; returns the last records."""
+    print(f"  {'time':8}  {'job':22}  {'state':9}  attempt")
     shown = {name: show(name, record) for name, record in records.items()}
     end = time.monotonic() + LONGEST_SECONDS
     while not all(record["done"] for record in records.values()):
         if time.monotonic() > end:
-            raise TimeoutError("The jobs did not end; the workers' output says why.")
-        time.sleep(LOOK_SECONDS)
+            raise TimeoutError("The jobs did not end; look at the workers' output.")
+        time.sleep(PAUSE)
         for name, record in records.items():
             if record["done"]:
                 continue
-            records[name] = record = call(stack, "GET", f"/jobs/{record['job_id']}")
+            records[name] = record = json_request("GET", job_url(stack, record))
             if record["done"] and record["started_at"] and shown[name].startswith("pending"):
-                show(name, {**record, "state": "running", "errors": []})  # it was too short to be seen
+                show(name, {**record, "state": "running", "errors": []})  # a state too short to be read
             if describe(record) != shown[name]:
                 shown[name] = show(name, record)
     return records
 
 
+def job_url(stack: Stack, record: Record) -> str:
+    return f"{stack.api_url}/jobs/{record['job_id']}"
+
+
 def show(name: str, record: Record) -> str:
     description = describe(record)
-    print(f"  {time.strftime('%H:%M:%S')}  {name:26} {description}", flush=True)
+    print(f"  {time.strftime('%H:%M:%S')}  {name:22}  {description}", flush=True)
     return description
 
 
 def describe(record: Record) -> str:
-    text = f"{record['state']:10} attempt {record['attempt']}/{record['max_attempts']}"
-    if record["progress"] and not record["done"]:
-        text += f"  {record['progress']['fraction']:4.0%}"
-    if record["errors"]:
-        text += f"  {record['errors'][-1]['code']}: {record['errors'][-1]['message']}"
+    """The state, the attempt, and the progress or the last error of a record, on one line."""
+    text = f"{record['state']:9}  {record['attempt']} of {record['max_attempts']}"
+    if record["state"] == "running" and record["progress"]:
+        quarters = record["progress"]["fraction"] // PROGRESS_STEP
+        text += f"   {quarters * PROGRESS_STEP:.0%}" if quarters else ""
+    elif record["errors"] and record["state"] != "completed":
+        text += f"   {record['errors'][-1]['message']}"
     return text
 
 
+def print_results(stack: Stack, records: dict[str, Record]) -> None:
+    """Print the result or the error of each job, and check its artifacts."""
+    print("\nResults\n")
+    for name, record in records.items():
+        print(f"  {name:22}  {describe_end(record)}")
+        for artifact in record["artifacts"]:
+            print(f"  {'':22}  {describe_artifact(stack, artifact)}")
+
+
+def describe_end(record: Record) -> str:
+    if record["state"] != "completed":
+        return ", ".join((record["state"], *(error["code"] for error in record["errors"])))
+    text = json.dumps(record["result"])
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def describe_artifact(stack: Stack, artifact: Record) -> str:
+    """Fetch an artifact, and compare it with its SHA-256."""
+    with urllib.request.urlopen(stack.api_url + artifact["url"], timeout=10) as answer:
+        data = answer.read()
+    verdict = "SHA-256 ok" if hashlib.sha256(data).hexdigest() == artifact["sha256"] else "WRONG SHA-256"
+    return f"{artifact['name']}: {artifact['content_type']}, {len(data):,} bytes, {verdict}"
+
+
 def upload(stack: Stack, data: bytes) -> str:
-    """Upload a file; returns the reference for params."""
-    request = urllib.request.Request(
-        f"{stack.api_url}/files", data=data, headers={"Content-Type": "text/csv"}, method="POST"
-    )
+    """Upload a CSV file; returns its id, the reference for params."""
+    headers = {"Content-Type": "text/csv"}
+    request = urllib.request.Request(f"{stack.api_url}/files", data=data, headers=headers, method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
         file_id: str = json.load(answer)["file_id"]
         return file_id
-
-
-def describe_file(stack: Stack, artifact: Record) -> str:
-    """What a job made, fetched and checked."""
-    with urllib.request.urlopen(stack.api_url + artifact["url"], timeout=10) as answer:
-        data = answer.read()
-    genuine = hashlib.sha256(data).hexdigest() == artifact["sha256"]
-    return f"{artifact['content_type']}, {len(data):,} bytes, {'as' if genuine else 'NOT as'} its sha256 says"
-
-
-def call(stack: Stack, method: str, path: str, body: Record | None = None) -> Record:
-    request = urllib.request.Request(
-        stack.api_url + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        record: Record = json.load(answer)
-        return record
 
 
 if __name__ == "__main__":

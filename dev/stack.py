@@ -1,4 +1,4 @@
-"""The whole service on free loopback ports, as real processes: for the demo, the tests and the benchmarks."""
+"""The processes of the service on free loopback ports, for the demo, the tests and the benchmarks."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from dev.redis import PASSWORD, USER, restricted, server_command
+from dev.redis import PASSWORD, USER, acl_options, server_command
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 60.0  # seconds for a process to come up or go down: a busy machine needs many
+PATIENCE = 60.0  # seconds for a process to start or end; a busy machine needs many
 
 STACK_FOLDER = "STACK_FOLDER"  # in the environment of each process: the stack's folder
 
@@ -32,32 +32,31 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE) -> None:
-    """Look until the condition holds.
+    """Wait until a condition holds.
 
     Raises:
-        TimeoutError: it did not, in that many seconds.
+        TimeoutError: the condition does not hold after `seconds`.
     """
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"Waited {seconds:g} s in vain: {what}.")
+            raise TimeoutError(f"Not reached in {seconds:g} s: {what}.")
         time.sleep(0.02)
 
 
 class Stack:
-    """Redis, an API and any number of workers; ends every process that it started.
+    """Redis, an API and any number of workers; `close` ends every process.
 
     Attributes:
-        folder: where Redis keeps its data and jobs their files, and where each process's output goes, as
-            `<name>.log`.
-        root: where the code is.
-        fsync: how often Redis writes its append-only file through to the disk (`appendfsync`).
-        redis_url: the database that all of them use, as a user with just the rights that they need; that of
+        folder: the folder of Redis' data, the files of jobs, and the output of each process, `<name>.log`.
+        root: the folder of the code.
+        fsync: Redis' setting `appendfsync`.
+        redis_url: the database of all processes, with the user of the service, who has few rights; that of
             another stack if REDIS_URL is given.
-        admin_url: the same database, as a user who may do everything.
-        api_url: where the API answers, once it is started.
+        admin_url: the same database, with a user who may do everything.
+        api_url: the URL of the API, once it is started.
         workers: the worker processes, in the order of their start.
-        descriptor: where the output of processes goes that are started from now on; None: to a file each.
+        descriptor: the descriptor for the output of processes started from now on; None: a file for each.
     """
 
     def __init__(self, folder: Path, *, fsync: str = "everysec", **environment: str) -> None:
@@ -81,7 +80,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "ARTIFACTS_URL": (folder / "artifacts").as_uri(),
             "REDIS_URL_FILE": "",
-            "API_KEYS": "",  # whoever starts a stack has none
+            "API_KEYS": "",  # not those of the caller's environment
             "API_KEYS_FILE": "",
             "JOB_TYPES": "job_types",  # whatever the caller's own environment names
             **environment,
@@ -91,7 +90,7 @@ class Stack:
     def start_redis(self) -> None:
         """Start Redis, on the same port and data as before if it ran already."""
         command = server_command(self.redis_port, self.folder, fsync=self.fsync)
-        command += restricted(self.folder)
+        command += acl_options(self.folder)
         self.redis = self.spawn("redis", command)
         wait_until(self._redis_answers, "Redis answers PING")
 
@@ -111,7 +110,7 @@ class Stack:
         return process
 
     def output(self, name: str) -> str:
-        """What a process has printed so far."""
+        """The output of a process so far."""
         return (self.folder / f"{name}.log").read_text()
 
     def count_exited(self) -> int:
@@ -119,7 +118,7 @@ class Stack:
         return sum(process is None or process.poll() is not None for process in (self.api, *self.workers))
 
     def close(self) -> None:
-        """End everything: gently, then by force."""
+        """End all processes, by SIGTERM and then by SIGKILL."""
         processes = [p for p in (*self.workers, self.api) if p is not None]
         for process in processes:
             terminate(process)
@@ -155,14 +154,14 @@ class Stack:
 
 
 def terminate(process: Process) -> None:
-    """Ask a process to end, also one that is stopped."""
+    """Send SIGTERM to a process, and SIGCONT in case it is stopped."""
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
         process.terminate()
 
 
 def join(process: Process, *, seconds: float = PATIENCE) -> int:
-    """The exit code of a process that was told to end; it is killed when the time is over."""
+    """Wait for the end of a process, and kill it after `seconds`; returns its exit code."""
     try:
         return process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -172,7 +171,7 @@ def join(process: Process, *, seconds: float = PATIENCE) -> int:
 
 @contextlib.contextmanager
 def running(*, workers: int = 0, api: bool = True, **environment: str) -> Iterator[Stack]:
-    """A stack that is up within the block and gone after it."""
+    """Run a stack within the block."""
     with TemporaryDirectory(prefix="job-server-") as folder:
         stack = Stack(Path(folder), **environment)
         try:

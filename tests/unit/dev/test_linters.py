@@ -33,13 +33,13 @@ def test_an_error_of_the_document_is_found():
 @pytest.mark.usefixtures("npx")
 def test_without_npx_its_linters_are_skipped(capsys: pytest.CaptureFixture[str]):
     assert linters.main() == 0
-    assert capsys.readouterr().out.count("skipped, npx is not there; install Node.js for it.") == 2
+    assert capsys.readouterr().out.count("skipped, npx is missing; install Node.js for it.") == 2
 
 
 def test_a_linter_that_can_not_be_fetched_is_skipped(npx: Path, capsys: pytest.CaptureFixture[str]):
     write_script(npx, "exit 1")
     assert linters.main() == 0
-    assert capsys.readouterr().out.count("skipped, npx can't get it") == 2
+    assert capsys.readouterr().out.count("skipped, npx can't fetch or run it") == 2
 
 
 def test_errors_of_a_linter_are_shown_and_fail_the_run(npx: Path, capsys: pytest.CaptureFixture[str]):
