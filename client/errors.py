@@ -64,7 +64,7 @@ class JobServerError(Exception):
 
 
 class NotFound(JobServerError):
-    """No such thing; `code` names its kind: `job_not_found`, `file_not_found` and so on."""
+    """Missing job, file, artifact or webhook; `code` is `job_not_found`, `file_not_found` and so on."""
 
 
 class JobExpired(NotFound):

@@ -176,7 +176,7 @@ class PartialDownload:
 
 async def _receive(transport: Transport, job: Job | str, partial: PartialDownload) -> None:
     """Request the rest until the download is complete; progress resets the count of retries."""
-    start, retries = transport.now(), 0
+    start, count = transport.now(), 0
     path = job_path(job, "artifacts", partial.artifact.name)
     while not partial.complete:
         request = transport.request("GET", path, headers=partial.headers())
@@ -186,12 +186,12 @@ async def _receive(transport: Transport, job: Job | str, partial: PartialDownloa
             await _read_rest(transport, response, partial)
         except ServerUnreachable as error:
             if partial.size > before:
-                start, retries = transport.now(), 0
-            pause = transport.retries.pause(error, retries, transport.now() - start)
+                start, count = transport.now(), 0
+            pause = transport.retries.pause(error, count, transport.now() - start)
             if pause is None:
                 raise
             await transport.sleep(pause)
-            retries += 1
+            count += 1
     partial.check()
 
 

@@ -22,7 +22,7 @@ class Retries:
     first: float = 0.2
     longest: float = 8.0
 
-    def pause(self, error: JobServerError, retry: int, spent: float) -> float | None:
+    def pause(self, error: JobServerError, count: int, spent: float) -> float | None:
         """Seconds before the next retry, or None to give up.
 
         The pause is never shorter than Retry-After. The backoff on top of it is random, so that clients that
@@ -30,12 +30,12 @@ class Retries:
 
         Args:
             error: the error of the last try.
-            retry: number of retries so far.
+            count: number of retries so far.
             spent: seconds since the first try.
         """
-        if not error.retryable or retry >= self.most:
+        if not error.retryable or count >= self.most:
             return None
-        backoff = min(self.longest, self.first * 2.0 ** min(retry, 32))
+        backoff = min(self.longest, self.first * 2.0 ** min(count, 32))
         pause = (error.retry_after or 0.0) + backoff * random.uniform(0.5, 1)
         return pause if spent + pause <= self.seconds else None
 

@@ -100,17 +100,17 @@ class Transport(ABC):
             JobServerError: the server refused, or was unreachable, at the last try too.
         """
         retry = is_repeatable(request) if retry is None else retry
-        start, retries = self.now(), 0
+        start, count = self.now(), 0
         while True:
             try:
                 return await self._send_once(request, stream=stream)
             except JobServerError as error:
                 spent = self.now() - start
-                pause = self.retries.pause(error, retries, spent) if retry else None
+                pause = self.retries.pause(error, count, spent) if retry else None
                 if pause is None or spent + pause > within:
                     raise
             await self.sleep(pause)
-            retries += 1
+            count += 1
 
     async def _send_once(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         response = await self.exchange(request, stream=stream)

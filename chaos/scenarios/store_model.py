@@ -38,7 +38,7 @@ def start(service: Service, kind: str, options: SuiteOptions) -> Process:
 
 def check(service: Service, kind: str, player: Process, end: float) -> Check:
     """The check of one player; the sequence of a failure is printed to stderr."""
-    name = f"store against its reference, {kind} Redis"
+    name = f"store against its reference: differences, {kind} Redis"
     try:
         code = player.wait(timeout=max(1.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -48,5 +48,5 @@ def check(service: Service, kind: str, player: Process, end: float) -> Check:
         print(output[-20_000:], file=sys.stderr)
         return Check(name, output.strip().splitlines()[-1][:200], "no difference", False)
     sequences, steps = output.split()[-2:]
-    figure = f"0 differences in {int(sequences):,} sequences, {int(steps):,} steps"
+    figure = f"0 in {int(sequences):,} sequences, {int(steps):,} steps"
     return Check(name, figure, f"0 in {SEQUENCES[kind]:,} × {STEPS} at scale 1, or {SECONDS:g} s", True)

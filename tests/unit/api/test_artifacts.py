@@ -1,4 +1,4 @@
-"""An artifact is read as a whole, in part or not at all, and does no harm in a browser."""
+"""Artifacts: read whole, in part or conditionally, and harmless in a browser."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def job_id(client, backstage) -> str:
 
 @pytest.fixture
 def add(job_id, files: FileStore, fake_redis):
-    """Let the job have made a file."""
+    """Add an artifact to the job."""
 
     async def add(name: str, data: bytes, content_type: str = "text/plain") -> str:
         size, digest = await files.put(artifact_key(job_id, 1, name), data)

@@ -1,4 +1,4 @@
-"""Answers are compressed for clients that accept it, if that saves bytes, and mean the same."""
+"""Compression of answers, for clients that accept gzip, where it saves bytes."""
 
 import gzip
 import zlib
@@ -101,7 +101,7 @@ async def test_a_large_answer_counts_with_the_bytes_that_are_held(client, monkey
 
 
 def messages(*bodies: bytes, content_type: bytes = b"application/json"):
-    """An application that answers with these pieces, and what it is asked with."""
+    """The messages of an application that answers with these pieces."""
     scope = {"type": "http", "headers": [(b"accept-encoding", b"gzip")]}
     sent = []
 

@@ -1,4 +1,4 @@
-"""Bodies in a content coding are decoded within their limit, or refused with the codings that are taken."""
+"""Decoding of bodies, within their limit; other codings are refused."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""An API without keys says so when it can be reached from other machines."""
+"""The warning of an API without keys that other machines can reach."""
 
 import asyncio
 import socket

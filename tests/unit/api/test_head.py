@@ -1,4 +1,4 @@
-"""HEAD answers with the head of what GET answers, at every path."""
+"""HEAD: the same status and headers as GET, at every path."""
 
 import asyncio
 

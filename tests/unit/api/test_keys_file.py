@@ -1,4 +1,4 @@
-"""The keys file: strict, in TOML or JSON, and read again while the API runs."""
+"""The keys file: strict, in TOML or JSON, and reloaded while the API runs."""
 
 import asyncio
 import dataclasses
@@ -19,7 +19,7 @@ from api.quotas import Quotas
 from api.settings import ApiSettings
 from dev.stack import ROOT
 from shared.settings import read_settings
-from tests.unit.api.test_access import ECHO, as_caller, entry, refused
+from tests.unit.api.callers import ECHO, as_caller, entry, refused
 
 A, B, C = (sha256(f"key-of-{name}".encode()).hexdigest() for name in "abc")
 KEY = "jobs_" + "k" * 43
@@ -234,7 +234,7 @@ async def test_an_expired_key_is_refused_and_says_so(serve, fake_redis, write, m
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-# -- reading it again
+# -- reloads
 
 
 async def reloaded(key_set: KeySet, log_tape, lines: int) -> dict:

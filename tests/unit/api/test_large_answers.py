@@ -1,4 +1,4 @@
-"""Large answers, and readers that do not take them."""
+"""Large answers, and readers that are slow to take them."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ BODY = b"x" * (LARGE + 1)
 
 
 class Reader:
-    """A client that takes messages as long as it may."""
+    """A client that takes messages while `reads` is set."""
 
     def __init__(self) -> None:
         self.messages: list[dict] = []

@@ -1,4 +1,4 @@
-"""The API's description of itself is valid OpenAPI, complete, and fit to generate a client from."""
+"""The OpenAPI document: valid, complete, and fit to generate a client from."""
 
 import re
 from inspect import signature

@@ -1,4 +1,4 @@
-"""Callers are separated: a key for its own jobs and files finds no trace of those of others."""
+"""Ownership: a key with an `:own` scope finds no trace of other callers' jobs and files."""
 
 import base64
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from shared.record import JobReceipt, JobReceipts
 from shared.store.job_leases import OutcomeKind
-from tests.unit.api.test_access import ECHO, as_caller, entry, refused
+from tests.unit.api.callers import ECHO, as_caller, entry, refused
 
 OWN = "read:own+write:own"
 KEYS = ",".join(
@@ -67,7 +67,7 @@ async def upload(closed, headers, content=b"a,b\n1,2\n") -> str:
 
 
 def without_ids(answer, name: str) -> str:
-    """The body of an answer, without what differs by request and by the id that was asked for."""
+    """The body of an answer, without the ids of the request and of the job."""
     return re.sub(r'"request_id":"[^"]+"', "", answer.text).replace(name, "ID")
 
 
@@ -145,7 +145,7 @@ async def test_an_expired_job_is_told_of_to_its_caller_alone(closed, backstage, 
 
 
 async def test_a_retry_takes_no_params_over_that_the_key_may_not_read(closed, backstage):
-    """The new job would be its own, and show them."""
+    """The new job would belong to the caller, and show the params."""
     job = await submit(closed, ANN, SECRET_JOB)
     await backstage.finish(OutcomeKind.COMPLETED, "hush")
     refused(await closed.post(f"/jobs/{job}/retry", headers=HALF), 404, "job_not_found")

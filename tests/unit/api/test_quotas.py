@@ -1,4 +1,4 @@
-"""Bounds of one caller at once, and the answers beyond them."""
+"""Quotas: bounds of one caller, and the answers beyond them."""
 
 import asyncio
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ import pytest
 from api.errors import TooManyAtOnce
 from api.keys.api_key import read_keys
 from api.quotas import CallerQuotas, Quotas, counted_caller
-from tests.unit.api.test_access import ECHO, KEYS, as_caller, entry, refused
+from tests.unit.api.callers import ECHO, KEYS, as_caller, entry, refused
 
 ANN, LAST = as_caller("ann"), as_caller("last")
 
@@ -18,7 +18,7 @@ def batch(jobs: int) -> dict[str, object]:
 
 
 def left(answer) -> str:
-    """The requests that are left, as the answer says."""
+    """The requests left, by the answer's header."""
     return answer.headers["ratelimit"].partition(";r=")[2].partition(";")[0]
 
 

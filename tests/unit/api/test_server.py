@@ -1,4 +1,4 @@
-"""Health, readiness, the server, its job types, and its description of itself."""
+"""Health, readiness, the server, its job types, and its OpenAPI document."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A stream token follows one job for a while, in place of the key of its caller."""
+"""Stream tokens: each opens the stream of one job for a while, in place of a key."""
 
 import time
 
@@ -6,14 +6,14 @@ import pytest
 
 from api import stream_tokens
 from shared.store.job_leases import OutcomeKind
-from tests.unit.api.test_access import KEYS, as_caller, entry, refused
+from tests.unit.api.callers import KEYS, as_caller, entry, refused
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 
 
 @pytest.fixture
 async def closed(serve, fake_redis):
-    """A client of an API that asks for a key; it sends none by itself."""
+    """A client of an API that needs a key; the client sends none by itself."""
     return await serve(fake_redis, api_keys=KEYS)
 
 
@@ -30,7 +30,7 @@ async def issue(client, job_id: str, caller: str = "ann", prefix: str = "") -> d
 
 
 async def opens(client, issued: dict) -> bool:
-    """Whether the stream can be opened; its reader has seen the end already, so that it ends at once."""
+    """Whether the stream opens; the reader has seen the end already, so that the stream ends at once."""
     answer = await client.get(issued["url"], headers={"Last-Event-ID": "1000"})
     return answer.status_code == 204
 

@@ -1,4 +1,4 @@
-"""JSON that means one thing only."""
+"""Strict JSON: unambiguous and bounded."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What a submission may be: the server and its document agree, case by case."""
+"""Submissions, valid and invalid: the server and its document agree, case by case."""
 
 import orjson
 import pytest
@@ -73,7 +73,7 @@ def submissions():
 
 @pytest.fixture(scope="module")
 def described():
-    """The document's view of a submission."""
+    """The validator that the document's schema of a submission gives."""
     document = create_app(ApiSettings()).openapi()
     schema = {"$ref": "#/components/schemas/JobSubmission", "components": document["components"]}
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)

@@ -1,4 +1,4 @@
-"""What may be said with a submission besides type and params; batches, keys, retries."""
+"""Labels, times, webhooks and Idempotency-Keys of submissions; batches, retries by hand, full queues."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
