@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from shared.record import SUMMARY, JobState, StoredRecord
 from shared.store.client import Argument
 from shared.store.redis_calls import as_dict
+from shared.store.rows import ListRow
 
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
@@ -41,9 +42,18 @@ def words_of(filters: Filters, limit: int, after: Cursor | None, payload: Collec
     labels = [word for pair in filters.labels.items() for word in pair]
     score, last = after or ("", "")
     fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
-    words: list[Argument] = [filters.state or "", filters.type, limit, LARGEST_PAGE_BYTES, SCANNED_AT_ONCE]
-    words += [score, last, filters.caller, len(fields), *fields, *labels]
-    return words
+    head = ListRow(
+        filters.state or "",
+        filters.type,
+        limit,
+        LARGEST_PAGE_BYTES,
+        SCANNED_AT_ONCE,
+        score,
+        last,
+        filters.caller,
+        len(fields),
+    )
+    return [*head, *fields, *labels]
 
 
 def page_of(filters: Filters, score: bytes, last: bytes, found: Sequence[Sequence[Any]]) -> Page:

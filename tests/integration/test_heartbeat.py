@@ -169,4 +169,4 @@ async def test_a_heartbeat_that_is_stopped_beats_no_more(
     heartbeat = await beating()
     await until_beaten(job_queue, worker)
     heartbeat.stop()
-    assert not lives(heartbeat.pid)
+    await until(lambda: not lives(heartbeat.pid))

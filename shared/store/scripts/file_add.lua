@@ -8,7 +8,7 @@ local file, expires = FILE .. ARGV[1], now + ARGV[2] * 1000
 local caller, most, most_bytes, size = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local counted = UPLOADS .. caller
 if caller ~= '' and redis.call('EXISTS', file) == 0 then
-  local files, bytes = held(counted)
+  local files, bytes = quotas().held(counted)
   if most > 0 and files + 1 > most then
     return {'files', files}
   elseif most_bytes > 0 and bytes + size > most_bytes then
@@ -19,6 +19,6 @@ redis.call('ZADD', FILES, expires, ARGV[1])  -- first: a file that is half noted
 redis.call('HSET', file, 'created_at', now, 'expires_at', expires, 'size', ARGV[6], unpack(ARGV, 7))
 if caller ~= '' then
   redis.call('HSET', file, 'counted', caller)  -- before it is counted: what was not is not counted off either
-  charge(counted, ARGV[1], size)
+  quotas().charge(counted, ARGV[1], size)
 end
 return {now, expires}

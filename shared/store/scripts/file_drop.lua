@@ -15,7 +15,7 @@ for _, id in ipairs(redis.call('SMEMBERS', file .. ':jobs')) do
 end
 local caller = redis.call('HGET', file, 'counted')
 if caller then
-  discharge(UPLOADS .. caller, ARGV[1])
+  quotas().discharge(UPLOADS .. caller, ARGV[1])
 end
 redis.call('DEL', file, file .. ':jobs')
 redis.call('ZREM', FILES, ARGV[1])

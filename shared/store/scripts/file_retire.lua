@@ -31,7 +31,7 @@ for _, id in ipairs(due) do
   else
     local caller = redis.call('HGET', file, 'counted')
     if caller then
-      discharge(UPLOADS .. caller, id)
+      quotas().discharge(UPLOADS .. caller, id)
     end
     redis.call('DEL', file)
     redis.call('ZREM', FILES, id)

@@ -6,11 +6,6 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Whether a job whose record is gone has expired lately, if this owner submitted it; any job for ''.
-local function expired_lately(id, owner)
-  return redis.call('ZSCORE', INDEX, id) and (owner == '' or redis.call('GET', OWNER .. id) == owner)
-end
-
 local waking = {}
 
 -- Announces a change. A failure changes nothing: a subscriber that misses a message finds out by itself.

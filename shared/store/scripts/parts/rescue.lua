@@ -3,7 +3,7 @@
 -- Drops retired jobs from the indexes and from the counts of callers; their records have expired by themselves. Their
 -- ids stay as long again as the records were kept, a day at most: until then a request for one is answered 410.
 local function prune(limit, retain)
-  prune_kept(limit)
+  quotas().prune_kept(limit)
   for state, retention in pairs(retain) do
     local oldest = now - math.min(retention, 86400) * 1000
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
@@ -84,7 +84,7 @@ local function mend(id, retain)
   local indexed = string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID
   begin_writing()
   if job[COUNTED] then
-    count_job(job[COUNTED], id, job[STATE], expires_at)
+    quotas().count_job(job[COUNTED], id, job[STATE], expires_at)
   end
   if not job[STATE] then
     redis.call('ZREM', INDEX, id)

@@ -86,7 +86,7 @@ local function flush()
     add_delivery(id)
   end
   for _, job in ipairs(counting) do
-    count_job(unpack(job))
+    quotas().count_job(unpack(job))
   end
   for queue, leases in pairs(ended_leases) do
     redis.call('ZREM', LEASES .. queue, unpack(leases))
