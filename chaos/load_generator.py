@@ -58,7 +58,7 @@ class LoadGenerator:
         return sum(answer.status != 202 for answer in self.answers)
 
     def wait_for_success(self, *, within: float) -> float:
-        """Wait for a 202 to a submission sent from now on; returns the time of it, or of the end of the wait."""
+        """Wait for a 202 to a submission sent from now on; returns its time, or the end of the wait."""
         since = time.time()
         while time.time() < since + within:
             found = [a.sent + a.seconds for a in self.answers if a.sent >= since and a.status == 202]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.figures import Figures, ratio
@@ -18,7 +19,7 @@ APPS = {"job_server": "api.main:app", "plain": "benchmarks.http_peer:app"}
 METHODS = ("post", "get")
 SECONDS = 4.0
 CONNECTIONS = 32
-QUIET = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
+QUIET: dict[str, Any] = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
 
 
 def run(options: BenchmarkOptions) -> str:
