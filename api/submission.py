@@ -1,4 +1,4 @@
-"""Submissions, as `POST /jobs` accepts them: a union of the job types, told apart by `type`."""
+"""Submissions, as `POST /jobs` accepts them: a union of the job types, with `type` as its discriminator."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -81,7 +81,7 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.usual_bytes = min(STEP, limits.head_bytes)  # of a read that needs no further look
+        self.usual_bytes = min(STEP, limits.head_bytes)  # reads up to this size need no further check
         self.new: dict[Connection, None] = {}  # without a whole head so far, the oldest first
         self._open: set[Connection] = set()
         self._full = False
@@ -127,7 +127,7 @@ class Connections:
             for n, connection in enumerate(list(self._open)):
                 ended = self._judge(connection, time.monotonic())
                 if ended or n % SWEPT_AT_ONCE == SWEPT_AT_ONCE - 1:
-                    await asyncio.sleep(0)  # thousands must not hold up the loop
+                    await asyncio.sleep(0)  # a sweep of thousands must not block the loop
             self._report_room()
 
     def _judge(self, connection: Connection, now: float) -> bool:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from dev.stack import PATIENCE
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.file_writing import Stored
 from shared.files import FileStore, artifact_key, upload_key
@@ -13,7 +14,7 @@ from shared.store.client import connect
 from shared.store.file_records import FileRecords
 from shared.store.job_leases import OutcomeKind
 from worker.services import cleaner as module
-from worker.services.cleaner import Swept, keep_sweeping, sweep
+from worker.services.cleaner import Cleaner, Swept, sweep
 
 STORED = Stored(1, "abc")
 
@@ -127,8 +128,8 @@ async def test_workers_take_turns(records, files, make, log_tape, monkeypatch):
 
     monkeypatch.setattr(module, "sweep", counted)
     await make("x", 1)
-    workers = [asyncio.create_task(keep_sweeping(records, files, 60)) for _ in range(2)]
-    async with asyncio.timeout(5):
+    workers = [asyncio.create_task(Cleaner(records, files, 60).run()) for _ in range(2)]
+    async with asyncio.timeout(PATIENCE):
         while not log_tape.lines("files removed"):
             await asyncio.sleep(0.01)
     for task in workers:
