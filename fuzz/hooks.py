@@ -67,7 +67,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
         )
     if isinstance(
         failure, AcceptedNegativeData
-    ):  # a form that lacks its file is written with one all the same
+    ):  # Schemathesis sends a file even in a form that should lack one
         return case.path != "/v1/files"
     if isinstance(failure, AllowHeaderMismatch | UnsupportedMethodResponse):
         return case.path != "/v1/jobs/batch"  # for methods other than POST, `batch` is an unknown job id

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dev.stack import PATIENCE
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
@@ -39,9 +40,9 @@ async def test_a_running_job_is_asked_to_stop(submit, job_queue, server, worker)
     claim = await worker.claim_one()
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CANCEL)
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
         verdict, record = await job_queue.cancel("a")
-        assert (await subscription.get_message(timeout=1))["data"] == b"a"
+        assert (await subscription.get_message(timeout=PATIENCE))["data"] == b"a"
     assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
     assert record.parse().cancel_requested
     assert await worker.finish(claim, OutcomeKind.CANCELLED)
@@ -119,11 +120,13 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
 ):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
 
         async def raised_to(version: int) -> None:
             assert (await job_queue.get("a")).version == version
-            assert (await subscription.get_message(timeout=1))["data"].split()[0] == str(version).encode()
+            assert (await subscription.get_message(timeout=PATIENCE))["data"].split()[0] == str(
+                version
+            ).encode()
 
         await submit("a", max_attempts=9)
         await raised_to(1)

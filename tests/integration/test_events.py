@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api.routes.events import HEARTBEAT, RETRY, EventStream
-from dev.stack import Stack
+from dev.stack import PATIENCE, Stack
 from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import connect
@@ -37,7 +37,7 @@ class Reader:
 
     async def body(self) -> bytes:
         """The next piece of the answer that is not empty."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not (body := (await self.sent.get()).get("body")):
                 pass
         return bytes(body)
@@ -63,8 +63,8 @@ async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: 
 
     assert [await reader.body() for _ in range(4)] == [RETRY] + [HEARTBEAT] * 3
     reader.left.set()
-    await asyncio.wait_for(streaming, 5)
-    async with asyncio.timeout(5):
+    await asyncio.wait_for(streaming, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
         while await redis.pubsub_channels():
             await asyncio.sleep(0.01)
 
@@ -79,7 +79,7 @@ async def test_each_event_has_data_also_for_readers_that_take_an_empty_line_for_
     while bodies.count(b": still here\n") < 2:
         bodies.append(await reader.body())
     await queue.cancel("a")
-    await asyncio.wait_for(streaming, 5)
+    await asyncio.wait_for(streaming, PATIENCE)
     bodies += [message["body"] for message in iter_now(reader.sent)]
 
     answer = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=b"".join(bodies))

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from dev.stack import Stack
+from dev.stack import PATIENCE, Stack
 from shared.store import redis_keys
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from shared.store.job_queue import JobQueue
 from tests.conftest import LogTape
 from tests.integration.conftest import HandWorker, Submit
-from tests.unit.worker.pools import PATIENCE, lives, until
+from tests.unit.worker.pools import lives, until
 from worker.context import JobContext
 from worker.execute import RunningJob
 from worker.heartbeat.supervisor import HeartbeatSupervisor

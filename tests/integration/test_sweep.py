@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from dev.stack import PATIENCE
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import FileStore, Stored, artifact_key, upload_key
 from shared.store import redis_keys
@@ -127,7 +128,7 @@ async def test_workers_take_turns(records, files, make, log_tape, monkeypatch):
     monkeypatch.setattr(module, "sweep", counted)
     await make("x", 1)
     workers = [asyncio.create_task(Cleaner(records, files, 60).run()) for _ in range(2)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not log_tape.lines("files removed"):
             await asyncio.sleep(0.01)
     for task in workers:

@@ -28,7 +28,7 @@ def output(program: str, *, level: str = "INFO", form: str = "json") -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -351,7 +351,7 @@ def test_output_that_can_not_be_written_changes_nothing_else(form: str, redirect
         env={**os.environ, "PYTHON": sys.executable, "PROGRAM": program},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert ended.returncode == 0

@@ -212,7 +212,7 @@ def test_a_process_ends_with_code_2_and_nothing_but_that_line(command: list[str]
         env={"PATH": os.environ["PATH"], name: value},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
