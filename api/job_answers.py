@@ -16,7 +16,7 @@ from shared.stored_record import StoredRecord, WaitEstimate
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:
     """Answer a submission, once the job is done or the wait is over."""
     record, replayed = submitted
-    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **applied(seconds)}
+    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **preference_applied(seconds)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if seconds:
@@ -46,6 +46,6 @@ def render(request: Request, record: StoredRecord, estimate: WaitEstimate | None
     return record.to_receipt()
 
 
-def applied(seconds: float | None) -> dict[str, str]:
+def preference_applied(seconds: float | None) -> dict[str, str]:
     """The header Preference-Applied, for a request with a wait."""
     return {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}
