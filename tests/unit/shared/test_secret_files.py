@@ -70,7 +70,7 @@ def test_the_setting_and_its_file_together_are_refused(kind, put, monkeypatch, c
     put("REDIS_URL", URL.encode())
     monkeypatch.setenv("REDIS_URL", URL)
     line = refusal(kind, capsys)
-    assert "REDIS_URL_FILE: remove it, or REDIS_URL, which is set as well" in line
+    assert "REDIS_URL_FILE: remove it or REDIS_URL: both are set" in line
     assert "hunter2" not in line
 
 
