@@ -1,4 +1,8 @@
-"""Idempotency keys: several requests with the same key make one job."""
+"""Idempotency keys: several requests with the same key make one job.
+
+The script `submit.lua` finds the job of a key, and compares the digest of the request, which `job_queue.py`
+makes.
+"""
 
 import re
 

@@ -15,7 +15,7 @@ from shared.store.submission import Submitted
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:
     """Answer a submission, once the job is done or the wait is over."""
     record, replayed = submitted
-    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **applied(seconds)}
+    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **preference_applied(seconds)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if seconds:
@@ -45,6 +45,6 @@ def render(request: Request, record: StoredRecord, outlook: Outlook | None = Non
     return record.to_receipt()
 
 
-def applied(seconds: float | None) -> dict[str, str]:
+def preference_applied(seconds: float | None) -> dict[str, str]:
     """The header Preference-Applied, for a request with a wait."""
     return {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}

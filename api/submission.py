@@ -172,7 +172,7 @@ class Submissions:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
         else:
             if submission.webhook:
-                self.admit(submission.webhook.url)
+                self.require_webhook_allowed(submission.webhook.url)
             submission._files = frozenset(files)
             submission._encoded = self._encode(submission)
             return submission
@@ -219,7 +219,7 @@ class Submissions:
             raise InvalidRequest(message, details=faults[:MOST_FAULTS])
         return found
 
-    def admit(self, url: str) -> None:
+    def require_webhook_allowed(self, url: str) -> None:
         """Refuse a webhook that could not be sent, by its port and address.
 
         Raises:

@@ -7,10 +7,10 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.conditions import OTHER_VERSION, entity_tags, etag_matches, require_version, unchanged, versions
+from api.conditions import OTHER_VERSION, entity_tags, etag_matches, not_modified, require_version, versions
 from api.errors import PreconditionFailed, UnsupportedMediaType
 from api.idempotency import idempotency_key
-from api.job_answers import answer, answer_submitted, applied, render
+from api.job_answers import answer, answer_submitted, preference_applied, render
 from api.middleware.direct_routes import DirectRouter
 from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request import elements, header, name_and_value, request_id
@@ -87,13 +87,13 @@ async def get_job(request: Request, job_id: str) -> Response:
         known and (version := await state.queue.version(job_id, owner=owner)) and etag_matches(known, version)
     ):
         require_version(wanted, version)
-        return unchanged(version)
+        return not_modified(version)
     else:
         record = await state.queue.get(job_id, owner=owner)
     require_version(wanted, record.version)
     if known and etag_matches(known, record.version):
-        return unchanged(record.version)
-    return await answer(request, record, 200, applied(seconds))
+        return not_modified(record.version)
+    return await answer(request, record, 200, preference_applied(seconds))
 
 
 @router.delete("/jobs/{job_id}", response_model=JobRecord)
@@ -118,7 +118,7 @@ async def retry_job(request: Request, job_id: str) -> Response:
         shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(f"This server has no job type {shown} any more.")
     if old.webhook:
-        state.submissions.admit(old.webhook)
+        state.submissions.require_webhook_allowed(old.webhook)
     job = NewJob(
         state.job_types[old.type],
         old.fields[b"params"],

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.keys.api_key import read_keys
 from api.keys.key_set import KeySet
 from api.main import create_app
-from api.middleware import auth as access
+from api.middleware.auth import is_open
 from api.settings import ApiSettings
 from shared.errors import ErrorEnvelope
 from tests.unit.api.callers import ECHO, KEYS, as_caller, refused
@@ -193,7 +193,7 @@ async def test_every_other_path_is_closed_and_does_not_tell_whether_it_is_there(
 
 @pytest.mark.parametrize("path", ["//healthz", "/healthz/../jobs", "/healthz\n", "/v1/static-offline-docs/x"])
 def test_a_path_that_only_looks_like_an_open_one_is_closed(path):
-    assert not access.is_open(path)
+    assert not is_open(path)
 
 
 @pytest.mark.parametrize("dots", ["%2e%2e", "..%2f", "%2e%2e%2f%2e%2e"])

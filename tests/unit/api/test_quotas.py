@@ -36,7 +36,7 @@ async def test_a_batch_above_what_is_left_is_refused_as_a_whole(serve, fake_redi
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=10)
     await client.post("/jobs/batch", json=batch(6), headers=ANN)
     answer = await client.post("/jobs/batch", json=batch(5), headers=ANN)
-    assert "3 are left" in refused(answer, 429, "rate_limited").message
+    assert "left now: 3" in refused(answer, 429, "rate_limited").message
     assert left(answer) == "3"
     assert (
         5 <= int(answer.headers["retry-after"]) <= 6
@@ -47,7 +47,7 @@ async def test_a_batch_above_what_is_left_is_refused_as_a_whole(serve, fake_redi
 async def test_a_batch_above_the_whole_limit_says_to_split_it(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=4)
     error = refused(await client.post("/jobs/batch", json=batch(5), headers=ANN), 422, "invalid_request")
-    assert "parts of 4 jobs" in error.hint
+    assert "4 at most in each part" in error.hint
     assert not error.retryable
     assert (await client.post("/jobs/batch", json=batch(3), headers=ANN)).status_code == 202
 

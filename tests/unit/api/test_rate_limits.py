@@ -44,7 +44,7 @@ async def test_a_caller_above_its_limit_is_told_when_to_come_back(serve, fake_re
     answer = await client.post("/jobs", json=ECHO, headers=as_caller("ann"))
     envelope = refused(answer, 429, "rate_limited")
     assert envelope.retryable
-    assert "1 requests a minute" in envelope.message
+    assert "limited to 1;" in envelope.message
     assert answer.headers.get_list("retry-after") == [str(limits(answer)[1])]
     assert 58 <= limits(answer)[1] <= 60
     assert await fake_redis.keys("jobs:rate:*") == [b"jobs:rate:ann"]
