@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from shared.record import StoredRecord
+from shared.stored_record import StoredRecord
 
 LONGEST = 30  # seconds
 WEIGHT = 0.2  # of the newest job

@@ -11,8 +11,8 @@ from starlette.types import Receive
 from api.request import elements, list_header, name_and_value, query_parameter
 from api.state import state_of
 from shared.errors import InvalidRequest
-from shared.record import StoredRecord
 from shared.store.changes import Watch
+from shared.stored_record import StoredRecord
 
 LONGEST_WAIT = 60
 SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")

@@ -10,12 +10,13 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.files import FileStore
-from shared.record import JobState, StoredRecord
+from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
 from shared.store.job_queue import JobQueue
 from shared.store.upkeep import Upkeep
 from shared.store.worker_info import WorkerInfo
+from shared.stored_record import StoredRecord
 from tests.new_jobs import RETENTION, new_job
 
 

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from shared.errors import FinalError, RetryableError
-from shared.files import PIECE, FileStore, Stored, artifact_key, upload_key
+from shared.file_writing import PIECE, Stored
+from shared.files import FileStore, artifact_key, upload_key
 from worker.files import AttemptFiles
 
 FILE = "file_" + "0" * 32

@@ -15,7 +15,7 @@ from redis.exceptions import OutOfMemoryError
 
 from chaos.failing_script import FAILED, with_failing_command
 from shared.errors import JobServerError, QueueUnavailable
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.record import JobState
 from shared.store import redis_keys, scripts
 from shared.store.file_records import FileQuota, FileRecords

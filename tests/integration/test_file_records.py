@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.errors import FileInUse, FileNotFound, UnknownFile
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.store import file_records, redis_keys
 from shared.store.file_records import FileRecords
 from shared.store.job_leases import OutcomeKind

@@ -15,7 +15,8 @@ from obstore.exceptions import GenericError
 from dev.stack import PATIENCE, ROOT, wait_until
 from shared import files as module
 from shared.errors import StorageFull, StorageUnavailable
-from shared.files import PART, PIECE, WRITES_AT_ONCE, FileStore, Stored
+from shared.file_writing import PIECE, Stored
+from shared.files import PART, WRITES_AT_ONCE, FileStore
 
 SIZES = (0, 1, PIECE - 1, PIECE, PIECE + 1, PART + PIECE + 7)
 

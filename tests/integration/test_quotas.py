@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.errors import BacklogFull, QuotaReached
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.store import redis_keys
 from shared.store.file_records import FileQuota, FileRecords
 from shared.store.job_leases import OutcomeKind

@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from dev.stack import PATIENCE
 from shared.errors import QueueUnavailable, StorageUnavailable
-from shared.files import FileStore, Stored, artifact_key, upload_key
+from shared.file_writing import Stored
+from shared.files import FileStore, artifact_key, upload_key
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.file_records import FileRecords

@@ -7,7 +7,8 @@ from hashlib import sha256
 import orjson
 import pytest
 
-from shared.files import PIECE, FileStore, artifact_key
+from shared.file_writing import PIECE
+from shared.files import FileStore, artifact_key
 from shared.store import redis_keys
 from shared.store.job_leases import OutcomeKind
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.files import PIECE
+from shared.file_writing import PIECE
 from shared.job_type import FILE_ID
 from shared.store.job_leases import Finished, Outcome, OutcomeKind
 from tests.unit.api.reading_jobs import READ, refused, submit, upload
