@@ -1,4 +1,4 @@
-"""A slow link to Redis: what is large takes its time, and nothing is given up for it."""
+"""A slow link to Redis: large results take their time, and no call is given up."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Workers that are moved by hand, so that a test decides who does what and when."""
+"""Fixtures of the store's tests: workers that step when a test says so, on the fake and the real Redis."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from tests.new_jobs import RETENTION, new_job
 
 @pytest.fixture(params=["fake_redis", "redis"])
 def server(request: pytest.FixtureRequest) -> Redis:
-    """Every test of the store runs on the fake and on the real Redis."""
+    """The fake and the real Redis: every test of the store runs on both."""
     client: Redis = request.getfixturevalue(request.param)
     return client
 
@@ -44,7 +44,7 @@ def upkeep(server: Redis) -> Upkeep:
 
 @pytest.fixture(params=["folder", "s3"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileStore]:
-    """Every test of files runs on a folder and on a bucket."""
+    """A folder and a bucket: every test of files runs on both."""
     url = request.getfixturevalue("s3") if request.param == "s3" else (tmp_path / "a b").as_uri()
     files = FileStore.open(url)
     yield files
@@ -96,7 +96,7 @@ class HandWorker:
         return WorkerInfo(self.name, "host", 1, self.queues, slots=10, started_at=1.5)
 
     async def step(self, *finished: Finished, slots: int = 0, number: int | None = None) -> Step:
-        """One step; a new one unless its number is given."""
+        """Make a step: the next one, or a repeated one by its number."""
         if number is None:
             self.steps += 1
             number = self.steps
@@ -112,7 +112,7 @@ class HandWorker:
         return claim
 
     async def finish(self, claim: Claim, kind: OutcomeKind, body: bytes = b"", *, delay: int = 0) -> bool:
-        """Whether the outcome counts."""
+        """Finish an attempt; returns whether its outcome was accepted."""
         step = await self.step(Finished(claim, Outcome(kind, body, delay)))
         return step.accepted[0]
 
@@ -155,7 +155,7 @@ def due(server: Redis) -> Callable[[str], Awaitable[None]]:
 
 
 async def _indexes_agree(redis: Redis) -> None:
-    """Every record is in the index of its state and in no other, and in its queue or among the leases."""
+    """Check that every record is in the index of its state alone, and in its queue or among the leases."""
     records = {}
     async for key in redis.scan_iter(match=redis_keys.RECORD + "*"):
         records[key.decode().removeprefix(redis_keys.RECORD)] = await redis.hgetall(key)

@@ -1,4 +1,4 @@
-"""The store's contract: cancelling, and whatever races with it."""
+"""Cancelling in the store, and the calls that race with it."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -173,7 +173,7 @@ async def test_in_any_order_of_events_a_job_ends_once(
 
     async def finish(worker):
         if held[worker.name]:
-            claim = dice.choice(held[worker.name])  # it stays: a later finish is late, or a repeat
+            claim = dice.choice(held[worker.name])  # the claim stays: a later finish is late, or a repeat
             kind = dice.choice(list(OutcomeKind))
             before = (await job_queue.get(claim.job_id)).done
             counts = await worker.finish(claim, kind, ERROR)

@@ -1,4 +1,4 @@
-"""The store's contract: who gets which job, and when."""
+"""Claims in the store: the worker that gets a job, and when."""
 
 import time
 from datetime import UTC, datetime, timedelta

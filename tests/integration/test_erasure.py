@@ -1,4 +1,4 @@
-"""Erasure: the keys that the page on stored data names are all that Redis holds of a job."""
+"""Erasure: no key but the documented ones holds data of a job."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def submit_with_webhook(job_queue):
 
 
 async def holders(redis) -> set[str]:
-    """The keys that hold the caller's text."""
+    """Keys that hold the caller's text."""
     read = {
         b"hash": redis.hgetall, b"string": redis.get, b"set": redis.smembers,
         b"list": lambda key: redis.lrange(key, 0, -1), b"zset": lambda key: redis.zrange(key, 0, -1),

@@ -1,4 +1,4 @@
-"""What Redis promises of uploaded files: they are kept for their time, and while a record names them."""
+"""File records in Redis: kept for their time, and for as long as a job's record names them."""
 
 import pytest
 from redis.asyncio import Redis

@@ -1,4 +1,4 @@
-"""A heartbeat process renews what the snapshot of its worker says, and ends when it should."""
+"""The heartbeat process: renews the leases in its worker's snapshot, and ends with the worker."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ class HandLane(SimpleNamespace):
 
 @pytest.fixture
 def server(redis: Redis) -> Redis:
-    """These processes know the real Redis only."""
+    """The real Redis: a process can't reach the fake one."""
     return redis
 
 
@@ -79,7 +79,7 @@ async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> Asy
 
 
 async def ends(server: Redis, claim: Claim) -> float:
-    """When the lease ends, in seconds since the epoch; 0 if it is not held."""
+    """End of the lease in seconds since the epoch; 0 if there is no lease."""
     return float(await server.zscore(redis_keys.LEASES + claim.queue, claim.lease) or 0) / 1000
 
 
@@ -131,7 +131,7 @@ async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
 async def test_a_deadline_that_is_not_known_is_bounded(
     submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
 ) -> None:
-    """By the longest timeout, after the last snapshot of a worker that writes no more of them."""
+    """By the longest timeout after the last snapshot, of a worker that writes no further snapshot."""
     for name in "ab":
         await submit(name)
     unknown = await worker.claim_one()

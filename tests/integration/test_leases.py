@@ -1,4 +1,4 @@
-"""The store's contract: leases that run out, workers that live or leave, progress under the fence."""
+"""Leases in the store: rescues, heartbeats, workers that leave, progress under the lease."""
 
 import orjson
 import pytest

@@ -1,4 +1,4 @@
-"""Counts of callers with a quota are exact, whatever becomes of their jobs and files."""
+"""Quotas in the store: a caller's counts are exact, whatever happens to its jobs and files."""
 
 import pytest
 from redis.asyncio import Redis

@@ -1,4 +1,4 @@
-"""The API in this process, on a fake Redis, asked over HTTP as a client would."""
+"""Fixtures of the API: in this process, on a fake Redis, with a client that speaks HTTP to it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""A stored record reads as the JobRecord that clients know."""
+"""Stored records, read as the JobRecord that clients get."""
 
 from datetime import UTC, datetime, timedelta
 
