@@ -97,5 +97,6 @@ def test_a_file_that_cannot_be_read_ends_the_process(tmp_path):
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
     assert (
-        "WEBHOOK_SECRETS_FILE: the file can't be read (No such file or directory); name one" in ended.stderr
+        "WEBHOOK_SECRETS_FILE: the file can't be read (No such file or directory); name a file"
+        in ended.stderr
     )
