@@ -28,6 +28,7 @@ class WatchedLeases(JobLeases):
         steps: number and slots of each step, in order.
         replies_lost: the number of next steps that are made and whose replies are lost.
         away: whether Redis does not answer.
+        refused: the number of calls meanwhile.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -35,6 +36,7 @@ class WatchedLeases(JobLeases):
         self.steps: list[tuple[int, int]] = []
         self.replies_lost = 0
         self.away = False
+        self.refused = 0
 
     async def step(self, worker_id: str, number: int, *arguments: Any, **options: Any) -> Step:
         self.steps.append((number, options["slots"]))
@@ -55,6 +57,7 @@ class WatchedLeases(JobLeases):
 
     def _refuse_if_away(self) -> None:
         if self.away:
+            self.refused += 1
             raise QueueUnavailable("Redis is away")
 
 
