@@ -18,9 +18,9 @@ TAG = f'"{sha256(TEXT).hexdigest()}"'
 
 
 @pytest.fixture
-async def job_id(client, backstage) -> str:
+async def job_id(client, worker) -> str:
     job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     return job_id
 
 

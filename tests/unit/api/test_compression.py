@@ -72,9 +72,9 @@ async def test_a_small_answer_is_not_compressed(client):
         assert answer.headers["content-length"] == str(len(answer.content))
 
 
-async def test_what_is_served_in_ranges_is_not_compressed(client, backstage, files: FileStore, fake_redis):
+async def test_what_is_served_in_ranges_is_not_compressed(client, worker, files: FileStore, fake_redis):
     job_id = (await client.post("/jobs", json=LARGE)).json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     size, digest = await files.put(artifact_key(job_id, 1, "a"), bytes(5000))
     artifact = b'[{"name":"a","content_type":"text/plain","size":%d,"sha256":"%b"}]' % (size, digest.encode())
     await fake_redis.hset(redis_keys.RECORD + job_id, "artifacts", artifact)

@@ -33,15 +33,15 @@ async def test_ready_without_a_worker_is_a_warning(client, prefix):
     assert answer.json()["checks"]["workers"].startswith("warn")
 
 
-async def test_ready_with_a_worker_passes(client, backstage):
-    await backstage.beat()
+async def test_ready_with_a_worker_passes(client, worker):
+    await worker.beat(running=2)
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "pass")
     assert "1 alive" in answer.json()["checks"]["workers"]
 
 
-async def test_a_full_file_store_is_a_warning(client, backstage, files, monkeypatch):
-    await backstage.beat()
+async def test_a_full_file_store_is_a_warning(client, worker, files, monkeypatch):
+    await worker.beat(running=2)
 
     def full(*_, **__):
         raise GenericError("No space left on device (os error 28)")
@@ -85,11 +85,11 @@ async def test_the_server_tells_what_it_is(client, prefix):
     }
 
 
-async def test_the_server_tells_how_busy_it_is(client, backstage):
-    await backstage.beat()
+async def test_the_server_tells_how_busy_it_is(client, worker):
+    await worker.beat(running=2)
     for _ in range(3):
         await client.post("/jobs", json=ECHO)
-    await backstage.claim()
+    await worker.claim_one()
     info = (await client.get("/server/info")).json()
     assert info["queues"] == {"default": {"waiting": 2, "running": 1}}
     assert (info["jobs"]["pending"], info["jobs"]["running"]) == (2, 1)
