@@ -21,7 +21,7 @@ VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # they change nothing
 HEAD = "HEAD"
 HEAD_ALONE = "head_alone"
-LONGEST_LIST = 8192  # bytes
+MAX_LIST_BYTES = 8192  # bytes
 LISTS = {sep: re.compile(rf'(?:[^"{sep}]|"(?:[^"\\]|\\.)*"?)+') for sep in ",;"}
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -86,9 +86,9 @@ def list_header(request: Request, name: bytes) -> str | None:
     if not lines:
         return None
     listed = b", ".join(lines)
-    if len(listed) > LONGEST_LIST:
+    if len(listed) > MAX_LIST_BYTES:
         raise _refused(
-            name, f"is longer than {LONGEST_LIST} bytes", "header_too_long", "Send a shorter list."
+            name, f"is longer than {MAX_LIST_BYTES} bytes", "header_too_long", "Send a shorter list."
         )
     return listed.decode("latin-1")
 

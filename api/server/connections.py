@@ -12,8 +12,8 @@ from typing import Protocol
 
 from shared.logging import get_log
 
-MOST = 16_384  # connections that the default allows where descriptors abound
-LEAST_SPARE = 64  # descriptors that are left for Redis, files and the log
+MAX_CONNECTIONS = 16_384  # connections that the default allows where descriptors abound
+MIN_SPARE = 64  # descriptors that are left for Redis, files and the log
 SWEPT_AT_ONCE = 500
 STEP = 16_384  # bytes that a parser gets at once
 
@@ -35,7 +35,7 @@ class Limits:
         sweep_seconds: time between two sweeps.
     """
 
-    most: int = MOST
+    most: int = MAX_CONNECTIONS
     head_bytes: int = 65_536
     head_seconds: float = 10.0
     body_seconds: float = 30.0
@@ -163,15 +163,15 @@ def limits_of_process(most: int = 0) -> Limits:
     system lets this process do it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = (most or MOST) * 4 // 3 + LEAST_SPARE
+    wanted = (most or MAX_CONNECTIONS) * 4 // 3 + MIN_SPARE
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = most or MOST if soft == resource.RLIM_INFINITY else soft - max(LEAST_SPARE, soft // 4)
+    room = most or MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - max(MIN_SPARE, soft // 4)
     if most > room:
         log.warning(
             "API_MAX_CONNECTIONS is more than this process may open",
             most=room,
             hint="Raise the limit of open files: ulimit -n, LimitNOFILE, or ulimits in compose.",
         )
-    return Limits(most=max(1, min(most or MOST, room)))
+    return Limits(most=max(1, min(most or MAX_CONNECTIONS, room)))

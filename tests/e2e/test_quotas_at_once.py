@@ -51,7 +51,7 @@ def refused(answer: httpx.Response) -> bool:
         return False
     error = answer.json()
     assert (error["code"], error["retryable"]) == ("too_many_at_once", True)
-    assert "of 2 at once" in error["message"]
+    assert ": 2 of 2" in error["message"]
     assert answer.headers["retry-after"] == "1"
     return True
 

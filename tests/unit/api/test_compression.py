@@ -133,7 +133,7 @@ async def test_an_answer_in_pieces_is_one_stream():
 
 
 async def test_a_large_body_is_compressed_beside_the_event_loop(monkeypatch):
-    app, scope, sent, send = messages(b"x" * (compression.LARGEST_ON_LOOP + 1))
+    app, scope, sent, send = messages(b"x" * (compression.MAX_ON_LOOP + 1))
     at = []
 
     async def run_sync(function, *arguments, **options):
@@ -143,4 +143,4 @@ async def test_a_large_body_is_compressed_beside_the_event_loop(monkeypatch):
     monkeypatch.setattr("anyio.to_thread.run_sync", run_sync)
     await app(scope, None, send)
     assert len(at) == 1
-    assert len(zlib.decompress(sent[1]["body"], 31)) == compression.LARGEST_ON_LOOP + 1
+    assert len(zlib.decompress(sent[1]["body"], 31)) == compression.MAX_ON_LOOP + 1

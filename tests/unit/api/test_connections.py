@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from api.server.connections import LEAST_SPARE, MOST, STEP, limits_of_process
+from api.server.connections import MAX_CONNECTIONS, MIN_SPARE, STEP, limits_of_process
 from tests.conftest import LogTape
 from tests.unit.api.small_server import serving, until
 
@@ -255,8 +255,8 @@ async def test_silent_connections_make_room():
         (512, 1024, 0, 768),
         (256, 256, 10, 10),
         (256, 256, 9999, 192),
-        (256, resource.RLIM_INFINITY, 0, MOST),
-        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MOST),
+        (256, resource.RLIM_INFINITY, 0, MAX_CONNECTIONS),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MAX_CONNECTIONS),
         (512, resource.RLIM_INFINITY, 50_000, 50_000),
     ],
 )
@@ -267,5 +267,5 @@ def test_the_bound_leaves_descriptors(
     monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limit))
     monkeypatch.setattr(resource, "setrlimit", lambda _, to: limit.__setitem__(slice(None), to))
     assert limits_of_process(given).most == most
-    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= LEAST_SPARE
+    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= MIN_SPARE
     assert limit[1] == hard

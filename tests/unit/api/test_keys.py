@@ -191,4 +191,4 @@ def test_settings_that_are_printed_do_not_show_the_digest(monkeypatch):
 def test_no_keys_is_the_default():
     assert read_settings(ApiSettings).api_keys == ()
     assert read_keys(" , ") == []
-    assert keys.HIGHEST_RATE == 999_999
+    assert keys.MAX_RATE == 999_999
