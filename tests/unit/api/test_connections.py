@@ -1,4 +1,4 @@
-"""Limits of connections, over real sockets, on both of uvicorn's parsers."""
+"""ConnectionLimits of connections, over real sockets, on both of uvicorn's parsers."""
 
 import asyncio
 import resource
