@@ -1,6 +1,7 @@
-"""Operations: the part of each that the framework does not know and no rule gives, by the name of its route.
+"""Operations of the OpenAPI document, by the name of their route: summary, parameters, answers, errors.
 
-The docstring of a route is the operation's description. `api/reference/rules.py` adds what follows by rule.
+The framework adds what the route itself declares, with its docstring as the description. `rules.py` adds what
+follows by rule.
 """
 
 from collections.abc import Mapping, Sequence
@@ -173,7 +174,7 @@ OPERATIONS: dict[str, Operation] = {
         errors=(JobAlreadyFinished,),
     ),
     "retry_job": Operation(
-        "Do a finished job again",
+        "Retry a finished job",
         parameters=(IDEMPOTENCY_KEY, IF_MATCH),
         answers={
             202: Answer("A new job, with the same type, params, labels and webhook.", sometimes=UNFINISHED)
@@ -200,7 +201,7 @@ OPERATIONS: dict[str, Operation] = {
                 "The record and the log so far, then every change; ends after the finished job.",
                 content=EVENT_STREAM,
             ),
-            204: Answer("The client has seen the end of the job already, and need not come back."),
+            204: Answer("The client has seen the end of the job already, and need not reconnect."),
         },
         errors=(
             InvalidRequest("The header Last-Event-ID was sent more than once."),
@@ -225,7 +226,7 @@ OPERATIONS: dict[str, Operation] = {
             StorageUnavailable,
         ),
     ),
-    "read_webhook": Operation("Read how a webhook was delivered", errors=(WebhookNotFound,)),
+    "read_webhook": Operation("Read the deliveries of a webhook", errors=(WebhookNotFound,)),
     "redeliver_webhook": Operation("Deliver a webhook again", errors=(WebhookNotFound, JobNotFinished)),
     "read_webhook_secrets": Operation(
         "Read the secrets of a receiver",
@@ -258,7 +259,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         body=FILE_BODY,
     ),
-    "get_file": Operation("Look at a file", answers={200: Answer("Its record.")}),
+    "get_file": Operation("Read a file's record", answers={200: Answer("Its record.")}),
     "delete_file": Operation(
         "Delete a file", answers={204: Answer("The file is gone.")}, errors=(FileInUse,)
     ),

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, figure
 from chaos.failing_script import FAILED
 from chaos.fault_proxy import FaultProxy
 from chaos.records import Record
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.redis import PASSWORD, USER
 from dev.service import Service

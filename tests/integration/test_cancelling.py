@@ -1,10 +1,11 @@
-"""The store's contract: cancelling, and whatever races with it."""
+"""Cancelling in the store, and the calls that race with it."""
 
 import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dev.stack import PATIENCE
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
@@ -39,9 +40,9 @@ async def test_a_running_job_is_asked_to_stop(submit, job_queue, server, worker)
     claim = await worker.claim_one()
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CANCEL)
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
         verdict, record = await job_queue.cancel("a")
-        assert (await subscription.get_message(timeout=1))["data"] == b"a"
+        assert (await subscription.get_message(timeout=PATIENCE))["data"] == b"a"
     assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
     assert record.parse().cancel_requested
     assert await worker.finish(claim, OutcomeKind.CANCELLED)
@@ -119,11 +120,13 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
 ):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
 
         async def raised_to(version: int) -> None:
             assert (await job_queue.get("a")).version == version
-            assert (await subscription.get_message(timeout=1))["data"].split()[0] == str(version).encode()
+            assert (await subscription.get_message(timeout=PATIENCE))["data"].split()[0] == str(
+                version
+            ).encode()
 
         await submit("a", max_attempts=9)
         await raised_to(1)
@@ -154,11 +157,11 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_in_any_order_of_events_a_job_ends_once(
-    seed, submit, job_queue, hire, server, find_leaks, indexes_agree
+    seed, submit, job_queue, new_worker, server, find_leaks, indexes_agree
 ):
     """Two workers claim, finish, repeat, lose leases and are overtaken by cancels, at random."""
     dice = random.Random(seed)
-    workers = [hire(), hire()]
+    workers = [new_worker(), new_worker()]
     held = {worker.name: [] for worker in workers}
     names = [f"job-{n}" for n in range(12)]
     ended, seen, accepted = {}, {}, dict.fromkeys(names, 0)
@@ -170,7 +173,7 @@ async def test_in_any_order_of_events_a_job_ends_once(
 
     async def finish(worker):
         if held[worker.name]:
-            claim = dice.choice(held[worker.name])  # it stays: a later finish is late, or a repeat
+            claim = dice.choice(held[worker.name])  # the claim stays: a later finish is late, or a repeat
             kind = dice.choice(list(OutcomeKind))
             before = (await job_queue.get(claim.job_id)).done
             counts = await worker.finish(claim, kind, ERROR)

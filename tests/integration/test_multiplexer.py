@@ -1,4 +1,4 @@
-"""The multiplexer: callers share a connection, its writes and nothing else."""
+"""The multiplexer: callers share a connection and its writes, and nothing else."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, Res
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dev.forwarder import Forwarder, forwarding
-from dev.stack import Stack, free_port
+from dev.stack import PATIENCE, Stack, free_port
 from shared.errors import QueueUnavailable
 from shared.store.client import REDIS_GONE, connect
 from shared.store.job_queue import JobQueue
@@ -22,7 +22,7 @@ from tests.new_jobs import RETENTION
 
 
 class Server:
-    """Answers each command with its words, once it may; keeps what comes in one read; breaks on demand."""
+    """Server that answers each command with its words, waits or breaks on demand, and keeps its reads."""
 
     def __init__(self) -> None:
         self.reads: list[list[list[bytes]]] = []
@@ -96,8 +96,8 @@ async def open_to() -> AsyncIterator[Open]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the others run until the condition holds."""
-    async with asyncio.timeout(5):
+    """Let other tasks run until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -335,7 +335,7 @@ async def test_a_fail_over_is_told_once_the_new_connection_is_open(server: Serve
     server.breaks = 1
     with pytest.raises(ResponseError):
         await multiplexer.execute_command("A")
-    assert connections == []  # a cut is none
+    assert connections == []  # a cut is no fail-over
     server.errors = [b"READONLY You can't write."]
     assert await multiplexer.execute_command("A") == [b"A"]
     assert connections == [3]
@@ -356,6 +356,7 @@ async def test_a_renewed_connection_is_opened_again_for_those_who_wait(server: S
 
 
 SILENCE = 0.3  # seconds
+NOTICED = 30 * SILENCE  # a bound for busy machines: without a notice a call would wait for ever
 SLOW = 4 << 20  # bytes a second
 LARGE = b"x" * (4 << 20)
 
@@ -405,13 +406,13 @@ async def test_a_link_that_stops_within_a_reply_is_given_up(
     await redis.set("jobs:record:x", LARGE)
     multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
     reply = asyncio.create_task(multiplexer.execute_command("GET", "jobs:record:x"))
-    await until(lambda: slow_link.passed > 2 * SILENCE * SLOW)  # it is on its way, for longer than a silence
+    await until(lambda: slow_link.passed > 2 * SILENCE * SLOW)  # on its way for longer than a silence
     assert not reply.done()
     slow_link.rate = 1
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
         await reply
-    assert time.monotonic() - begun < 2 * SILENCE
+    assert time.monotonic() - begun < NOTICED
 
 
 async def test_a_link_that_stops_within_a_command_is_given_up(
@@ -424,7 +425,7 @@ async def test_a_link_that_stops_within_a_command_is_given_up(
     slow_link.rate = 1
     with pytest.raises(TimeoutError):
         await multiplexer.execute_command("SET", "jobs:record:x", LARGE)
-    assert time.monotonic() - begun < 4 * SILENCE
+    assert time.monotonic() - begun < NOTICED
 
 
 async def test_a_frozen_redis_is_noticed_although_its_kernel_takes_more_and_more(
@@ -434,11 +435,10 @@ async def test_a_frozen_redis_is_noticed_although_its_kernel_takes_more_and_more
     await multiplexer.execute_command("A")
     server.may_answer.clear()
     calls: list[asyncio.Task[object]] = []
-    begun = time.monotonic()
-    while not (calls and calls[0].done()):
-        calls.append(asyncio.create_task(multiplexer.execute_command("B", b"x" * 1000)))
-        await asyncio.sleep(0.01)
-    assert time.monotonic() - begun < 2 * SILENCE
+    async with asyncio.timeout(NOTICED):
+        while not (calls and calls[0].done()):
+            calls.append(asyncio.create_task(multiplexer.execute_command("B", b"x" * 1000)))
+            await asyncio.sleep(0.01)
     server.may_answer.set()
     await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(calls[0].exception(), TimeoutError)

@@ -1,4 +1,4 @@
-"""The store's contract: a job is accepted whole or not at all."""
+"""Submissions to the store: a job is accepted whole or not at all."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from dev.stack import PATIENCE
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import redis_keys
@@ -124,12 +125,12 @@ async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(serv
 async def test_a_change_is_announced_with_its_version(submit, server, worker, job_leases):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
         await submit("a")
         claim = await worker.claim_one()
         await job_leases.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
         await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
         versions = []
-        while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):
+        while len(versions) < 4 and (message := await subscription.get_message(timeout=PATIENCE)):
             versions.append(message["data"])
     assert versions == [b"1", b"2", b"3", b"4 done"]

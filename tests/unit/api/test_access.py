@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.keys.api_key import read_keys
 from api.keys.key_set import KeySet
 from api.main import create_app
-from api.middleware import auth as access
+from api.middleware.auth import is_open
 from api.settings import ApiSettings
 from shared.errors import ErrorEnvelope
 from tests.unit.api.callers import ECHO, KEYS, as_caller, refused
@@ -193,7 +193,7 @@ async def test_every_other_path_is_closed_and_does_not_tell_whether_it_is_there(
 
 @pytest.mark.parametrize("path", ["//healthz", "/healthz/../jobs", "/healthz\n", "/v1/static-offline-docs/x"])
 def test_a_path_that_only_looks_like_an_open_one_is_closed(path):
-    assert not access.is_open(path)
+    assert not is_open(path)
 
 
 @pytest.mark.parametrize("dots", ["%2e%2e", "..%2f", "%2e%2e%2f%2e%2e"])
@@ -220,7 +220,7 @@ async def test_routes_and_log_lines_know_the_caller(fake_redis, serve, log_tape)
     assert lines == [(200, "reader"), (403, "reader"), (200, None), (401, None)]
 
 
-async def test_without_keys_nobody_is_asked(client, fake_redis):
+async def test_without_keys_no_request_needs_one(client, fake_redis):
     answer = await client.post("/jobs", json=ECHO, headers=as_caller("nobody"))
     assert answer.status_code == 202
     assert not any(field in answer.headers for field in RATE_HEADERS)
@@ -229,7 +229,7 @@ async def test_without_keys_nobody_is_asked(client, fake_redis):
 # -- the description
 
 
-async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(closed):
+async def test_the_document_shows_how_to_send_a_key_and_where(closed):
     told = (await closed.get("/openapi.json")).json()
     assert told["components"]["securitySchemes"] == {
         "bearerAuth": {"type": "http", "scheme": "bearer"},
@@ -252,7 +252,7 @@ async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(cl
         assert told["paths"][path]["get"]["security"] == []
 
 
-async def test_the_description_shows_what_happens_without_a_key(closed):
+async def test_the_document_shows_the_errors_without_a_key(closed):
     for path, methods in (await closed.get("/openapi.json")).json()["paths"].items():
         for operation in methods.values():
             for status, code in {"401": "unauthorized", "403": "forbidden", "429": "rate_limited"}.items():

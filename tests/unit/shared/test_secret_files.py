@@ -1,4 +1,4 @@
-"""A secret may come from a file: `NAME_FILE` in place of `NAME`, for every setting that holds one."""
+"""Secrets from files: `NAME_FILE` in place of `NAME`, for every setting that holds a secret."""
 
 import base64
 import os
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_read_ends_the_process(tmp_path):
     environment = {"PATH": os.environ["PATH"], "WEBHOOK_SECRETS_FILE": str(tmp_path / "nothing")}
     ended = subprocess.run(
         [sys.executable, "-m", "worker", "--check"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
     assert (

@@ -27,7 +27,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def defaults() -> dict[str, str]:
-    """Every setting's default, as one writes it into an environment."""
+    """Default of every setting, as text for an environment."""
     return {
         name.upper(): as_written("" if field.default_factory else field.default)
         for name, field in {**ApiSettings.model_fields, **WorkerSettings.model_fields}.items()
@@ -41,7 +41,7 @@ def as_written(value: object) -> str:
 
 
 def refusal(kind: type[SharedSettings], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line with which the process ends."""
+    """The single line with which the process ends."""
     with pytest.raises(SystemExit) as caught:
         read_settings(kind)
     out, err = capsys.readouterr()
@@ -212,7 +212,7 @@ def test_a_process_ends_with_code_2_and_nothing_but_that_line(command: list[str]
         env={"PATH": os.environ["PATH"], name: value},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
@@ -393,7 +393,10 @@ def test_numbers_are_read_as_numbers(monkeypatch: pytest.MonkeyPatch):
     assert settings.worker_grace_seconds == 0
 
 
-def test_what_belongs_to_others_is_ignored(monkeypatch: pytest.MonkeyPatch):
+def test_settings_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch):
+    by_default = read_settings(WorkerSettings)
     monkeypatch.setenv("WORKER_COLOUR", "blue")
-    monkeypatch.setenv("API_MAX_BODY_BYTES", "not the worker's to judge")
-    read_settings(WorkerSettings)
+    monkeypatch.setenv("API_MAX_BODY_BYTES", "no number, but the worker does not read it")
+    assert read_settings(WorkerSettings) == by_default
+    with pytest.raises(SystemExit):  # the process that reads it does not start
+        read_settings(ApiSettings)
