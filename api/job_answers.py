@@ -8,8 +8,9 @@ from api.ownership import may_read
 from api.request import prefix
 from api.state import state_of
 from api.waiting import until_done
-from shared.record import PAYLOAD, Outlook, StoredRecord
+from shared.record import PAYLOAD
 from shared.store.submission import Submitted
+from shared.stored_record import StoredRecord, WaitEstimate
 
 
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:
@@ -33,15 +34,15 @@ async def answer(
         state.run_times.note(record)
         return Response(render(request, record), status, headers, "application/json")
     headers["Retry-After"] = str(state.run_times.retry_after(record.type))
-    outlook = await state.queue.outlook(record) if record.position else None
-    return Response(render(request, record, outlook), status, headers, "application/json")
+    estimate = await state.queue.estimate_wait(record) if record.position else None
+    return Response(render(request, record, estimate), status, headers, "application/json")
 
 
-def render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
+def render(request: Request, record: StoredRecord, estimate: WaitEstimate | None = None) -> bytes:
     """The record as JSON, or a receipt if the caller may not read the job."""
     if may_read(request, record.caller):
         payload = PAYLOAD if b"params" in record.fields else ()
-        return record.to_json(outlook, prefix(request), payload)
+        return record.to_json(estimate, prefix(request), payload)
     return record.to_receipt()
 
 

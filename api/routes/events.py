@@ -15,9 +15,9 @@ from api.state import state_of
 from api.waiting import ended_by_disconnect
 from shared.errors import JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
-from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 from shared.store.job_queue import JobQueue
+from shared.stored_record import StoredRecord
 
 HEARTBEAT_SECONDS = 15.0
 # No empty line after either: some readers take one for the end of an event, which then has no data.

@@ -12,8 +12,9 @@ from api.errors import Forbidden
 from api.ownership import may_read, owner_changed, owner_read
 from api.state import state_of
 from shared.errors import InvalidRequest, WebhookNotFound, WebhooksDisabled
-from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
+from shared.record import JobError, JobRecord, JobState, JobSummary
 from shared.store.job_queue import JobQueue
+from shared.stored_record import StoredRecord
 from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
 
 router = APIRouter(tags=["webhooks"])

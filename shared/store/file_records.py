@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.errors import FileInUse, FileNotFound, QuotaReached, UnknownFile
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.job_type import FILE_ID
 from shared.record import JobState
 from shared.store import redis_keys, scripts

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from shared.record import SUMMARY, JobState, StoredRecord
+from shared.record import SUMMARY, JobState
 from shared.store.client import Argument
 from shared.store.redis_calls import as_dict
 from shared.store.rows import ListRow
+from shared.stored_record import StoredRecord
 
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records

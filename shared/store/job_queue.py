@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import NamedTuple
 
 from shared.errors import BacklogFull, JobNotFinished, QueueFull
-from shared.record import SUMMARY, TERMINAL_STATES, JobState, Outlook, StoredRecord
+from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.job_errors import expired, key_expired, not_found
@@ -16,6 +16,7 @@ from shared.store.retention import Retention
 from shared.store.submission import LARGE, EncodedJob, JobQuota, NewJob, Submitted, accepted, encode, refusal
 from shared.store.throughput import Throughput
 from shared.store.worker_info import live_workers
+from shared.stored_record import StoredRecord, WaitEstimate
 from shared.yielding import in_parts
 
 DELIVERIES_SHOWN = 20
@@ -162,10 +163,10 @@ class JobQueue:
             version = version if caller == owner.encode() else None
         return None if version is None else int(version)
 
-    async def outlook(self, record: StoredRecord) -> Outlook:
+    async def estimate_wait(self, record: StoredRecord) -> WaitEstimate:
         """Estimate the wait of a job that has a queue position."""
         rate = await self._throughput.jobs_per_second()
-        return Outlook(record.position, round(record.position / rate, 1) if rate else None)
+        return WaitEstimate(record.position, round(record.position / rate, 1) if rate else None)
 
     async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises the errors of `get`."""

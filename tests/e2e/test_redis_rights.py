@@ -52,7 +52,7 @@ def admin(stack: Stack) -> Iterator[Any]:
 
 
 def own_rules(admin: Any) -> list[str]:
-    """The rules of the user that is shipped."""
+    """Rules of the user in redis-users.acl."""
     [own] = [line for line in admin.acl_list() if line.startswith(f"user {USER} ")]
     return list(own.split()[2:])
 

@@ -112,7 +112,7 @@ def test_an_error_in_a_record_is_the_envelope_too(service: Service) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux shows what a process has loaded")
 def test_4_neither_process_loads_what_needs_a_gpu(service: Service) -> None:
-    """Both have done their work above; here is what they have loaded."""
+    """Both processes have run jobs in the tests above, so all that they need is loaded."""
     processes = [service.stack.api, *service.stack.workers]
     loaded = "".join(Path(f"/proc/{process.pid}/maps").read_text() for process in processes if process)
 

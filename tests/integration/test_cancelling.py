@@ -1,4 +1,4 @@
-"""The store's contract: cancelling, and whatever races with it."""
+"""Cancelling in the store, and the calls that race with it."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -157,11 +157,11 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_in_any_order_of_events_a_job_ends_once(
-    seed, submit, job_queue, hire, server, find_leaks, indexes_agree
+    seed, submit, job_queue, new_worker, server, find_leaks, indexes_agree
 ):
     """Two workers claim, finish, repeat, lose leases and are overtaken by cancels, at random."""
     dice = random.Random(seed)
-    workers = [hire(), hire()]
+    workers = [new_worker(), new_worker()]
     held = {worker.name: [] for worker in workers}
     names = [f"job-{n}" for n in range(12)]
     ended, seen, accepted = {}, {}, dict.fromkeys(names, 0)
@@ -173,7 +173,7 @@ async def test_in_any_order_of_events_a_job_ends_once(
 
     async def finish(worker):
         if held[worker.name]:
-            claim = dice.choice(held[worker.name])  # it stays: a later finish is late, or a repeat
+            claim = dice.choice(held[worker.name])  # the claim stays: a later finish is late, or a repeat
             kind = dice.choice(list(OutcomeKind))
             before = (await job_queue.get(claim.job_id)).done
             counts = await worker.finish(claim, kind, ERROR)

@@ -1,4 +1,4 @@
-"""What the file store promises, in a folder and in a bucket behind the S3 protocol alike."""
+"""The file store, in a folder and in a bucket behind the S3 protocol."""
 
 import asyncio
 import socket
@@ -15,7 +15,8 @@ from obstore.exceptions import GenericError
 from dev.stack import PATIENCE, ROOT, wait_until
 from shared import files as module
 from shared.errors import StorageFull, StorageUnavailable
-from shared.files import PART, PIECE, WRITES_AT_ONCE, FileStore, Stored
+from shared.file_writing import PIECE, Stored
+from shared.files import PART, WRITES_AT_ONCE, FileStore
 
 SIZES = (0, 1, PIECE - 1, PIECE, PIECE + 1, PART + PIECE + 7)
 
@@ -192,7 +193,7 @@ async def test_a_full_store_says_so(
 
 
 async def test_slow_writers_hold_up_nobody(files: FileStore):
-    """More of them than there are threads, each in the midst of its file."""
+    """There are more slow writers than threads, each in the middle of its file."""
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:

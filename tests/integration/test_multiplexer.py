@@ -1,4 +1,4 @@
-"""The multiplexer: callers share a connection, its writes and nothing else."""
+"""The multiplexer: callers share a connection and its writes, and nothing else."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from tests.new_jobs import RETENTION
 
 
 class Server:
-    """Answers each command with its words, once it may; keeps what comes in one read; breaks on demand."""
+    """Server that answers each command with its words, waits or breaks on demand, and keeps its reads."""
 
     def __init__(self) -> None:
         self.reads: list[list[list[bytes]]] = []
@@ -96,7 +96,7 @@ async def open_to() -> AsyncIterator[Open]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the others run until the condition holds."""
+    """Let other tasks run until the condition holds."""
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
@@ -335,7 +335,7 @@ async def test_a_fail_over_is_told_once_the_new_connection_is_open(server: Serve
     server.breaks = 1
     with pytest.raises(ResponseError):
         await multiplexer.execute_command("A")
-    assert connections == []  # a cut is none
+    assert connections == []  # a cut is no fail-over
     server.errors = [b"READONLY You can't write."]
     assert await multiplexer.execute_command("A") == [b"A"]
     assert connections == [3]
@@ -406,7 +406,7 @@ async def test_a_link_that_stops_within_a_reply_is_given_up(
     await redis.set("jobs:record:x", LARGE)
     multiplexer = open_to(slow_link.port, timeout=SILENCE, patience=0.0)
     reply = asyncio.create_task(multiplexer.execute_command("GET", "jobs:record:x"))
-    await until(lambda: slow_link.passed > 2 * SILENCE * SLOW)  # it is on its way, for longer than a silence
+    await until(lambda: slow_link.passed > 2 * SILENCE * SLOW)  # on its way for longer than a silence
     assert not reply.done()
     slow_link.rate = 1
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Rate limits: a quota at once, then evenly, told to the second."""
+"""Rate limits: the quota at once, then evenly, with the seconds until the next request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A Redis with the users of redis-users.acl: job-server alone may log in, and a restart loses nothing."""
+"""redis-users.acl in Redis: job-server alone may log in, and a restart loses nothing."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The store's contract: a job is accepted whole or not at all."""
+"""Submissions to the store: a job is accepted whole or not at all."""
 
 from datetime import UTC, datetime, timedelta
 

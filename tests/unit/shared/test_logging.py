@@ -1,4 +1,4 @@
-"""Every line of a process comes out in one form. Each test runs a process of its own."""
+"""Log lines of a process, all in one form. Each test runs its own process."""
 
 import os
 import re
@@ -22,7 +22,7 @@ log = get_log("a.module")
 
 
 def output(program: str, *, level: str = "INFO", form: str = "json") -> str:
-    """What a process prints that runs this program; it ends well and prints no errors."""
+    """Output of a process that runs this program to its end, without errors."""
     ended = subprocess.run(
         [sys.executable, "-c", START.format(level=level, form=form) + program],
         cwd=ROOT,
@@ -189,7 +189,7 @@ log.debug("not shown")
         form="console",
     )
     first, second = text.splitlines()
-    assert "\x1b" not in text  # no colours where nobody looks
+    assert "\x1b" not in text  # no colours without a terminal
     assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \[info +\] job started +", first)
     assert "attempt=1" in first
     assert "request_id=r-1" in first

@@ -1,4 +1,4 @@
-"""What the address of Redis may say after its question mark."""
+"""Options in REDIS_URL, after its question mark."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A secret may come from a file: `NAME_FILE` in place of `NAME`, for every setting that holds one."""
+"""Secrets from files: `NAME_FILE` in place of `NAME`, for every setting that holds a secret."""
 
 import base64
 import os

@@ -27,7 +27,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def defaults() -> dict[str, str]:
-    """Every setting's default, as one writes it into an environment."""
+    """Default of every setting, as text for an environment."""
     return {
         name.upper(): as_written("" if field.default_factory else field.default)
         for name, field in {**ApiSettings.model_fields, **WorkerSettings.model_fields}.items()
@@ -41,7 +41,7 @@ def as_written(value: object) -> str:
 
 
 def refusal(kind: type[SharedSettings], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line with which the process ends."""
+    """The single line with which the process ends."""
     with pytest.raises(SystemExit) as caught:
         read_settings(kind)
     out, err = capsys.readouterr()
