@@ -11,7 +11,7 @@ from starlette.requests import Request
 from api.request import header
 from shared.errors import InvalidRequest
 
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 

@@ -6,7 +6,7 @@ from starlette.types import Message, Send
 
 LARGE = 256 * 1024  # bytes
 PIECE = 64 * 1024
-MOST_HELD = 128 * 1024 * 1024  # a container of 512 MiB holds this, and each once more while it is made
+MAX_HELD = 128 * 1024 * 1024  # a container of 512 MiB holds this, and each once more while it is made
 STALL_SECONDS = 30.0
 
 
@@ -25,7 +25,7 @@ class LargeAnswers:
     takes a byte now and then passes it, and would hold its answer for hours: here it needs 2 kB a second.
     """
 
-    def __init__(self, most: int = MOST_HELD, stall: float = STALL_SECONDS) -> None:
+    def __init__(self, most: int = MAX_HELD, stall: float = STALL_SECONDS) -> None:
         self._most = most
         self._stall = stall
         self._held = 0

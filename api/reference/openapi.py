@@ -13,7 +13,7 @@ from api.reference.headers import answer_header
 from api.reference.operations import OPERATIONS
 from api.reference.parameters import REQUEST_ID
 from api.reference.rules import complete
-from api.submission import MOST_IN_BATCH, Submissions
+from api.submission import MAX_BATCH, Submissions
 from shared import VERSION
 from shared.errors import ErrorEnvelope
 from shared.job_type_loader import JobTypesByName
@@ -87,7 +87,7 @@ def _describe_submissions(
     paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples | with_files)
     several = {
         "type": "object",
-        "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_IN_BATCH}},
+        "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_BATCH}},
         "required": ["jobs"],
         "additionalProperties": False,
     }

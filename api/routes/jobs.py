@@ -15,7 +15,7 @@ from api.middleware.direct_routes import DirectRouter
 from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request import elements, header, name_and_value, request_id
 from api.state import state_of
-from api.strict_json import MOST_NODES, parse
+from api.strict_json import MAX_VALUES, parse
 from api.submission import Submission
 from api.waiting import requested_wait, until_done
 from shared.errors import (
@@ -27,7 +27,7 @@ from shared.store.job_queue import CancelResult
 from shared.store.submission import NewJob
 from shared.yielding import in_parts
 
-NODES_IN_BATCH = 10 * MOST_NODES
+MAX_VALUES_IN_BATCH = 10 * MAX_VALUES
 
 router = DirectRouter(tags=["jobs"])
 
@@ -61,7 +61,7 @@ async def submit_batch(request: Request) -> Response:
     """Up to 1,000 jobs, all accepted or none. An `Idempotency-Key` counts for each of them, by its place."""
     _require_json(request)
     key = idempotency_key(request)
-    value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
+    value = parse(await request.body(), max_values=MAX_VALUES_IN_BATCH)
     state = state_of(request)
     submissions = await state.submissions.validate_batch(value)
     jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]

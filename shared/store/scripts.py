@@ -34,9 +34,9 @@ class Script:
 
 
 SUBMIT = Script("submit", "message", "quotas", "whole_record")
-STEP = Script("step", *RESCUE)
+STEP = Script("step", *RESCUE, "log")
 BEAT = Script("beat", *RESCUE)
-REPORT = Script("report", *TRANSITIONS)
+REPORT = Script("report", *TRANSITIONS, "log")
 CANCEL = Script("cancel", *RESCUE, "expiry", "whole_record")
 READ = Script("read", "expiry", "whole_record")
 RESCUE_AND_READ = Script("rescue_and_read", *RESCUE, "expiry", "whole_record")

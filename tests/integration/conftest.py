@@ -1,7 +1,6 @@
 """Fixtures of the store's tests: workers that step when a test says so, on the fake and the real Redis."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -12,11 +11,12 @@ from redis.asyncio import Redis
 from shared.files import FileStore
 from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
+from shared.store.job_leases import JobLeases
 from shared.store.job_queue import JobQueue
 from shared.store.upkeep import Upkeep
 from shared.store.worker_info import WorkerInfo
 from shared.stored_record import StoredRecord
+from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
 
 
@@ -81,67 +81,30 @@ def submit(server: Redis) -> Submit:
     return submit
 
 
-@dataclass
-class HandWorker:
-    """A worker that steps when a test says so."""
-
-    name: str
-    job_leases: JobLeases
-    redis: Redis
-    queues: Sequence[str] = ("default",)
-    steps: int = 0
-
-    @property
-    def info(self) -> WorkerInfo:
-        return WorkerInfo(self.name, "host", 1, self.queues, slots=10, started_at=1.5)
-
-    async def step(self, *finished: Finished, slots: int = 0, number: int | None = None) -> Step:
-        """Make a step: the next one, or a repeated one by its number."""
-        if number is None:
-            self.steps += 1
-            number = self.steps
-        return await self.job_leases.step(
-            self.name, number, self.queues, finished, slots=slots, lease=60, retention=RETENTION
-        )
-
-    async def claim(self, slots: int = 1) -> list[Claim]:
-        return (await self.step(slots=slots)).claims
-
-    async def claim_one(self) -> Claim:
-        (claim,) = await self.claim()
-        return claim
-
-    async def finish(self, claim: Claim, kind: OutcomeKind, body: bytes = b"", *, delay: int = 0) -> bool:
-        """Finish an attempt; returns whether its outcome was accepted."""
-        step = await self.step(Finished(claim, Outcome(kind, body, delay)))
-        return step.accepted[0]
-
-    async def lose(self, claim: Claim) -> None:
-        """Let the lease run out."""
-        assert await self.redis.zadd(redis_keys.LEASES + claim.queue, {claim.lease: 1}, xx=True, ch=True)
-
-
-Hire = Callable[..., HandWorker]
+NewWorker = Callable[..., ManualWorker]
 
 
 @pytest.fixture
-def hire(job_leases: JobLeases, server: Redis) -> Hire:
+def new_worker(server: Redis) -> NewWorker:
+    """Make a worker of these queues: `new_worker("a", "b")`."""
     numbers = count(1)
 
-    def hire(*queues: str) -> HandWorker:
-        return HandWorker(f"worker-{next(numbers)}", job_leases, server, queues or ("default",))
+    def new_worker(*queues: str) -> ManualWorker:
+        name = f"worker-{next(numbers)}"
+        info = WorkerInfo(name, "host", 1, queues or ("default",), slots=10, started_at=1.5)
+        return ManualWorker(info, server)
 
-    return hire
-
-
-@pytest.fixture
-def worker(hire: Hire) -> HandWorker:
-    return hire()
+    return new_worker
 
 
 @pytest.fixture
-def other(hire: Hire) -> HandWorker:
-    return hire()
+def worker(new_worker: NewWorker) -> ManualWorker:
+    return new_worker()
+
+
+@pytest.fixture
+def other(new_worker: NewWorker) -> ManualWorker:
+    return new_worker()
 
 
 @pytest.fixture

@@ -157,11 +157,11 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_in_any_order_of_events_a_job_ends_once(
-    seed, submit, job_queue, hire, server, find_leaks, indexes_agree
+    seed, submit, job_queue, new_worker, server, find_leaks, indexes_agree
 ):
     """Two workers claim, finish, repeat, lose leases and are overtaken by cancels, at random."""
     dice = random.Random(seed)
-    workers = [hire(), hire()]
+    workers = [new_worker(), new_worker()]
     held = {worker.name: [] for worker in workers}
     names = [f"job-{n}" for n in range(12)]
     ended, seen, accepted = {}, {}, dict.fromkeys(names, 0)

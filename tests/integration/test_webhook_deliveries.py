@@ -25,8 +25,8 @@ def submit_with_webhook(job_queue):
 
 
 @pytest.fixture
-def deliverer(hire):
-    return hire(redis_keys.WEBHOOKS)
+def deliverer(new_worker):
+    return new_worker(redis_keys.WEBHOOKS)
 
 
 async def claim_delivery(deliverer):

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from api.server.connections import Connections, Limits
+from api.server.connections import ConnectionLimits, Connections
 from api.server.protocols import CONNECTIONS, bound_connections
 
 QUICK: dict[str, Any] = {"head_bytes": 8192, "linger_seconds": 0.2, "sweep_seconds": 0.02}
@@ -95,7 +95,7 @@ class Client:
 async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[SmallServer]:
     """Within the block, a small server with these limits."""
     bound_connections()
-    small = SmallServer(Connections(Limits(**{**QUICK, **limits})))
+    small = SmallServer(Connections(ConnectionLimits(**{**QUICK, **limits})))
     config = uvicorn.Config(small.app, http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
     config.load()
     state = ServerState()

@@ -1,4 +1,4 @@
-"""Limits of connections, over real sockets, on both of uvicorn's parsers."""
+"""ConnectionLimits of connections, over real sockets, on both of uvicorn's parsers."""
 
 import asyncio
 import resource
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from api.server.connections import LEAST_SPARE, MOST, STEP, limits_of_process
+from api.server.connections import MAX_CONNECTIONS, MIN_SPARE, STEP, limits_of_process
 from tests.conftest import LogTape
 from tests.unit.api.small_server import serving, until
 
@@ -131,7 +131,7 @@ async def test_a_slow_body_is_refused_but_not_that_of_a_file(http: str):
 
 
 @both
-async def test_an_answer_takes_as_long_as_it_takes(http: str):
+async def test_an_answer_has_no_time_limit(http: str):
     async with serving(http, head_seconds=0.1, body_seconds=0.1, stalled_seconds=0.1) as site:
         client, silent = await site.connect(), await site.connect()
         await client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -152,7 +152,7 @@ async def test_a_client_that_does_not_read_is_given_up(http: str):
 
 
 @both
-async def test_what_is_no_http_is_refused_in_the_envelope(http: str, log_tape: LogTape):
+async def test_bytes_that_are_not_http_are_refused_in_the_envelope(http: str, log_tape: LogTape):
     async with serving(http) as site:
         client = await site.connect()
         await client.send(b"nonsense\r\n\r\n")
@@ -255,8 +255,8 @@ async def test_silent_connections_make_room():
         (512, 1024, 0, 768),
         (256, 256, 10, 10),
         (256, 256, 9999, 192),
-        (256, resource.RLIM_INFINITY, 0, MOST),
-        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MOST),
+        (256, resource.RLIM_INFINITY, 0, MAX_CONNECTIONS),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MAX_CONNECTIONS),
         (512, resource.RLIM_INFINITY, 50_000, 50_000),
     ],
 )
@@ -267,5 +267,5 @@ def test_the_bound_leaves_descriptors(
     monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limit))
     monkeypatch.setattr(resource, "setrlimit", lambda _, to: limit.__setitem__(slice(None), to))
     assert limits_of_process(given).most == most
-    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= LEAST_SPARE
+    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= MIN_SPARE
     assert limit[1] == hard

@@ -315,11 +315,11 @@ async def test_a_deleted_file_is_gone(client, folder, fake_redis):
     assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
 
 
-async def test_a_file_is_in_use_until_its_jobs_are_done(client, backstage):
+async def test_a_file_is_in_use_until_its_jobs_are_done(client, worker):
     file_id = await upload(client)
     job_id = (await submit(client, first=file_id)).json()["job_id"]
     assert job_id in refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")["message"]
-    claim = await backstage.claim()
+    claim = await worker.claim_one()
     refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")
-    await backstage.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))
+    await worker.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))
     assert (await client.delete(f"/files/{file_id}")).status_code == 204

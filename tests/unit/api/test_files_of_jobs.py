@@ -40,22 +40,22 @@ async def test_a_job_that_names_a_file_which_is_not_there_is_refused(client, fak
     assert not await fake_redis.exists(f"{redis_keys.FILE}{file_id}:jobs")
 
 
-async def test_a_repeated_submission_needs_the_file_no_more(client, backstage):
+async def test_a_repeated_submission_needs_the_file_no_more(client, worker):
     file_id = await upload(client)
     body, once = {"type": "read", "params": {"first": file_id}}, {"Idempotency-Key": "k"}
     first = await client.post("/jobs", json=body, headers=once)
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     await client.delete(f"/files/{file_id}")
     again = await client.post("/jobs", json=body, headers=once)
     assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
 
 
-async def test_a_job_is_done_again_with_its_files_while_they_are_there(client, backstage):
+async def test_a_job_is_done_again_with_its_files_while_they_are_there(client, worker):
     file_id = await upload(client)
     job_id = (await submit(client, first=file_id)).json()["job_id"]
-    await backstage.finish(OutcomeKind.FAILED, {"code": "x"})
+    await worker.finish_next(OutcomeKind.FAILED, {"code": "x"})
     assert (await client.post(f"/jobs/{job_id}/retry")).status_code == 202
     refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")
-    await backstage.finish(OutcomeKind.FAILED, {"code": "x"})
+    await worker.finish_next(OutcomeKind.FAILED, {"code": "x"})
     await client.delete(f"/files/{file_id}")
     refused(await client.post(f"/jobs/{job_id}/retry"), 422, "unknown_file")
