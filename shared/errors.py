@@ -15,8 +15,8 @@ JobServerError
 ├── FileNotFound
 ├── FileInUse
 ├── QueueFull
-├── BacklogFull               a caller's own jobs that wait are too many
-├── QuotaReached              what is kept for a caller is too much
+├── BacklogFull               too many waiting jobs of one caller
+├── QuotaReached              too much is kept for one caller
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
 │   └── StorageFull           the file store has no room
@@ -49,8 +49,8 @@ class ErrorEnvelope(BaseModel):
     model_config = ConfigDict(**ALWAYS_SENT, title="Error")
 
     code: Annotated[str, Field(description="Stable, for programs.")]
-    message: Annotated[str, Field(description="What went wrong, for people.")]
-    hint: Annotated[str, Field(description="What to do next.")]
+    message: Annotated[str, Field(description="The error in words, for people.")]
+    hint: Annotated[str, Field(description="The next step, for people.")]
     retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
     request_id: Annotated[str, Field(description="Finds the log lines of this request.")]
     details: list[ErrorDetail] = []

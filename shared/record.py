@@ -24,7 +24,7 @@ TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCE
 LONGEST_TEXT = 1000
 
 PAYLOAD = ("params", "result")
-"""Fields of a record that clients and handlers fill, and that may be large."""
+"""Fields of a record that clients and handlers fill; they may be large."""
 
 SUMMARY = (
     *(
@@ -41,7 +41,7 @@ SUMMARY = (
     *("labels", "webhook", "retry_of", "caller", "version", "created_at", "run_at", "start_by", "started_at"),
     *("finished_at", "expires_at"),
 )
-"""Fields of `jobs:record:<id>` that a record without its payload is made of."""
+"""Fields of `jobs:record:<id>` for a record without its payload."""
 
 
 class Progress(BaseModel):
@@ -70,7 +70,7 @@ class JobWebhook(BaseModel):
 
 
 class JobError(BaseModel):
-    """Why one attempt at a job failed: the error envelope, with the attempt and the time."""
+    """The error of a failed attempt: the error envelope, with the attempt and the time."""
 
     code: str
     message: str
@@ -122,11 +122,11 @@ class JobRecord(BaseModel):
     done: Annotated[
         bool, Field(description="True for completed, failed and cancelled: nothing changes any more.")
     ]
-    params: Annotated[
-        dict[str, JsonValue], Field(description="What the job was asked to do, defaults filled in.")
-    ]
-    result: Annotated[JsonValue, Field(description="What the handler returned; null until completed.")] = None
-    progress: Annotated[Progress | None, Field(description="What the handler last told of it.")] = None
+    params: Annotated[dict[str, JsonValue], Field(description="The params of the job, defaults filled in.")]
+    result: Annotated[JsonValue, Field(description="The result of the handler; null until completed.")] = None
+    progress: Annotated[
+        Progress | None, Field(description="The last progress that the handler reported.")
+    ] = None
     artifacts: Annotated[list[Artifact], Field(description="The files that the job made.")] = []
     errors: Annotated[list[JobError], Field(description="One entry per failed attempt, oldest first.")] = []
     attempt: Annotated[
@@ -137,7 +137,9 @@ class JobRecord(BaseModel):
         bool, Field(description="A running job with this flag is being cancelled.")
     ] = False
     labels: Annotated[dict[str, str], Field(description="As given; lists can be filtered by them.")] = {}
-    webhook: Annotated[JobWebhook | None, Field(description="Who is told that the job has ended.")] = None
+    webhook: Annotated[
+        JobWebhook | None, Field(description="The receiver of the record once the job has ended.")
+    ] = None
     retry_of: Annotated[str | None, Field(description="The finished job that this one repeats.")] = None
     caller: Annotated[str | None, Field(description="The name of the API key that submitted it.")] = None
     version: Annotated[int, Field(description="Rises by one at every change.")]
@@ -156,7 +158,7 @@ class JobRecord(BaseModel):
         datetime | None, Field(description="When the record of a finished job is dropped.")
     ] = None
     queue_position: Annotated[
-        int | None, Field(description="Of a pending job that is due: its place in the queue, from 1.")
+        int | None, Field(description="The position of a due, pending job in its queue, from 1.")
     ] = None
     estimated_wait_seconds: Annotated[
         float | None,
@@ -165,27 +167,27 @@ class JobRecord(BaseModel):
 
 
 def _without_payload(schema: dict[str, Any]) -> None:
-    """Let the schema of a summary say that a list may leave its payload out."""
+    """Make the payload optional in the schema of a summary."""
     for name in PAYLOAD:
         schema["required"].remove(name)
         schema["properties"][name].pop("default")
 
 
 class JobSummary(JobRecord):
-    """A job in a list: its params and result are there if the list was asked for them."""
+    """A job in a list, with params and result if the request asked for them."""
 
     model_config = ConfigDict(json_schema_extra=_without_payload)
 
     params: Annotated[
-        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
+        dict[str, JsonValue], Field(description="The params of the job, with `fields=params`.")
     ] = {}
     result: Annotated[
-        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
+        JsonValue, Field(description="The result of the handler, with `fields=result`; null until completed.")
     ] = None
 
 
 class JobReceipt(BaseModel):
-    """A job as a caller sees it who may not read it."""
+    """A job, shown to a caller without the right to read it."""
 
     job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
     state: JobState
@@ -193,7 +195,7 @@ class JobReceipt(BaseModel):
 
 
 class JobReceipts(BaseModel):
-    """The jobs of a batch as a caller sees them who may not read them."""
+    """The jobs of a batch, shown to a caller without the right to read them."""
 
     items: list[JobReceipt]
 

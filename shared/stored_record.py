@@ -145,7 +145,7 @@ class StoredRecord:
         }
 
     def to_receipt(self) -> bytes:
-        """The receipt of the job, for a caller who may not read it: the fields of `JobReceipt`."""
+        """The fields of `JobReceipt`, for a caller without the right to read the job."""
         return orjson.dumps({"job_id": self.job_id, "state": self.state, "done": self.done})
 
     def parse(self) -> JobRecord:

@@ -63,7 +63,7 @@ class FileRecords:
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._calls = RedisCalls(runner)
+        self._redis = RedisCalls(runner)
 
     async def add(
         self,
@@ -90,7 +90,7 @@ class FileRecords:
             words += ("name", name)
         if caller is not None:
             words += ("caller", caller)
-        first, *rest = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
+        first, *rest = await self._redis.run(scripts.FILE_ADD, file_id, retention, *words)
         if quota and first in (b"files", b"bytes"):
             raise _quota_reached(quota, first, int(rest[0]), stored.size)
         return FileRecord(file_id, name, content_type, *stored, first, rest[0], caller)
@@ -101,7 +101,7 @@ class FileRecords:
         Raises:
             QuotaReached: there is no room for it.
         """
-        found = await self._calls.command("HMGET", redis_keys.UPLOADS + quota.caller, "count", "bytes")
+        found = await self._redis.command("HMGET", redis_keys.UPLOADS + quota.caller, "count", "bytes")
         files, total = (int(number or 0) for number in found)
         if quota.files and files >= quota.files:
             raise _quota_reached(quota, b"files", files, size)
@@ -110,7 +110,7 @@ class FileRecords:
 
     async def get(self, file_id: str, *, owner: str | None = None) -> FileRecord:
         """The record of a file, of the owner's own file if an owner is given. Raises FileNotFound."""
-        found = await self._calls.command("HMGET", _key(file_id), *FileRecord._fields[1:])
+        found = await self._redis.command("HMGET", _key(file_id), *FileRecord._fields[1:])
         name, content_type, size, sha256, created_at, expires_at, caller = found
         if content_type is None or (owner is not None and caller != owner.encode()):
             raise not_found(file_id)
@@ -132,7 +132,7 @@ class FileRecords:
         """
         ids = sorted(set(file_ids))
         callers = await asyncio.gather(
-            *(self._calls.command("HGET", redis_keys.FILE + file_id, "caller") for file_id in ids)
+            *(self._redis.command("HGET", redis_keys.FILE + file_id, "caller") for file_id in ids)
         )
         for file_id, caller in zip(ids, callers, strict=True):
             if caller != owner.encode():
@@ -146,7 +146,7 @@ class FileRecords:
             FileInUse: a job that is not done names it.
         """
         _key(file_id)
-        verdict, *user = await self._calls.run(scripts.FILE_DROP, file_id, owner or "")
+        verdict, *user = await self._redis.run(scripts.FILE_DROP, file_id, owner or "")
         if verdict == b"missing":
             raise not_found(file_id)
         if verdict == b"in use":
@@ -157,14 +157,14 @@ class FileRecords:
     async def retire(self) -> tuple[list[str], bool]:
         """Remove records of files that have expired; returns their ids, and whether more may have expired."""
         pause = milliseconds(LOOK_SECONDS)
-        looked, forgotten = await self._calls.run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
+        looked, forgotten = await self._redis.run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
         return [file_id.decode() for file_id in forgotten], looked == RETIRED_AT_ONCE
 
     async def unknown(self, file_ids: Iterable[str]) -> set[str]:
         """The ids without a record."""
         ids = list(file_ids)
         known = await asyncio.gather(
-            *(self._calls.command("EXISTS", redis_keys.FILE + file_id) for file_id in ids)
+            *(self._redis.command("EXISTS", redis_keys.FILE + file_id) for file_id in ids)
         )
         return {file_id for file_id, found in zip(ids, known, strict=True) if not found}
 
@@ -176,13 +176,13 @@ class FileRecords:
         """
         ids = list(job_ids)
         found = await asyncio.gather(
-            *(self._calls.command("HMGET", redis_keys.RECORD + job_id, "state", "claims") for job_id in ids)
+            *(self._redis.command("HMGET", redis_keys.RECORD + job_id, "state", "claims") for job_id in ids)
         )
         return {job_id: _oldest_useful_token(*fields) for job_id, fields in zip(ids, found, strict=True)}
 
     async def may_sweep(self, seconds: float) -> bool:
         """Whether this process may sweep now: no process has in the last so many seconds."""
-        answer = await self._calls.command("SET", redis_keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
+        answer = await self._redis.command("SET", redis_keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
         return answer is not None
 
 

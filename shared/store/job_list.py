@@ -13,7 +13,7 @@ from shared.stored_record import StoredRecord
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
 STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
-SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
+SHOWN_OF_ID = 28  # characters: all but the random bytes and the shard, so that ids keep their order
 """Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
 

@@ -21,7 +21,7 @@ from shared.yielding import in_parts
 
 DELIVERIES_SHOWN = 20
 NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
-ROOM = 0.05  # the share of a full queue that should have drained before another try
+ROOM = 0.05  # the share of a full queue that should be free before another try
 PAGES_AT_ONCE = 10
 
 
@@ -35,7 +35,7 @@ class CancelResult(StrEnum):
 
 
 class Log(NamedTuple):
-    """Lines of a job's log: the number of all that were written, and those asked for, each a JSON object.
+    """Lines of a job's log: the number of all written lines, and the requested ones, each a JSON object.
 
     A line has its number `seq`, the record's `version` that came with it, `at` in milliseconds since the
     epoch, and the `attempt`, `message` and `fields` that the worker gave it.
@@ -62,9 +62,8 @@ class JobQueue:
         bulk: sends the commands whose replies are large, over another connection, so that the replies on
             `runner` do not wait behind them.
 
-    Every method may be repeated when its reply was lost. Besides the errors that it names, each raises
-    QueueUnavailable while Redis can't serve it. An `owner` is the caller whose jobs alone count; None lets
-    those of all callers count.
+    Every method may be repeated when its reply was lost. Besides its own errors, each raises
+    QueueUnavailable while Redis can't serve it. With an `owner`, a job of another caller counts as missing.
     """
 
     def __init__(
@@ -120,8 +119,8 @@ class JobQueue:
         """The record of a job.
 
         Raises:
-            JobNotFound: there is none.
-            JobExpired: there was one, until lately.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired.
         """
         _refuse_delivery(job_id)
         position, *pairs = await self._redis.run(scripts.READ, job_id, owner or "")
@@ -205,12 +204,12 @@ class JobQueue:
 
         Args:
             job_id: the job.
-            versions: of the record, at which the job may be cancelled; None for any. If it has another one,
-                the returned record has nothing but its version.
+            versions: the versions of the record at which the job may be cancelled; None for any. At another
+                version the returned record has nothing but its version.
 
         Raises:
-            JobNotFound: there is none.
-            JobExpired: there was one, until lately.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired.
         """
         _refuse_delivery(job_id)
         condition = "" if versions is None else f" {' '.join(map(str, versions))} "
@@ -240,8 +239,8 @@ class JobQueue:
 
         Raises:
             JobNotFinished: the job still waits or runs.
-            JobNotFound: there is none.
-            JobExpired: there was one, until lately.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired.
         """
         number: int = await self._redis.run(scripts.REDELIVER, job_id, owner or "")
         if number == -1:

@@ -24,13 +24,13 @@ local function matches(record)
   return true
 end
 
--- Ends the page after the entry (score, id); '' for none, when nothing follows.
+-- Ends the page after the entry (score, id).
 local function ended(score, id)
   page[1], page[2] = score, id
   return page
 end
 
--- Of jobs that have ended, the index is by their expiry, and remembers some that have expired.
+-- An index of ended jobs is by their expiry, and still has some that have expired.
 local lowest = (state == '' or state == 'pending' or state == 'running') and '-inf' or now
 local score, last = ARGV[LIST.score], ARGV[LIST.last]
 while budget > 0 do

@@ -45,11 +45,11 @@ local function apply(at, id, job, outcome)
   settle(id, job, outcome, retain[outcome], words)
 end
 
--- Whether an earlier call has applied this outcome. A call that failed half way has left the lease; then `mend` does
+-- Whether an earlier call has applied this outcome. A call that failed half way has left the lease; then `repair` does
 -- the rest.
 local function was_applied(queue, id, job, lease, outcome)
   if redis.call('ZSCORE', LEASES .. queue, lease) then
-    mend(id, retain)
+    repair(id, retain)
     return true
   end
   local state, returned = job[STATE], outcome == 'retry' or outcome == 'released'
@@ -164,7 +164,7 @@ local function claim_from(queue, limit, claims, memory)
     redis.call('ZREM', DEADLINES, unpack(in_time))
   end
   for _, id in ipairs(late) do
-    expire(id, retain.failed)
+    fail_unstarted(id, retain.failed)
   end
 end
 
@@ -225,7 +225,7 @@ end
 for _, queue in ipairs(queues) do
   rescued_from = math.max(rescued_from, rescue_all(queue, lease, rescued, retain))
 end
-expire_late(retain.failed, 100)
+fail_late(retain.failed, 100)
 local last = redis.call('HMGET', WORKER .. worker, 'step', 'claimed', 'host')
 local last_step = tonumber(last[1] or 0)
 if step == last_step then

@@ -26,7 +26,7 @@ end
 local function look_through(index, from, repaired)
   local ids = redis.call('ZRANGE', INDEX_OF .. index, from, from + LIMIT - 1)
   for _, id in ipairs(ids) do
-    local wrong = not is_in_place(id, index) and mend(id, retain)
+    local wrong = not is_in_place(id, index) and repair(id, retain)
     if wrong then
       repaired[#repaired + 1] = id
       repaired[#repaired + 1] = wrong
@@ -36,7 +36,7 @@ local function look_through(index, from, repaired)
 end
 
 -- Repairs jobs that are in no queue and under no lease; all processes together look once in a PAUSE.
-local function repair()
+local function repair_lost()
   local last, repaired = redis.call('HMGET', UPKEEP, 'repaired_at', 'pending', 'running'), {}
   local elapsed = now - (last[1] or 0)
   if elapsed < 0 or elapsed >= PAUSE then
@@ -52,8 +52,8 @@ local _, lease = rescue_from(given > 0 and given or nil, true)
 for i = 5, #ARGV do
   rescue_all(ARGV[i], lease, rescued, retain)
 end
-expire_late(retain.failed, 1000)
+fail_late(retain.failed, 1000)
 prune(1000, retain)
-local repaired = repair()
+local repaired = repair_lost()
 wake_workers()
 return {lease, rescued, repaired}

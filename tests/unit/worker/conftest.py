@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from shared.errors import QueueUnavailable
 from shared.job_type import JobType, Params
-from shared.record import StoredRecord
 from shared.store.job_leases import JobLeases, Step
 from shared.store.job_queue import JobQueue
+from shared.stored_record import StoredRecord
 from tests.new_jobs import RETENTION, new_job
 from worker.context import JobContext
 from worker.lane import Lane

@@ -76,7 +76,7 @@ end
 
 -- Repairs a job whose move was left incomplete: queue, indexes and counts follow its record. Returns the fault if no
 -- worker would have come to the job.
-local function mend(id, retain)
+local function repair(id, retain)
   local record, wrong = RECORD .. id, nil
   local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
   local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
@@ -134,7 +134,7 @@ end
 local function rescue_one(queue, id, fencing_token, retain)
   local ends = redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id)
   if not ends then
-    mend(id, retain)
+    repair(id, retain)
   elseif tonumber(ends) <= now and rescue_from() <= now then
     rescue(queue, id, fencing_token, retain)
     flush()

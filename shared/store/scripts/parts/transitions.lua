@@ -5,12 +5,12 @@
 --   1. the lease, where there is a new one: a worker that dies from here on is noticed
 --   2. the record, in one HSET: from here on the move has happened
 --   3. queue, new index, message, webhook, the caller's counts
---   4. the end of the old lease, then the old index: until here a job that is half moved is still listed, and `mend`
---      puts the rest right
+--   4. the end of the old lease, then the old index: until here a half-moved job is still listed, and `repair`
+--      completes its move
 -- Announcements may come at any point after the record: their failure changes nothing.
 --
--- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
--- end that has begun with a removal. So submit may be refused, and those that claim or end work begin with one.
+-- A Redis without free memory refuses a script at its first write that needs memory, unless the script has begun with a
+-- removal. So submit may be refused, and scripts that claim or end work begin with a removal.
 
 -- The time (ms) for which a worker's last claims are remembered: a step is repeated until Redis answers, however long
 -- Redis is away.
@@ -22,14 +22,14 @@ local function begin_writing()
 end
 
 -- The fields of a job that every move needs, by these indexes; the state is false if the record is gone.
--- `counted` is the caller, if that had a quota when the job was submitted.
+-- `counted` is the caller, if the caller had a quota when the job was submitted.
 local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
 local function look(id)
   return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
 
--- Makes the first delivery of a job's webhook, or the next one, with the record as it is now: a job of an internal
--- queue, which no index knows. It ends by its time, not by its attempts.
+-- Adds the first or next delivery of a job's webhook, with the record as it is now: a job of an internal queue, in no
+-- index. A delivery ends by its time, not by its attempts.
 local function add_delivery(id)
   local record, fields = RECORD .. id, {}
   local words = redis.call('HGETALL', record)
@@ -72,7 +72,7 @@ local function end_lease(queue, lease)
   leases[#leases + 1] = lease
 end
 
--- Every script that moves a job ends with it; a job moves once at most between two flushes.
+-- Makes the gathered writes, at the end of every script that moves a job. Between two flushes a job moves once at most.
 local function flush()
   if not (next(leaving) or next(ended_leases) or messages[1]) then
     return
@@ -166,7 +166,7 @@ local function release(queue, id, job, delay, retain_cancelled)
 end
 
 -- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
-local function expire(id, retention)
+local function fail_unstarted(id, retention)
   local job = look(id)
   if job[STATE] == 'pending' then
     local queue = redis.call('HGET', RECORD .. id, 'queue')
@@ -178,9 +178,9 @@ local function expire(id, retention)
   redis.call('ZREM', DEADLINES, id)
 end
 
-local function expire_late(retention, limit)
+local function fail_late(retention, limit)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, limit)) do
-    expire(id, retention)
+    fail_unstarted(id, retention)
   end
   flush()
 end
