@@ -5,9 +5,9 @@ Headers come from the raw list of the ASGI scope: building Starlette's Headers c
 
 import re
 from contextvars import ContextVar
-from typing import Any
 
 from fastapi import Depends
+from fastapi.params import Depends as Dependency
 from starlette.requests import Request
 from starlette.types import Scope
 from uuid_utils import uuid4
@@ -127,14 +127,15 @@ def query_parameter(request: Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-def once(*names: str) -> Any:
+def once(*names: str) -> Dependency:
     """A dependency of a route that refuses these query parameters if they are sent more than once."""
 
     async def check(request: Request) -> None:  # a plain def would cost a thread for each request
         for name in names:
             query_parameter(request, name)
 
-    return Depends(check)
+    dependency: Dependency = Depends(check)
+    return dependency
 
 
 def _refused(name: bytes, reason: str, kind: str, hint: str) -> InvalidRequest:

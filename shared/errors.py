@@ -9,7 +9,7 @@ JobServerError
 │   └── WebhooksDisabled
 ├── JobNotFound
 │   └── JobExpired            there was one; its record is kept no longer
-├── WebhookNotFound           the job has none
+├── WebhookNotFound           the job has no webhook
 ├── JobAlreadyFinished
 ├── JobNotFinished
 ├── FileNotFound
@@ -36,7 +36,7 @@ from shared.answer import ALWAYS_SENT
 
 
 class ErrorDetail(BaseModel):
-    """One fault of a request: where it is, what is wrong, and of which kind it is."""
+    """A fault of a request: its place, a message for people, its kind for programs."""
 
     path: Annotated[str, Field(examples=["params.seconds"])]
     message: Annotated[str, Field(examples=["Input should be less than or equal to 3600"])]
@@ -57,7 +57,7 @@ class ErrorEnvelope(BaseModel):
 
 
 class JobServerError(Exception):
-    """The root of the tree: an error with a code, a message, a hint and a verdict on retrying.
+    """The root of the tree: an error with a code, a message, a hint, and whether a retry may help.
 
     Attributes:
         code: stable name of the error, for programs.
@@ -269,7 +269,7 @@ def _require_text(failure: JobFailure, *names: str) -> None:
 
 
 class RetryableError(JobFailure):
-    """This attempt failed; another one may succeed."""
+    """An error of one attempt; the next attempt may succeed."""
 
 
 class FinalError(JobFailure):

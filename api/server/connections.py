@@ -1,4 +1,4 @@
-"""Limits of connections: their number, and the time of slow clients, by one sweep a second.
+"""ConnectionLimits of connections: their number, and the time of slow clients, by one sweep a second.
 
 No request has a timer of its own. The connections themselves are in `api/server/protocols.py`.
 """
@@ -21,8 +21,8 @@ log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of one API process.
+class ConnectionLimits:
+    """Limits of the connections of one API process.
 
     Attributes:
         most: connections at once.
@@ -79,7 +79,7 @@ class Connection(Protocol):
 class Connections:
     """All connections of the process: admitted up to a bound, and ended if the client is too slow."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.usual_bytes = min(STEP, limits.head_bytes)  # reads up to this size need no further check
         self.new: dict[Connection, None] = {}  # without a whole head so far, the oldest first
@@ -155,7 +155,7 @@ class Connections:
             self._full, self._refused = False, 0
 
 
-def limits_of_process(most: int = 0) -> Limits:
+def limits_of_process(most: int = 0) -> ConnectionLimits:
     """The limits, with the given number of connections, or the number that descriptors allow.
 
     A quarter of the descriptors is left for Redis, files and connections that are about to be refused: a
@@ -174,4 +174,4 @@ def limits_of_process(most: int = 0) -> Limits:
             most=room,
             hint="Raise the limit of open files: ulimit -n, LimitNOFILE, or ulimits in compose.",
         )
-    return Limits(most=max(1, min(most or MAX_CONNECTIONS, room)))
+    return ConnectionLimits(most=max(1, min(most or MAX_CONNECTIONS, room)))

@@ -97,7 +97,7 @@ class ClaimRow(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """Progress and log lines of a running attempt, each empty if there are none."""
+    """Progress and log lines of a running attempt, each empty without any."""
 
     queue: str
     job_id: str

@@ -1,4 +1,4 @@
-"""The Lua scripts: found by their files, loaded into Redis when it does not know them."""
+"""The Lua scripts: read from their files, loaded into a Redis that does not know them."""
 
 from hashlib import sha1
 from pathlib import Path
@@ -17,7 +17,7 @@ RESCUE = (*TRANSITIONS, "rescue")
 
 
 class Script:
-    """One script, after the parts of others that it needs: Redis goes through all of them at every call."""
+    """A script, with the parts that it needs before it. Redis runs all of that code at every call."""
 
     def __init__(self, name: str, *parts: str) -> None:
         files = [FOLDER / "parts" / f"{part}.lua" for part in ("prelude", *parts)]

@@ -108,7 +108,7 @@ def encode(job: NewJob, max_waiting: int) -> EncodedJob:
 
 
 def accepted(encoded: EncodedJob, status: bytes, *answer: Any) -> Submitted:
-    """One job of a submission that was accepted; a replayed record that is large has no fields yet."""
+    """A job of an accepted submission; the large record of a replayed one has no fields yet."""
     if status == b"replayed":
         job_id, pairs = answer
         return Submitted(

@@ -130,4 +130,4 @@ async def test_claims_are_of_use_while_they_run_and_once_they_have_completed_the
         elif state != "running":
             await worker.finish(claim, OutcomeKind(state), b"{}")
     wanted = {"running": 1, "completed": 1, "pending": 2, "missing": None}.get(state, float("inf"))
-    assert await records.claims_of_use(["a"]) == {"a": wanted}
+    assert await records.oldest_useful_tokens(["a"]) == {"a": wanted}

@@ -60,7 +60,7 @@ async def _sweep_artifacts(records: FileRecords, files: FileStore) -> int:
     removed = 0
     async for batch in files.listing(ARTIFACTS, 2):
         found = [listed.key for listed in batch]
-        first_of_use = await records.claims_of_use({key.split("/")[1] for key in found})
+        first_of_use = await records.oldest_useful_tokens({key.split("/")[1] for key in found})
         for key in sorted({useless for key in found if (useless := _useless(key, first_of_use))}):
             await files.delete(key)
             removed += 1

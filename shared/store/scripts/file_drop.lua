@@ -1,4 +1,4 @@
--- Forgets an uploaded file, unless a job that is not done names it.
+-- Removes the record of an uploaded file, unless a job that is not done names the file.
 -- ARGV: id, caller whose files alone count, or ''
 -- Returns one of {'missing'}, {'in use', job id, its caller or ''}, {'dropped'}. A repeat answers 'missing'.
 

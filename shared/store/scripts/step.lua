@@ -45,7 +45,8 @@ local function apply(at, id, job, outcome)
   settle(id, job, outcome, retain[outcome], words)
 end
 
--- Whether an earlier call has applied this outcome. One that failed half way has left the lease, and more to do.
+-- Whether an earlier call has applied this outcome. A call that failed half way has left the lease; then `mend` does
+-- the rest.
 local function was_applied(queue, id, job, lease, outcome)
   if redis.call('ZSCORE', LEASES .. queue, lease) then
     mend(id, retain)

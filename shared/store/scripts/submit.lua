@@ -91,7 +91,7 @@ local function accept(at)
   return {'accepted', now, run_at, start_by}
 end
 
--- Takes back what `accept` has written of a job, the record first.
+-- Removes the writes of `accept` for a job, the record first.
 local function refuse(at)
   local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
   redis.pcall('DEL', RECORD .. id)
@@ -139,7 +139,7 @@ local function without_room()
   end
 end
 
--- First a look at all of them, so that nothing is written unless everything can be.
+-- First it looks at all jobs: no job is written unless all can be.
 local n, at = 0, 1
 while at < #ARGV do
   n = n + 1

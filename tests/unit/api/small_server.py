@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from api.server.connections import Connections, Limits
+from api.server.connections import ConnectionLimits, Connections
 from api.server.protocols import CONNECTIONS, bound_connections
 
 QUICK: dict[str, Any] = {"head_bytes": 8192, "linger_seconds": 0.2, "sweep_seconds": 0.02}
@@ -92,11 +93,13 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[SmallServer]:
-    """Within the block, a small server with these limits."""
+async def serving(
+    http: str = "httptools", layer: Callable[[ASGIApp], ASGIApp] = lambda app: app, **limits: Any
+) -> AsyncIterator[SmallServer]:
+    """Within the block, a small server with a layer around its app, and with these limits."""
     bound_connections()
-    small = SmallServer(Connections(Limits(**{**QUICK, **limits})))
-    config = uvicorn.Config(small.app, http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
+    small = SmallServer(Connections(ConnectionLimits(**{**QUICK, **limits})))
+    config = uvicorn.Config(layer(small.app), http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
     config.load()
     state = ServerState()
 

@@ -220,7 +220,7 @@ async def test_routes_and_log_lines_know_the_caller(fake_redis, serve, log_tape)
     assert lines == [(200, "reader"), (403, "reader"), (200, None), (401, None)]
 
 
-async def test_without_keys_nobody_is_asked(client, fake_redis):
+async def test_without_keys_no_request_needs_one(client, fake_redis):
     answer = await client.post("/jobs", json=ECHO, headers=as_caller("nobody"))
     assert answer.status_code == 202
     assert not any(field in answer.headers for field in RATE_HEADERS)
@@ -229,7 +229,7 @@ async def test_without_keys_nobody_is_asked(client, fake_redis):
 # -- the description
 
 
-async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(closed):
+async def test_the_document_shows_how_to_send_a_key_and_where(closed):
     told = (await closed.get("/openapi.json")).json()
     assert told["components"]["securitySchemes"] == {
         "bearerAuth": {"type": "http", "scheme": "bearer"},
@@ -252,7 +252,7 @@ async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(cl
         assert told["paths"][path]["get"]["security"] == []
 
 
-async def test_the_description_shows_what_happens_without_a_key(closed):
+async def test_the_document_shows_the_errors_without_a_key(closed):
     for path, methods in (await closed.get("/openapi.json")).json()["paths"].items():
         for operation in methods.values():
             for status, code in {"401": "unauthorized", "403": "forbidden", "429": "rate_limited"}.items():

@@ -56,7 +56,7 @@ async def test_its_tag_is_known_in_any_coding(client, url):
         assert "content-encoding" not in answer.headers
 
 
-async def test_all_lines_of_what_is_accepted_count(client, url):
+async def test_all_lines_of_accept_encoding_count(client, url):
     answer = await client.get(url, headers=[("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")])
     assert answer.headers["content-encoding"] == "gzip"
 
@@ -72,7 +72,7 @@ async def test_a_small_answer_is_not_compressed(client):
         assert answer.headers["content-length"] == str(len(answer.content))
 
 
-async def test_what_is_served_in_ranges_is_not_compressed(client, worker, files: FileStore, fake_redis):
+async def test_answers_in_ranges_are_not_compressed(client, worker, files: FileStore, fake_redis):
     job_id = (await client.post("/jobs", json=LARGE)).json()["job_id"]
     await worker.finish_next(OutcomeKind.COMPLETED, 1)
     size, digest = await files.put(artifact_key(job_id, 1, "a"), bytes(5000))

@@ -1,4 +1,4 @@
-"""Limits of connections, over real sockets, on both of uvicorn's parsers."""
+"""ConnectionLimits of connections, over real sockets, on both of uvicorn's parsers."""
 
 import asyncio
 import resource
@@ -131,7 +131,7 @@ async def test_a_slow_body_is_refused_but_not_that_of_a_file(http: str):
 
 
 @both
-async def test_an_answer_takes_as_long_as_it_takes(http: str):
+async def test_an_answer_has_no_time_limit(http: str):
     async with serving(http, head_seconds=0.1, body_seconds=0.1, stalled_seconds=0.1) as site:
         client, silent = await site.connect(), await site.connect()
         await client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -152,7 +152,7 @@ async def test_a_client_that_does_not_read_is_given_up(http: str):
 
 
 @both
-async def test_what_is_no_http_is_refused_in_the_envelope(http: str, log_tape: LogTape):
+async def test_bytes_that_are_not_http_are_refused_in_the_envelope(http: str, log_tape: LogTape):
     async with serving(http) as site:
         client = await site.connect()
         await client.send(b"nonsense\r\n\r\n")

@@ -77,7 +77,7 @@ async def test_an_unknown_job_is_not_found(client, job_id):
         ("PATCH", "/v1/server/info", "GET, HEAD"), ("PUT", "/files", "POST"),
     ],
 )  # fmt: skip
-async def test_a_wrong_method_is_told_the_right_ones(client, method, path, allowed):
+async def test_a_wrong_method_is_refused_with_the_allowed_ones(client, method, path, allowed):
     answer = await client.request(method, path)
     refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == allowed
@@ -194,7 +194,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED)
-async def test_what_is_no_json_is_malformed(client, body):
+async def test_a_body_that_is_not_json_is_malformed(client, body):
     refused(await post(client, body), 400, "malformed_json")
 
 
@@ -224,7 +224,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("body", "path"), INVALID, ids=lambda value: str(value)[:40])
-async def test_what_fits_no_job_type_is_invalid(client, body, path):
+async def test_a_body_that_fits_no_job_type_is_invalid(client, body, path):
     details = refused(await post(client, body), 422, "invalid_request")["details"]
     assert details
     assert all(detail["message"] and detail["kind"] for detail in details)
@@ -232,13 +232,13 @@ async def test_what_fits_no_job_type_is_invalid(client, body, path):
         assert [detail["path"] for detail in details] == [path]
 
 
-async def test_a_body_full_of_faults_is_told_some_of_them(client):
+async def test_a_body_full_of_faults_lists_some_of_them(client):
     body = {"type": "echo", "params": {"message": 1}} | {f"more{n}": n for n in range(100)}
     assert len(refused(await post(client, orjson.dumps(body)), 422, "invalid_request")["details"]) == 20
 
 
 @pytest.mark.parametrize("name", ["ehco", "", "Echo", "x" * 1000, "a\nb", "{0}"])
-async def test_an_unknown_job_type_is_told_those_there_are(client, name):
+async def test_an_unknown_job_type_is_refused_with_the_known_ones(client, name):
     answer = await client.post("/jobs", json={"type": name, "params": {}})
     assert ", ".join(load_job_types()) in refused(answer, 422, "unknown_job_type")["hint"]
 

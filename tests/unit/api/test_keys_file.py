@@ -91,7 +91,7 @@ def test_json_says_the_same(write, name):
     assert read_keys_file(write(json.dumps(document), name)) == read_keys_file(write(WHOLE))
 
 
-def test_a_file_may_list_nobody(write):
+def test_a_file_may_list_no_caller(write):
     assert read_keys_file(write("[keys]")) == read_keys_file(write('{"keys": {}}', "k.json")) == []
 
 
@@ -141,7 +141,7 @@ def test_a_file_may_list_nobody(write):
         ("[" * 100_000, "it is "),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_in_one_line_and_no_secret_is_quoted(content, complaint, write):
+def test_a_wrong_file_is_explained_in_one_line_without_secrets(content, complaint, write):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is checked below
         read_keys_file(write(content))
     message = str(caught.value)
@@ -192,7 +192,7 @@ def test_a_rate_limit_needs_keys_of_either_kind(write, monkeypatch):
     assert read_settings(ApiSettings).api_rate_limit == 5
 
 
-async def test_an_api_whose_file_lists_nobody_is_closed(serve, fake_redis, write):
+async def test_an_api_whose_file_lists_no_caller_is_closed(serve, fake_redis, write):
     client = await serve(fake_redis, api_keys_file=write("[keys]"))
     refused(await client.get("/job-types"), 401, "unauthorized")
     refused(await client.get("/job-types", headers=as_caller("a")), 401, "unauthorized")

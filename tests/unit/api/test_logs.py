@@ -38,7 +38,7 @@ async def test_a_log_is_read_in_order(client, job_id, claim, worker):
     ]
 
 
-async def test_one_may_ask_for_what_comes_after_a_line(client, job_id, claim, worker):
+async def test_the_lines_after_a_line_are_read(client, job_id, claim, worker):
     for number, message in enumerate(("one", "two", "three"), 1):
         await say(worker, claim, number, message)
     log = (await client.get(f"/jobs/{job_id}/logs?after=2")).json()
@@ -51,7 +51,7 @@ async def test_a_job_that_wrote_nothing_has_an_empty_log(client, job_id):
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "9" * 20])
-async def test_what_is_no_number_of_a_line_is_refused(client, job_id, after):
+async def test_an_invalid_line_number_is_refused(client, job_id, after):
     answer = await client.get(f"/jobs/{job_id}/logs", params={"after": after})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["details"][0]["path"] == "after"

@@ -130,7 +130,7 @@ async def test_a_job_without_a_caller_belongs_to_no_key(serve, fake_redis, clien
 
 
 @pytest.mark.parametrize("end", ["completed", "cancelled"])
-async def test_an_expired_job_is_told_of_to_its_caller_alone(closed, worker, fake_redis, end):
+async def test_an_expired_job_is_410_for_its_caller_alone(closed, worker, fake_redis, end):
     job = await submit(closed, ANN)
     if end == "completed":
         await worker.finish_next(OutcomeKind.COMPLETED, "hush")
@@ -262,7 +262,7 @@ async def test_a_batch_without_a_scope_to_read_is_answered_by_receipts(closed):
 
 
 @pytest.mark.parametrize(("headers", "whole"), [(WRITER, False), (HALF, False), (ADMIN, True)])
-async def test_who_cancels_the_job_of_another_caller_sees_what_it_may_read(closed, headers, whole):
+async def test_cancelling_another_callers_job_shows_no_more_than_reading_it(closed, headers, whole):
     job = await submit(closed, ANN, SECRET_JOB)
     answer = await closed.delete(f"/jobs/{job}", headers=headers)
     assert answer.json()["state"] == "cancelled"
@@ -292,7 +292,7 @@ async def test_the_document_describes_receipts_only_where_there_are_keys(closed,
 # -- the server
 
 
-async def test_what_the_server_tells_of_all_callers_is_for_plain_read_keys(closed):
+async def test_counts_of_all_callers_are_for_plain_read_keys(closed):
     await submit(closed, BOB)
     own, all_of_it = [(await closed.get("/server/info", headers=headers)).json() for headers in (ANN, READER)]
     assert (own["queues"], own["webhooks"], own["jobs"], own["workers"]) == ({}, None, {}, [])

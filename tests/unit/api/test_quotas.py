@@ -55,7 +55,7 @@ async def test_a_batch_above_the_whole_limit_says_to_split_it(serve, fake_redis)
 # -- jobs and files
 
 
-async def test_a_full_backlog_is_told_to_its_caller_alone(serve, fake_redis):
+async def test_a_full_backlog_refuses_its_caller_alone(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_quota_jobs_waiting=2)
     first = await client.post("/jobs", json=ECHO, headers={**ANN, "Idempotency-Key": "k"})
     for path, body in (("/jobs/batch", batch(2)), ("/jobs/batch", batch(1)), ("/jobs", ECHO)):
@@ -188,7 +188,7 @@ def test_a_key_has_quotas_of_its_own_and_the_defaults_else():
 
 
 @pytest.mark.parametrize("kind", ["uploads", "streams", "waits"])
-def test_what_runs_at_once_is_counted_for_each_caller(kind):
+def test_open_requests_are_counted_for_each_caller(kind):
     quotas = CallerQuotas(Quotas(uploads_at_once=2, streams_at_once=2, waits_at_once=2))
     with ExitStack() as held:
         for _ in range(2):

@@ -23,7 +23,7 @@ def limits(answer) -> tuple[int, int]:
     return int(left), int(seconds)
 
 
-async def test_a_limited_caller_is_told_its_limit_with_every_answer(serve, fake_redis):
+async def test_every_answer_to_a_limited_caller_has_the_limit(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=3)
     ann = as_caller("ann")
     answers = [
@@ -38,7 +38,7 @@ async def test_a_limited_caller_is_told_its_limit_with_every_answer(serve, fake_
     assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"default";q=3;w=60'}
 
 
-async def test_a_caller_above_its_limit_is_told_when_to_come_back(serve, fake_redis):
+async def test_a_caller_above_its_limit_gets_retry_after(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=1)
     await client.get("/job-types", headers=as_caller("ann"))
     answer = await client.post("/jobs", json=ECHO, headers=as_caller("ann"))
@@ -63,7 +63,7 @@ async def test_callers_have_limits_of_their_own(serve, fake_redis):
     assert sorted(await fake_redis.keys("jobs:rate:*")) == [b"jobs:rate:plain", b"jobs:rate:slow"]
 
 
-async def test_what_is_refused_otherwise_and_what_is_open_is_not_counted(serve, fake_redis):
+async def test_refused_and_open_requests_are_not_counted(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=2)
     refused(await client.get("/jobs/x"), 401, "unauthorized")
     refused(await client.post("/jobs", json=ECHO, headers=as_caller("reader")), 403, "forbidden")
@@ -78,7 +78,7 @@ async def test_without_a_limit_nothing_is_counted(closed, fake_redis):
     assert await fake_redis.keys() == []
 
 
-async def test_without_redis_nobody_is_limited_and_the_answer_still_comes_soon(serve):
+async def test_without_redis_no_caller_is_limited_and_answers_come_soon(serve):
     client = await serve(None, redis_url=NOWHERE, api_keys=KEYS, api_rate_limit=1)
     started = time.monotonic()
     answer = await client.post("/jobs", json=ECHO, headers=as_caller("ann"))

@@ -25,7 +25,7 @@ async def test_an_unchanged_record_is_not_sent_again(client, job_id, worker):
     assert answer.headers["etag"] != tag
 
 
-async def test_the_whole_record_is_not_read_for_that(client, job_id, fake_redis, monkeypatch):
+async def test_a_known_version_is_found_without_reading_the_record(client, job_id, fake_redis, monkeypatch):
     tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
     asked = []
     execute = fake_redis.execute_command

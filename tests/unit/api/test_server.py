@@ -57,14 +57,14 @@ async def test_a_full_file_store_is_a_warning(client, worker, files, monkeypatch
     assert (await client.get("/readyz")).json()["status"] == "pass"
 
 
-async def test_without_redis_it_is_not_ready(lonely_client):
+async def test_without_redis_the_api_is_not_ready(lonely_client):
     answer = await lonely_client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "fail")
     assert answer.json()["checks"]["redis"].startswith("fail")
 
 
 @BOTH
-async def test_the_server_tells_what_it_is(client, prefix):
+async def test_the_server_shows_its_version_types_and_limits(client, prefix):
     info = (await client.get(f"{prefix}/server/info")).json()
     assert info["name"] == "job-server"
     assert re.fullmatch(r"\d+\.\d+\.\d+", info["version"])
@@ -85,7 +85,7 @@ async def test_the_server_tells_what_it_is(client, prefix):
     }
 
 
-async def test_the_server_tells_how_busy_it_is(client, worker):
+async def test_the_server_shows_its_queues_and_workers(client, worker):
     await worker.beat(running=2)
     for _ in range(3):
         await client.post("/jobs", json=ECHO)

@@ -48,7 +48,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_json_is_malformed(body):
+def test_a_body_that_is_not_json_is_malformed(body):
     with pytest.raises(MalformedJson):
         parse(body)
 

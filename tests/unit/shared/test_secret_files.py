@@ -70,7 +70,7 @@ def test_the_setting_and_its_file_together_are_refused(kind, put, monkeypatch, c
     put("REDIS_URL", URL.encode())
     monkeypatch.setenv("REDIS_URL", URL)
     line = refusal(kind, capsys)
-    assert "REDIS_URL_FILE: remove it, or REDIS_URL, which is set as well" in line
+    assert "REDIS_URL_FILE: remove it or REDIS_URL: both are set" in line
     assert "hunter2" not in line
 
 
@@ -97,5 +97,6 @@ def test_a_file_that_cannot_be_read_ends_the_process(tmp_path):
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
     assert (
-        "WEBHOOK_SECRETS_FILE: the file can't be read (No such file or directory); name one" in ended.stderr
+        "WEBHOOK_SECRETS_FILE: the file can't be read (No such file or directory); name a file"
+        in ended.stderr
     )

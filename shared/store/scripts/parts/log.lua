@@ -2,13 +2,13 @@
 
 local KEPT_LINES = 1000
 
--- Appends to a job's log. `lines` holds, one a line: its number within this claim, how long ago it was written (ms),
+-- Appends to a job's log. `lines` holds, one a line: its number within this claim, its age (ms),
 -- and a JSON object. Lines that an earlier call has appended, whose reply was lost, are not appended again.
-local function append_lines(id, claim, lines)
+local function append_lines(id, fencing_token, lines)
   local record, entries = RECORD .. id, {}
   local job = redis.call('HMGET', record, 'version', 'lines', 'logged')
   local total, before, known = tonumber(job[2] or 0), string.match(job[3] or '', '^(%d+):(%d+)$')
-  known = before == claim and tonumber(known) or 0
+  known = before == fencing_token and tonumber(known) or 0
   for number, age, line in string.gmatch(lines, '(%d+) (%d+) ([^\n]+)') do
     if tonumber(number) > known then
       total, known = total + 1, tonumber(number)
@@ -19,7 +19,7 @@ local function append_lines(id, claim, lines)
   if #entries == 0 then
     return
   end
-  redis.call('HSET', record, 'lines', total, 'logged', claim .. ':' .. known)
+  redis.call('HSET', record, 'lines', total, 'logged', fencing_token .. ':' .. known)
   redis.call('RPUSH', LOGS .. id, unpack(entries))
   redis.call('LTRIM', LOGS .. id, -KEPT_LINES, -1)
   local left = redis.call('PTTL', record)

@@ -1,7 +1,7 @@
 -- The moves of a job that more than one script makes.
 --
--- Redis rolls nothing back: a command that fails ends the script, and what was written before it stays. So each move
--- writes in this order, and may be repeated from any point of it:
+-- Redis rolls nothing back: a failing command ends the script, and earlier writes stay. So each move writes in this
+-- order, and may be repeated from any point of it:
 --   1. the lease, where there is a new one: a worker that dies from here on is noticed
 --   2. the record, in one HSET: from here on the move has happened
 --   3. queue, new index, message, webhook, the caller's counts
@@ -12,15 +12,16 @@
 -- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
 -- end that has begun with a removal. So submit may be refused, and those that claim or end work begin with one.
 
--- How long a worker's last claims are remembered (ms): a step is repeated until Redis answers, however long it is away.
+-- The time (ms) for which a worker's last claims are remembered: a step is repeated until Redis answers, however long
+-- Redis is away.
 local MEMORY = 86400000
 
--- A removal of nothing, before the first write of a script that must not be refused for want of memory.
+-- Removes nothing, as the first write of a script that must not be refused for lack of memory.
 local function begin_writing()
   redis.call('HDEL', UPKEEP, '')
 end
 
--- What every move has to know of a job, by these places; its state is false if the record is gone.
+-- The fields of a job that every move needs, by these indexes; the state is false if the record is gone.
 -- `counted` is the caller, if that had a quota when the job was submitted.
 local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
 local function look(id)
@@ -48,8 +49,8 @@ local function add_delivery(id)
   wake(WEBHOOKS)
 end
 
--- What follows the records that a script has moved. It is gathered, and written by `flush` in one call per key:
--- Redis' own time per job is mostly calls.
+-- The writes that follow the records that a script has moved. `flush` makes them in one call per key, because the time
+-- of a script is mostly calls.
 local entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
 
 local function move(id, from, to, score, counted)
@@ -136,7 +137,7 @@ local function settle(id, job, to, retention, words)
   publish(CHANGES .. id, version .. ' done')
 end
 
--- Moves a running job back to pending, due in `delay` ms; one that was asked to stop ends as cancelled.
+-- Moves a running job back to pending, due in `delay` ms. A job that was asked to stop ends as cancelled.
 local function put_back(queue, id, job, delay, retain_cancelled, words)
   local record = RECORD .. id
   local more = redis.call('HMGET', record, 'created_at', 'cancel_requested')
@@ -158,13 +159,13 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   end
 end
 
--- Moves a running job back as if it had not been claimed: the attempt is not charged.
+-- Releases a running job: back to pending, and the attempt is not charged.
 local function release(queue, id, job, delay, retain_cancelled)
   local attempt = redis.call('HGET', RECORD .. id, 'attempt')
   put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1})
 end
 
--- Fails a job whose time to start is over. It is among the deadlines only until it starts or ends.
+-- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
 local function expire(id, retention)
   local job = look(id)
   if job[STATE] == 'pending' then

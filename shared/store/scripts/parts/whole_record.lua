@@ -1,4 +1,4 @@
--- Put before scripts that return records: how much of them is read at once.
+-- Part of scripts that return whole records.
 
 local LARGE = 65536  -- bytes of params and result, above which a record would hold up the connection that all share
 
