@@ -10,7 +10,6 @@ from typing import Any
 
 from api.errors import (
     ArtifactNotFound,
-    Forbidden,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
@@ -36,6 +35,8 @@ from api.reference.parameters import (
     WAIT,
     Parameter,
 )
+from api.routes.webhooks import no_host, no_key
+from api.upload import FORM
 from shared.errors import (
     BacklogFull,
     FileInUse,
@@ -106,7 +107,7 @@ ANY_FILE = {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BI
 FILE_BODY = {  # not required: no body is an empty file
     "content": {
         "application/octet-stream": {"schema": BINARY},
-        "multipart/form-data": {
+        FORM: {
             "schema": {
                 "type": "object",
                 "properties": {"file": BINARY},
@@ -231,14 +232,8 @@ OPERATIONS: dict[str, Operation] = {
     "read_webhook_secrets": Operation(
         "Read the secrets of a receiver",
         errors=(
-            Forbidden(
-                "Secrets are shown to callers with an API key alone.",
-                hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
-            ),
-            InvalidRequest(
-                "The path names no host.",
-                hint="Name the host of the webhook's URL, without scheme, port and path.",
-            ),
+            no_key(),
+            no_host(),
             WebhooksDisabled,
         ),
         asks_redis=False,

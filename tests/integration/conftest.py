@@ -1,9 +1,10 @@
 """Fixtures of the store's tests: workers that step when a test says so, on the fake and the real Redis."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -11,11 +12,14 @@ from redis.asyncio import Redis
 from shared.files import FileStore
 from shared.record import JobState
 from shared.store import redis_keys
+from shared.store.client import connect
 from shared.store.job_leases import JobLeases
 from shared.store.job_queue import JobQueue
+from shared.store.multiplexer import Multiplexer
 from shared.store.upkeep import Upkeep
 from shared.store.worker_info import WorkerInfo
 from shared.stored_record import StoredRecord
+from tests.integration.echo_server import EchoServer, echo_serving
 from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
 
@@ -141,3 +145,27 @@ async def _indexes_agree(redis: Redis) -> None:
 @pytest.fixture
 def indexes_agree(server: Redis) -> Callable[[], Awaitable[None]]:
     return lambda: _indexes_agree(server)
+
+
+@pytest.fixture
+async def echo_server() -> AsyncIterator[EchoServer]:
+    """A server in place of Redis that a test can make slow, silent or faulty."""
+    async with echo_serving() as server:
+        yield server
+
+
+Open = Callable[..., Multiplexer]
+
+
+@pytest.fixture
+async def open_to() -> AsyncIterator[Open]:
+    """Open a multiplexer to a port; `options` are its keywords."""
+    opened: list[Multiplexer] = []
+
+    def open_to(port: int, **options: Any) -> Multiplexer:
+        opened.append(Multiplexer(connect(f"redis://127.0.0.1:{port}/0"), **options))
+        return opened[-1]
+
+    yield open_to
+    for multiplexer in opened:
+        await multiplexer.aclose()

@@ -309,34 +309,31 @@ async def in_place(world: World, name: str, where: str) -> None:
 
 
 FILE_QUOTA = FileQuota("me", files=9, total_bytes=9)
-FILE_ID = "file_" + "0" * 32
+FIRST_ID, SECOND_ID = "file_" + "0" * 32, "file_" + "1" * 32
 
 
 @pytest.mark.parametrize("script", [scripts.FILE_ADD, scripts.FILE_DROP, scripts.FILE_RETIRE])
 async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, world: World) -> None:
     records = FileRecords(world.runner)
+
+    async def add(file_id: str) -> None:
+        await records.add(file_id, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA)
+
     number, failed = 0, True
     while failed:
         number += 1
         await world.redis.flushall()
-        await records.add(FILE_ID, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA)
-        await world.redis.zadd(redis_keys.FILES, {FILE_ID: 1})
+        await add(FIRST_ID)
+        await world.redis.zadd(redis_keys.FILES, {FIRST_ID: 1})
         world.runner.failing = script, number
-        for call in (
-            lambda: records.add(
-                "file_" + "1" * 32, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA
-            ),
-            lambda: records.drop(FILE_ID),
-            records.retire,
-        ):
+        for call in (lambda: add(SECOND_ID), lambda: records.drop(FIRST_ID), records.retire):
             with suppress(QueueUnavailable):
                 await call()
         failed = await world.redis.delete(FAILED) == 1
         if script is not scripts.FILE_ADD:  # the second file is counted, and the first one no more
-            assert await world.redis.hmget(redis_keys.UPLOADS + "me", "count", "bytes") == [b"1", b"1"], (
-                number
-            )
-        await world.redis.zadd(redis_keys.FILES, {"file_" + "1" * 32: 1}, xx=True)
+            counts = await world.redis.hmget(redis_keys.UPLOADS + "me", "count", "bytes")
+            assert counts == [b"1", b"1"], number
+        await world.redis.zadd(redis_keys.FILES, {SECOND_ID: 1}, xx=True)
         await records.retire()
         assert [key async for key in world.redis.scan_iter()] == [], number
     assert number > 2

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from api.server.connections import ConnectionLimits, Connections
@@ -92,11 +93,13 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[SmallServer]:
-    """Within the block, a small server with these limits."""
+async def serving(
+    http: str = "httptools", layer: Callable[[ASGIApp], ASGIApp] = lambda app: app, **limits: Any
+) -> AsyncIterator[SmallServer]:
+    """Within the block, a small server with a layer around its app, and with these limits."""
     bound_connections()
     small = SmallServer(Connections(ConnectionLimits(**{**QUICK, **limits})))
-    config = uvicorn.Config(small.app, http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
+    config = uvicorn.Config(layer(small.app), http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
     config.load()
     state = ServerState()
 
