@@ -19,7 +19,7 @@ WAIT_SHARE = 0.5  # of the time that goes by; waits for a slow reader take no mo
 STDERR = 2
 
 Send = Callable[[bytes], int]
-"""Sends what the descriptor takes at once, and returns how many bytes that were.
+"""Sends the bytes that the descriptor takes at once, and returns their number.
 
 Raises:
     BlockingIOError: it takes none now.
@@ -37,7 +37,7 @@ class LogStream:
 
     Args:
         descriptor: of a file, a pipe, a socket or a terminal; None if it is closed: every line is dropped.
-        notice: the line that says how many lines were dropped.
+        notice: renders the line with the number of dropped lines.
     """
 
     def __init__(self, descriptor: int | None, notice: Callable[[int], bytes]) -> None:

@@ -146,10 +146,10 @@ class FileRecords:
             FileInUse: a job that is not done names it.
         """
         _key(file_id)
-        verdict, *user = await self._redis.run(scripts.FILE_DROP, file_id, owner or "")
-        if verdict == b"missing":
+        status, *user = await self._redis.run(scripts.FILE_DROP, file_id, owner or "")
+        if status == b"missing":
             raise not_found(file_id)
-        if verdict == b"in use":
+        if status == b"in use":
             job_id, caller = (word.decode() for word in user)
             shown = f"The job {job_id}" if owner in (None, caller) else "A job of another caller"
             raise FileInUse(f"{shown} needs the file.")

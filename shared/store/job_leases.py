@@ -1,6 +1,6 @@
 """JobLeases: the worker's half of the store, which claims jobs, renews their leases and ends attempts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -145,14 +145,15 @@ class JobLeases:
         """
         head = StepRow(worker_id, number, slots, milliseconds(lease), *retention, len(queues))
         words: list[Argument] = [*head, *queues]
-        for done in finished:
-            words += _row(done)
+        for claim, (kind, body, delay), progress, lines, artifacts in finished:
+            queue, job_id, lease_held = claim.queue, claim.job_id, claim.lease
+            words += FinishedRow(queue, job_id, lease_held, kind, body, delay, progress, lines, artifacts)
         wait, accepted, rescued, claims = await self._redis.run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,
             accepted=[counts == 1 for counts in accepted],
             rescued=[job_id.decode() for job_id in rescued],
-            claims=[_claim(*claims[at : at + CLAIM_WORDS]) for at in range(0, len(claims), CLAIM_WORDS)],
+            claims=[_claim(row) for row in _rows(claims)],
         )
 
     async def beat(
@@ -218,23 +219,11 @@ class JobLeases:
         await self._redis.run(scripts.LEAVE, worker_id, *queues)
 
 
-def _row(done: Finished) -> FinishedRow:
-    claim, outcome = done.claim, done.outcome
-    return FinishedRow(
-        claim.queue,
-        claim.job_id,
-        claim.lease,
-        outcome.kind.value,
-        outcome.body,
-        outcome.delay,
-        done.progress,
-        done.lines,
-        done.artifacts,
-    )
+def _rows(words: list[Any]) -> Iterator[ClaimRow]:
+    return map(ClaimRow._make, zip(*[iter(words)] * CLAIM_WORDS, strict=True))
 
 
-def _claim(*words: Any) -> Claim:
-    row = ClaimRow(*words)
+def _claim(row: ClaimRow) -> Claim:
     job_id = row.job_id.decode()
     return Claim(
         row.queue.decode(),

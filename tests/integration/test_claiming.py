@@ -124,7 +124,7 @@ async def test_an_older_step_claims_nothing(submit, worker):
     assert ids((await worker.step(slots=1, number=6)).claims) == ["b"]
 
 
-async def test_an_older_step_leaves_the_wake_token_to_others(submit, worker, server):
+async def test_an_older_step_leaves_the_wake_up_to_others(submit, worker, server):
     await submit("a")
     await worker.step(slots=1, number=5)
     await submit("b")

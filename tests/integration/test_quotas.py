@@ -192,7 +192,7 @@ async def test_params_and_results_are_kept_until_the_record_expires(
     await expire("b")
     await upkeep.run(["default"])
     assert not await server.exists(redis_keys.KEPT + "ann", redis_keys.KEPT_ENDS)
-    await worker.claim()  # takes the wake-up token
+    await worker.claim()  # takes the wake-up
     assert await find_leaks(server) == []
 
 

@@ -65,7 +65,7 @@ async def test_a_missing_job_is_not_found(job_queue):
         await job_queue.get("nobody")
 
 
-async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, job_leases, server, worker):
+async def test_many_new_jobs_leave_one_wake_up(submit, job_leases, server, worker):
     for name in "abc":
         await submit(name)
     assert await server.lrange(redis_keys.WAKE + "default", 0, -1) == [b"1"]
@@ -73,7 +73,7 @@ async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, job_l
     assert await job_leases.wait_for_wake_up(["other", "default"], 0.01) is None
 
 
-async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
+async def test_a_full_worker_leaves_a_wake_up_for_the_other_jobs(submit, server, worker):
     for name in "abc":
         await submit(name)
     await server.delete(redis_keys.WAKE + "default")
@@ -97,7 +97,7 @@ async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, job_leases,
     assert 55 < (await worker.step(slots=1)).wait <= 60
 
 
-async def test_a_token_can_be_returned(job_leases, server):
+async def test_a_wake_up_can_be_returned(job_leases, server):
     await job_leases.return_wake_up("default")
     assert await job_leases.wait_for_wake_up(["default"], 0.01) == "default"
 
