@@ -20,9 +20,9 @@ from tests.conftest import LogTape
 from tests.integration.conftest import ManualWorker, Submit
 from tests.unit.worker.pools import lives, until
 from worker.context import JobContext
-from worker.execute import RunningJob
 from worker.heartbeat.supervisor import HeartbeatSupervisor
 from worker.lease_snapshot import lease_line
+from worker.running_job import RunningJob
 from worker.running_jobs import RunningJobs
 
 LEASE = 1.0

@@ -29,6 +29,7 @@ class WatchedLeases(JobLeases):
         replies_lost: the number of next steps that are made and whose replies are lost.
         away: whether Redis does not answer.
         refused: the number of calls meanwhile.
+        beats: the number of beats.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -37,6 +38,7 @@ class WatchedLeases(JobLeases):
         self.replies_lost = 0
         self.away = False
         self.refused = 0
+        self.beats = 0
 
     async def step(self, worker_id: str, number: int, *arguments: Any, **options: Any) -> Step:
         self.steps.append((number, options["slots"]))
@@ -46,6 +48,11 @@ class WatchedLeases(JobLeases):
             self.replies_lost -= 1
             raise QueueUnavailable("the reply was lost")
         return step
+
+    async def beat(self, *arguments: Any, **options: Any) -> tuple[set[str], set[str]]:
+        self._refuse_if_away()
+        self.beats += 1
+        return await super().beat(*arguments, **options)
 
     async def report(self, *arguments: Any) -> set[str]:
         self._refuse_if_away()
