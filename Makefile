@@ -10,16 +10,16 @@ SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/ready ## start everything, run real jobs, show each change of state, stop
+demo: .venv/ready ## run eight real jobs, show each change of state, stop
 	@$(PY) -m dev.demo
 
-dev: .venv/ready ## Redis, API on port 8000 and 2 workers in this terminal; reloads on change
+dev: .venv/ready ## run Redis, the API on port 8000 and 2 workers here; reload on change
 	@$(PY) -m dev
 
-test: .venv/ready ## the whole test suite
+test: .venv/ready ## run all tests
 	$(PYTEST)
 
-check: .venv/ready ## format, lint, types, import contracts, locks, the OpenAPI document, then the tests
+check: .venv/ready ## check format, lint, types, import contracts, locks and OpenAPI; then run all tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy api worker shared job_types client dev benchmarks chaos fuzz
@@ -28,20 +28,20 @@ check: .venv/ready ## format, lint, types, import contracts, locks, the OpenAPI 
 	$(PY) -m dev.linters
 	$(PYTEST)
 
-bench: .venv-bench/ready ## this project beside its peers, as Markdown tables (about three quarters of an hour)
+bench: .venv-bench/ready ## compare with other job systems, as Markdown tables (45 minutes)
 	.venv-bench/bin/python -m benchmarks
 
-chaos: .venv/ready ## the fault suite (about a quarter of an hour), with a verdict
+chaos: .venv/ready ## break the service on purpose and check each promise (15 minutes)
 	$(PY) -m chaos
 
-fuzz: .venv/ready ## requests made from the API's own OpenAPI document, 1,000 for each operation (about 5 minutes)
+fuzz: .venv/ready ## send requests made from the OpenAPI document, 1,000 per operation (5 minutes)
 	$(PY) -m fuzz
 
-format: .venv/ready ## put every file in the project's format
+format: .venv/ready ## format every file
 	$(PY) -m ruff format $(SOURCES)
 	$(PY) -m ruff check --fix $(SOURCES)
 
-lock: .venv/ready ## refresh requirements.txt and requirements-dev.txt from pyproject.toml
+lock: .venv/ready ## update the locked requirements to the newest versions
 	$(PY) -m dev.locks
 
 .venv-bench/ready: benchmarks/requirements.txt | .venv/ready

@@ -60,6 +60,6 @@ def versions(wanted: frozenset[str] | None) -> list[int] | None:
     return [int(tag) for tag in wanted if VERSION.fullmatch(tag)]
 
 
-def unchanged(version: int) -> Response:
+def not_modified(version: int) -> Response:
     """Answer 304, for a client that has this version of the record."""
     return Response(status_code=304, headers={"ETag": record_tag(version)})

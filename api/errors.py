@@ -138,7 +138,7 @@ class CrossSiteRequest(JobServerError):
 
 class RateLimited(JobServerError):
     code = "rate_limited"
-    example = "The limit of 100 requests a minute is reached."
+    example = "Requests a minute are limited to 100; left now: 0."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
     retry_after = 1

@@ -1,4 +1,8 @@
-"""Idempotency keys: several requests with the same key make one job."""
+"""Idempotency keys: several requests with the same key make one job.
+
+The script `submit.lua` finds the job of a key, and compares the digest of the request, which `job_queue.py`
+makes.
+"""
 
 import re
 
@@ -7,7 +11,7 @@ from starlette.requests import Request
 from api.request import header
 from shared.errors import InvalidRequest
 
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # printable ASCII, 255 at most
 BAD_KEY = "The header Idempotency-Key must have 1 to 255 printable ASCII characters."
 

@@ -8,14 +8,15 @@ from api.ownership import may_read
 from api.request import prefix
 from api.state import state_of
 from api.waiting import until_done
-from shared.record import PAYLOAD, Outlook, StoredRecord
+from shared.record import PAYLOAD
 from shared.store.submission import Submitted
+from shared.stored_record import StoredRecord, WaitEstimate
 
 
 async def answer_submitted(request: Request, submitted: Submitted, seconds: float | None = None) -> Response:
     """Answer a submission, once the job is done or the wait is over."""
     record, replayed = submitted
-    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **applied(seconds)}
+    headers = {"Location": f"{prefix(request)}/jobs/{record.job_id}", **preference_applied(seconds)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if seconds:
@@ -33,18 +34,18 @@ async def answer(
         state.run_times.note(record)
         return Response(render(request, record), status, headers, "application/json")
     headers["Retry-After"] = str(state.run_times.retry_after(record.type))
-    outlook = await state.queue.outlook(record) if record.position else None
-    return Response(render(request, record, outlook), status, headers, "application/json")
+    estimate = await state.queue.estimate_wait(record) if record.position else None
+    return Response(render(request, record, estimate), status, headers, "application/json")
 
 
-def render(request: Request, record: StoredRecord, outlook: Outlook | None = None) -> bytes:
+def render(request: Request, record: StoredRecord, estimate: WaitEstimate | None = None) -> bytes:
     """The record as JSON, or a receipt if the caller may not read the job."""
     if may_read(request, record.caller):
         payload = PAYLOAD if b"params" in record.fields else ()
-        return record.to_json(outlook, prefix(request), payload)
+        return record.to_json(estimate, prefix(request), payload)
     return record.to_receipt()
 
 
-def applied(seconds: float | None) -> dict[str, str]:
+def preference_applied(seconds: float | None) -> dict[str, str]:
     """The header Preference-Applied, for a request with a wait."""
     return {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}

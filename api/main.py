@@ -11,13 +11,14 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api.configuration import configure
 from api.errors import add_error_handlers
 from api.keys.key_set import KeySet
-from api.middleware.auth import Access
+from api.middleware.auth import Auth
 from api.middleware.body_limit import BodyLimit
 from api.middleware.compression import Compression
 from api.middleware.cors import Cors
 from api.middleware.direct_routes import DirectRoutes
 from api.middleware.hosts import EVERY_HOST, AllowedHosts
 from api.middleware.origins import OriginCheck
+from api.middleware.rate_limit import RateLimit
 from api.middleware.request_context import RequestContext
 from api.reference.openapi import ABOUT, describe
 from api.routes import (
@@ -98,7 +99,7 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
     )
     if key_set is not None:
-        stack = Access(stack, keys=key_set, rate=settings.api_rate_limit)
+        stack = Auth(RateLimit(stack, settings.api_rate_limit), key_set)
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     stack = RequestContext(stack)
     stack = Compression(stack)

@@ -5,9 +5,9 @@ Headers come from the raw list of the ASGI scope: building Starlette's Headers c
 
 import re
 from contextvars import ContextVar
-from typing import Any
 
 from fastapi import Depends
+from fastapi.params import Depends as Dependency
 from starlette.requests import Request
 from starlette.types import Scope
 from uuid_utils import uuid4
@@ -21,7 +21,7 @@ VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # they change nothing
 HEAD = "HEAD"
 HEAD_ALONE = "head_alone"
-LONGEST_LIST = 8192  # bytes
+MAX_LIST_BYTES = 8192  # bytes
 LISTS = {sep: re.compile(rf'(?:[^"{sep}]|"(?:[^"\\]|\\.)*"?)+') for sep in ",;"}
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -86,9 +86,9 @@ def list_header(request: Request, name: bytes) -> str | None:
     if not lines:
         return None
     listed = b", ".join(lines)
-    if len(listed) > LONGEST_LIST:
+    if len(listed) > MAX_LIST_BYTES:
         raise _refused(
-            name, f"is longer than {LONGEST_LIST} bytes", "header_too_long", "Send a shorter list."
+            name, f"is longer than {MAX_LIST_BYTES} bytes", "header_too_long", "Send a shorter list."
         )
     return listed.decode("latin-1")
 
@@ -127,14 +127,15 @@ def query_parameter(request: Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-def once(*names: str) -> Any:
+def once(*names: str) -> Dependency:
     """A dependency of a route that refuses these query parameters if they are sent more than once."""
 
     async def check(request: Request) -> None:  # a plain def would cost a thread for each request
         for name in names:
             query_parameter(request, name)
 
-    return Depends(check)
+    dependency: Dependency = Depends(check)
+    return dependency
 
 
 def _refused(name: bytes, reason: str, kind: str, hint: str) -> InvalidRequest:

@@ -2,9 +2,9 @@
 
 from math import ceil
 
-from shared.record import StoredRecord
+from shared.stored_record import StoredRecord
 
-LONGEST = 30  # seconds
+MAX_RETRY_AFTER = 30  # seconds
 WEIGHT = 0.2  # of the newest job
 
 
@@ -23,4 +23,4 @@ class RunTimes:
 
     def retry_after(self, job_type: str) -> int:
         """Retry-After in seconds for an unfinished job: half of the usual run time of its type."""
-        return min(max(ceil(self._usual.get(job_type, 0.0) / 2), 1), LONGEST)
+        return min(max(ceil(self._usual.get(job_type, 0.0) / 2), 1), MAX_RETRY_AFTER)

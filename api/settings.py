@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from api.keys.api_key import HIGHEST_RATE, ApiKey, read_keys
+from api.keys.api_key import MAX_RATE, ApiKey, read_keys
 from api.middleware.cors import EVERY_ORIGIN, read_origins
 from api.middleware.hosts import read_hosts
 from api.quotas import Quotas
@@ -40,7 +40,7 @@ class ApiSettings(SharedSettings):
         str, Field(description="A file that says who may call, in TOML or JSON; SIGHUP reads it again")
     ] = ""
     api_rate_limit: Annotated[
-        int, Field(ge=0, le=HIGHEST_RATE, description="Requests a minute for each key; 0: no limit")
+        int, Field(ge=0, le=MAX_RATE, description="Requests a minute for each key; 0: no limit")
     ] = 0
     api_quota_jobs_waiting: Annotated[
         int, Field(ge=0, description="Jobs of each key that may wait; 0: no bound")

@@ -9,18 +9,18 @@ import orjson
 
 from shared.errors import InvalidRequest, MalformedJson
 
-DEEPEST = 32
-MOST_NODES = 10_000
-LARGEST_NUMBER = 2**63
+MAX_DEPTH = 32
+MAX_VALUES = 10_000
+MAX_NUMBER = 2**63
 
 
-def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
+def parse(body: bytes, *, max_values: int = MAX_VALUES) -> Any:
     """Parse a JSON text; a whole number becomes an int, however it is written, but for -0.0.
 
     Raises:
         MalformedJson: the text is not JSON (RFC 8259) in UTF-8; NaN, Infinity and lone surrogates are not.
         InvalidRequest: a field occurs twice, the value is nested deeper than 32 levels, has more than
-            `most_nodes` values, a NUL character or a number beyond ±2^63.
+            `max_values` values, a NUL character or a number beyond ±2^63.
     """
     if not body.strip():
         raise MalformedJson("The body is empty.")
@@ -31,10 +31,10 @@ def parse(body: bytes, *, most_nodes: int = MOST_NODES) -> Any:
     try:
         value = json.loads(body, object_pairs_hook=_unique, parse_float=_number)
     except RecursionError:
-        _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
+        _refuse("", f"The body is nested deeper than {MAX_DEPTH} levels.", "too_deep")
     except ValueError:  # a number with more digits than Python reads (4,300)
         _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
-    _check(value, most_nodes)
+    _check(value, max_values)
     return value
 
 
@@ -73,16 +73,16 @@ def _path_to(wanted: _Ambiguous, root: Any) -> str:
     return wanted.field
 
 
-def _check(root: Any, most_nodes: int) -> None:
+def _check(root: Any, max_values: int) -> None:
     """Walk the value level by level, with bounds on depth and on the number of values."""
     level, depth, nodes = [root], 0, 0
     while level:
         depth += 1
         nodes += len(level)
-        if depth > DEEPEST + 1:
-            _refuse("", f"The body is nested deeper than {DEEPEST} levels.", "too_deep")
-        if nodes > most_nodes:
-            _refuse("", f"The body has more than {most_nodes} values.", "too_many_values")
+        if depth > MAX_DEPTH + 1:
+            _refuse("", f"The body is nested deeper than {MAX_DEPTH} levels.", "too_deep")
+        if nodes > max_values:
+            _refuse("", f"The body has more than {max_values} values.", "too_many_values")
         deeper: list[Any] = []
         for value in level:
             kind = type(value)
@@ -97,7 +97,7 @@ def _check(root: Any, most_nodes: int) -> None:
             elif kind is _Ambiguous:
                 path = _path_to(value, root)[:200]
                 _refuse(path, "The field occurs more than once.", "duplicate_field")
-            elif (kind is int or kind is float) and not -LARGEST_NUMBER <= value < LARGEST_NUMBER:
+            elif (kind is int or kind is float) and not -MAX_NUMBER <= value < MAX_NUMBER:
                 _refuse("", "Numbers must lie within ±2^63.", "number_too_large")
         level = deeper
 

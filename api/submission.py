@@ -1,4 +1,4 @@
-"""Submissions, as `POST /jobs` accepts them: a union of the job types, told apart by `type`."""
+"""Submissions, as `POST /jobs` accepts them: a union of the job types, with `type` as its discriminator."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ from shared.webhooks import WebhookUrl, port_may_be_used, port_of, read_target
 from shared.yielding import in_parts
 
 YEAR = 365 * 86400
-MOST_LABELS = 16
-MOST_IN_BATCH = 1000
-MOST_FAULTS = 20
+MAX_LABELS = 16
+MAX_BATCH = 1000
+MAX_FAULTS = 20
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 NOT_ENCODED = EncodedParams(b"", b"")
 TWO_TIMES: dict[str, Any] = {
@@ -82,7 +82,7 @@ class Submission(BaseModel):
     labels: Annotated[
         dict[LabelName, LabelValue],
         Field(
-            max_length=MOST_LABELS,
+            max_length=MAX_LABELS,
             description="Names and values for the filters of lists.",
             json_schema_extra=_describe_labels,
         ),
@@ -172,7 +172,7 @@ class Submissions:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
         else:
             if submission.webhook:
-                self.admit(submission.webhook.url)
+                self.require_webhook_allowed(submission.webhook.url)
             submission._files = frozenset(files)
             submission._encoded = self._encode(submission)
             return submission
@@ -183,7 +183,7 @@ class Submissions:
                 f"There is no job type {str(value['type'])[:64]!r}.",
                 hint=f"The job types are {', '.join(self._job_types)}; GET /job-types describes them.",
             )
-        details = [_detail(fault, value) for fault in faults[:MOST_FAULTS]]
+        details = [_detail(fault, value) for fault in faults[:MAX_FAULTS]]
         raise InvalidRequest("The request does not fit the job type.", details=details)
 
     def _encode(self, submission: Submission) -> EncodedParams:
@@ -203,10 +203,8 @@ class Submissions:
             InvalidRequest: some submissions have faults; the details list them by their index.
         """
         jobs = value.get("jobs") if isinstance(value, dict) and value.keys() == {"jobs"} else None
-        if not isinstance(jobs, list) or not 1 <= len(jobs) <= MOST_IN_BATCH:
-            raise _fault(
-                "jobs", f"Must be the only field: a list of 1 to {MOST_IN_BATCH} submissions.", "jobs"
-            )
+        if not isinstance(jobs, list) or not 1 <= len(jobs) <= MAX_BATCH:
+            raise _fault("jobs", f"Must be the only field: a list of 1 to {MAX_BATCH} submissions.", "jobs")
         found, faults = [], []
         async for n, job in in_parts(enumerate(jobs)):
             try:
@@ -216,10 +214,10 @@ class Submissions:
                 faults += [{**detail, "path": f"jobs.{n}.{detail['path']}".rstrip(".")} for detail in details]
         if faults:
             message = "Some submissions do not fit their job types; none was accepted."
-            raise InvalidRequest(message, details=faults[:MOST_FAULTS])
+            raise InvalidRequest(message, details=faults[:MAX_FAULTS])
         return found
 
-    def admit(self, url: str) -> None:
+    def require_webhook_allowed(self, url: str) -> None:
         """Refuse a webhook that could not be sent, by its port and address.
 
         Raises:

@@ -17,10 +17,10 @@ from shared.files import MEDIA_TYPE
 FORM = "multipart/form-data"
 UNKNOWN = "application/octet-stream"
 RATE_SECONDS = 60.0  # of waiting for the client, between two checks of its rate
-LEAST_RATE = 1000  # bytes a second
-LONGEST_NAME = 255
-LONGEST_DELIMITER = 1024  # of a form: its boundary and the blanks after it
-LONGEST_FIELD = 8192  # bytes of a header: the parser needs 150 ms for 60,000 semicolons
+MIN_RATE = 1000  # bytes a second
+MAX_NAME = 255
+MAX_DELIMITER = 1024  # of a form: its boundary and the blanks after it
+MAX_HEADER_BYTES = 8192  # bytes of a header: the parser needs 150 ms for 60,000 semicolons
 EXTENDED_NAME = re.compile(r"(utf-8|iso-8859-1)'[^']*'(\S+)", re.IGNORECASE)  # RFC 8187
 IDENTITY = {"", "binary", "8bit", "7bit"}
 SLOW = "Send the file again over a faster connection, or compressed."
@@ -124,7 +124,7 @@ class _Form:
         chunk = self._preamble + chunk
         delimiter = self._delimiter.search(chunk)
         if delimiter is None:
-            self._preamble = chunk[-LONGEST_DELIMITER:]
+            self._preamble = chunk[-MAX_DELIMITER:]
             return b""
         self._preamble = None
         return self._opening + chunk[delimiter.end() :]
@@ -186,8 +186,8 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
             more = message.get("more_body", False)
             yield message.get("body", b"")
         if waited >= RATE_SECONDS and more:
-            if got < LEAST_RATE * RATE_SECONDS:
-                raise RequestTimeout(f"The file came with less than {LEAST_RATE} bytes a second.", hint=SLOW)
+            if got < MIN_RATE * RATE_SECONDS:
+                raise RequestTimeout(f"The file came with less than {MIN_RATE} bytes a second.", hint=SLOW)
             waited, got = 0.0, 0
 
 
@@ -197,8 +197,8 @@ def _short(value: str, name: str) -> str:
     Raises:
         InvalidRequest: the header is too long to be parsed.
     """
-    if len(value) > LONGEST_FIELD:
-        raise _invalid(name, f"The header is longer than {LONGEST_FIELD} bytes.")
+    if len(value) > MAX_HEADER_BYTES:
+        raise _invalid(name, f"The header is longer than {MAX_HEADER_BYTES} bytes.")
     return value
 
 
@@ -208,7 +208,7 @@ def _name(disposition: str) -> str | None:
     if name is None:
         name = parse_options_header(disposition)[1].get(b"filename", b"").decode("utf-8", "replace")
     shown = "".join(character for character in re.split(r"[/\\]", name)[-1] if character.isprintable())
-    return shown[:LONGEST_NAME] or None
+    return shown[:MAX_NAME] or None
 
 
 def _extended_name(disposition: str) -> str | None:

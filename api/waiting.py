@@ -11,10 +11,10 @@ from starlette.types import Receive
 from api.request import elements, list_header, name_and_value, query_parameter
 from api.state import state_of
 from shared.errors import InvalidRequest
-from shared.record import StoredRecord
 from shared.store.changes import Watch
+from shared.stored_record import StoredRecord
 
-LONGEST_WAIT = 60
+MAX_WAIT = 60
 SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 WHOLE_SECONDS = re.compile(r"[0-9]+")
 
@@ -27,9 +27,9 @@ def requested_wait(request: Request) -> float | None:
     """
     given = query_parameter(request, "wait")
     if given is not None:
-        if SECONDS.fullmatch(given) and 0 <= float(given) <= LONGEST_WAIT:
+        if SECONDS.fullmatch(given) and 0 <= float(given) <= MAX_WAIT:
             return float(given)
-        message = f"Must be a number of seconds from 0 to {LONGEST_WAIT}."
+        message = f"Must be a number of seconds from 0 to {MAX_WAIT}."
         raise InvalidRequest(
             f"The query parameter wait: {message}",
             details=[{"path": "wait", "message": message, "kind": "wait_out_of_range"}],
@@ -47,7 +47,7 @@ def preferred_wait(preferences: str) -> int | None:
         name, value = name_and_value(next(iter(elements(preference, ";")), ""))
         if name == "wait":
             digits = value.lstrip("0")[:9] or "0"  # Python reads 4,300 digits at most
-            return min(int(digits), LONGEST_WAIT) if WHOLE_SECONDS.fullmatch(value) else None
+            return min(int(digits), MAX_WAIT) if WHOLE_SECONDS.fullmatch(value) else None
     return None
 
 

@@ -16,12 +16,12 @@ from pydantic import BaseModel
 URL = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 
 
-class NewJob(BaseModel):
+class PeerJob(BaseModel):
     type: str
     params: dict[str, Any]
 
 
-class Record(BaseModel):
+class PeerRecord(BaseModel):
     job_id: str
     type: str
     state: str
@@ -50,24 +50,24 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@app.post("/jobs", status_code=202, response_model=Record)
-async def submit_job(job: NewJob, request: Request) -> Record:
+@app.post("/jobs", status_code=202, response_model=PeerRecord)
+async def submit_job(job: PeerJob, request: Request) -> PeerRecord:
     redis, job_id, now = request.app.state.redis, uuid4().hex, time.time()
     fields = {"type": job.type, "state": "pending", "params": json.dumps(job.params), "created_at": now}
     await redis.hset(f"record:{job_id}", mapping=fields)
     await redis.enqueue_job(job.type, job_id, job.params, _job_id=job_id)
-    return Record(
+    return PeerRecord(
         job_id=job_id, type=job.type, state="pending", done=False, params=job.params, created_at=now
     )
 
 
-@app.get("/jobs/{job_id}", response_model=Record)
-async def get_job(job_id: str, request: Request) -> Record:
+@app.get("/jobs/{job_id}", response_model=PeerRecord)
+async def get_job(job_id: str, request: Request) -> PeerRecord:
     found = await request.app.state.redis.hgetall(f"record:{job_id}")
     if not found:
         raise HTTPException(404, "There is no such job.")
     fields = {name.decode(): value.decode() for name, value in found.items()}
     done = fields["state"] in ("completed", "failed")
-    return Record.model_validate(
+    return PeerRecord.model_validate(
         {**fields, "job_id": job_id, "done": done, "params": json.loads(fields["params"])}
     )

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     every = [check for found in checks.values() for check in found]
     failed = [name for name, found in checks.items() if not all(check.passed for check in found)]
     print(table(every))
-    print(f"\n{len(checks)} scenarios, {len(every)} checks, ", end="")
+    print(f"\nScenarios: {len(checks)}. Checks: {len(every)}, ", end="")
     print(f"{sum(not check.passed for check in every)} failed; {time.monotonic() - begin:.0f} s.")
     if again := ",".join(name for name in failed if name in SCENARIOS):
         print(f"Repeat: python -m chaos --only {again} --seed {options.seed} --scale {options.scale:g}")

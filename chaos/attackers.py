@@ -1,6 +1,6 @@
-"""Clients that mean harm, as a process of their own: `python -m chaos.attackers NAME PORT KEY COUNT`.
+"""Hostile clients, in their own process: `python -m chaos.attackers ATTACK PORT KEY COUNT`.
 
-They run until they are killed, and at a low priority: real ones take no time of the server's processors.
+The process runs until it is killed, at a low priority: real attackers take no processor time of the server.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Attacker:
-    """A client of each kind of attack, on the API's port, with an API key."""
+    """The attacks on an API's port with an API key, one method each."""
 
     def __init__(self, port: int, key: str) -> None:
         self._port = port
@@ -36,7 +36,7 @@ class Attacker:
         self._numbers = itertools.count()
 
     async def heads(self) -> None:
-        """Heads, trailers and sizes of chunks without end."""
+        """Send heads, trailers and chunk sizes without end."""
         start, more = ENDLESS[next(self._numbers) % len(ENDLESS)]
         _, writer = await self._connect()
         start = start.replace(HOST, HOST + self._key, 1)
@@ -47,7 +47,7 @@ class Attacker:
             await asyncio.sleep(PAUSE)
 
     async def uploads(self) -> None:
-        """A large upload that hardly moves once its first pieces have come."""
+        """Send a large upload: 2 MB at once, then 1 kB a second."""
         _, writer = await self._connect()
         writer.write(b"POST /files HTTP/1.1\r\n" + HOST + self._key + b"Content-Length: 1000000000\r\n\r\n")
         writer.write(bytes(2_000_000))
@@ -57,7 +57,7 @@ class Attacker:
             await asyncio.sleep(DRIP_SECONDS / 10)
 
     async def drips(self) -> None:
-        """A head of which a byte comes each second."""
+        """Send a head, one byte a second."""
         _, writer = await self._connect()
         writer.write(b"GET / HTTP/1.1\r\nx: ")
         while not writer.is_closing():
@@ -66,7 +66,7 @@ class Attacker:
             writer.write(b"a")
 
     async def lists(self) -> None:
-        """Pages of large records, one after the other."""
+        """Read pages of large records, one after the other."""
         reader, writer = await self._connect()
         for path in (b"/jobs?limit=100", b"/jobs?limit=100&fields=params,result"):
             writer.write(b"GET " + path + b" HTTP/1.1\r\n" + HOST + self._key + b"Connection: close\r\n\r\n")
@@ -79,7 +79,7 @@ class Attacker:
         return await asyncio.open_connection("127.0.0.1", self._port)
 
 
-async def again_and_again(attack: Callable[[], Awaitable[None]]) -> None:
+async def repeat(attack: Callable[[], Awaitable[None]]) -> None:
     while True:
         with suppress(OSError):
             await attack()
@@ -88,7 +88,7 @@ async def again_and_again(attack: Callable[[], Awaitable[None]]) -> None:
 
 async def main(name: str, port: str, key: str, count: str) -> None:
     attack = getattr(Attacker(int(port), key), name)
-    await asyncio.gather(*(again_and_again(attack) for _ in range(int(count))))
+    await asyncio.gather(*(repeat(attack) for _ in range(int(count))))
 
 
 if __name__ == "__main__":

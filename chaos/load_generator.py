@@ -57,10 +57,15 @@ class LoadGenerator:
     def refused(self) -> int:
         return sum(answer.status != 202 for answer in self.answers)
 
-    def first_success(self, since: float) -> float | None:
-        """The time of the first 202 to a submission sent at `since` or later."""
-        found = [a.sent + a.seconds for a in self.answers if a.sent >= since and a.status == 202]
-        return min(found, default=None)
+    def wait_for_success(self, *, within: float) -> float:
+        """Wait for a 202 to a submission sent from now on; returns its time, or the end of the wait."""
+        since = time.time()
+        while time.time() < since + within:
+            found = [a.sent + a.seconds for a in self.answers if a.sent >= since and a.status == 202]
+            if found:
+                return min(found)
+            time.sleep(0.02)
+        return time.time()
 
     def _submit(self, rng: Random) -> None:
         due = time.monotonic() + rng.random() * self._pause

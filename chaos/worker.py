@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from chaos.handlers import cross_calls, hold_interpreter, make_data, rogues
+from chaos.handlers import cross_calls, hold_interpreter, make_data, rogue_handlers
 from chaos.records import STARTS_FILE
 from dev.stack import STACK_FOLDER
 from job_types.sleep.contract import SLEEP, SleepParams, SleepResult
@@ -21,9 +21,11 @@ from worker.context import JobContext
 from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
-JOB_TYPES = (
-    {c.name: c for c in (cross_calls.CROSS, hold_interpreter.HOLD)} | make_data.JOB_TYPES | rogues.JOB_TYPES
-)
+JOB_TYPES = {
+    **{job_type.name: job_type for job_type in (cross_calls.CROSS, hold_interpreter.HOLD)},
+    **make_data.JOB_TYPES,
+    **rogue_handlers.JOB_TYPES,
+}
 PROGRESS = "CHAOS_PROGRESS"  # if set, the handler of `sleep` reports progress, as the real one does
 
 
@@ -56,7 +58,7 @@ def without_progress(job: JobContext) -> JobContext:
 def main() -> int:
     starts = StartLog(Path(os.environ[STACK_FOLDER]) / STARTS_FILE)
     others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
-    own = [cross_calls.HANDLER, hold_interpreter.HANDLER, *make_data.HANDLERS, *rogues.HANDLERS]
+    own = [cross_calls.HANDLER, hold_interpreter.HANDLER, *make_data.HANDLERS, *rogue_handlers.HANDLERS]
     handlers = [with_start_log(starts), *others, *own]
     return work(read_settings(WorkerSettings), load_job_types() | JOB_TYPES, handlers)
 

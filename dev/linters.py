@@ -21,7 +21,7 @@ from api.main import create_app
 from api.settings import ApiSettings
 from dev.stack import ROOT
 
-SECONDS = 120.0  # for one call of npx
+SECONDS = 120.0  # the longest call of npx
 KEY = f"somebody:read+write:{'0' * 64}"
 
 
@@ -30,8 +30,8 @@ class Linter:
     """A linter from npm.
 
     Attributes:
-        package: with its version.
-        command: its arguments before the files.
+        package: the package and its version.
+        command: the arguments before the files.
     """
 
     package: str
@@ -79,7 +79,7 @@ def validate(document: dict[str, Any]) -> Iterator[str]:
 
 def lint(linter: Linter, files: list[Path]) -> bool:
     """Run a linter; returns False if it finds errors, and prints them. A linter without npx is skipped."""
-    if reason := obstacle(linter):
+    if reason := reason_to_skip(linter):
         print(f"{linter.package}: skipped, {reason}.")
         return True
     ended = npx(linter, *linter.command, *map(str, files))
@@ -90,7 +90,7 @@ def lint(linter: Linter, files: list[Path]) -> bool:
     return False
 
 
-def obstacle(linter: Linter) -> str | None:
+def reason_to_skip(linter: Linter) -> str | None:
     """The reason why a linter can't run here, or None."""
     if shutil.which("npx") is None:
         return "npx is missing; install Node.js for it"

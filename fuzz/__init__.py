@@ -1,4 +1,4 @@
-"""Requests made from the served OpenAPI document: `python -m fuzz`."""
+"""The fuzzer: requests made from the served OpenAPI document. `python -m fuzz` runs it."""
 
 from shared.dependencies import require
 

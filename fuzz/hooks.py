@@ -9,8 +9,8 @@ from schemathesis import HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import AllowHeaderMismatch, RejectedPositiveData, UnsupportedMethodResponse
 
-from api.strict_json import LARGEST_NUMBER
-from api.waiting import LONGEST_WAIT, preferred_wait
+from api.strict_json import MAX_NUMBER
+from api.waiting import MAX_WAIT, preferred_wait
 from shared.webhooks import LONGEST_URL, URL
 
 Case = schemathesis.Case[Any]
@@ -39,7 +39,7 @@ def before_load_schema(context: HookContext, raw_schema: Object) -> None:
 def before_call(context: HookContext, case: Case, kwargs: Object) -> None:
     """Keep jobs, waits and delays short, and use cursors that the list has returned."""
     if isinstance(case.query, dict):
-        shorten(case.query, "wait", 0.2, longest=LONGEST_WAIT)
+        shorten(case.query, "wait", 0.2, longest=MAX_WAIT)
         use_real_cursor(case)
     if (preferred_wait(str(case.headers.get("Prefer", ""))) or 0) > 1:
         case.headers["Prefer"] = "wait=1"
@@ -67,7 +67,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
         )
     if isinstance(
         failure, AcceptedNegativeData
-    ):  # a form that lacks its file is written with one all the same
+    ):  # Schemathesis sends a file even in a form that should lack one
         return case.path != "/v1/files"
     if isinstance(failure, AllowHeaderMismatch | UnsupportedMethodResponse):
         return case.path != "/v1/jobs/batch"  # for methods other than POST, `batch` is an unknown job id
@@ -118,6 +118,6 @@ def bounded(value: Any) -> Any:
         return {name: bounded(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [bounded(inner) for inner in value]
-    if isinstance(value, int | float) and not -LARGEST_NUMBER <= value < LARGEST_NUMBER:
-        return LARGEST_NUMBER - 1
+    if isinstance(value, int | float) and not -MAX_NUMBER <= value < MAX_NUMBER:
+        return MAX_NUMBER - 1
     return value

@@ -1,4 +1,4 @@
-"""What the API and the worker must agree on, and nothing else."""
+"""The agreement of API and worker: records, errors, settings, the store. Neither process is known here."""
 
 from shared.dependencies import require
 

@@ -1,4 +1,4 @@
-"""Which IP addresses lead to the public, and which to what only insiders should reach."""
+"""Kinds of IP addresses: public ones, and those of networks that only insiders should reach."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -31,7 +31,7 @@ KINDS = {
         "198.18.0.0/15",  # benchmarks
         "240.0.0.0/4",
         "2001::/23",  # protocols, among them Teredo, which carries an IPv4 address
-        "2002::/16",  # 6to4, which carries one too
+        "2002::/16",  # 6to4, which carries an IPv4 address too
     ],
 }
 NETWORKS = [(ip_network(text), kind) for kind, texts in KINDS.items() for text in texts]
@@ -40,8 +40,8 @@ NAT64 = IPv6Network("64:ff9b::/96")  # where a network without IPv4 sees the IPv
 
 
 def kind_of(address: Address) -> str:
-    """`public`, or what the address is instead."""
-    address = _meant(address)
+    """The kind of an address: `public`, or a key of KINDS."""
+    address = _unwrapped(address)
     for network, kind in NETWORKS:
         if address in network:
             return kind
@@ -49,12 +49,12 @@ def kind_of(address: Address) -> str:
 
 
 def may_be_reached(address: Address, allowed: Iterable[Network]) -> bool:
-    """Whether an address is public, or in a network that is allowed although it is not."""
-    return kind_of(address) == "public" or any(_meant(address) in network for network in allowed)
+    """Whether an address is public, or in one of the allowed networks."""
+    return kind_of(address) == "public" or any(_unwrapped(address) in network for network in allowed)
 
 
 def read_networks(text: str) -> list[Network]:
-    """The networks of a comma-separated list. Raises ValueError, which names the wrong one."""
+    """The networks of a comma-separated list. Raises ValueError, which names the wrong entry."""
     networks = []
     for name in filter(None, map(str.strip, text.split(","))):
         try:
@@ -64,8 +64,8 @@ def read_networks(text: str) -> list[Network]:
     return networks
 
 
-def _meant(address: Address) -> Address:
-    """The IPv4 address that packets to this one end at, where IPv6 only wraps it."""
+def _unwrapped(address: Address) -> Address:
+    """The IPv4 address within an IPv6 address that only wraps it; any other address unchanged."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return address.ipv4_mapped

@@ -9,14 +9,14 @@ JobServerError
 │   └── WebhooksDisabled
 ├── JobNotFound
 │   └── JobExpired            there was one; its record is kept no longer
-├── WebhookNotFound           the job has none
+├── WebhookNotFound           the job has no webhook
 ├── JobAlreadyFinished
 ├── JobNotFinished
 ├── FileNotFound
 ├── FileInUse
 ├── QueueFull
-├── BacklogFull               a caller's own jobs that wait are too many
-├── QuotaReached              what is kept for a caller is too much
+├── BacklogFull               too many waiting jobs of one caller
+├── QuotaReached              too much is kept for one caller
 ├── QueueUnavailable          Redis can't be reached
 ├── StorageUnavailable        the file store can't be reached
 │   └── StorageFull           the file store has no room
@@ -36,7 +36,7 @@ from shared.answer import ALWAYS_SENT
 
 
 class ErrorDetail(BaseModel):
-    """One fault of a request: where it is, what is wrong, and of which kind it is."""
+    """A fault of a request: its place, a message for people, its kind for programs."""
 
     path: Annotated[str, Field(examples=["params.seconds"])]
     message: Annotated[str, Field(examples=["Input should be less than or equal to 3600"])]
@@ -49,15 +49,15 @@ class ErrorEnvelope(BaseModel):
     model_config = ConfigDict(**ALWAYS_SENT, title="Error")
 
     code: Annotated[str, Field(description="Stable, for programs.")]
-    message: Annotated[str, Field(description="What went wrong, for people.")]
-    hint: Annotated[str, Field(description="What to do next.")]
+    message: Annotated[str, Field(description="The error in words, for people.")]
+    hint: Annotated[str, Field(description="The next step, for people.")]
     retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
     request_id: Annotated[str, Field(description="Finds the log lines of this request.")]
     details: list[ErrorDetail] = []
 
 
 class JobServerError(Exception):
-    """The root of the tree: an error with a code, a message, a hint and a verdict on retrying.
+    """The root of the tree: an error with a code, a message, a hint, and whether a retry may help.
 
     Attributes:
         code: stable name of the error, for programs.
@@ -269,7 +269,7 @@ def _require_text(failure: JobFailure, *names: str) -> None:
 
 
 class RetryableError(JobFailure):
-    """This attempt failed; another one may succeed."""
+    """An error of one attempt; the next attempt may succeed."""
 
 
 class FinalError(JobFailure):

@@ -1,7 +1,7 @@
 """Ids of jobs and files: UUIDv7, whose last byte is the shard, 0 today.
 
 Layout, in bytes: 6 of time in ms, 6 with the version, the variant and a counter that rises within a
-millisecond, 3 of chance, 1 of the shard. So ids of one process are unique and in the order of creation.
+millisecond, 3 random, 1 of the shard. So ids of one process are unique and in the order of creation.
 """
 
 from uuid_utils import uuid7

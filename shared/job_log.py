@@ -1,4 +1,4 @@
-"""The log of a job: what its handler wrote down while it ran."""
+"""The log of a job: the lines that its handler writes while it runs."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from shared.answer import ALWAYS_SENT
 
 
 class LogLine(BaseModel):
-    """Something that a handler wrote down."""
+    """A line of a job's log."""
 
     model_config = ALWAYS_SENT
 
@@ -18,11 +18,11 @@ class LogLine(BaseModel):
     at: Annotated[datetime, Field(description="When it was written.")]
     attempt: Annotated[int, Field(description="The attempt that wrote it.")]
     message: str
-    fields: Annotated[dict[str, JsonValue], Field(description="What the handler gave besides.")] = {}
+    fields: Annotated[dict[str, JsonValue], Field(description="Further fields that the handler gave.")] = {}
 
 
 class StoredLine:
-    """A line as Redis holds it: JSON, with the record's version that announced it, and the time in ms."""
+    """A line as Redis holds it: JSON, with the time in ms, and the record's version that announced it."""
 
     def __init__(self, stored: bytes) -> None:
         self._line: dict[str, Any] = orjson.loads(stored)

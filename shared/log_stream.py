@@ -19,7 +19,7 @@ WAIT_SHARE = 0.5  # of the time that goes by; waits for a slow reader take no mo
 STDERR = 2
 
 Send = Callable[[bytes], int]
-"""Sends what the descriptor takes at once, and returns how many bytes that were.
+"""Sends the bytes that the descriptor takes at once, and returns their number.
 
 Raises:
     BlockingIOError: it takes none now.
@@ -30,14 +30,14 @@ Raises:
 class LogStream:
     """Writes log lines to a file descriptor, each at once. A line that can't be written is dropped.
 
-    1. A full pipe is waited for, but not for long: see `WAIT_SECONDS`. The lines after that are dropped
-       without a wait, until there is room again.
-    2. Dropped lines are counted, and a line says how many they were before the next one is written.
-    3. The rest of a line that was written in part goes first, so that no reader meets half a line.
+    1. The stream waits for a full pipe, but not for long: see `WAIT_SECONDS`. The lines after that are
+       dropped without a wait, until there is room again.
+    2. Dropped lines are counted. A line with their number goes out before the next line.
+    3. The rest of a partly written line goes out first, so that no reader gets half a line.
 
     Args:
         descriptor: of a file, a pipe, a socket or a terminal; None if it is closed: every line is dropped.
-        notice: the line that says how many lines were dropped.
+        notice: renders the line with the number of dropped lines.
     """
 
     def __init__(self, descriptor: int | None, notice: Callable[[int], bytes]) -> None:
@@ -65,7 +65,7 @@ class LogStream:
                 self._note(line, self._push(rest, wait=True))
 
     def _resume(self, line: bytes) -> None:
-        """Write a line after one that the descriptor did not take whole."""
+        """Write a line after a line that the descriptor did not take whole."""
         self._rest = self._push(self._rest, wait=False)
         if self._rest:
             self._dropped += 1
@@ -95,7 +95,7 @@ class LogStream:
         return data
 
     def _wait(self) -> bool:
-        """Wait until the descriptor takes data, as long as the patience lasts; whether it does."""
+        """Wait for room in the descriptor, as long as the patience lasts; returns whether there is room."""
         begin = time.monotonic()
         self._patience = min(WAIT_SECONDS, self._patience + (begin - self._waited_at) * WAIT_SHARE)
         if self._patience <= 0 or self._descriptor is None:
@@ -163,7 +163,7 @@ def descriptor_of(file: TextIO | None) -> int | None:
 
 
 def _sender(descriptor: int | None) -> Send:
-    """How to send to a descriptor without a wait.
+    """The function that sends to a descriptor without a wait.
 
     The descriptor itself is not made non-blocking: other processes share it.
     """

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, or lines for people, from both processes and their libraries alike."""
+"""Logs of both processes and their libraries: one JSON object a line, or lines for people."""
 
 import json
 import logging
@@ -19,12 +19,18 @@ log_context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", defau
 """Fields that every line logged in this context carries: request_id, and in the worker those of the job."""
 
 METHODS = ("debug", "info", "warning", "error", "critical", "exception")
-LEVELS = {"exception": "error"}  # where a method is not named for its level
+LEVELS = {"exception": "error"}  # of methods that are not named for their level
 Log = structlog.typing.FilteringBoundLogger
 
 LONGEST_TEXT = 20_000  # characters of a text field
 LONGEST_LINE = 100_000  # bytes of a line; its fields are cut further if there are that many
-NEVER_DROPPED = ("event", "source", "logger", "level", "time")  # fields of a line that stays too long
+NEVER_DROPPED = (
+    "event",
+    "source",
+    "logger",
+    "level",
+    "time",
+)  # fields kept when all cuts are not enough
 DROPPED = "log lines were dropped"
 CONTROLS = (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in CONTROLS}
@@ -101,7 +107,7 @@ def _write_traceback(output: TextIO, error: ExcInfo) -> None:
 
 
 def _notice(renderers: list[Processor]) -> Callable[[int], bytes]:
-    """Renders the line that says how many lines could not be written."""
+    """The function that renders a line with the number of dropped lines."""
 
     def render(count: int) -> bytes:
         event = {"event": DROPPED, "source": __name__, "count": count, "level": "warning"}
@@ -151,7 +157,7 @@ class _ForeignHandler(logging.Handler):
 
 
 def _adopt_foreign_loggers(level: str, renderers: list[Processor], stream: LogStream) -> None:
-    """Let the lines of uvicorn, arq and other libraries come out in the same form."""
+    """Give the log lines of uvicorn, arq and other libraries the same form."""
     handler = _ForeignHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -186,7 +192,7 @@ def _json_logger(threshold: int) -> type[structlog.BoundLoggerBase]:
 
 
 def _complete(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
-    """Add what every line has: the context's fields, the level, the time."""
+    """Add the fields of every line: those of the context, the level, the time."""
     context = log_context.get() or {}
     return {**context, **event, "level": LEVELS.get(level, level), "time": datetime.now(UTC)}
 
@@ -229,7 +235,7 @@ def _render_long(event: EventDict) -> bytes:
 
 
 def _cut_value(value: Any, limit: int) -> Any:
-    """The value, or its text's ends if that is longer than the limit."""
+    """The value, or both ends of its text if the text is longer than the limit."""
     if isinstance(value, str):
         return _cut(value, limit)
     text = _text(value)
@@ -237,13 +243,13 @@ def _cut_value(value: Any, limit: int) -> Any:
 
 
 def _cut(text: str, limit: int = LONGEST_TEXT) -> str:
-    """The text, or its ends if it is long."""
+    """The text, or both its ends if it is longer than the limit."""
     half = limit // 2
     return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
 def _dump(event: EventDict) -> bytes:
-    """JSON of any event; text that UTF-8 lacks, from an exception of a handler, say, is replaced."""
+    """JSON of any event. Text that UTF-8 lacks is replaced; an exception of a handler may have such text."""
     try:
         return orjson.dumps(event, default=_text, option=JSON_OPTIONS)
     except TypeError:

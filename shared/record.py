@@ -1,19 +1,16 @@
-"""The JobRecord: the truth about a job, as Redis stores it and as clients read it."""
+"""JobRecord: the truth about a job, as clients read it."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.answer import ALWAYS_SENT
 
 
 class JobState(StrEnum):
-    """Where a job is in its life. Completed, failed and cancelled never change again."""
+    """The states of a job. Completed, failed and cancelled are terminal: they never change."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -27,7 +24,7 @@ TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCE
 LONGEST_TEXT = 1000
 
 PAYLOAD = ("params", "result")
-"""Fields of a record that clients and handlers fill, and that may be large."""
+"""Fields of a record that clients and handlers fill; they may be large."""
 
 SUMMARY = (
     *(
@@ -44,11 +41,11 @@ SUMMARY = (
     *("labels", "webhook", "retry_of", "caller", "version", "created_at", "run_at", "start_by", "started_at"),
     *("finished_at", "expires_at"),
 )
-"""Fields of `jobs:record:<id>` that a record without its payload is made of."""
+"""Fields of `jobs:record:<id>` for a record without its payload."""
 
 
 class Progress(BaseModel):
-    """How far the running attempt is."""
+    """The progress of the running attempt."""
 
     model_config = ALWAYS_SENT
 
@@ -67,13 +64,13 @@ class Artifact(BaseModel):
 
 
 class JobWebhook(BaseModel):
-    """Who is told that the job has ended."""
+    """The receiver of the record once the job has ended."""
 
     url: str
 
 
 class JobError(BaseModel):
-    """Why one attempt at a job failed: the error envelope, with the attempt and the time."""
+    """The error of a failed attempt: the error envelope, with the attempt and the time."""
 
     code: str
     message: str
@@ -125,11 +122,11 @@ class JobRecord(BaseModel):
     done: Annotated[
         bool, Field(description="True for completed, failed and cancelled: nothing changes any more.")
     ]
-    params: Annotated[
-        dict[str, JsonValue], Field(description="What the job was asked to do, defaults filled in.")
-    ]
-    result: Annotated[JsonValue, Field(description="What the handler returned; null until completed.")] = None
-    progress: Annotated[Progress | None, Field(description="What the handler last told of it.")] = None
+    params: Annotated[dict[str, JsonValue], Field(description="The params of the job, defaults filled in.")]
+    result: Annotated[JsonValue, Field(description="The result of the handler; null until completed.")] = None
+    progress: Annotated[
+        Progress | None, Field(description="The last progress that the handler reported.")
+    ] = None
     artifacts: Annotated[list[Artifact], Field(description="The files that the job made.")] = []
     errors: Annotated[list[JobError], Field(description="One entry per failed attempt, oldest first.")] = []
     attempt: Annotated[
@@ -140,7 +137,9 @@ class JobRecord(BaseModel):
         bool, Field(description="A running job with this flag is being cancelled.")
     ] = False
     labels: Annotated[dict[str, str], Field(description="As given; lists can be filtered by them.")] = {}
-    webhook: Annotated[JobWebhook | None, Field(description="Who is told that the job has ended.")] = None
+    webhook: Annotated[
+        JobWebhook | None, Field(description="The receiver of the record once the job has ended.")
+    ] = None
     retry_of: Annotated[str | None, Field(description="The finished job that this one repeats.")] = None
     caller: Annotated[str | None, Field(description="The name of the API key that submitted it.")] = None
     version: Annotated[int, Field(description="Rises by one at every change.")]
@@ -159,7 +158,7 @@ class JobRecord(BaseModel):
         datetime | None, Field(description="When the record of a finished job is dropped.")
     ] = None
     queue_position: Annotated[
-        int | None, Field(description="Of a pending job that is due: its place in the queue, from 1.")
+        int | None, Field(description="The position of a due, pending job in its queue, from 1.")
     ] = None
     estimated_wait_seconds: Annotated[
         float | None,
@@ -168,27 +167,27 @@ class JobRecord(BaseModel):
 
 
 def _without_payload(schema: dict[str, Any]) -> None:
-    """Let the schema of a summary say that a list may leave its payload out."""
+    """Make the payload optional in the schema of a summary."""
     for name in PAYLOAD:
         schema["required"].remove(name)
         schema["properties"][name].pop("default")
 
 
 class JobSummary(JobRecord):
-    """A job in a list: its params and result are there if the list was asked for them."""
+    """A job in a list, with params and result if the request asked for them."""
 
     model_config = ConfigDict(json_schema_extra=_without_payload)
 
     params: Annotated[
-        dict[str, JsonValue], Field(description="What the job was asked to do, with `fields=params`.")
+        dict[str, JsonValue], Field(description="The params of the job, with `fields=params`.")
     ] = {}
     result: Annotated[
-        JsonValue, Field(description="What the handler returned, with `fields=result`; null until completed.")
+        JsonValue, Field(description="The result of the handler, with `fields=result`; null until completed.")
     ] = None
 
 
 class JobReceipt(BaseModel):
-    """A job as a caller sees it who may not read it."""
+    """A job, shown to a caller without the right to read it."""
 
     job_id: Annotated[str, Field(description="Time-ordered (UUIDv7).")]
     state: JobState
@@ -196,162 +195,11 @@ class JobReceipt(BaseModel):
 
 
 class JobReceipts(BaseModel):
-    """The jobs of a batch as a caller sees them who may not read them."""
+    """The jobs of a batch, shown to a caller without the right to read them."""
 
     items: list[JobReceipt]
-
-
-class Outlook(NamedTuple):
-    """What a waiting job may expect: its place in the queue, from 1, and its wait in seconds, estimated."""
-
-    queue_position: int
-    estimated_wait_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record as Redis holds it: read cheaply, rendered without parsing what the client sent.
-
-    Attributes:
-        job_id: the job's id.
-        fields: the hash `jobs:record:<id>`; absent fields mean null, false or zero, times are
-            milliseconds since the epoch, and params, params_shown, result, progress, artifacts, errors and
-            labels are JSON.
-        position: the queue position of a job that waits for a worker, from 1; 0 for all other jobs, and
-            where it was not read.
-    """
-
-    job_id: str
-    fields: Mapping[bytes, bytes]
-    position: int = field(default=0, compare=False)
-
-    @property
-    def type(self) -> str:
-        return self.fields[b"type"].decode()
-
-    @property
-    def queue(self) -> str:
-        return self.fields[b"queue"].decode()
-
-    @property
-    def state(self) -> JobState:
-        return JobState(self.fields[b"state"].decode())
-
-    @property
-    def done(self) -> bool:
-        return self.state in TERMINAL_STATES
-
-    @property
-    def version(self) -> int:
-        return int(self.fields[b"version"])
-
-    @property
-    def lines(self) -> int:
-        """How many lines its log has had so far."""
-        return int(self.fields.get(b"lines", 0))
-
-    @property
-    def webhook(self) -> str | None:
-        """The address that is told of the job's end."""
-        return _text(self.fields.get(b"webhook"))
-
-    @property
-    def caller(self) -> str | None:
-        """The name of the API key that submitted the job."""
-        return _text(self.fields.get(b"caller"))
-
-    @property
-    def fencing_token(self) -> int:
-        """The fencing token of the last claim; of a completed job, of the claim that completed it."""
-        return int(self.fields.get(b"claims", 0))
-
-    @property
-    def seconds_run(self) -> float | None:
-        """How long the last attempt of a finished job took; None if it has not finished, or not run."""
-        started, finished = self.fields.get(b"started_at"), self.fields.get(b"finished_at")
-        return (int(finished) - int(started)) / 1000 if started and finished else None
-
-    @property
-    def artifacts(self) -> list[dict[str, Any]]:
-        """The files that the job made, each with name, content_type, size and sha256."""
-        stored = self.fields.get(b"artifacts")
-        return [] if stored is None else orjson.loads(stored)
-
-    def to_json(
-        self, outlook: Outlook | None = None, prefix: str = "/v1", payload: Collection[str] = PAYLOAD
-    ) -> bytes:
-        """The record as clients see it, in the field order of `JobRecord`.
-
-        Args:
-            prefix: what the paths of its links begin with.
-            payload: those fields of PAYLOAD that are shown.
-        """
-        fields = self.fields
-        get = fields.get
-        state = fields[b"state"].decode()
-        shown = {}
-        if "params" in payload:
-            shown["params"] = orjson.Fragment(get(b"params_shown") or fields[b"params"])
-        if "result" in payload:
-            shown["result"] = orjson.Fragment(get(b"result", b"null"))
-        return orjson.dumps(
-            {
-                "job_id": self.job_id,
-                "type": fields[b"type"].decode(),
-                "queue": fields[b"queue"].decode(),
-                "state": state,
-                "done": state in TERMINAL_STATES,
-                **shown,
-                "progress": orjson.Fragment(get(b"progress", b"null")),
-                "artifacts": [
-                    {**artifact, "url": f"{prefix}/jobs/{self.job_id}/artifacts/{artifact['name']}"}
-                    for artifact in self.artifacts
-                ],
-                "errors": _errors(get(b"errors")),
-                "attempt": int(get(b"attempt", 0)),
-                "max_attempts": int(fields[b"max_attempts"]),
-                "cancel_requested": b"cancel_requested" in fields,
-                "labels": orjson.Fragment(get(b"labels", b"{}")),
-                "webhook": {"url": url} if (url := self.webhook) else None,
-                "retry_of": _text(get(b"retry_of")),
-                "caller": _text(get(b"caller")),
-                "version": int(fields[b"version"]),
-                "created_at": _time(fields[b"created_at"]),
-                "run_at": _time(get(b"run_at")),
-                "start_by": _time(get(b"start_by")),
-                "started_at": _time(get(b"started_at")),
-                "finished_at": _time(get(b"finished_at")),
-                "expires_at": _time(get(b"expires_at")),
-                "queue_position": outlook and outlook.queue_position,
-                "estimated_wait_seconds": outlook and outlook.estimated_wait_seconds,
-            },
-            option=orjson.OPT_UTC_Z,
-        )
-
-    def to_receipt(self) -> bytes:
-        """The receipt of the job, for a caller who may not read it: the fields of `JobReceipt`."""
-        return orjson.dumps({"job_id": self.job_id, "state": self.state, "done": self.done})
-
-    def parse(self) -> JobRecord:
-        """The record as a typed model."""
-        return JobRecord.model_validate_json(self.to_json())
 
 
 def storable(text: str) -> str:
     """Text for a record: at most LONGEST_TEXT characters, and none that UTF-8 lacks."""
     return text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
-def _time(milliseconds: bytes | int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-
-
-def _errors(stored: bytes | None) -> list[dict[str, Any]]:
-    if stored is None:
-        return []
-    errors: list[dict[str, Any]] = orjson.loads(stored)
-    return [{**error, "at": _time(error["at"])} for error in errors]

@@ -24,7 +24,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         if not path or not _holds_secret(field.annotation):
             return None, field_name, False
         if given.get(field_name):
-            raise UnusableSecretFile(field_name, f"remove it, or {field_name.upper()}, which is set as well")
+            raise UnusableSecretFile(field_name, f"remove it or {field_name.upper()}: both are set")
         return _read_secret(path, field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -49,12 +49,12 @@ def _read_secret(path: str, field_name: str) -> str:
             content = file.read(LARGEST + 1)
         secret = content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
-        reason = f"the file can't be read ({error.strerror}); name one that this process may read"
+        reason = f"the file can't be read ({error.strerror}); name a file that this process may read"
         raise UnusableSecretFile(field_name, reason) from None
     except UnicodeDecodeError:
         raise UnusableSecretFile(field_name, "the file is not text in UTF-8; save it as UTF-8") from None
     if len(content) > LARGEST:
-        reason = f"the file has more than {LARGEST} bytes; name one that holds the secret alone"
+        reason = f"the file has more than {LARGEST} bytes; name a file that holds only the secret"
         raise UnusableSecretFile(field_name, reason)
     return secret
 

@@ -17,7 +17,7 @@ from shared.webhooks import Signing, read_ports, read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Retention = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
+KeptSeconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 PackageName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 S = TypeVar("S", bound="SharedSettings")
 
@@ -35,7 +35,7 @@ TLS_OPTIONS = (
 
 
 class SharedSettings(BaseSettings):
-    """What API and worker both read."""
+    """The settings of API and worker alike."""
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
 
@@ -67,15 +67,13 @@ class SharedSettings(BaseSettings):
         NoDecode,
         Field(min_length=1, description="Packages of job types, separated by commas"),
     ] = OWN_PACKAGES
-    retain_completed: Annotated[Retention, Field(description="Seconds a completed job can be read")] = 86400
-    retain_failed: Annotated[Retention, Field(description="Seconds a failed job can be read")] = 604800
-    retain_cancelled: Annotated[Retention, Field(description="Seconds a cancelled job can be read")] = 86400
+    retain_completed: Annotated[KeptSeconds, Field(description="Seconds a completed job can be read")] = 86400
+    retain_failed: Annotated[KeptSeconds, Field(description="Seconds a failed job can be read")] = 604800
+    retain_cancelled: Annotated[KeptSeconds, Field(description="Seconds a cancelled job can be read")] = 86400
     webhook_secrets: Annotated[
         tuple[SecretBytes, ...],
         NoDecode,
-        Field(
-            description="What webhooks are signed with, separated by commas, the newest first; empty: none"
-        ),
+        Field(description="Secrets that sign webhooks, the newest first, separated by commas; empty: none"),
     ] = ()
     webhook_allowed_networks: Annotated[
         tuple[Network, ...],
@@ -92,7 +90,8 @@ class SharedSettings(BaseSettings):
         Field(description="Keys that sign webhooks: receiver, shared (older receivers), or both"),
     ] = "both"
     retain_files: Annotated[
-        Retention, Field(description="Seconds an uploaded file is kept, and longer while a job names it")
+        KeptSeconds,
+        Field(description="Seconds an uploaded file is kept, and longer while a job names it"),
     ] = 86400
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least severe level that is logged")
@@ -160,7 +159,7 @@ class SharedSettings(BaseSettings):
 
 
 def _has_known_options(url: str) -> bool:
-    """Whether the URL has only options that leave the processes' own connections as they must be."""
+    """Whether the URL has only options that change no reply, time limit or retry."""
     try:
         parts = urlsplit(url)
         names = parse_qs(parts.query, keep_blank_values=True)
@@ -170,7 +169,7 @@ def _has_known_options(url: str) -> bool:
 
 
 def _is_redis_url(url: str) -> bool:
-    """Whether Redis' client reads it as it is meant. No error may quote it: it holds a password."""
+    """Whether Redis' client can read the URL. No error may quote the URL, which holds a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -187,7 +186,7 @@ def _is_redis_url(url: str) -> bool:
 
 
 def _has_usable_tls(url: str) -> bool:
-    """Whether a connection could begin TLS; later it would look as if Redis were away."""
+    """Whether the TLS options work. At a later connection the error would look as if Redis were away."""
     if urlsplit(url).scheme != "rediss":
         return True
     connection = ConnectionPool.from_url(url, ssl_check_hostname=True).make_connection()  # type: ignore[no-untyped-call]

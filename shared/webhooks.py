@@ -1,4 +1,4 @@
-"""Webhooks, as the Standard Webhooks specification has them: addresses, secrets, signatures, deliveries.
+"""Webhooks by the Standard Webhooks specification: addresses, secrets, signatures, deliveries.
 
 `python -m shared.webhooks` makes a secret, the setting `WEBHOOK_SECRETS` lists those in use.
 """
@@ -34,7 +34,7 @@ URL = rf'(https?)://((?:{HOST})(?::([0-9]{{1,5}}))?)([/?][!"$-~]*)?'
 
 
 class Target(NamedTuple):
-    """Where a webhook goes.
+    """The parts of a webhook's address.
 
     Attributes:
         authority: host and port, as the address spells them.
@@ -56,7 +56,8 @@ def read_target(url: str) -> Target:
     """The parts of a webhook's address.
 
     Raises:
-        ValueError: it can't be read, or in more than one way, as with an IPv4 address in octal numbers.
+        ValueError: the address can't be read, or can be read in more than one way, such as an IPv4 address in
+            octal numbers.
     """
     found = re.fullmatch(URL, url)
     if not found or len(url) > LONGEST_URL:
@@ -94,7 +95,7 @@ def port_may_be_used(port: int, allowed: Iterable[int]) -> bool:
 
 
 def read_ports(text: str) -> list[int]:
-    """The ports of a comma-separated list. Raises ValueError, which names the wrong one."""
+    """The ports of a comma-separated list. Raises ValueError, which names the wrong entry."""
     ports = []
     for name in filter(None, map(str.strip, text.split(","))):
         if not (name.isascii() and name.isdigit() and 0 < int(name[:6]) < 65536):
@@ -110,7 +111,7 @@ def read_secrets(text: str) -> list[SecretBytes]:
     """The keys of a comma-separated list of secrets.
 
     Raises:
-        ValueError: one is wrong. The message quotes nothing of it.
+        ValueError: a secret is wrong. The message quotes nothing of the secret.
     """
     keys = []
     for number, secret in enumerate(filter(None, map(str.strip, text.split(","))), 1):
@@ -121,7 +122,7 @@ def read_secrets(text: str) -> list[SecretBytes]:
         if not secret.startswith(PREFIX) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
             raise ValueError(
                 f"entry {number} must be {PREFIX} and the base64 of {SHORTEST_KEY} to {LONGEST_KEY} bytes; "
-                "python -m shared.webhooks makes one"
+                "python -m shared.webhooks makes a secret"
             )
         keys.append(SecretBytes(key))
     return keys
@@ -135,7 +136,8 @@ def write_secret(key: bytes) -> str:
 def receiver_key(secret: SecretBytes, *, caller: str | None, host: str) -> SecretBytes:
     """The key for the webhooks of one caller to one host.
 
-    No receiver can compute that of another one from it. A caller's name has no line break, nor has a host.
+    No receiver can compute the key of another receiver from its own. Neither a caller's name nor a host has a
+    line break.
     """
     purpose = f"job-server webhook receiver 1\n{caller or ''}\n{host.lower()}"
     return SecretBytes(hmac.digest(secret.get_secret_value(), purpose.encode(), sha256))
@@ -144,7 +146,7 @@ def receiver_key(secret: SecretBytes, *, caller: str | None, host: str) -> Secre
 def signing_keys(
     secrets: Sequence[SecretBytes], signing: Signing, *, caller: str | None, host: str
 ) -> list[SecretBytes]:
-    """The keys that sign a webhook: those of its receiver first, each group with the newest first."""
+    """The keys that sign a webhook: the keys of its receiver first, in each group the newest first."""
     derived = [receiver_key(secret, caller=caller, host=host) for secret in secrets]
     return [*(derived if signing != "shared" else ()), *(secrets if signing != "receiver" else ())]
 
@@ -161,12 +163,12 @@ def read_host(text: str) -> str:
 
 
 def webhook_id(job_id: str) -> str:
-    """The header `webhook-id`: what tells the end of this job from all other events."""
+    """The header `webhook-id`: the id of the event that this job has ended."""
     return f"evt_{job_id}"
 
 
 def sign(keys: Iterable[SecretBytes], webhook_id: str, timestamp: int, body: bytes) -> str:
-    """The header `webhook-signature`: a signature with each key, so that any of them proves it."""
+    """The header `webhook-signature`: a signature with each key, so that any of the keys verifies it."""
     signed = f"{webhook_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key.get_secret_value(), signed, sha256) for key in keys)
     return " ".join(f"v1,{b64encode(digest).decode()}" for digest in digests)
@@ -176,13 +178,13 @@ def sign(keys: Iterable[SecretBytes], webhook_id: str, timestamp: int, body: byt
 
 
 class DeliveryParams(Params):
-    """One webhook to deliver.
+    """The params of a delivery.
 
     Attributes:
         job_id: the job that has ended.
-        url: where to.
-        fields: its record, as Redis holds it.
-        ended_at: milliseconds since the epoch; when the time for its delivery began.
+        url: the address of the receiver.
+        fields: the record of that job, as Redis holds it.
+        ended_at: milliseconds since the epoch; the time for the delivery begins then.
     """
 
     job_id: str
@@ -192,7 +194,7 @@ class DeliveryParams(Params):
 
 
 class Delivered(BaseModel):
-    """What the receiver answered, and after how many seconds."""
+    """The status of the receiver's answer, and the seconds until it came."""
 
     status: int
     seconds: float
@@ -200,19 +202,19 @@ class Delivered(BaseModel):
 
 DELIVERY = JobType(
     name="webhook",
-    summary="Tell the address that a job's submission named that the job has ended.",
+    summary="Deliver the webhook of a job that has ended.",
     params=DeliveryParams,
     result=Delivered,
     example={},
     queue="internal.webhooks",
     timeout=30,
-    max_attempts=1000,  # the time that a delivery has ends sooner
+    max_attempts=1000,  # a delivery ends by its time, long before
     backoff=Backoff(first=6, factor=3, longest=4 * 3600, jitter=0.3),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make a secret for the server, or show that of a receiver."""
+    """Make a secret for the server, or show the secret of a receiver."""
     parser = argparse.ArgumentParser(
         prog="python -m shared.webhooks",
         description="Make a secret for WEBHOOK_SECRETS; with --host, show the secret of a receiver.",

@@ -1,4 +1,4 @@
-"""Long loops, in parts that let other tasks have their turn."""
+"""Long loops that yield to other tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def in_parts(items: Iterable[T], size: int = PART) -> AsyncIterator[T]:
-    """The items, one by one; other tasks have their turn after each `size` of them."""
+    """The items, one by one; after each `size` of them the loop yields to other tasks."""
     for n, item in enumerate(items, 1):
         yield item
         if n % size == 0:

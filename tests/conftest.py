@@ -78,7 +78,7 @@ def answers(port: int) -> bool:
 
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty place in a bucket, which the environment says how to reach."""
+    """URL of an empty prefix in a bucket; the environment has the settings to reach it."""
     use_s3(s3_server, monkeypatch)
     return f"s3://bucket/{uuid4().hex}"
 
@@ -93,21 +93,21 @@ def use_s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def s3_away(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a bucket at an address where nobody listens."""
+    """URL of a bucket at an address where nothing listens."""
     use_s3("http://127.0.0.1:1", monkeypatch)
     return "s3://bucket/prefix"
 
 
 @pytest.fixture
 async def fake_redis() -> AsyncIterator[Redis]:
-    """A Redis that is faked in this process."""
+    """A fake Redis in this process."""
     client = FakeAsyncRedis()
     yield client
     await client.aclose()
 
 
 class LogTape:
-    """The log lines of the process, as they were written: in a file that has no name."""
+    """Log lines of this process, in a file without a name."""
 
     def __init__(self) -> None:
         self.stdout = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by the fixture
@@ -128,7 +128,7 @@ class LogTape:
 
 @pytest.fixture(scope="session")
 def _tape() -> Iterator[LogTape]:
-    """Loggers keep the stream that they were first used with, so there is one for all tests."""
+    """The tape of all tests: a logger keeps the stream that it was first used with."""
     tape = LogTape()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shared.logging.sys", SimpleNamespace(stdout=tape.stdout, stderr=None))

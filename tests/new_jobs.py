@@ -18,7 +18,7 @@ def new_job(
     params: bytes = b"{}",
     **options: Any,
 ) -> NewJob:
-    """A job of a type that is made for it; `options` are further fields of NewJob."""
+    """A new job of a job type made for it; `options` are further fields of NewJob."""
     of_type = JobType(
         name=job_type,
         summary="",

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from shared.store.job_leases import Lease
+from shared.store.rows import Lease
 
 LATEST = Struct("=Q")  # number of the latest snapshot; its buffer is that number modulo 2
 FRONT = Struct("=QdII")  # before each buffer: its number, time of writing, length and checksum of the text

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from api.quotas import Quotas
 
-HIGHEST_RATE = 999_999
+MAX_RATE = 999_999
 SEPARATOR = re.compile(r":(?!own(?:[+:]|$))")  # not the colon within `read:own`
 PARTS = {
     "name": (r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, _ or -"),
@@ -24,7 +24,7 @@ PARTS = {
         "read, write or read+write, each as it is or with :own behind it",
     ),
     "sha256": (r"[0-9a-f]{64}", "the SHA-256 of the key, 64 lower-case hexadecimal digits"),
-    "rate": (r"[0-9]{1,6}", f"requests a minute, a whole number from 0 (no limit) to {HIGHEST_RATE}"),
+    "rate": (r"[0-9]{1,6}", f"requests a minute, a whole number from 0 (no limit) to {MAX_RATE}"),
 }
 SECRET = re.compile(r"jobs_[A-Za-z0-9_-]{43}|[0-9a-f]{64}")  # a key or a digest, in the place of a name
 

@@ -22,10 +22,10 @@ from pydantic import (
     ValidationError,
 )
 
-from api.keys.api_key import HIGHEST_RATE, PARTS, READING, SECRET, WRITING, ApiKey, Digest, Scope
+from api.keys.api_key import MAX_RATE, PARTS, READING, SECRET, WRITING, ApiKey, Digest, Scope
 from api.quotas import Quotas
 
-LARGEST = 16 * 2**20  # bytes
+MAX_BYTES = 16 * 2**20  # bytes
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 FIELD = re.compile(r"[a-z_0-9]{1,24}")  # too short for a key or a digest
 POSITION = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
@@ -91,7 +91,7 @@ class _Caller(BaseModel):
         list[Annotated[_ExpiringDigest, BeforeValidator(_read_digest)]], Field(min_length=1, max_length=100)
     ]
     expires_at: Time | None = None
-    rate: Annotated[int | None, Field(ge=0, le=HIGHEST_RATE)] = None
+    rate: Annotated[int | None, Field(ge=0, le=MAX_RATE)] = None
     quotas: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_check_quotas)] = {}
 
     def as_key(self, name: str) -> ApiKey:
@@ -154,9 +154,9 @@ def require_distinct(keys: Iterable[ApiKey]) -> None:
 def _read_text(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError(f"it has more than {LARGEST} bytes: name a keys file")
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES} bytes: name a keys file")
         return content.decode()
     except OSError as error:
         raise ValueError(

@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.request import elements, name_and_value
 
-SMALLEST = 1024  # bytes; below, the head and the work cost more than the bytes that are saved
+MIN_BYTES = 1024  # bytes; below, the head and the work cost more than the bytes that are saved
 LEVEL = 1  # a list of 4 MiB: 10 ms and 6.6 % of its bytes; level 6: 21 ms and 5.3 %
-LARGEST_ON_LOOP = 32 * 1024  # 0.3 ms at most; more is compressed in a thread
-LONGEST_LIST = 1024  # bytes of Accept-Encoding; no client sends as many
+MAX_ON_LOOP = 32 * 1024  # 0.3 ms at most; more is compressed in a thread
+MAX_HEADER_BYTES = 1024  # bytes of Accept-Encoding; no client sends as many
 ZERO = re.compile(r"0(\.0{0,3})?")
 
 
@@ -30,7 +30,7 @@ class Compression:
             lines = [value for name, value in scope["headers"] if name == b"accept-encoding"]
             if lines:
                 accepted = b",".join(lines)
-                if len(accepted) <= LONGEST_LIST and accepts_gzip(accepted):
+                if len(accepted) <= MAX_HEADER_BYTES and accepts_gzip(accepted):
                     send = self._compressing(send)
         await self._app(scope, receive, send)
 
@@ -53,14 +53,14 @@ class Compression:
         return send_compressed
 
     def _responder(self, send: Send) -> GZipResponder:
-        responder = GZipResponder(self._app, SMALLEST, LEVEL, thread_minimum_size=LARGEST_ON_LOOP)
+        responder = GZipResponder(self._app, MIN_BYTES, LEVEL, thread_minimum_size=MAX_ON_LOOP)
         responder.send = send
         return responder
 
 
 def _pays(start: Message, first: Message) -> bool:
     """Whether compression saves bytes: the answer is large enough, and not served in ranges."""
-    if len(first.get("body", b"")) < SMALLEST and not first.get("more_body", False):
+    if len(first.get("body", b"")) < MIN_BYTES and not first.get("more_body", False):
         return False
     return all(name != b"accept-ranges" for name, _ in start["headers"])
 

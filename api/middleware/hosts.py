@@ -13,7 +13,7 @@ NAME = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0
 PATTERN = re.compile(rf"\*|(\*\.)?{NAME}")
 HOST = re.compile(rf"(?P<name>{NAME}|\[[0-9a-f:.]+\])\.?(:[0-9]{{0,5}})?")
 EVERY_HOST = "*"
-LONGEST = 300  # characters of a Host header
+MAX_LENGTH = 300  # characters of a Host header
 CACHED = 1024  # hosts whose check is cached; a client may send any number of them
 
 
@@ -63,7 +63,7 @@ class AllowedHosts:
     def _judge(self, host: bytes) -> tuple[type[InvalidHost | MisdirectedRequest], str] | None:
         """The error of a Host header and its message; None if the host is allowed."""
         text = host.decode("latin-1").lower()
-        found = HOST.fullmatch(text) if len(text) <= LONGEST else None
+        found = HOST.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if found is None or (found["name"].startswith("[") and not _is_address(found["name"])):
             return InvalidHost, "The Host header is neither a host name nor an IP address."
         name = found["name"]

@@ -6,12 +6,12 @@ from typing import Any
 OF_JOBS = {
     "GetJob": ("get_job", "Read the job."),
     "FollowJob": ("follow_job", "Follow the job to its end."),
-    "ReadLog": ("read_log", "Read what the job's handler wrote down."),
+    "ReadLog": ("read_log", "Read the lines that the job's handler wrote."),
     "CancelJob": ("cancel_job", "Cancel the job, unless it is done."),
-    "RetryJob": ("retry_job", "Do the job again, once it is done."),
+    "RetryJob": ("retry_job", "Submit the job again, once it is done."),
 }
 OF_FILES = {
-    "GetFile": ("get_file", "Look at the file's record."),
+    "GetFile": ("get_file", "Read the file's record."),
     "DeleteFile": ("delete_file", "Delete the file, unless a job needs it."),
 }
 
@@ -34,5 +34,5 @@ FILE_LINKS = _links(OF_FILES, "file_id", "/file_id")
 NEXT_PAGE = {
     "operationId": "list_jobs",
     "parameters": {"cursor": "$response.body#/next_cursor"},
-    "description": "Go on where this page ended, with the same filters, unless `next_cursor` is null.",
+    "description": "Read the next page, with the same filters, unless `next_cursor` is null.",
 }

@@ -13,7 +13,7 @@ from api.reference.headers import answer_header
 from api.reference.operations import OPERATIONS
 from api.reference.parameters import REQUEST_ID
 from api.reference.rules import complete
-from api.submission import MOST_IN_BATCH, Submissions
+from api.submission import MAX_BATCH, Submissions
 from shared import VERSION
 from shared.errors import ErrorEnvelope
 from shared.job_type_loader import JobTypesByName
@@ -38,9 +38,9 @@ ABOUT: dict[str, Any] = {
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
-    {"name": "webhooks", "description": "Who was told that a job has ended; and tell them again."},
-    {"name": "files", "description": "Upload what jobs work on."},
-    {"name": "job types", "description": "What a job can be, and what each type takes and gives."},
+    {"name": "webhooks", "description": "Deliveries of webhooks, redelivery, and the secrets of receivers."},
+    {"name": "files", "description": "Upload, read and delete the files that jobs work on."},
+    {"name": "job types", "description": "The job types, with the schemas of their params and results."},
     {"name": "health", "description": "For load balancers and orchestrators."},
     {"name": "server", "description": "For operators: how busy the queues and workers are."},
 ]
@@ -87,7 +87,7 @@ def _describe_submissions(
     paths["/v1/jobs"]["post"]["requestBody"] = _body(one, examples | with_files)
     several = {
         "type": "object",
-        "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_IN_BATCH}},
+        "properties": {"jobs": {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_BATCH}},
         "required": ["jobs"],
         "additionalProperties": False,
     }
@@ -118,7 +118,7 @@ def _examples(
 
 
 def _add_schemas(schemas: dict[str, Any]) -> None:
-    """Add the schemas that no route's response model brings."""
+    """Add the schemas that are no route's response model."""
     envelope = ErrorEnvelope.model_json_schema(
         mode="serialization", ref_template="#/components/schemas/{model}"
     )

@@ -1,6 +1,7 @@
-"""Operations: the part of each that the framework does not know and no rule gives, by the name of its route.
+"""Operations of the OpenAPI document, by the name of their route: summary, parameters, answers, errors.
 
-The docstring of a route is the operation's description. `api/reference/rules.py` adds what follows by rule.
+The framework adds what the route itself declares, with its docstring as the description. `rules.py` adds what
+follows by rule.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,6 @@ from typing import Any
 
 from api.errors import (
     ArtifactNotFound,
-    Forbidden,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
@@ -35,6 +35,8 @@ from api.reference.parameters import (
     WAIT,
     Parameter,
 )
+from api.routes.webhooks import no_host, no_key
+from api.upload import FORM
 from shared.errors import (
     BacklogFull,
     FileInUse,
@@ -105,7 +107,7 @@ ANY_FILE = {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BI
 FILE_BODY = {  # not required: no body is an empty file
     "content": {
         "application/octet-stream": {"schema": BINARY},
-        "multipart/form-data": {
+        FORM: {
             "schema": {
                 "type": "object",
                 "properties": {"file": BINARY},
@@ -173,7 +175,7 @@ OPERATIONS: dict[str, Operation] = {
         errors=(JobAlreadyFinished,),
     ),
     "retry_job": Operation(
-        "Do a finished job again",
+        "Retry a finished job",
         parameters=(IDEMPOTENCY_KEY, IF_MATCH),
         answers={
             202: Answer("A new job, with the same type, params, labels and webhook.", sometimes=UNFINISHED)
@@ -200,7 +202,7 @@ OPERATIONS: dict[str, Operation] = {
                 "The record and the log so far, then every change; ends after the finished job.",
                 content=EVENT_STREAM,
             ),
-            204: Answer("The client has seen the end of the job already, and need not come back."),
+            204: Answer("The client has seen the end of the job already, and need not reconnect."),
         },
         errors=(
             InvalidRequest("The header Last-Event-ID was sent more than once."),
@@ -225,19 +227,13 @@ OPERATIONS: dict[str, Operation] = {
             StorageUnavailable,
         ),
     ),
-    "read_webhook": Operation("Read how a webhook was delivered", errors=(WebhookNotFound,)),
+    "read_webhook": Operation("Read the deliveries of a webhook", errors=(WebhookNotFound,)),
     "redeliver_webhook": Operation("Deliver a webhook again", errors=(WebhookNotFound, JobNotFinished)),
     "read_webhook_secrets": Operation(
         "Read the secrets of a receiver",
         errors=(
-            Forbidden(
-                "Secrets are shown to callers with an API key alone.",
-                hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
-            ),
-            InvalidRequest(
-                "The path names no host.",
-                hint="Name the host of the webhook's URL, without scheme, port and path.",
-            ),
+            no_key(),
+            no_host(),
             WebhooksDisabled,
         ),
         asks_redis=False,
@@ -258,7 +254,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         body=FILE_BODY,
     ),
-    "get_file": Operation("Look at a file", answers={200: Answer("Its record.")}),
+    "get_file": Operation("Read a file's record", answers={200: Answer("Its record.")}),
     "delete_file": Operation(
         "Delete a file", answers={204: Answer("The file is gone.")}, errors=(FileInUse,)
     ),

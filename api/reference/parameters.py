@@ -7,8 +7,8 @@ parameters of routes that are called past the framework, and the descriptions of
 from collections.abc import Mapping
 from typing import Any
 
-from api.idempotency import KEY, LONGEST_KEY
-from api.waiting import LONGEST_WAIT
+from api.idempotency import KEY, MAX_KEY_LENGTH
+from api.waiting import MAX_WAIT
 from shared.record import EXAMPLE_RECORD
 
 JOB_ID = str(EXAMPLE_RECORD["job_id"])  # of all examples
@@ -30,14 +30,14 @@ WAIT = _parameter(
     "Seconds to wait for the job to be done.",
     type="number",
     minimum=0,
-    maximum=LONGEST_WAIT,
+    maximum=MAX_WAIT,
 )
 PREFER = _header("Prefer", "`wait=N`: the same, up to 60; it may be cut.")
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
     "Requests of one caller with the same key, within 24 h, make one job; 410 once its record has expired.",
     pattern=f"^{KEY.pattern}$",
-    maxLength=LONGEST_KEY,
+    maxLength=MAX_KEY_LENGTH,
 )
 IF_MATCH = _header(
     "If-Match",

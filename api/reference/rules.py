@@ -4,7 +4,8 @@
 - An operation that asks Redis answers 503.
 - An answer that is a job's record has its `ETag`.
 - An answer that is the record of a job or a file has links, and after a POST a Location.
-- If-Match brings 412, `wait` 429, and Idempotency-Key 410 and 422, each with its header of the answer.
+- With If-Match an operation answers 412, with `wait` 429, with Idempotency-Key 410 and 422.
+- With `wait` a successful answer may have Preference-Applied, with Idempotency-Key Idempotent-Replayed.
 - A request that names a wrong host gets 400 or 421; an unsafe one from a page of another origin gets 403.
 """
 

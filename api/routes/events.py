@@ -15,9 +15,9 @@ from api.state import state_of
 from api.waiting import ended_by_disconnect
 from shared.errors import JobNotFound, QueueUnavailable
 from shared.job_log import StoredLine
-from shared.record import StoredRecord
 from shared.store.changes import Changes, Watch
 from shared.store.job_queue import JobQueue
+from shared.stored_record import StoredRecord
 
 HEARTBEAT_SECONDS = 15.0
 # No empty line after either: some readers take one for the end of an event, which then has no data.
@@ -36,8 +36,7 @@ router = DirectRouter(tags=["jobs"])
 async def follow_job(request: Request, job_id: str) -> Response:
     """Each event's `id` is the record's version, its `data` the record. Comments keep the connection open.
 
-    A line of the job's log comes as an event of the type `log`, without an `id`, before the record that
-    announces it.
+    A line of the job's log is an event of the type `log`, without an `id`, before the record that counts it.
     """
     seen = header(request, b"last-event-id") or ""
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
@@ -110,7 +109,7 @@ class EventStream(Response):
             async with self._changes.watch(self._job_id) as watch, ended_by_disconnect(receive, watch):
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 await _send(send, RETRY)
-                with suppress(JobNotFound):  # the record has expired: a reader that comes back gets 410
+                with suppress(JobNotFound):  # the record has expired: a reader that reconnects gets 410
                     await self._follow(watch, send)
         except QueueUnavailable as error:  # before anything was sent: Redis refused the watch
             await error_response(error)(scope, receive, send)

@@ -70,7 +70,7 @@ async def delete_file(request: Request, file_id: str) -> Response:
 async def _store(request: Request, upload: Upload) -> FileRecord:
     state = state_of(request)
     quota = state.quotas.of_files(request.scope)
-    # A client should not hear that Redis is away, or that it has no room, after it has sent everything.
+    # Refuse before the body is read: Redis may be away, or the quota used up.
     await state.queue.ping()
     if quota:
         await state.file_records.require_room(quota, _announced(request))

@@ -7,15 +7,15 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.conditions import OTHER_VERSION, entity_tags, etag_matches, require_version, unchanged, versions
+from api.conditions import OTHER_VERSION, entity_tags, etag_matches, not_modified, require_version, versions
 from api.errors import PreconditionFailed, UnsupportedMediaType
 from api.idempotency import idempotency_key
-from api.job_answers import answer, answer_submitted, applied, render
+from api.job_answers import answer, answer_submitted, preference_applied, render
 from api.middleware.direct_routes import DirectRouter
 from api.ownership import may_read, owner_changed, owner_read, owner_used
 from api.request import elements, header, name_and_value, request_id
 from api.state import state_of
-from api.strict_json import MOST_NODES, parse
+from api.strict_json import MAX_VALUES, parse
 from api.submission import Submission
 from api.waiting import requested_wait, until_done
 from shared.errors import (
@@ -27,7 +27,7 @@ from shared.store.job_queue import CancelResult
 from shared.store.submission import NewJob
 from shared.yielding import in_parts
 
-NODES_IN_BATCH = 10 * MOST_NODES
+MAX_VALUES_IN_BATCH = 10 * MAX_VALUES
 
 router = DirectRouter(tags=["jobs"])
 
@@ -61,7 +61,7 @@ async def submit_batch(request: Request) -> Response:
     """Up to 1,000 jobs, all accepted or none. An `Idempotency-Key` counts for each of them, by its place."""
     _require_json(request)
     key = idempotency_key(request)
-    value = parse(await request.body(), most_nodes=NODES_IN_BATCH)
+    value = parse(await request.body(), max_values=MAX_VALUES_IN_BATCH)
     state = state_of(request)
     submissions = await state.submissions.validate_batch(value)
     jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
@@ -87,13 +87,13 @@ async def get_job(request: Request, job_id: str) -> Response:
         known and (version := await state.queue.version(job_id, owner=owner)) and etag_matches(known, version)
     ):
         require_version(wanted, version)
-        return unchanged(version)
+        return not_modified(version)
     else:
         record = await state.queue.get(job_id, owner=owner)
     require_version(wanted, record.version)
     if known and etag_matches(known, record.version):
-        return unchanged(record.version)
-    return await answer(request, record, 200, applied(seconds))
+        return not_modified(record.version)
+    return await answer(request, record, 200, preference_applied(seconds))
 
 
 @router.delete("/jobs/{job_id}", response_model=JobRecord)
@@ -118,7 +118,7 @@ async def retry_job(request: Request, job_id: str) -> Response:
         shown = repr(old.type) if may_read(request, old.caller) else "of that job"
         raise UnknownJobType(f"This server has no job type {shown} any more.")
     if old.webhook:
-        state.submissions.admit(old.webhook)
+        state.submissions.require_webhook_allowed(old.webhook)
     job = NewJob(
         state.job_types[old.type],
         old.fields[b"params"],

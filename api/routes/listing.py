@@ -18,7 +18,7 @@ from shared.record import PAYLOAD, JobState, JobSummary
 from shared.store.job_list import Cursor, Filters
 from shared.yielding import PART, in_parts
 
-LARGEST_PAGE = 200
+MAX_PAGE = 200
 EMPTY = b'{"items":[],"next_cursor":null}'
 SCORE = re.compile(r"[0-9]{1,16}")  # milliseconds since the epoch
 FIELDS = r"^((params|result)(,(params|result))?)?$"
@@ -48,7 +48,7 @@ async def list_jobs(
         list[Annotated[str, Field(pattern=r"^[^=]+=", max_length=200)]],
         Query(description="Only jobs with this label, as `name=value`; several must all be there."),
     ] = [],  # noqa: B006  # the framework copies it
-    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Jobs on a page at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Jobs on a page at most.")] = 50,
     cursor: Annotated[str, Query(description="The `next_cursor` of the page before.", max_length=200)] = "",
     fields: Annotated[
         str,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.ownership import owner_read
 from api.state import State, state_of
-from api.strict_json import DEEPEST, MOST_NODES
+from api.strict_json import MAX_DEPTH, MAX_VALUES
 from shared import VERSION
 from shared.job_type_loader import names_by_package
 from shared.record import JobState
@@ -84,8 +84,8 @@ async def server_info(request: Request) -> ServerInfo:
         limits=Limits(
             max_body_bytes=settings.api_max_body_bytes,
             max_file_bytes=settings.api_max_file_bytes,
-            max_depth=DEEPEST,
-            max_values=MOST_NODES,
+            max_depth=MAX_DEPTH,
+            max_values=MAX_VALUES,
             queue_max_waiting=settings.queue_max_waiting,
         ),
     )

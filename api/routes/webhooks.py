@@ -12,22 +12,23 @@ from api.errors import Forbidden
 from api.ownership import may_read, owner_changed, owner_read
 from api.state import state_of
 from shared.errors import InvalidRequest, WebhookNotFound, WebhooksDisabled
-from shared.record import JobError, JobRecord, JobState, JobSummary, StoredRecord
+from shared.record import JobError, JobRecord, JobState, JobSummary
 from shared.store.job_queue import JobQueue
+from shared.stored_record import StoredRecord
 from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
 
 router = APIRouter(tags=["webhooks"])
 sent = APIRouter()
 
 
-def _no_key() -> Forbidden:
+def no_key() -> Forbidden:
     return Forbidden(
         "Secrets are shown to callers with an API key alone.",
         hint="Set API_KEYS, or let the operator run `python -m shared.webhooks --host HOST`.",
     )
 
 
-def _no_host() -> InvalidRequest:
+def no_host() -> InvalidRequest:
     return InvalidRequest(
         "The path names no host.", hint="Name the host of the webhook's URL, without scheme, port and path."
     )
@@ -92,13 +93,13 @@ async def read_webhook_secrets(request: Request, host: str) -> WebhookSecrets:
     """The secrets for webhooks about this caller's jobs to one host; each caller and host has its own."""
     caller, masters = request.scope.get("caller"), state_of(request).settings.webhook_secrets
     if caller is None:
-        raise _no_key()
+        raise no_key()
     if not masters:
         raise WebhooksDisabled("This server sends no webhooks.")
     try:
         name = read_host(host)
     except ValueError:
-        raise _no_host() from None
+        raise no_host() from None
     keys = [receiver_key(master, caller=caller, host=name) for master in masters]
     secrets = [write_secret(key.get_secret_value()) for key in keys]
     return WebhookSecrets(host=name, caller=caller, secrets=secrets)

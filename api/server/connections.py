@@ -1,4 +1,4 @@
-"""Limits of connections: their number, and the time of slow clients, by one sweep a second.
+"""ConnectionLimits of connections: their number, and the time of slow clients, by one sweep a second.
 
 No request has a timer of its own. The connections themselves are in `api/server/protocols.py`.
 """
@@ -12,8 +12,8 @@ from typing import Protocol
 
 from shared.logging import get_log
 
-MOST = 16_384  # connections that the default allows where descriptors abound
-LEAST_SPARE = 64  # descriptors that are left for Redis, files and the log
+MAX_CONNECTIONS = 16_384  # connections that the default allows where descriptors abound
+MIN_SPARE = 64  # descriptors that are left for Redis, files and the log
 SWEPT_AT_ONCE = 500
 STEP = 16_384  # bytes that a parser gets at once
 
@@ -21,8 +21,8 @@ log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of one API process.
+class ConnectionLimits:
+    """Limits of the connections of one API process.
 
     Attributes:
         most: connections at once.
@@ -35,7 +35,7 @@ class Limits:
         sweep_seconds: time between two sweeps.
     """
 
-    most: int = MOST
+    most: int = MAX_CONNECTIONS
     head_bytes: int = 65_536
     head_seconds: float = 10.0
     body_seconds: float = 30.0
@@ -79,9 +79,9 @@ class Connection(Protocol):
 class Connections:
     """All connections of the process: admitted up to a bound, and ended if the client is too slow."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self.usual_bytes = min(STEP, limits.head_bytes)  # of a read that needs no further look
+        self.usual_bytes = min(STEP, limits.head_bytes)  # reads up to this size need no further check
         self.new: dict[Connection, None] = {}  # without a whole head so far, the oldest first
         self._open: set[Connection] = set()
         self._full = False
@@ -127,7 +127,7 @@ class Connections:
             for n, connection in enumerate(list(self._open)):
                 ended = self._judge(connection, time.monotonic())
                 if ended or n % SWEPT_AT_ONCE == SWEPT_AT_ONCE - 1:
-                    await asyncio.sleep(0)  # thousands must not hold up the loop
+                    await asyncio.sleep(0)  # a sweep of thousands must not block the loop
             self._report_room()
 
     def _judge(self, connection: Connection, now: float) -> bool:
@@ -155,7 +155,7 @@ class Connections:
             self._full, self._refused = False, 0
 
 
-def limits_of_process(most: int = 0) -> Limits:
+def limits_of_process(most: int = 0) -> ConnectionLimits:
     """The limits, with the given number of connections, or the number that descriptors allow.
 
     A quarter of the descriptors is left for Redis, files and connections that are about to be refused: a
@@ -163,15 +163,15 @@ def limits_of_process(most: int = 0) -> Limits:
     system lets this process do it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = (most or MOST) * 4 // 3 + LEAST_SPARE
+    wanted = (most or MAX_CONNECTIONS) * 4 // 3 + MIN_SPARE
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = most or MOST if soft == resource.RLIM_INFINITY else soft - max(LEAST_SPARE, soft // 4)
+    room = most or MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - max(MIN_SPARE, soft // 4)
     if most > room:
         log.warning(
             "API_MAX_CONNECTIONS is more than this process may open",
             most=room,
             hint="Raise the limit of open files: ulimit -n, LimitNOFILE, or ulimits in compose.",
         )
-    return Limits(most=max(1, min(most or MOST, room)))
+    return ConnectionLimits(most=max(1, min(most or MAX_CONNECTIONS, room)))

@@ -44,7 +44,7 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
 def at_hangup(act: Callable[[], None]) -> Iterator[None]:
     """Within the block, SIGHUP runs a callback on the event loop, and does not end the process.
 
-    Needs to be within `before_shutdown`, which lets SIGHUP end the process, as it should without a callback.
+    Use it within `before_shutdown`, which makes SIGHUP end the process; this callback replaces that.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -46,7 +46,7 @@ def measure(figures: Figures, folder: Path) -> None:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"The profile ended with {process.returncode}.")
+        raise RuntimeError(f"The profile ended with {process.returncode}; its error is above.")
     figures.add("file", "s", time.monotonic() - begin)
     unit = 1 if sys.platform == "darwin" else 1024
     figures.add("file", "peak", usage.ru_maxrss * unit / 1e6)

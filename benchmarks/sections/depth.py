@@ -11,7 +11,7 @@ from dev.markdown import markdown_table
 from dev.stack import wait_until
 
 DEPTHS = (10_000, 100_000, 1_000_000)
-LONGEST = 30_000  # jobs of one measurement
+LONGEST = 30_000  # jobs at most in one measurement
 
 
 def run(options: BenchmarkOptions) -> str:

@@ -4,24 +4,22 @@
 """
 
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.figures import Figures, ratio
 from dev.markdown import markdown_table
-from dev.stack import ROOT, Stack, free_port, join, terminate, wait_until
+from dev.stack import ROOT, free_port, running, wait_until
 
 APPS = {"job_server": "api.main:app", "plain": "benchmarks.http_peer:app"}
 METHODS = ("post", "get")
 SECONDS = 4.0
 CONNECTIONS = 32
-QUIET = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
+QUIET: dict[str, Any] = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
 
 
 def run(options: BenchmarkOptions) -> str:
@@ -54,33 +52,16 @@ def run(options: BenchmarkOptions) -> str:
 
 
 def measure(figures: Figures, name: str, app: str, method: str, seconds: float) -> None:
-    with TemporaryDirectory(prefix="job-server-bench-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder), **QUIET)
-        server = None
-        try:
-            stack.start_redis()
-            port = free_port()
-            server = _serve(stack, app, port)
-            time.sleep(0.5)
-            found = _load(port, method, server.pid, seconds)
-        finally:
-            if server is not None:
-                terminate(server)
-                join(server, seconds=5)
-            stack.close()
+    with running(api=False, **QUIET) as stack:
+        port = free_port()
+        command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
+        command += ["--log-level", "warning"]
+        stack.api = stack.spawn("server", command, {"REDIS_URL": stack.admin_url})
+        wait_until(lambda: _listens(port), "the server listens")
+        time.sleep(0.5)
+        found = _load(port, method, stack.api.pid, seconds)
     for key, value in found.items():
         figures.add(name, f"{method} {key}", value)
-
-
-def _serve(stack: Stack, app: str, port: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
-    environment = {**os.environ, **QUIET, "REDIS_URL": stack.admin_url}
-    with (stack.folder / "server.log").open("ab") as log:
-        server = subprocess.Popen(
-            [*command, "--log-level", "warning"], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
-    wait_until(lambda: _listens(port), "the server listens")
-    return server
 
 
 def _listens(port: int) -> bool:

@@ -3,9 +3,9 @@
 import time
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, empty, figure
 from chaos.load_generator import LoadGenerator
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.leftover_keys import find_leftovers
 from dev.service import Service

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.make_data import FILES, MAKE_FILES, digest
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
 from dev.stack import wait_until

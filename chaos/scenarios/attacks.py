@@ -14,8 +14,8 @@ from threading import Event, Thread
 
 import httpx
 
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service, started

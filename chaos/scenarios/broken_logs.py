@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import GRACEFUL_EXITS, Service, started
 from dev.stack import join, terminate, wait_until

@@ -8,28 +8,28 @@ from typing import Any
 import httpx
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, figure
 from chaos.failing_script import FAILED
 from chaos.fault_proxy import FaultProxy
 from chaos.records import Record
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.redis import PASSWORD, USER
 from dev.service import Service
 from dev.stack import wait_until
 from shared.store import redis_keys, scripts
 
-SCRIPTS = (
-    scripts.SUBMIT,
-    scripts.STEP,
-    scripts.BEAT,
-    scripts.UPKEEP,
-    scripts.REPORT,
-    scripts.RESCUE_AND_READ,
-    scripts.CANCEL,
-    scripts.LIST,
-)
-NAMES = ("submit", "step", "beat", "upkeep", "report", "read", "cancel", "list")
+SCRIPTS = {
+    "submit": scripts.SUBMIT,
+    "step": scripts.STEP,
+    "beat": scripts.BEAT,
+    "upkeep": scripts.UPKEEP,
+    "report": scripts.REPORT,
+    "read": scripts.READ,
+    "rescue_and_read": scripts.RESCUE_AND_READ,
+    "cancel": scripts.CANCEL,
+    "list": scripts.LIST,
+}
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.2, 15.0
 MOST_COMMANDS = 80
 MISSES = 4  # runs in turn without that many commands, for some runs of a script are shorter than others
@@ -56,18 +56,19 @@ async def break_all(service: Service, options: SuiteOptions) -> tuple[dict[str, 
     url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{await proxy.start()}/0"
     settings = {"REDIS_URL": url, "WORKER_LEASE_SECONDS": str(LEASE), "CHAOS_PROGRESS": "1"}
     accepted: list[str] = []
-    refused, tried = 0, dict.fromkeys(NAMES, 0)
+    refused, tried = 0, dict.fromkeys(SCRIPTS, 0)
     stride = max(1, round(1 / options.scale))
     try:
         worker = await asyncio.to_thread(service.start_worker, **settings)
         await asyncio.to_thread(worker.wait_ready)
         await asyncio.to_thread(service.stack.start_api, **settings)
         async with httpx.AsyncClient(base_url=service.stack.api_url, timeout=10) as http:
-            for name, script in zip(NAMES, SCRIPTS, strict=True):
+            for name, script in SCRIPTS.items():
                 misses = 0
-                for number in range(options.rng(name).randint(1, stride), MOST_COMMANDS, stride):
+                first = options.rng(name).randint(2, 1 + stride)
+                for number in (1, *range(first, MOST_COMMANDS, stride)):  # each script has a first command
                     proxy.break_script = script, number
-                    refused += await one_job(http, service, accepted, cancelled=name == "cancel")
+                    refused += await one_job(http, service, accepted, name)
                     failed = await until_run(proxy, service.redis)
                     tried[name] += failed
                     misses = 0 if failed else misses + 1
@@ -79,19 +80,27 @@ async def break_all(service: Service, options: SuiteOptions) -> tuple[dict[str, 
     return found, refused, tried
 
 
-async def one_job(http: httpx.AsyncClient, service: Service, accepted: list[str], *, cancelled: bool) -> int:
-    """Submit, read, list and maybe cancel a job; returns the number of jobs of a refused submission."""
+async def one_job(http: httpx.AsyncClient, service: Service, accepted: list[str], script: str) -> int:
+    """Submit, read and list a job, so that `script` runs; returns the jobs that a refused submission made."""
     before = service.redis.zcard(redis_keys.INDEX)
     answer = await http.post("/jobs", json={"type": "sleep", "params": {"seconds": JOB_SECONDS}})
     if answer.status_code != 202:
         return int(service.redis.zcard(redis_keys.INDEX) - before)
     job_id = answer.json()["job_id"]
     accepted.append(job_id)
+    if script == "rescue_and_read":
+        await asyncio.to_thread(remove_lease, service, job_id)
     await http.get(f"/jobs/{job_id}")
     await http.get("/jobs?limit=1")
-    if cancelled:
+    if script == "cancel":
         await http.delete(f"/jobs/{job_id}")
     return 0
+
+
+def remove_lease(service: Service, job_id: str) -> None:
+    """Remove the lease of a job once it runs, so that the next read of the job must rescue it."""
+    lease = f"1:{job_id}"
+    wait_until(lambda: service.redis.zrem(redis_keys.LEASES + "default", lease), "the job has a lease")
 
 
 async def until_run(proxy: FaultProxy, redis: Any) -> bool:

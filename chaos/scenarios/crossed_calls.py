@@ -7,11 +7,11 @@ from typing import get_args
 import orjson
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.cross_calls import CROSS, Fault
 from chaos.records import Record
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
 from shared.store import redis_keys

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import orjson
 
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, empty, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.fault_proxy import Cut, FaultProxy
 from chaos.records import Record, ended_more_than_once, is_done, read, read_starts
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from chaos.worker import PROGRESS
 from dev.service import Service

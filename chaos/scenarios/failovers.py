@@ -7,9 +7,9 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.replication import RedisPair, replicated
 from dev.service import Service
@@ -48,12 +48,7 @@ def outage(pair: RedisPair, load: LoadGenerator) -> float:
     """Fail over; returns the seconds until a job is accepted that was sent after it."""
     begin = time.time()
     pair.fail_over()
-    done = time.time()
-    while (success := load.first_success(done)) is None:
-        if time.time() > begin + 3 * BACK_SECONDS:
-            return time.time() - begin
-        time.sleep(0.02)
-    return success - begin
+    return load.wait_for_success(within=2 * BACK_SECONDS) - begin
 
 
 def cancel_after(service: Service, pair: RedisPair) -> float:

@@ -3,9 +3,9 @@
 import time
 
 from chaos import records
+from chaos.chaos_service import chaos_service, timed_read
 from chaos.checks import Check, at_most, exactly
 from chaos.load_generator import LoadGenerator
-from chaos.service import chaos_service, timed_read
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
 

@@ -5,9 +5,9 @@ import time
 from random import Random
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_least, exactly
 from chaos.records import Record
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service, WorkerProcess
 from dev.stack import wait_until

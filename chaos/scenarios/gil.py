@@ -4,12 +4,12 @@ import asyncio
 import json
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.hold_interpreter import HOLD, HOLDS
 from chaos.load_generator import LoadGenerator
 from chaos.records import Record
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service

@@ -5,8 +5,8 @@ from collections import Counter
 from random import Random
 from typing import Any
 
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, examples, figure
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from shared.job_type import JobType, Params
 from shared.store import redis_keys

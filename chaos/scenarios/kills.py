@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import Any
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
 from chaos.records import HandlerStart
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, empty, exactly
 from chaos.direct_queue import direct_queue
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.leftover_keys import find_leftovers
 from dev.service import Service, WorkerProcess

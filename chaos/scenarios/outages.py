@@ -4,8 +4,8 @@ import signal
 import time
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service, started
 from dev.stack import wait_until

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
 
@@ -51,9 +51,4 @@ def outage(service: Service, load: LoadGenerator) -> float:
     """Kill and restart Redis; returns the seconds until a job is accepted."""
     begin = time.time()
     service.restart_redis()
-    back = time.time()
-    while (success := load.first_success(back)) is None:
-        if time.time() > begin + 2 * BACK_SECONDS:
-            return time.time() - begin
-        time.sleep(0.02)
-    return success - begin
+    return load.wait_for_success(within=2 * BACK_SECONDS) - begin

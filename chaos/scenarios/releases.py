@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, exactly, figure
 from chaos.load_generator import LoadGenerator
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import WorkerProcess
 from dev.stack import ROOT, join, terminate

@@ -6,12 +6,12 @@ import time
 from threading import Event, Thread
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, examples, figure
 from chaos.direct_queue import direct_queue
-from chaos.handlers.rogues import CODES, JOB_TYPES
+from chaos.handlers.rogue_handlers import CODES, JOB_TYPES
 from chaos.load_generator import LoadGenerator
 from chaos.records import Record
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service

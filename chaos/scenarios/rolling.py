@@ -5,9 +5,9 @@ import subprocess
 import time
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly
 from chaos.load_generator import LoadGenerator
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import WorkerProcess
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chaos import records
+from chaos.chaos_service import chaos_service, timed_read
 from chaos.checks import Check, at_most, exactly, figure
 from chaos.direct_queue import direct_queue
 from chaos.handlers.make_data import MAKE_RESULT
-from chaos.service import chaos_service, timed_read
 from chaos.suite_options import SuiteOptions
 from dev.forwarder import Forwarder, forwarding
 from dev.percentiles import percentile

@@ -4,9 +4,9 @@ import subprocess
 import sys
 import time
 
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check
 from chaos.reference.sequences import STEPS
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
 from dev.stack import Process, join, terminate

@@ -9,8 +9,8 @@ from threading import Thread
 from typing import Any
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, exactly, figure
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.percentiles import percentile
 from dev.service import Service

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from chaos import records
+from chaos.chaos_service import chaos_service
 from chaos.checks import Check, at_most, empty, exactly, figure
-from chaos.service import chaos_service
 from chaos.suite_options import SuiteOptions
 from dev.leftover_keys import find_leftovers
 from dev.service import Service

@@ -1,4 +1,4 @@
-"""Who waits for a change of which record, heard over one connection however many they are."""
+"""Watches over records: all changes that a process waits for, over one connection to Redis."""
 
 import asyncio
 import random
@@ -15,15 +15,15 @@ from shared.store.multiplexer import Multiplexer
 PING_SECONDS = 10.0  # the longest time for which a connection that has died in silence goes unnoticed
 AT_ONCE = 200  # calls: few enough for this process to see their answers in time, however many wait
 SILENCE_SECONDS = 5.0  # after which a connection is given up
-PATIENCE_SECONDS = 1.5  # of one who asks for a watch
+PATIENCE_SECONDS = 1.5  # of a request for a watch
 DONE = b" done"
 
 
 class Watch:
-    """One who waits for a record to change.
+    """A watch over one record.
 
     Attributes:
-        over: true once waiting makes no sense any more: the client has left, or this process ends.
+        over: true once the wait has no use: the client has left, or this process ends.
     """
 
     def __init__(self, *, only_done: bool) -> None:
@@ -32,7 +32,7 @@ class Watch:
         self._changed = asyncio.Event()
 
     async def changed(self, *, within: float | None = None) -> bool:
-        """Wait for a change since the last call; False if there was none in so many seconds."""
+        """Wait for a change since the last call; False if `within` seconds pass without one."""
         try:
             async with asyncio.timeout(within):
                 await self._changed.wait()
@@ -50,20 +50,20 @@ class Watch:
 
 
 class Changes:
-    """Tells watches of changes that Redis publishes.
+    """Wakes watches when Redis publishes a change of their record.
 
-    A connection that is lost is opened again, and every watch woken, for it may have missed something.
+    A lost connection is opened again, and every watch is woken, because it may have missed a change.
 
     Attributes:
-        turns: to be held for a call to Redis. Thousands may want one at the same moment, when many watches
-            are woken; if all had their way, the last would get no answer before their time is over.
+        turns: held during a call to Redis. When many watches are woken at once, thousands want to call at the
+            same moment; without turns the last of them would get no answer within their time.
     """
 
     def __init__(self, redis: ArqRedis) -> None:
         self.turns = asyncio.Semaphore(AT_ONCE)
         self._lost = asyncio.Event()
-        # Patient, for what it would lose with the connection are all subscriptions: a pause of this process,
-        # such as the collector makes among thousands of watches, must not look like a Redis that is silent.
+        # Patient: with the connection all subscriptions are lost. A pause of this process, such as garbage
+        # collection makes among thousands of watches, must not look like a silent Redis.
         self._runner = Multiplexer(
             redis, timeout=SILENCE_SECONDS, on_message=self._hear, on_loss=self._lost.set
         )
@@ -73,10 +73,10 @@ class Changes:
 
     @asynccontextmanager
     async def watch(self, job_id: str, *, only_done: bool = False) -> AsyncIterator[Watch]:
-        """A watch over the job's record; what changes from now on wakes it.
+        """Open a watch over the job's record; changes from now on wake it.
 
         Args:
-            only_done: wake it only when nothing will change any more.
+            only_done: wake it only by the end of the job.
 
         Raises:
             QueueUnavailable: Redis can't be reached.
@@ -97,14 +97,14 @@ class Changes:
                 self._runner.tell("UNSUBSCRIBE", channel)
 
     def end_all(self) -> None:
-        """End every watch, and those that will be asked for: this process is about to end."""
+        """End every watch, and those that are opened later: this process is about to end."""
         self._closed = True
         for watches in self._watches.values():
             for watch in watches:
                 watch.end()
 
     def renew(self) -> None:
-        """Listen on a new connection: the old one leads to a former primary, which may publish nothing."""
+        """Listen on a new connection: the old one leads to a former primary, which may publish no change."""
         self._runner.renew()
 
     async def aclose(self) -> None:

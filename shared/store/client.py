@@ -1,4 +1,4 @@
-"""Clients of Redis: how to reach it."""
+"""Clients of Redis, as both processes and the tools open them."""
 
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -13,13 +13,13 @@ REDIS_GONE = (RedisError, OSError, TimeoutError)
 
 
 class Runner(Protocol):
-    """Anything that sends one command to Redis and returns its reply."""
+    """A sender of commands to Redis: a client or a `Multiplexer`."""
 
     async def execute_command(self, name: str, *words: Argument) -> Any: ...
 
 
 def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> ArqRedis:
-    """A client for `url` that opens its connections when they are first needed.
+    """Open a client for `url`, whose connections open when they are first needed.
 
     Args:
         url: redis://, rediss:// or unix://; user and password percent-encoded.

@@ -1,4 +1,4 @@
-"""What Redis knows of files: which were uploaded, and which in the store are still of use."""
+"""Records of uploaded files in Redis, and the files in the store that a job still needs."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.errors import FileInUse, FileNotFound, QuotaReached, UnknownFile
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.job_type import FILE_ID
 from shared.record import JobState
 from shared.store import redis_keys, scripts
@@ -37,11 +37,11 @@ class FileRecord(NamedTuple):
     """An uploaded file.
 
     Attributes:
-        name: what the client called it, if it did.
+        name: the name that the client gave it, if any.
         size: in bytes.
         sha256: in hexadecimal.
         created_at: in milliseconds since the epoch.
-        expires_at: the same; it is kept until then, and longer while a job's record names it.
+        expires_at: in milliseconds since the epoch; the file is kept longer while a job's record names it.
         caller: the name of the API key that uploaded it.
     """
 
@@ -63,7 +63,7 @@ class FileRecords:
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._calls = RedisCalls(runner)
+        self._redis = RedisCalls(runner)
 
     async def add(
         self,
@@ -90,27 +90,27 @@ class FileRecords:
             words += ("name", name)
         if caller is not None:
             words += ("caller", caller)
-        first, *rest = await self._calls.run(scripts.FILE_ADD, file_id, retention, *words)
+        first, *rest = await self._redis.run(scripts.FILE_ADD, file_id, retention, *words)
         if quota and first in (b"files", b"bytes"):
-            raise _over(quota, first, int(rest[0]), stored.size)
+            raise _quota_reached(quota, first, int(rest[0]), stored.size)
         return FileRecord(file_id, name, content_type, *stored, first, rest[0], caller)
 
     async def require_room(self, quota: FileQuota, size: int) -> None:
-        """Refuse a file before it comes, of which so many bytes are announced.
+        """Refuse a file of an announced size before its bytes come.
 
         Raises:
             QuotaReached: there is no room for it.
         """
-        found = await self._calls.command("HMGET", redis_keys.UPLOADS + quota.caller, "count", "bytes")
+        found = await self._redis.command("HMGET", redis_keys.UPLOADS + quota.caller, "count", "bytes")
         files, total = (int(number or 0) for number in found)
         if quota.files and files >= quota.files:
-            raise _over(quota, b"files", files, size)
+            raise _quota_reached(quota, b"files", files, size)
         if quota.total_bytes and total + size > quota.total_bytes:
-            raise _over(quota, b"bytes", total, size)
+            raise _quota_reached(quota, b"bytes", total, size)
 
     async def get(self, file_id: str, *, owner: str | None = None) -> FileRecord:
-        """The record of a file; of a caller's own file alone, if an owner is given. Raises FileNotFound."""
-        found = await self._calls.command("HMGET", _key(file_id), *FileRecord._fields[1:])
+        """The record of a file, of the owner's own file if an owner is given. Raises FileNotFound."""
+        found = await self._redis.command("HMGET", _key(file_id), *FileRecord._fields[1:])
         name, content_type, size, sha256, created_at, expires_at, caller = found
         if content_type is None or (owner is not None and caller != owner.encode()):
             raise not_found(file_id)
@@ -128,66 +128,66 @@ class FileRecords:
     async def require_owned(self, file_ids: Iterable[str], owner: str) -> None:
         """Require that the owner uploaded all of the files. Raises UnknownFile.
 
-        A file never changes its owner, so this need not be one step with its use.
+        A file never changes its owner, so this check and the use of the file may be two calls.
         """
         ids = sorted(set(file_ids))
         callers = await asyncio.gather(
-            *(self._calls.command("HGET", redis_keys.FILE + file_id, "caller") for file_id in ids)
+            *(self._redis.command("HGET", redis_keys.FILE + file_id, "caller") for file_id in ids)
         )
         for file_id, caller in zip(ids, callers, strict=True):
             if caller != owner.encode():
                 raise unknown_file(file_id)
 
     async def drop(self, file_id: str, *, owner: str | None = None) -> None:
-        """Forget a file; a caller's own file alone, if an owner is given.
+        """Remove the record of a file, of the owner's own file if an owner is given.
 
         Raises:
             FileNotFound: there is none.
             FileInUse: a job that is not done names it.
         """
         _key(file_id)
-        verdict, *user = await self._calls.run(scripts.FILE_DROP, file_id, owner or "")
-        if verdict == b"missing":
+        status, *user = await self._redis.run(scripts.FILE_DROP, file_id, owner or "")
+        if status == b"missing":
             raise not_found(file_id)
-        if verdict == b"in use":
+        if status == b"in use":
             job_id, caller = (word.decode() for word in user)
             shown = f"The job {job_id}" if owner in (None, caller) else "A job of another caller"
             raise FileInUse(f"{shown} needs the file.")
 
     async def retire(self) -> tuple[list[str], bool]:
-        """Forget files whose time is over; returns their ids, and whether there may be more of them."""
+        """Remove records of files that have expired; returns their ids, and whether more may have expired."""
         pause = milliseconds(LOOK_SECONDS)
-        looked, forgotten = await self._calls.run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
+        looked, forgotten = await self._redis.run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
         return [file_id.decode() for file_id in forgotten], looked == RETIRED_AT_ONCE
 
     async def unknown(self, file_ids: Iterable[str]) -> set[str]:
-        """Those of the ids that no record has."""
+        """The ids without a record."""
         ids = list(file_ids)
         known = await asyncio.gather(
-            *(self._calls.command("EXISTS", redis_keys.FILE + file_id) for file_id in ids)
+            *(self._redis.command("EXISTS", redis_keys.FILE + file_id) for file_id in ids)
         )
         return {file_id for file_id, found in zip(ids, known, strict=True) if not found}
 
-    async def claims_of_use(self, job_ids: Iterable[str]) -> dict[str, float | None]:
-        """Of each job the first claim whose artifacts are of use, or will be; None if the job has no record.
+    async def oldest_useful_tokens(self, job_ids: Iterable[str]) -> dict[str, float | None]:
+        """For each job the oldest fencing token whose artifacts are or will be needed; None without a record.
 
-        A job that waits for its next attempt needs none of the attempts before; one that did not complete
-        never shows any.
+        A job that waits for its next attempt needs no artifacts of the attempts before. A job that did not
+        complete shows none.
         """
         ids = list(job_ids)
         found = await asyncio.gather(
-            *(self._calls.command("HMGET", redis_keys.RECORD + job_id, "state", "claims") for job_id in ids)
+            *(self._redis.command("HMGET", redis_keys.RECORD + job_id, "state", "claims") for job_id in ids)
         )
-        return {job_id: _first_of_use(*fields) for job_id, fields in zip(ids, found, strict=True)}
+        return {job_id: _oldest_useful_token(*fields) for job_id, fields in zip(ids, found, strict=True)}
 
     async def may_sweep(self, seconds: float) -> bool:
-        """Whether nobody has asked this in the last so many seconds."""
-        answer = await self._calls.command("SET", redis_keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
+        """Whether this process may sweep now: no process has in the last so many seconds."""
+        answer = await self._redis.command("SET", redis_keys.SWEEP, "1", "NX", "PX", milliseconds(seconds))
         return answer is not None
 
 
-def _over(quota: FileQuota, what: bytes, used: int, size: int) -> QuotaReached:
-    if what == b"files":
+def _quota_reached(quota: FileQuota, bound: bytes, used: int, size: int) -> QuotaReached:
+    if bound == b"files":
         return QuotaReached(f"Files kept for this caller: {used} of {quota.files}.", hint=FULL)
     error = QuotaReached(
         f"Bytes of files kept for this caller: {used} of {quota.total_bytes}; no room for {size} more.",
@@ -208,13 +208,13 @@ def not_found(file_id: str) -> FileNotFound:
 
 
 def _key(file_id: str) -> str:
-    """The key of a file's record. Raises FileNotFound for what is no id."""
+    """The key of a file's record. Raises FileNotFound for a malformed id."""
     if not re.fullmatch(FILE_ID, file_id):
         raise not_found(file_id)
     return redis_keys.FILE + file_id
 
 
-def _first_of_use(state: bytes | None, claims: bytes | None) -> float | None:
+def _oldest_useful_token(state: bytes | None, claims: bytes | None) -> float | None:
     match state and JobState(state.decode()):
         case None:
             return None

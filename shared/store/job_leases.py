@@ -1,6 +1,6 @@
 """JobLeases: the worker's half of the store, which claims jobs, renews their leases and ends attempts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -8,7 +8,18 @@ from shared.store import redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.redis_calls import RedisCalls, milliseconds
 from shared.store.retention import Retention
+from shared.store.rows import (
+    BeatRow,
+    ClaimRow,
+    FinishedRow,
+    Lease,
+    ReportRow,
+    StepRow,
+    StepUnderWayRow,
+)
 from shared.store.worker_info import WorkerInfo
+
+CLAIM_WORDS = len(ClaimRow._fields)
 
 
 class OutcomeKind(StrEnum):
@@ -54,13 +65,6 @@ class Claim(NamedTuple):
     message: bytes
     params: bytes
     request_id: str
-    lease: str
-
-
-class Lease(NamedTuple):
-    """A lease to renew: its queue, and `fencing_token:job_id`."""
-
-    queue: str
     lease: str
 
 
@@ -139,18 +143,17 @@ class JobLeases:
             lease: seconds for which a claim holds without a heartbeat.
             retention: how long finished jobs are kept.
         """
-        words: list[Argument] = [worker_id, number, slots, milliseconds(lease)]
-        words += [*retention, len(queues), *queues]
-        for done in finished:
-            claim, outcome = done.claim, done.outcome
-            words += (claim.queue, claim.job_id, claim.lease, outcome.kind.value, outcome.body, outcome.delay)
-            words += (done.progress, done.lines, done.artifacts)
+        head = StepRow(worker_id, number, slots, milliseconds(lease), *retention, len(queues))
+        words: list[Argument] = [*head, *queues]
+        for claim, (kind, body, delay), progress, lines, artifacts in finished:
+            queue, job_id, lease_held = claim.queue, claim.job_id, claim.lease
+            words += FinishedRow(queue, job_id, lease_held, kind, body, delay, progress, lines, artifacts)
         wait, accepted, rescued, claims = await self._redis.run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,
             accepted=[counts == 1 for counts in accepted],
             rescued=[job_id.decode() for job_id in rescued],
-            claims=[_claim(claims[i : i + 8]) for i in range(0, len(claims), 8)],
+            claims=[_claim(row) for row in _rows(claims)],
         )
 
     async def beat(
@@ -173,11 +176,22 @@ class JobLeases:
         Returns:
             The leases that are lost, and those whose jobs were asked to stop.
         """
-        words: list[Argument] = [worker.worker_id, milliseconds(lease), worker.host, worker.pid]
-        words += [",".join(worker.queues), worker.slots, running, worker.started_at]
-        words += [len(steps), *(word for step in steps for word in step)]
+        head = BeatRow(
+            worker.worker_id,
+            milliseconds(lease),
+            worker.host,
+            worker.pid,
+            ",".join(worker.queues),
+            worker.slots,
+            running,
+            worker.started_at,
+            len(steps),
+        )
+        words: list[Argument] = [*head]
+        for step in steps:
+            words += StepUnderWayRow(*step)
         for held in leases:
-            words += (held.queue, held.lease)
+            words += Lease(held.queue, held.lease)
         lost, cancelled = await self._redis.run(scripts.BEAT, *words)
         return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
 
@@ -185,7 +199,7 @@ class JobLeases:
         """Write progress and log lines of running attempts; returns ids of jobs that were asked to stop."""
         words: list[Argument] = []
         for claim, progress, lines in reports:
-            words += (claim.queue, claim.job_id, claim.fencing_token, progress, lines)
+            words += ReportRow(claim.queue, claim.job_id, claim.fencing_token, progress, lines)
         return {job_id.decode() for job_id in await self._redis.run(scripts.REPORT, *words)}
 
     async def wait_for_wake_up(self, queues: Sequence[str], seconds: float) -> str | None:
@@ -205,16 +219,20 @@ class JobLeases:
         await self._redis.run(scripts.LEAVE, worker_id, *queues)
 
 
-def _claim(values: list[Any]) -> Claim:
-    queue, job_id, fencing_token, attempt, max_attempts, message, params, request_id = values
+def _rows(words: list[Any]) -> Iterator[ClaimRow]:
+    return map(ClaimRow._make, zip(*[iter(words)] * CLAIM_WORDS, strict=True))
+
+
+def _claim(row: ClaimRow) -> Claim:
+    job_id = row.job_id.decode()
     return Claim(
-        queue.decode(),
-        job_id := job_id.decode(),
-        fencing_token,
-        attempt,
-        int(max_attempts),
-        message,
-        params,
-        request_id.decode(),
-        f"{fencing_token}:{job_id}",
+        row.queue.decode(),
+        job_id,
+        row.fencing_token,
+        row.attempt,
+        int(row.max_attempts),
+        row.message,
+        row.params,
+        row.request_id.decode(),
+        f"{row.fencing_token}:{job_id}",
     )

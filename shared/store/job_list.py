@@ -4,14 +4,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from shared.record import SUMMARY, JobState, StoredRecord
+from shared.record import SUMMARY, JobState
 from shared.store.client import Argument
 from shared.store.redis_calls import as_dict
+from shared.store.rows import ListRow
+from shared.stored_record import StoredRecord
 
 SCANNED_AT_ONCE = 1000  # entries of an index; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
 STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
-SHOWN_OF_ID = 28  # characters: all but the bytes of chance and shard, so that ids stay in their order
+SHOWN_OF_ID = 28  # characters: all but the random bytes and the shard, so that ids keep their order
 """Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
 
@@ -41,9 +43,18 @@ def words_of(filters: Filters, limit: int, after: Cursor | None, payload: Collec
     labels = [word for pair in filters.labels.items() for word in pair]
     score, last = after or ("", "")
     fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
-    words: list[Argument] = [filters.state or "", filters.type, limit, LARGEST_PAGE_BYTES, SCANNED_AT_ONCE]
-    words += [score, last, filters.caller, len(fields), *fields, *labels]
-    return words
+    head = ListRow(
+        filters.state or "",
+        filters.type,
+        limit,
+        LARGEST_PAGE_BYTES,
+        SCANNED_AT_ONCE,
+        score,
+        last,
+        filters.caller,
+        len(fields),
+    )
+    return [*head, *fields, *labels]
 
 
 def page_of(filters: Filters, score: bytes, last: bytes, found: Sequence[Sequence[Any]]) -> Page:

@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import NamedTuple
 
 from shared.errors import BacklogFull, JobNotFinished, QueueFull
-from shared.record import SUMMARY, TERMINAL_STATES, JobState, Outlook, StoredRecord
+from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.job_errors import expired, key_expired, not_found
@@ -16,11 +16,12 @@ from shared.store.retention import Retention
 from shared.store.submission import LARGE, EncodedJob, JobQuota, NewJob, Submitted, accepted, encode, refusal
 from shared.store.throughput import Throughput
 from shared.store.worker_info import live_workers
+from shared.stored_record import StoredRecord, WaitEstimate
 from shared.yielding import in_parts
 
 DELIVERIES_SHOWN = 20
 NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
-ROOM = 0.05  # the share of a full queue that should have drained before another try
+ROOM = 0.05  # the share of a full queue that should be free before another try
 PAGES_AT_ONCE = 10
 
 
@@ -34,7 +35,7 @@ class CancelResult(StrEnum):
 
 
 class Log(NamedTuple):
-    """Lines of a job's log: the number of all that were written, and those asked for, each a JSON object.
+    """Lines of a job's log: the number of all written lines, and the requested ones, each a JSON object.
 
     A line has its number `seq`, the record's `version` that came with it, `at` in milliseconds since the
     epoch, and the `attempt`, `message` and `fields` that the worker gave it.
@@ -61,9 +62,8 @@ class JobQueue:
         bulk: sends the commands whose replies are large, over another connection, so that the replies on
             `runner` do not wait behind them.
 
-    Every method may be repeated when its reply was lost. Besides the errors that it names, each raises
-    QueueUnavailable while Redis can't serve it. An `owner` is the caller whose jobs alone count; None lets
-    those of all callers count.
+    Every method may be repeated when its reply was lost. Besides its own errors, each raises
+    QueueUnavailable while Redis can't serve it. With an `owner`, a job of another caller counts as missing.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class JobQueue:
         """The record of a job.
 
         Raises:
-            JobNotFound: there is none.
-            JobExpired: there was one, until lately.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired.
         """
         _refuse_delivery(job_id)
         position, *pairs = await self._redis.run(scripts.READ, job_id, owner or "")
@@ -162,10 +162,10 @@ class JobQueue:
             version = version if caller == owner.encode() else None
         return None if version is None else int(version)
 
-    async def outlook(self, record: StoredRecord) -> Outlook:
+    async def estimate_wait(self, record: StoredRecord) -> WaitEstimate:
         """Estimate the wait of a job that has a queue position."""
         rate = await self._throughput.jobs_per_second()
-        return Outlook(record.position, round(record.position / rate, 1) if rate else None)
+        return WaitEstimate(record.position, round(record.position / rate, 1) if rate else None)
 
     async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises the errors of `get`."""
@@ -204,12 +204,12 @@ class JobQueue:
 
         Args:
             job_id: the job.
-            versions: of the record, at which the job may be cancelled; None for any. If it has another one,
-                the returned record has nothing but its version.
+            versions: the versions of the record at which the job may be cancelled; None for any. At another
+                version the returned record has nothing but its version.
 
         Raises:
-            JobNotFound: there is none.
-            JobExpired: there was one, until lately.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired.
         """
         _refuse_delivery(job_id)
         condition = "" if versions is None else f" {' '.join(map(str, versions))} "
@@ -239,8 +239,8 @@ class JobQueue:
 
         Raises:
             JobNotFinished: the job still waits or runs.
-            JobNotFound: there is none.
-            JobExpired: there was one, until lately.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired.
         """
         number: int = await self._redis.run(scripts.REDELIVER, job_id, owner or "")
         if number == -1:

@@ -1,4 +1,4 @@
-"""One connection to Redis that all callers of a process share."""
+"""Multiplexer: a connection to Redis that all callers of a process share."""
 
 import asyncio
 from collections import deque
@@ -21,24 +21,24 @@ UNFINISHED = object()
 
 
 class Multiplexer:
-    """Sends the commands of concurrent callers over one connection, and each its reply back.
+    """Sends the commands of concurrent callers over one connection, and gives each its reply.
 
-    Nobody waits for another's reply. A command goes out at once; while replies are awaited, what is asked
-    in one turn of the event loop goes out in one write: a busy process groups by itself. The redis-py client
-    opens the connection, and so knows of names, passwords and TLS; what is said on it goes past that client,
+    No caller waits for another's reply. A command goes out at once; while replies are awaited, the commands
+    of one turn of the event loop go out in one write, so a busy process batches by itself. The redis-py
+    client opens the connection, with names, passwords and TLS. Commands and replies then go past that client,
     which takes longer for a command than Redis does.
 
-    The timeout is one of silence: as long as bytes arrive, or those of a command leave, a slow link is waited
-    for. An error reply that a fail-over or a start of Redis brings is repeated as well (`refusals`).
+    The timeout is one of silence: a slow link has time as long as bytes arrive, or bytes of a command leave.
+    A command is also repeated after an error reply that a fail-over or a start of Redis brings (`refusals`).
 
     Args:
         redis: the client that knows how to connect.
         timeout: seconds of silence, while replies are awaited, after which the connection is given up.
-        patience: seconds for which a command is repeated whose connection breaks; every script allows it.
+        patience: seconds for which a command is repeated when its connection breaks; every script allows it.
         on_message: called with the channel and the data of each message, after a SUBSCRIBE.
         on_loss: called when the connection is lost.
-        on_failover: called when a connection is open again after Redis said on the last one that it is not
-            the primary any more: the process's other connections, which may not hear that, are to be renewed.
+        on_failover: called when a new connection is open after the server of the last one said that it is not
+            the primary any more. The process's other connections may not hear that, and must be renewed.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Multiplexer:
         self._on_message = on_message
         self._on_loss = on_loss
         self._on_failover = on_failover
-        self._wire: _Wire | None = None
-        self._opening: asyncio.Task[_Wire] | None = None
+        self._current: _OpenConnection | None = None
+        self._opening: asyncio.Task[_OpenConnection] | None = None
         self._opened_at = float("-inf")
         self._outdated = False  # the last connection led to a server that is not the primary
 
@@ -66,7 +66,7 @@ class Multiplexer:
         """The reply to one command.
 
         Raises:
-            one of REDIS_GONE: Redis gave no answer in time, or refused the command.
+            REDIS_GONE (one of them): Redis gave no answer in time, or refused the command.
         """
         command = pack_command((name, *words))  # type: ignore[arg-type]  # its stub knows no tuple of any length
         now = asyncio.get_running_loop().time
@@ -74,79 +74,81 @@ class Multiplexer:
         end = begun + max(self._timeout, self._patience)
         repeated, refusal = False, None
         while True:
-            wire = self._wire
+            current = self._current
             try:
-                if wire is None or wire.lost:
+                if current is None or current.lost:
                     async with asyncio.timeout_at(min(now() + self._timeout, end)):
-                        wire = await self._open()
+                        current = await self._open()
                 if repeated:
-                    return await wire.ask_until(end, command)
-                return await wire.ask(command)
+                    return await current.ask_until(end, command)
+                return await current.ask(command)
             except REDIS_GONE as error:
                 last = now() + PAUSE_BEFORE_REPEAT > begun + self._patience
                 refusal = error if isinstance(error, ResponseError) else refusal
-                if not self._repeats_after(error, wire, begun=begun, last=last):
-                    raise refusal or error from None  # that Redis refuses says more than that time is over
+                if not self._repeats_after(error, current, begun=begun, last=last):
+                    raise refusal or error from None  # a refusal says more than a timeout
             repeated = True
             await asyncio.sleep(PAUSE_BEFORE_REPEAT)
 
-    def _repeats_after(self, error: Exception, wire: "_Wire | None", *, begun: float, last: bool) -> bool:
-        """Whether to repeat a call that failed, once its connection is given up if that is the remedy."""
+    def _repeats_after(
+        self, error: Exception, current: "_OpenConnection | None", *, begun: float, last: bool
+    ) -> bool:
+        """Whether to repeat a failed call. Gives up its connection first, if that is the remedy."""
         remedy = remedy_for(error)
         if remedy is Remedy.NONE:
             return False
-        if wire is not None and not wire.lost:
+        if current is not None and not current.lost:
             if remedy is Remedy.RECONNECT:
                 self._outdated = True
-                wire.lose(f"Redis said {str(error)[:100]!r}.")
-            elif remedy is Remedy.WAIT and last and wire.opened_at < begun:
-                # It was not able to serve all the time: another server may be, behind the same address.
-                wire.lose(f"Redis said {str(error)[:100]!r}.")
+                current.lose(f"Redis said {str(error)[:100]!r}.")
+            elif remedy is Remedy.WAIT and last and current.opened_at < begun:
+                # This server could not serve all the time. Another one behind the same address may.
+                current.lose(f"Redis said {str(error)[:100]!r}.")
         return not last
 
     def renew(self) -> None:
         """Give up the connection, which may lead to a former primary; the next command opens another one."""
-        if self._wire is not None:
-            self._wire.lose("The primary has changed.")
+        if self._current is not None:
+            self._current.lose("The primary has changed.")
 
     def tell(self, name: str, *words: Argument) -> None:
-        """Send a command whose reply nobody needs; it is dropped while there is no connection."""
-        if self._wire is not None and not self._wire.lost:
-            reply = self._wire.ask(pack_command((name, *words)))  # type: ignore[arg-type]
-            reply.cancel()  # else an error that comes in its place would be reported
+        """Send a command without a use for its reply. Without a connection it is dropped."""
+        if self._current is not None and not self._current.lost:
+            reply = self._current.ask(pack_command((name, *words)))  # type: ignore[arg-type]
+            reply.cancel()  # else asyncio would report an error reply
 
     async def aclose(self) -> None:
         """Close the connection; the next command opens another one."""
         if self._opening is not None:
             self._opening.cancel()
-        if self._wire is not None:
-            self._wire.lose("It was closed.")
+        if self._current is not None:
+            self._current.lose("It was closed.")
 
-    async def _open(self) -> "_Wire":
-        """Connect, once for all who ask meanwhile."""
+    async def _open(self) -> "_OpenConnection":
+        """Connect, once for all callers that wait meanwhile."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._connect())
             self._opening.add_done_callback(self._opened)
         return await asyncio.shield(self._opening)
 
-    async def _connect(self) -> "_Wire":
+    async def _connect(self) -> "_OpenConnection":
         now = asyncio.get_running_loop().time
         await asyncio.sleep(self._opened_at + PAUSE_BEFORE_REPEAT - now())  # each may be refused at once
         self._opened_at = now()
         connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         await _refuse_replica(connection)
-        self._wire = _Wire(connection, self._timeout, self._on_message, self._on_loss)
+        self._current = _OpenConnection(connection, self._timeout, self._on_message, self._on_loss)
         if self._outdated:
             self._outdated = False
             if self._on_failover:
                 self._on_failover()
-        return self._wire
+        return self._current
 
-    def _opened(self, opening: "asyncio.Task[_Wire]") -> None:
+    def _opened(self, opening: "asyncio.Task[_OpenConnection]") -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # whoever still waits for it has it as well
+            opening.exception()  # read, or asyncio logs it; callers that still wait get it too
 
 
 async def _refuse_replica(connection: AbstractConnection) -> None:
@@ -157,12 +159,12 @@ async def _refuse_replica(connection: AbstractConnection) -> None:
         if role[0] != b"slave":
             return
     except ResponseError:
-        return  # this user may not ask
+        return  # this user lacks the right to ROLE
     connection._close()  # type: ignore[no-untyped-call]
     raise ReadOnlyError("This server is a replica; name the primary in REDIS_URL, or wait for the fail-over.")
 
 
-class _Wire(asyncio.Protocol):
+class _OpenConnection(asyncio.Protocol):
     """An open connection: replies come in the order of the commands.
 
     Silence is judged by a timer that runs only while replies are awaited, never for each call.
@@ -191,9 +193,9 @@ class _Wire(asyncio.Protocol):
         self._acknowledged_before = acknowledged(self._socket)
         self.opened_at = self._moved_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
-        self._written = 0  # bytes of commands in all
-        self._awaited = 0  # those of them that must have left before the next reply can come
-        self._left = -1  # those that had left at the last look, if the connection was silent by then
+        self._written = 0  # bytes of all commands
+        self._awaited = 0  # of them, the bytes that must leave before the next reply can come
+        self._left = -1  # of them, the bytes that had left at the last look of a silence; else -1
         self._paused_at = -1.0  # the value of `_moved_at` at which a timer was late
 
     def ask(self, command: bytes) -> "asyncio.Future[Any]":
@@ -213,7 +215,7 @@ class _Wire(asyncio.Protocol):
         return reply
 
     async def ask_until(self, end: float, command: bytes) -> Any:
-        """The reply, waited for until `end`, or longer while it is on its way. Raises TimeoutError."""
+        """Wait for the reply until `end`, or longer while its bytes arrive. Raises TimeoutError."""
         reply = self.ask(command)
         asked_at = self._loop.time()
         try:
@@ -222,10 +224,10 @@ class _Wire(asyncio.Protocol):
                 raise TimeoutError("Redis does not answer.")
             return await reply
         finally:
-            reply.cancel()  # without effect on one that has come
+            reply.cancel()  # no effect on a reply that has come
 
     def lose(self, reason: str, kind: type[Exception] = RedisConnectionError) -> None:
-        """Close the connection; whoever waits for a reply gets an error."""
+        """Close the connection; callers that wait for a reply get an error."""
         if self.lost:
             return
         self.lost = True
@@ -248,7 +250,7 @@ class _Wire(asyncio.Protocol):
         self._timer = self._loop.call_at(when, self._look, when)
 
     def _look(self, planned: float) -> None:
-        """Give the connection up if it owes a reply and nothing has moved for the timeout."""
+        """Give up the connection if a reply is due and no byte has moved for the timeout."""
         self._timer = None
         if not self._replies:
             return
@@ -258,17 +260,17 @@ class _Wire(asyncio.Protocol):
             self._look_at(self._moved_at + self._timeout)
         elif now > planned + LATE_SECONDS and self._paused_at != self._moved_at:
             self._paused_at = self._moved_at
-            self._look_at(now + LATE_SECONDS / 2)  # the replies may be here, and only unread
+            self._look_at(now + LATE_SECONDS / 2)  # the replies may have come, and wait unread
         elif self._still_leaving(now):
             self._look_at(self._moved_at + self._timeout)
         else:
             self.lose("Redis is silent.", TimeoutError)
 
     def _still_leaving(self, now: float) -> bool:
-        """Whether bytes have left since the last look that the next reply needs.
+        """Whether bytes that the next reply needs have left since the last look.
 
-        Later ones do not count: a frozen Redis leaves its kernel to take them. The first look of a silence
-        has nothing to compare with, so another one follows soon.
+        Later bytes do not count: the kernel of a frozen Redis takes them too. The first look of a silence has
+        nothing to compare with, so another look follows soon.
         """
         before, self._left = self._left, min(self._count_left(), self._awaited)
         if before < 0 and self._left < self._awaited:
@@ -280,7 +282,7 @@ class _Wire(asyncio.Protocol):
         return False
 
     def _count_left(self) -> int:
-        """Bytes that the other side has, with TLS a few more; where the kernel does not say, that it took."""
+        """Bytes that the other side has, with TLS a few more; without that account, bytes in the kernel."""
         count = acknowledged(self._socket)
         if count is None or self._acknowledged_before is None:
             return self._written - self._transport.get_write_buffer_size()
@@ -303,7 +305,7 @@ class _Wire(asyncio.Protocol):
                 else:
                     reply.set_result(answer)
         except (ProtocolError, IndexError) as error:
-            self.lose(f"What it says is not the protocol: {error!r}.")
+            self.lose(f"Its replies break the protocol: {error!r}.")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lose(repr(error) if error else "It was closed by Redis.")

@@ -1,4 +1,4 @@
-"""Preflight: whether the Redis behind a URL can serve this project, tried before a process starts."""
+"""Preflight: the check, before a process starts, that the Redis behind a URL can serve it."""
 
 from secrets import token_hex
 
@@ -13,9 +13,9 @@ RIGHTS = "give it the rights of the user job-server in redis-users.acl"
 
 
 def obstacle(url: str) -> str | None:
-    """Why the Redis behind `url` can't serve this project; None if it can, or is away for now.
+    """The reason why the Redis behind `url` can't serve this project; None if it can, or is away for now.
 
-    It blocks for a few seconds at most.
+    Blocks for a few seconds at most.
     """
     with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as redis:
         try:
@@ -34,12 +34,12 @@ def obstacle(url: str) -> str | None:
 
 
 def lacking(right: str) -> str:
-    """The sentence about a right that the user of Redis lacks, named in Redis' words."""
-    return f"its user may not do what this server needs ({right.strip()}); {RIGHTS}"
+    """The sentence about a right, in Redis' words, that the user of Redis lacks."""
+    return f"its user lacks a right that this server needs ({right.strip()}); {RIGHTS}"
 
 
 def _missing_rights(redis: Redis) -> str | None:
-    """The first right that is missing. A Redis that can't write now raises one of REDIS_GONE."""
+    """The first missing right; None if all are there. A Redis that can't write now raises REDIS_GONE."""
     name = f"probe:{token_hex(6)}"
     missing: list[bytes] = redis.eval(PROBE.source, 0, name)  # type: ignore[assignment]
     if missing:

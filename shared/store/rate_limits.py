@@ -1,4 +1,4 @@
-"""Rate limits: how often each caller may ask, counted in Redis for all API processes together."""
+"""Rate limits: requests of each caller, counted in Redis for all API processes together."""
 
 import asyncio
 import math
@@ -8,17 +8,16 @@ from shared.store import scripts
 from shared.store.client import REDIS_GONE, Runner
 
 WINDOW = 60  # seconds
-PATIENCE = 0.25  # seconds; an answer is due within 2 s, and what the request itself asks of Redis comes after
+PATIENCE = 0.25  # seconds; an answer is due within 2 s, and the request's own calls to Redis come after
 
 
 class Allowance(NamedTuple):
-    """What a caller's limit says to a request.
+    """The answer of a caller's limit to a request.
 
     Attributes:
-        granted: whether it is within the limit.
-        remaining: further requests that would be let in at once.
-        more_in: whole seconds, at least 1, after which there is one more; of a refused request, after which
-            it would be granted.
+        granted: whether the request is within the limit.
+        remaining: further requests that are within the limit now.
+        more_in: whole seconds, at least 1, until one more is; of a refused request, until it is granted.
     """
 
     granted: bool
@@ -40,7 +39,7 @@ class RateLimits:
         """Count requests of a caller against its limit in each WINDOW; None while Redis can't count.
 
         Args:
-            cost: how many requests; all of them are granted or none.
+            cost: the number of requests; all of them are granted or none.
         """
         try:
             async with asyncio.timeout(PATIENCE):

@@ -49,8 +49,8 @@ def milliseconds(seconds: float) -> int:
 
 
 def _unavailable(error: Exception) -> QueueUnavailable:
-    """Redis can't be reached, or refuses: out of memory, read-only, loading, wrong password."""
+    """The error of a Redis that is away, or refuses: no memory, read-only, loading, wrong password."""
     if isinstance(error, ResponseError):
-        reason = str(error).partition(" script: ")[0].partition(". ")[0]  # not where in which script
+        reason = str(error).partition(" script: ")[0].partition(". ")[0]  # without the script's name and line
         return QueueUnavailable(f"Redis refuses the call: {reason[:200].rstrip('.')}.")
     return QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")

@@ -1,4 +1,4 @@
-"""Every key in Redis, spelled once.
+"""Keys in Redis, each spelled once.
 
 | key                             | type    | holds                              | written by   | ends                    |
 | ------------------------------- | ------- | ---------------------------------- | ------------ | ----------------------- |
@@ -80,7 +80,7 @@ CHANGES = "jobs:changes:"
 CANCEL = "jobs:cancel"
 
 WEBHOOKS = "internal.webhooks"  # a queue; no queue in WORKER_QUEUES can have this name
-DELIVERY_ID = "webhook-"  # what the ids of its jobs begin with, before number and id of the job they tell of
+DELIVERY_ID = "webhook-"  # prefix of the ids of deliveries; the delivery's number and the job's id follow
 
 FOR_SCRIPTS = {
     name: value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)

@@ -1,4 +1,4 @@
-"""Error replies that pass: the table of their codes, and the remedy for each."""
+"""Error replies of Redis that pass by themselves: their codes, and the remedy for each."""
 
 import re
 from enum import Enum, auto

@@ -38,6 +38,27 @@ class SubmissionRow(NamedTuple):
     field_words: int
 
 
+class StepRow(NamedTuple):
+    """The head of a step.
+
+    Attributes:
+        number: rises with every step of the worker.
+        slots: jobs to claim at most.
+        lease: milliseconds.
+        retain_completed: seconds, as the two after it.
+        queues: the number of queues that follow.
+    """
+
+    worker_id: str
+    number: int
+    slots: int
+    lease: int
+    retain_completed: int
+    retain_failed: int
+    retain_cancelled: int
+    queues: int
+
+
 class FinishedRow(NamedTuple):
     """A finished attempt.
 
@@ -76,7 +97,7 @@ class ClaimRow(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """Progress and log lines of a running attempt, each empty if there are none."""
+    """Progress and log lines of a running attempt, each empty without any."""
 
     queue: str
     job_id: str
@@ -85,7 +106,73 @@ class ReportRow(NamedTuple):
     lines: bytes
 
 
+class BeatRow(NamedTuple):
+    """The head of a heartbeat.
+
+    Attributes:
+        lease: milliseconds.
+        queues: separated by commas.
+        running: the number of running jobs.
+        started_at: seconds since the epoch.
+        steps: the number of rows of steps under way that follow.
+    """
+
+    worker_id: str
+    lease: int
+    host: str
+    pid: int
+    queues: str
+    slots: int
+    running: int
+    started_at: float
+    steps: int
+
+
+class StepUnderWayRow(NamedTuple):
+    """A step whose reply the worker may not have read."""
+
+    worker_id: str
+    number: int
+
+
+class Lease(NamedTuple):
+    """A lease to renew: its queue, and `fencing_token:job_id`."""
+
+    queue: str
+    lease: str
+
+
+class ListRow(NamedTuple):
+    """The head of a list; the fields to return follow, then labels to match: names and values as pairs.
+
+    Attributes:
+        state: empty for all states.
+        type: empty for all types.
+        limit: records at most.
+        bytes: JSON of the records at most.
+        budget: entries of the index to look at.
+        score, last: the cursor, or both empty.
+        caller: empty for the jobs of all callers.
+        fields: the number of fields.
+    """
+
+    state: str
+    type: str
+    limit: int
+    bytes: int
+    budget: int
+    score: str
+    last: str
+    caller: str
+    fields: int
+
+
 ROWS: dict[str, tuple[str, ...]] = {
+    "BEAT": BeatRow._fields,
+    "LEASE": Lease._fields,
+    "LIST": ListRow._fields,
+    "STEP": StepRow._fields,
+    "STEP_UNDER_WAY": StepUnderWayRow._fields,
     "SUBMISSION": SubmissionRow._fields,
     "FINISHED": FinishedRow._fields,
     "CLAIM": ClaimRow._fields,
@@ -101,5 +188,11 @@ def numbered(source: str) -> str:
     Raises:
         ValueError: the source names a field that its row does not have.
     """
-    source = INDEX.sub(lambda found: str(ROWS[found[1]].index(found[2]) + 1), source)
-    return LENGTH.sub(lambda found: str(len(ROWS[found[1]])), source)
+    return LENGTH.sub(lambda found: str(len(ROWS[found[1]])), INDEX.sub(_number, source))
+
+
+def _number(found: re.Match[str]) -> str:
+    row, field = found.groups()
+    if field not in ROWS[row]:
+        raise ValueError(f"The row {row} has no field {field!r}; name one of {', '.join(ROWS[row])}.")
+    return str(ROWS[row].index(field) + 1)

@@ -1,4 +1,4 @@
-"""The Lua scripts: found by their files, loaded into Redis when it does not know them."""
+"""The Lua scripts: read from their files, loaded into a Redis that does not know them."""
 
 from hashlib import sha1
 from pathlib import Path
@@ -17,7 +17,7 @@ RESCUE = (*TRANSITIONS, "rescue")
 
 
 class Script:
-    """One script, after the parts of others that it needs: Redis goes through all of them at every call."""
+    """A script, with the parts that it needs before it. Redis runs all of that code at every call."""
 
     def __init__(self, name: str, *parts: str) -> None:
         files = [FOLDER / "parts" / f"{part}.lua" for part in ("prelude", *parts)]
@@ -34,16 +34,16 @@ class Script:
 
 
 SUBMIT = Script("submit", "message", "quotas", "whole_record")
-STEP = Script("step", *RESCUE)
+STEP = Script("step", *RESCUE, "log")
 BEAT = Script("beat", *RESCUE)
-REPORT = Script("report", *TRANSITIONS)
-CANCEL = Script("cancel", *RESCUE, "whole_record")
-READ = Script("read", "whole_record")
-RESCUE_AND_READ = Script("rescue_and_read", *RESCUE, "whole_record")
+REPORT = Script("report", *TRANSITIONS, "log")
+CANCEL = Script("cancel", *RESCUE, "expiry", "whole_record")
+READ = Script("read", "expiry", "whole_record")
+RESCUE_AND_READ = Script("rescue_and_read", *RESCUE, "expiry", "whole_record")
 LIST = Script("list", "whole_record", "excerpt")
 RECORDS = Script("records", "whole_record", "excerpt")
-LOGS = Script("logs")
-REDELIVER = Script("redeliver", *TRANSITIONS)
+LOGS = Script("logs", "expiry")
+REDELIVER = Script("redeliver", *TRANSITIONS, "expiry")
 LEAVE = Script("leave")
 UPKEEP = Script("upkeep", *RESCUE)
 PROBE = Script("probe")

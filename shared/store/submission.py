@@ -11,13 +11,13 @@ import orjson
 from shared.errors import BacklogFull, IdempotencyConflict, JobServerError, QueueFull, QuotaReached
 from shared.ids import new_job_id
 from shared.job_type import JobType
-from shared.record import StoredRecord
 from shared.store import redis_keys
 from shared.store.client import Argument
 from shared.store.file_records import unknown_file
 from shared.store.job_errors import key_expired
 from shared.store.redis_calls import as_dict, milliseconds
 from shared.store.rows import SubmissionRow
+from shared.stored_record import StoredRecord
 
 IDEMPOTENCY_SECONDS = 86400
 LARGE = [b"large"]  # in place of a record's fields and values
@@ -108,7 +108,7 @@ def encode(job: NewJob, max_waiting: int) -> EncodedJob:
 
 
 def accepted(encoded: EncodedJob, status: bytes, *answer: Any) -> Submitted:
-    """One job of a submission that was accepted; a replayed record that is large has no fields yet."""
+    """A job of an accepted submission; the large record of a replayed one has no fields yet."""
     if status == b"replayed":
         job_id, pairs = answer
         return Submitted(

@@ -10,10 +10,10 @@ INFO_BYTES = BYTES_ACKED + 8
 
 
 def acknowledged(connection: Any) -> int | None:
-    """The bytes that the other side's kernel has acknowledged; None where the kernel does not say.
+    """The bytes that the other side's kernel has acknowledged; None where this kernel does not show them.
 
     Args:
-        connection: a socket, or what an event loop shows in its place.
+        connection: a socket, or an event loop's wrapper of one.
     """
     if sys.platform != "linux" or connection.family not in (socket.AF_INET, socket.AF_INET6):
         return None

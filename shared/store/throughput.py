@@ -1,4 +1,4 @@
-"""Throughput: how many jobs end in a second, from which waits are estimated."""
+"""Throughput: the number of jobs that end in a second, from which waits are estimated."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from shared.store.redis_calls import RedisCalls, milliseconds
 from shared.store.retention import Retention
 
 WINDOW_SECONDS = 60.0
-KEPT_SECONDS = 1.0  # for which one measurement serves all requests
+KEPT_SECONDS = 1.0  # for this time one measurement serves all requests
 LONGEST_RETRY_AFTER = 60
 
 

@@ -1,4 +1,4 @@
-"""A service per test file: real processes on a real Redis, ended when the file is done."""
+"""Fixtures of the end-to-end tests: a service per test file, with real processes on a real Redis."""
 
 import signal
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def other(service: Service, tmp_path: Path) -> Iterator[Service]:
-    """One more API process on the Redis of the service; a test may end that process."""
+    """Another API process on the Redis of the service; a test may end it."""
     stack = Stack(tmp_path, REDIS_URL=service.stack.redis_url)
     stack.admin_url = service.stack.admin_url
     other = Service(stack)

@@ -1,4 +1,4 @@
-"""Jobs for the rogue worker, whose types the API does not know."""
+"""Submission of jobs past the API, for types that it does not know."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Direct:
-    """Submits straight to Redis, because the API does not know the rogue job types."""
+    """Client of the store: the API does not know the job types of the rogue worker."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -48,7 +48,7 @@ class Direct:
         return self.job(job_id)
 
     def ends_with(self, job_id: str, code: str, *, seconds: float = PATIENCE) -> JobRecord:
-        """The record of a job that must fail, with this code in its last error."""
+        """Record of a job that must fail, with this code in its last error."""
         record = self.wait_for(job_id, "failed", seconds=seconds)
         assert record.errors[-1].code == code
         assert record.result is None

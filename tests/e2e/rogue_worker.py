@@ -1,4 +1,4 @@
-"""A worker whose handlers do everything that a handler must not do: `python -m tests.e2e.rogue_worker`."""
+"""Worker whose handlers do everything that a handler must not do: `python -m tests.e2e.rogue_worker`."""
 
 import asyncio
 import os
@@ -98,13 +98,13 @@ class Hold(Kind):
 
 @rogue(Hold, max_attempts=3)
 def hold_the_lock(params: Hold, job: BlockingContext) -> float:
-    """Let no other thread of the interpreter run; the result says for how many seconds."""
+    """Hold the interpreter, so that no other thread runs; returns for how many seconds."""
     return HOLDS[params.kind](params.seconds)
 
 
 @rogue(Hold, max_attempts=3)
 async def hold_the_lock_at_once(params: Hold, job: JobContext) -> float:
-    """As above, on the event loop, before the jobs of the same claim have begun."""
+    """Hold the interpreter on the event loop, before the jobs of the same claim have begun."""
     return HOLDS[params.kind](params.seconds)
 
 

@@ -1,4 +1,4 @@
-"""An API that asks for keys, with keys as the command makes them."""
+"""An API with keys, made by the command that users run."""
 
 import re
 
@@ -10,7 +10,7 @@ WARNING = "the API is open to everybody who can reach it"
 
 
 def make_key(name: str, *options: str) -> tuple[str, str]:
-    """A key and its entry, as the command prints them."""
+    """A key and its entry, from the output of the command."""
     code, output = finish(run_python("-m", "api.keys", name, *options))
     assert code == 0, output
     key, entry = re.findall(r"^  (\S+)$", output, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Processes whose output can't be written: they serve as if it could."""
+"""Processes whose output can't be written: jobs and requests go on."""
 
 import os
 from collections.abc import Iterator

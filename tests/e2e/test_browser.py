@@ -1,4 +1,4 @@
-"""Web pages in a real browser: those of the API's own origin follow jobs; others need to be allowed."""
+"""Web pages in a real browser: pages of the API's own origin follow jobs, others need to be allowed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -73,14 +73,14 @@ class Page:
 
     @property
     def opened(self) -> Any:
-        """How often a stream was opened."""
+        """Number of times that a stream was opened."""
         return self._browser.run("return window.opened")
 
     def sees(self, version: int) -> None:
         wait_until(lambda: self.seen and self.seen[-1][0] == version, f"the page sees version {version}")
 
     def ends(self) -> list[int]:
-        """The ids of all events, once the browser will not come back."""
+        """Ids of all events, once the browser will not reconnect."""
         wait_until(lambda: self._browser.run(CLOSED), "the browser closes its EventSource")
         return [version for version, _ in self.seen]
 

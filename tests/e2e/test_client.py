@@ -306,3 +306,4 @@ def test_the_other_commands_work_one_after_the_other(service: Service) -> None:
         assert done.returncode == 0, done.stderr
         job_id = job_id or done.stdout.strip()
         assert job_id in done.stdout or json.loads(done.stdout) == {"slept": 1}
+    assert job_id

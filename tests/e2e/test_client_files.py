@@ -30,7 +30,7 @@ def service() -> Iterator[Service]:
     with serving(WEBHOOK_SECRETS=SECRET, WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32") as service:
         service.start_workers(
             1,
-            module="tests.e2e.talkative_worker",
+            module="tests.e2e.logging_worker",
             WEBHOOK_SECRETS=SECRET,
             WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32",
         )

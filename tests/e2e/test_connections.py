@@ -1,4 +1,4 @@
-"""Limits of connections in an API that is started plainly: uvicorn itself knows none."""
+"""Limits of connections in an API that is started by uvicorn alone, which has no such limits."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ def redis_url() -> Iterator[str]:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """All that comes until the connection ends, or is reset."""
+    """Bytes of a connection until its end or a reset."""
     received = b""
     with suppress(ConnectionError):
         while piece := connection.recv(65_536):
@@ -64,7 +64,7 @@ def refuse_endless_head(port: int) -> None:
 
 
 def serve_beside_silent_connections(port: int) -> None:
-    """The oldest of them make room: the next caller is served, and not refused with 503."""
+    """The oldest silent connection makes room: the next caller is served, and not refused with 503."""
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))

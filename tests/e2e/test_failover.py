@@ -1,4 +1,4 @@
-"""A fail-over that leaves the connections open: they lead to the former primary, which takes no writes."""
+"""Fail-over with open connections: they lead to the former primary, which takes no writes."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def pair() -> Iterator[RedisPair]:
 
 @pytest.fixture(scope="module")
 def service(pair: RedisPair) -> Iterator[Service]:
-    """An API and two workers; the heartbeat alone, once in 60 s, would be late with everything."""
+    """An API and two workers, with a heartbeat every 60 s: it brings nothing in time for these tests."""
     settings = {"WORKER_LEASE_SECONDS": "180", "WORKER_GRACE_SECONDS": "0"}
     with serving(workers=2, link=pair.forwarder, **settings) as service:
         yield service

@@ -1,4 +1,4 @@
-"""A free worker gets the next job at once, however busy the others are."""
+"""Fairness: a free worker gets the next job at once, however busy the others are."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Workers are killed, stopped and told to leave; no job is lost, and none lies about its state."""
+"""Workers that are killed, stopped or ended by a signal: no job is lost or shown in a false state."""
 
 import signal
 import time
@@ -150,14 +150,14 @@ def test_a_thawed_worker_goes_on_working(service: Service) -> None:
 
 
 def heartbeats(worker: WorkerProcess) -> list[int]:
-    """The pids of the worker's heartbeat processes: one, unless it has just died."""
+    """Pids of the worker's heartbeat processes: one, unless that has just died."""
     module = b"worker.heartbeat.process"
     found = children(worker.process.pid)
     return [pid for pid in found if module in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def refused(worker: WorkerProcess) -> list[Record]:
-    """Either the outcome came too late, or the heartbeat heard of the lost lease before the job ended."""
+    """Log lines of a refused outcome, or of a lease that the heartbeat found lost before the job ended."""
     return worker.log("outcome refused: the lease was lost") + worker.log(
         "lease lost; the attempt is discarded"
     )

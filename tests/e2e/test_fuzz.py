@@ -1,4 +1,4 @@
-"""A few requests of each kind that the API's own document gives rise to; `make fuzz` sends many."""
+"""Fuzzing with a few requests for each operation of the OpenAPI document; `make fuzz` sends many."""
 
 from tests.e2e.commands import finish, run_python
 

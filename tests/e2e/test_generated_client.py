@@ -1,4 +1,4 @@
-"""A client that a foreign generator makes from the served OpenAPI document drives the service."""
+"""A client generated from the served OpenAPI document, against the service."""
 
 import importlib
 import io

@@ -1,4 +1,4 @@
-"""A package of one's own beside the tree: both processes load it, and run its jobs."""
+"""A user's own package of job types, beside the tree: both processes load it and run its jobs."""
 
 from collections.abc import Iterator
 

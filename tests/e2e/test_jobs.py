@@ -1,4 +1,4 @@
-"""What a client sees of its jobs, from submission to the end."""
+"""Jobs as a client sees them, from their submission to their end."""
 
 import random
 import socket
@@ -225,7 +225,7 @@ def test_a_negative_zero_stays_negative(service: Service) -> None:
 
 
 def talk(service: Service, *sent: bytes, ends: bytes) -> bytes:
-    """All that comes on one connection, up to these bytes; a text is sent once the one before is answered."""
+    """Bytes of one connection up to `ends`; each text is sent once the text before is answered."""
     url = httpx.URL(service.stack.api_url)
     received = b""
     with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:

@@ -1,4 +1,4 @@
-"""Long outages, workers that die alone, jobs that were lost: none stays lost, none is charged unfairly."""
+"""Jobs after long outages, after the death of the only worker, and out of every queue: all are run."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""Redis comes late, goes away and comes back; the processes stay, and so do the jobs."""
+"""Redis starts late, goes away and returns; no process exits, and no job is lost."""
 
 import os
 import time

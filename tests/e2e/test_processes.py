@@ -1,4 +1,4 @@
-"""What a job computes in a process ends with the job, and with the worker, however either ends."""
+"""Child processes of a worker: each ends with its job and with the worker, however these end."""
 
 import signal
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def cluster() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def jobs(cluster: Service) -> Direct:
-    """One worker with two processes, for the jobs that it outlives."""
+    """A worker with two processes, for tests that do not end it."""
     cluster.start_workers(1, module=MODULE)
     return Direct(cluster)
 
@@ -39,12 +39,12 @@ def dies(process: int) -> None:
 
 
 def test_no_process_of_the_worker_has_a_secret_in_its_environment(cluster: Service, jobs: Direct) -> None:
-    """Nor the heartbeat process, which gets the address of Redis over its socket."""
+    """The heartbeat process included: its socket brings it the address of Redis."""
     worker = cluster.workers[0].process.pid
     names = (b"worker.processes.child", b"worker.heartbeat.process")
 
     def started() -> list[Path]:
-        """The children that run a program of their own; before, they show the worker's environment."""
+        """Children that run their own program; before its start they show the worker's environment."""
         found = [Path(f"/proc/{process}") for process in children(worker)]
         return [path for path in found if any(name in (path / "cmdline").read_bytes() for name in names)]
 

@@ -1,4 +1,4 @@
-"""Streams, waits and uploads that one caller holds at once: bounded, and given back however they end."""
+"""Quotas of streams, waits and uploads at once: each ends with its request, however that ends."""
 
 import socket
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def jobs(service: Service) -> Iterator[list[str]]:
 
 
 def watched(service: Service, jobs: int) -> None:
-    """Returns once clients wait for so many jobs."""
+    """Wait until the API watches this many jobs."""
     pattern = redis_keys.CHANGES + "*"
     wait_until(lambda: len(service.redis.pubsub_channels(pattern)) == jobs, f"clients wait for {jobs} jobs")
 
@@ -51,7 +51,7 @@ def refused(answer: httpx.Response) -> bool:
         return False
     error = answer.json()
     assert (error["code"], error["retryable"]) == ("too_many_at_once", True)
-    assert "of 2 at once" in error["message"]
+    assert ": 2 of 2" in error["message"]
     assert answer.headers["retry-after"] == "1"
     return True
 

@@ -1,4 +1,4 @@
-"""A Redis that is full, and one that can't serve this project at all."""
+"""A full Redis, and a Redis Cluster, which can't serve this project."""
 
 import subprocess
 from pathlib import Path

@@ -52,7 +52,7 @@ def admin(stack: Stack) -> Iterator[Any]:
 
 
 def own_rules(admin: Any) -> list[str]:
-    """The rules of the user that is shipped."""
+    """Rules of the user in redis-users.acl."""
     [own] = [line for line in admin.acl_list() if line.startswith(f"user {USER} ")]
     return list(own.split()[2:])
 
@@ -65,7 +65,7 @@ def test_a_right_that_is_missing_is_an_obstacle(lack: str, stack: Stack, admin: 
     reason = obstacle(url_of(lack.replace(" ", "-"), stack))
 
     assert reason is not None
-    assert reason.startswith("its user may not do what this server needs (")
+    assert reason.startswith("its user lacks a right that this server needs (")
     assert words in reason
     assert "redis-users.acl" in reason
 
@@ -111,7 +111,7 @@ def test_a_process_that_may_not_do_all_it_needs_does_not_start(
 
     assert code == 2, output
     [line] = output.splitlines()
-    assert line.startswith("Configuration error: REDIS_URL: its user may not do what this server needs (")
+    assert line.startswith("Configuration error: REDIS_URL: its user lacks a right that this server needs (")
 
 
 @pytest.fixture(scope="module")

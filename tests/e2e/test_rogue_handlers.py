@@ -1,4 +1,4 @@
-"""Whatever a handler does: its record tells the truth, and its neighbours do not suffer."""
+"""Handlers that misbehave: their records are true, and other jobs do not suffer."""
 
 import signal
 from collections.abc import Iterator
@@ -25,24 +25,24 @@ def cluster() -> Iterator[Service]:
 
 @pytest.fixture
 def jobs(cluster: Service) -> Iterator[Direct]:
-    """No worker runs yet; those that the test starts do not outlive it."""
+    """Jobs of a service without a worker; a test starts its own workers, which do not outlive it."""
     yield Direct(cluster)
     cluster.reset()
 
 
 @pytest.fixture(scope="module")
 def hardened() -> Iterator[Direct]:
-    """One worker for many rogues: none of them may end it."""
+    """Jobs of a single worker for many rogue handlers; none of them may end the worker."""
     with serving(api=False, WORKER_LEASE_SECONDS="5") as service:
         [worker] = service.start_workers(1, module=MODULE, WORKER_CONCURRENCY="50")
         yield Direct(service)
         assert worker.alive
-        assert worker.lines  # all of them are JSON
+        assert worker.lines  # each line is JSON, or this raises
 
 
 @pytest.fixture(scope="module", autouse=True)
 def stubborn(hardened: Direct) -> tuple[str, str]:
-    """A job that ignores its cancellation and one that ignores its timeout; told to end before all else."""
+    """A job that ignores its cancellation and a job that ignores its timeout, begun before all tests."""
     cancelled, late = hardened.submit("ignore_cancellation"), hardened.submit("ignore_the_timeout")
     hardened.wait_for(cancelled, "running")
     assert hardened.cancel(cancelled) is CancelResult.CANCELLING
@@ -50,7 +50,7 @@ def stubborn(hardened: Direct) -> tuple[str, str]:
 
 
 def still_works(jobs: Direct) -> None:
-    """The worker still lives and works."""
+    """Check that the worker lives and runs jobs."""
     assert jobs.service.workers[0].alive
     jobs.wait_for(jobs.submit("echo", message="hello"), "completed")
 
@@ -159,7 +159,7 @@ def test_a_handler_that_holds_the_interpreter_loses_no_lease(jobs: Direct, kind:
         jobs.wait_for(neighbour, "running")
     holder = jobs.submit("hold_the_lock", kind=kind, seconds=LEASE * 1.5)
     jobs.wait_for(holder, "running")
-    other = jobs.service.start_worker()  # rescues what it can
+    other = jobs.service.start_worker()  # rescues jobs whose leases run out
     other.wait_ready()
 
     for job_id in (holder, *neighbours):

@@ -1,4 +1,4 @@
-"""Two callers in one service, each in its own world; keys that change while the API runs."""
+"""Two callers in one service, neither sees the other's jobs; keys that change while the API runs."""
 
 import signal
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Keys:
         self.tables: dict[str, str] = {}
 
     def make(self, name: str, *options: str) -> Headers:
-        """A key of a caller, as the command makes it."""
+        """Key of a caller, made by the command."""
         code, output = finish(run_python("-m", "api.keys", name, *options))
         assert code == 0, output
         self.tables[name] = output[output.index("[keys.") :]

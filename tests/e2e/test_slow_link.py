@@ -1,4 +1,4 @@
-"""A slow link to Redis: what is large takes its time, and nothing is given up for it."""
+"""A slow link to Redis: large results take their time, and no call is given up."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dev.forwarder import forwarding
 from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store import redis_keys
-from tests.e2e.generous_worker import LARGE
+from tests.e2e.large_result_worker import LARGE
 
 RATE = 5e6  # bytes a second: a large result needs longer than an API waits for a silent Redis
 JOBS = 3
@@ -18,7 +18,7 @@ JOBS = 3
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    module = "tests.e2e.generous_worker"
+    module = "tests.e2e.large_result_worker"
     with (
         forwarding(rate=RATE) as link,
         serving(workers=1, worker_module=module, link=link, WORKER_LEASE_SECONDS="1.5") as service,

@@ -1,12 +1,14 @@
 """The story, criterion by criterion, as its user would try it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from dev.service import Service
-from dev.stack import ROOT
 from shared.record import JobRecord, JobState
+from tests.e2e.commands import finish, run_python
+from worker.registry import load_handlers
 
 
 def test_1_the_server_runs_locally_and_healthz_answers_ok(service: Service) -> None:
@@ -110,7 +112,7 @@ def test_an_error_in_a_record_is_the_envelope_too(service: Service) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux shows what a process has loaded")
 def test_4_neither_process_loads_what_needs_a_gpu(service: Service) -> None:
-    """Both have done their work above; here is what they have loaded."""
+    """Both processes have run jobs in the tests above, so all that they need is loaded."""
     processes = [service.stack.api, *service.stack.workers]
     loaded = "".join(Path(f"/proc/{process.pid}/maps").read_text() for process in processes if process)
 
@@ -118,27 +120,32 @@ def test_4_neither_process_loads_what_needs_a_gpu(service: Service) -> None:
     assert not [name for name in ("libcuda", "cudart", "nvidia", "torch", "rocm") if name in loaded]
 
 
-def test_5_the_top_folders_answer_which_process() -> None:
-    for file in (
-        "api/main.py",
-        "api/settings.py",
-        "api/errors.py",
-        "api/routes/health.py",
-        "api/routes/server.py",
-        "api/routes/jobs.py",
-        "worker/__main__.py",
-        "worker/job_worker.py",
-        "worker/execute.py",
-        "worker/settings.py",
-        "shared/record.py",
-        "shared/store/job_queue.py",
-        "shared/errors.py",
-        "shared/store/redis_keys.py",
-    ):
-        assert (ROOT / file).is_file(), file
+LOADED_BY_API = "import api.main, sys; api.main.create_app(); print(*sys.modules)"
+LOADED_BY_WORKER = (
+    "import worker.__main__, worker.registry, sys; worker.registry.load_handlers(); print(*sys.modules)"
+)
 
 
-def test_5_each_job_type_is_a_contract_and_a_handler(service: Service) -> None:
-    for name in service.info()["job_types"]:
-        assert (ROOT / "job_types" / name / "contract.py").is_file()
-        assert (ROOT / "job_types" / name / "handler.py").is_file()
+def loaded(program: str) -> set[str]:
+    """Names of the modules that a process has loaded at the end of this program."""
+    code, output = finish(run_python("-c", program, **os.environ))
+    assert code == 0, output
+    return set(output.split())
+
+
+def test_5_the_api_accepts_jobs_without_the_code_that_performs_them() -> None:
+    modules = loaded(LOADED_BY_API)
+
+    assert {"api.routes.jobs", "job_types.echo.contract"} <= modules
+    assert [name for name in modules if name.startswith("worker.") or name.endswith(".handler")] == []
+
+
+def test_5_a_worker_performs_jobs_without_the_code_that_accepts_them() -> None:
+    modules = loaded(LOADED_BY_WORKER)
+
+    assert {"worker.execute", "job_types.echo.handler"} <= modules
+    assert [name for name in modules if name.startswith(("api.", "fastapi", "uvicorn"))] == []
+
+
+def test_5_a_worker_has_a_handler_for_each_type_that_the_api_accepts(service: Service) -> None:
+    assert set(service.info()["job_types"]) == {handler.job_type.name for handler in load_handlers()}

@@ -19,7 +19,7 @@ LARGE = "x" * 1_000_000
 
 
 class Event(NamedTuple):
-    """What an event says: the version that it carries as its id, and the record."""
+    """Event of a stream: the version as its id, and the record."""
 
     id: int
     record: Record
@@ -54,7 +54,7 @@ def refused(service: Service, job_id: str, **headers: str) -> httpx.Response:
     return service.call("GET", f"/jobs/{job_id}/events", headers=headers)
 
 
-# -- what is told
+# -- events
 
 
 def test_a_stream_begins_with_the_record_as_it_is(service: Service) -> None:
@@ -130,7 +130,7 @@ def test_a_job_that_vanishes_ends_its_stream(service: Service) -> None:
         assert list(events) == []
 
 
-# -- who comes back
+# -- clients that reconnect
 
 
 def test_a_client_that_comes_back_is_told_what_it_has_not_seen(service: Service) -> None:
@@ -172,7 +172,7 @@ def test_an_id_that_was_never_sent_counts_for_nothing(service: Service, seen: st
         assert [event.record for event in events] == [record]
 
 
-# -- who reads slowly, and who leaves
+# -- clients that read slowly or leave
 
 
 def test_a_client_that_leaves_is_not_followed_for(service: Service) -> None:
@@ -194,23 +194,23 @@ def test_a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody(service
         grown = memory(service.stack.api) - before
 
         assert grown < 25_000_000
-        assert ids_until(idle, newest) < 40  # the newest is told, and most between are not
+        assert ids_until(idle, newest) < 40  # the newest version, and few of those before
 
 
 def ids_until(connection: socket.socket, newest: int) -> int:
-    """How many events come until the newest does."""
+    """Number of events up to the newest."""
     ids = (int(line[4:]) for line in connection.makefile("rb") if line.startswith(b"id: "))
     return next(count for count, version in enumerate(ids, 1) if version == newest)
 
 
 def memory(process: Process | None) -> int:
-    """The bytes of memory that a process occupies."""
+    """Resident memory of a process in bytes."""
     assert process is not None
     [kilobytes] = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     return int(kilobytes) * 1024
 
 
-# -- what goes away
+# -- processes that end
 
 
 def test_a_process_that_is_told_to_end_ends_its_streams(service: Service, other: Service) -> None:

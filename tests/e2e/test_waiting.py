@@ -20,14 +20,14 @@ Answer = Future[httpx.Response]
 
 
 def wait_for(service: Service, job_id: str, pool: ThreadPoolExecutor) -> Answer:
-    """The answer to come for a client that waits for the job; it waits already."""
+    """Answer to come for a client that waits for the job already."""
     answer = pool.submit(service.call, "GET", f"/jobs/{job_id}", params={"wait": 60})
     wait_until(lambda: service.watched(job_id), "the API watches the job")
     return answer
 
 
 def state(answer: Answer) -> str:
-    """What a client that waited was told."""
+    """State of the job in the answer to a client that waited."""
     response = answer.result(timeout=PATIENCE)
     assert response.status_code == 200, response.text
     return str(response.json()["state"])
@@ -37,7 +37,7 @@ def submit(service: Service, job: Record, **request: Any) -> httpx.Response:
     return service.call("POST", "/jobs", json=job, **request)
 
 
-# -- how long
+# -- lengths of a wait
 
 
 @pytest.mark.parametrize("asked", [{"headers": {"Prefer": "wait=9"}}, {"params": {"wait": "9"}}])
@@ -116,7 +116,7 @@ def test_a_job_that_does_not_exist_is_not_waited_for(service: Service) -> None:
     assert not service.watched("nobody")
 
 
-# -- what ends it
+# -- ends of a wait
 
 
 def test_a_job_that_fails_wakes_the_client(service: Service) -> None:

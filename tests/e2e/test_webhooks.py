@@ -1,4 +1,4 @@
-"""Webhooks from end to end: a receiver on loopback is told how jobs ended, whatever it does to that."""
+"""Webhooks from end to end, with a receiver on loopback that is slow, down, gone or silent."""
 
 import socket
 from collections import Counter
@@ -19,7 +19,7 @@ TURN_SECONDS = 30.0  # far less than it would take to wait for all of them: 6 at
 
 
 def in_turn(*statuses: int) -> Callable[[], int]:
-    """Answers with one after the other, then with 204."""
+    """Answers: these statuses one after the other, then 204."""
     left = list(statuses)
     return lambda: left.pop(0) if left else 204
 
@@ -38,7 +38,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def receivers() -> Iterator[list[WebhookReceiver]]:
-    """Those that a test has started; they end with it."""
+    """Receivers that a test starts; they end with the test."""
     started: list[WebhookReceiver] = []
     yield started
     for receiver in started:
@@ -224,7 +224,7 @@ def connections(server: socket.socket) -> int:
 def test_a_delivery_outlives_the_worker_that_had_it(
     service: Service, receivers: list[WebhookReceiver]
 ) -> None:
-    """All workers die after the job has ended, and before anybody was told."""
+    """All workers die after the end of the job, and before a receiver got the webhook."""
     port = free_port()
     job_id = submit(service, f"http://127.0.0.1:{port}/hook")
     service.wait_for(job_id, "completed")

@@ -1,27 +1,32 @@
-"""Workers that are moved by hand, so that a test decides who does what and when."""
+"""Fixtures of the store's tests: workers that step when a test says so, on the fake and the real Redis."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from shared.files import FileStore
-from shared.record import JobState, StoredRecord
+from shared.record import JobState
 from shared.store import redis_keys
-from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
+from shared.store.client import connect
+from shared.store.job_leases import JobLeases
 from shared.store.job_queue import JobQueue
+from shared.store.multiplexer import Multiplexer
 from shared.store.upkeep import Upkeep
 from shared.store.worker_info import WorkerInfo
+from shared.stored_record import StoredRecord
+from tests.integration.echo_server import EchoServer, echo_serving
+from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
 
 
 @pytest.fixture(params=["fake_redis", "redis"])
 def server(request: pytest.FixtureRequest) -> Redis:
-    """Every test of the store runs on the fake and on the real Redis."""
+    """The fake and the real Redis: every test of the store runs on both."""
     client: Redis = request.getfixturevalue(request.param)
     return client
 
@@ -43,7 +48,7 @@ def upkeep(server: Redis) -> Upkeep:
 
 @pytest.fixture(params=["folder", "s3"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileStore]:
-    """Every test of files runs on a folder and on a bucket."""
+    """A folder and a bucket: every test of files runs on both."""
     url = request.getfixturevalue("s3") if request.param == "s3" else (tmp_path / "a b").as_uri()
     files = FileStore.open(url)
     yield files
@@ -80,67 +85,30 @@ def submit(server: Redis) -> Submit:
     return submit
 
 
-@dataclass
-class HandWorker:
-    """A worker that steps when a test says so."""
-
-    name: str
-    job_leases: JobLeases
-    redis: Redis
-    queues: Sequence[str] = ("default",)
-    steps: int = 0
-
-    @property
-    def info(self) -> WorkerInfo:
-        return WorkerInfo(self.name, "host", 1, self.queues, slots=10, started_at=1.5)
-
-    async def step(self, *finished: Finished, slots: int = 0, number: int | None = None) -> Step:
-        """One step; a new one unless its number is given."""
-        if number is None:
-            self.steps += 1
-            number = self.steps
-        return await self.job_leases.step(
-            self.name, number, self.queues, finished, slots=slots, lease=60, retention=RETENTION
-        )
-
-    async def claim(self, slots: int = 1) -> list[Claim]:
-        return (await self.step(slots=slots)).claims
-
-    async def claim_one(self) -> Claim:
-        (claim,) = await self.claim()
-        return claim
-
-    async def finish(self, claim: Claim, kind: OutcomeKind, body: bytes = b"", *, delay: int = 0) -> bool:
-        """Whether the outcome counts."""
-        step = await self.step(Finished(claim, Outcome(kind, body, delay)))
-        return step.accepted[0]
-
-    async def lose(self, claim: Claim) -> None:
-        """Let the lease run out."""
-        assert await self.redis.zadd(redis_keys.LEASES + claim.queue, {claim.lease: 1}, xx=True, ch=True)
-
-
-Hire = Callable[..., HandWorker]
+NewWorker = Callable[..., ManualWorker]
 
 
 @pytest.fixture
-def hire(job_leases: JobLeases, server: Redis) -> Hire:
+def new_worker(server: Redis) -> NewWorker:
+    """Make a worker of these queues: `new_worker("a", "b")`."""
     numbers = count(1)
 
-    def hire(*queues: str) -> HandWorker:
-        return HandWorker(f"worker-{next(numbers)}", job_leases, server, queues or ("default",))
+    def new_worker(*queues: str) -> ManualWorker:
+        name = f"worker-{next(numbers)}"
+        info = WorkerInfo(name, "host", 1, queues or ("default",), slots=10, started_at=1.5)
+        return ManualWorker(info, server)
 
-    return hire
-
-
-@pytest.fixture
-def worker(hire: Hire) -> HandWorker:
-    return hire()
+    return new_worker
 
 
 @pytest.fixture
-def other(hire: Hire) -> HandWorker:
-    return hire()
+def worker(new_worker: NewWorker) -> ManualWorker:
+    return new_worker()
+
+
+@pytest.fixture
+def other(new_worker: NewWorker) -> ManualWorker:
+    return new_worker()
 
 
 @pytest.fixture
@@ -154,7 +122,7 @@ def due(server: Redis) -> Callable[[str], Awaitable[None]]:
 
 
 async def _indexes_agree(redis: Redis) -> None:
-    """Every record is in the index of its state and in no other, and in its queue or among the leases."""
+    """Check that every record is in the index of its state alone, and in its queue or among the leases."""
     records = {}
     async for key in redis.scan_iter(match=redis_keys.RECORD + "*"):
         records[key.decode().removeprefix(redis_keys.RECORD)] = await redis.hgetall(key)
@@ -177,3 +145,27 @@ async def _indexes_agree(redis: Redis) -> None:
 @pytest.fixture
 def indexes_agree(server: Redis) -> Callable[[], Awaitable[None]]:
     return lambda: _indexes_agree(server)
+
+
+@pytest.fixture
+async def echo_server() -> AsyncIterator[EchoServer]:
+    """A server in place of Redis that a test can make slow, silent or faulty."""
+    async with echo_serving() as server:
+        yield server
+
+
+Open = Callable[..., Multiplexer]
+
+
+@pytest.fixture
+async def open_to() -> AsyncIterator[Open]:
+    """Open a multiplexer to a port; `options` are its keywords."""
+    opened: list[Multiplexer] = []
+
+    def open_to(port: int, **options: Any) -> Multiplexer:
+        opened.append(Multiplexer(connect(f"redis://127.0.0.1:{port}/0"), **options))
+        return opened[-1]
+
+    yield open_to
+    for multiplexer in opened:
+        await multiplexer.aclose()

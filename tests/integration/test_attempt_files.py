@@ -1,4 +1,4 @@
-"""The files of an attempt: what it saves is in the store, what it opens comes from there."""
+"""Files of an attempt: saved files go to the file store, opened files come from there."""
 
 import asyncio
 from hashlib import sha256
@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from shared.errors import FinalError, RetryableError
-from shared.files import PIECE, FileStore, Stored, artifact_key, upload_key
+from shared.file_writing import PIECE, Stored
+from shared.files import FileStore, artifact_key, upload_key
 from worker.files import AttemptFiles
 
 FILE = "file_" + "0" * 32
@@ -99,7 +100,7 @@ async def test_an_input_is_fetched_once(attempt, files):
 
 
 async def test_no_handler_changes_the_stored_file(attempt, files):
-    """Whatever it does at the path that it gets: as root it may write to files that are read-only."""
+    """Not even as root, who may write to read-only files at the path that a handler gets."""
     await files.put(upload_key(FILE), b"as it was uploaded")
     path = await attempt.open_input(FILE)
     assert path.stat().st_mode & 0o777 == 0o400

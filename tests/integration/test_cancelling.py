@@ -1,10 +1,11 @@
-"""The store's contract: cancelling, and whatever races with it."""
+"""Cancelling in the store, and the calls that race with it."""
 
 import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dev.stack import PATIENCE
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
@@ -39,9 +40,9 @@ async def test_a_running_job_is_asked_to_stop(submit, job_queue, server, worker)
     claim = await worker.claim_one()
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CANCEL)
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
         verdict, record = await job_queue.cancel("a")
-        assert (await subscription.get_message(timeout=1))["data"] == b"a"
+        assert (await subscription.get_message(timeout=PATIENCE))["data"] == b"a"
     assert (verdict, record.state, record.version) == (CancelResult.CANCELLING, JobState.RUNNING, 3)
     assert record.parse().cancel_requested
     assert await worker.finish(claim, OutcomeKind.CANCELLED)
@@ -119,11 +120,13 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
 ):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
 
         async def raised_to(version: int) -> None:
             assert (await job_queue.get("a")).version == version
-            assert (await subscription.get_message(timeout=1))["data"].split()[0] == str(version).encode()
+            assert (await subscription.get_message(timeout=PATIENCE))["data"].split()[0] == str(
+                version
+            ).encode()
 
         await submit("a", max_attempts=9)
         await raised_to(1)
@@ -152,56 +155,74 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
         assert await subscription.get_message(timeout=0.01) is None
 
 
+class RandomCalls:
+    """Calls of two workers and of a client in random order, with a check of all records after each call."""
+
+    def __init__(self, rng, workers, job_queue, server):
+        self.names = [f"job-{n}" for n in range(12)]
+        self.ended, self.completions = {}, dict.fromkeys(self.names, 0)
+        self.rng, self.workers, self.job_queue, self.server = rng, workers, job_queue, server
+        self.held = {worker.name: [] for worker in workers}
+        self.seen = {}
+
+    async def make_one(self):
+        call = self.rng.choices([self.claim, self.finish, self.lose, self.cancel], [4, 6, 2, 1])[0]
+        await call(self.rng.choice(self.workers))
+
+    async def claim(self, worker):
+        self.held[worker.name] += await worker.claim(slots=self.rng.randint(1, 3))
+
+    async def finish(self, worker):
+        if not self.held[worker.name]:
+            return
+        claim = self.rng.choice(
+            self.held[worker.name]
+        )  # the claim stays: a later finish is late, or a repeat
+        kind = self.rng.choice(list(OutcomeKind))
+        before = (await self.job_queue.get(claim.job_id)).done
+        accepted = await worker.finish(claim, kind, ERROR)
+        self.completions[claim.job_id] += accepted and not before and kind is OutcomeKind.COMPLETED
+
+    async def lose(self, _=None):
+        for lease in await self.server.zrange(redis_keys.LEASES + "default", 0, 0):
+            await self.server.zadd(redis_keys.LEASES + "default", {lease: 1})
+
+    async def cancel(self, _):
+        await self.job_queue.cancel(self.rng.choice(self.names))
+
+    async def check(self):
+        """Each change raises the version, and an ended job changes no more."""
+        for name in self.names:
+            record = await self.job_queue.get(name)
+            before = self.seen.get(name, record)
+            assert record.version > before.version or record == before, "a change that no version counts"
+            self.seen[name] = record
+            if record.done:
+                assert self.ended.setdefault(name, record) == record
+            assert record.done or name not in self.ended
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_in_any_order_of_events_a_job_ends_once(
-    seed, submit, job_queue, hire, server, find_leaks, indexes_agree
+    seed, submit, job_queue, new_worker, server, find_leaks, indexes_agree
 ):
     """Two workers claim, finish, repeat, lose leases and are overtaken by cancels, at random."""
-    dice = random.Random(seed)
-    workers = [hire(), hire()]
-    held = {worker.name: [] for worker in workers}
-    names = [f"job-{n}" for n in range(12)]
-    ended, seen, accepted = {}, {}, dict.fromkeys(names, 0)
-    for name in names:
-        await submit(name, max_attempts=dice.randint(1, 4))
-
-    async def claim(worker):
-        held[worker.name] += await worker.claim(slots=dice.randint(1, 3))
-
-    async def finish(worker):
-        if held[worker.name]:
-            claim = dice.choice(held[worker.name])  # it stays: a later finish is late, or a repeat
-            kind = dice.choice(list(OutcomeKind))
-            before = (await job_queue.get(claim.job_id)).done
-            counts = await worker.finish(claim, kind, ERROR)
-            accepted[claim.job_id] += counts and not before and kind is OutcomeKind.COMPLETED
-
-    async def lose(_):
-        for lease in await server.zrange(redis_keys.LEASES + "default", 0, 0):
-            await server.zadd(redis_keys.LEASES + "default", {lease: 1})
-
-    async def cancel(_):
-        await job_queue.cancel(dice.choice(names))
-
-    async def look():
-        for name in names:
-            record = await job_queue.get(name)
-            before = seen.get(name, record)
-            assert record.version > before.version or record == before, "a change that no version counts"
-            seen[name] = record
-            assert ended.setdefault(name, record) == record if record.done else name not in ended
-        await indexes_agree()
-
+    rng, workers = random.Random(seed), [new_worker(), new_worker()]
+    calls = RandomCalls(rng, workers, job_queue, server)
+    for name in calls.names:
+        await submit(name, max_attempts=rng.randint(1, 4))
     for _ in range(60):
-        await dice.choices([claim, finish, lose, cancel], [4, 6, 2, 1])[0](dice.choice(workers))
-        await look()
-    while len(ended) < len(names):
-        for claim_left in await workers[0].claim(slots=5):
-            await workers[0].finish(claim_left, OutcomeKind.COMPLETED, b"1")
-        await lose(None)
-        await look()
-    assert {record.state for record in ended.values()} <= TERMINAL_STATES
-    assert max(accepted.values()) <= 1
+        await calls.make_one()
+        await calls.check()
+        await indexes_agree()
+    for _ in range(20):
+        for claim in await workers[0].claim(slots=5):
+            await workers[0].finish(claim, OutcomeKind.COMPLETED, b"1")
+        await calls.lose()
+        await calls.check()
+    assert set(calls.ended) == set(calls.names)
+    assert {record.state for record in calls.ended.values()} <= TERMINAL_STATES
+    assert max(calls.completions.values()) <= 1
     await workers[0].step(slots=1)
     await indexes_agree()
     assert await find_leaks(server) == []

@@ -1,4 +1,4 @@
-"""Changes: who watches a record is woken by its changes, over one connection that heals."""
+"""Changes: watches are woken by changes of their records, over one connection that is renewed."""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from shared.store import redis_keys
 from shared.store.changes import AT_ONCE, Changes, Watch
 from shared.store.client import connect
 
-SOON = 5.0  # seconds, in which anything that should happen does
+SOON = 30.0  # seconds in which anything that should happen does
 
 
 @pytest.fixture
 async def changes(redis_stack: Stack, redis: Redis) -> AsyncIterator[Changes]:
-    """What an API process listens with, on the real Redis."""
+    """Changes of an API process, on the real Redis."""
     changes = Changes(connect(redis_stack.redis_url))
     yield changes
     await changes.aclose()
@@ -41,11 +41,11 @@ async def channels(redis: Redis) -> set[str]:
 
 
 async def listeners(redis: Redis) -> list[str]:
-    """The ids of the connections that listen to a channel."""
+    """Ids of the connections that are subscribed to a channel."""
     return [str(client["id"]) for client in await redis.client_list(_type="pubsub")]
 
 
-# -- what wakes
+# -- changes that wake
 
 
 async def test_a_watch_is_woken_by_its_own_record_only(changes: Changes, redis: Redis):
@@ -86,7 +86,7 @@ async def test_all_who_watch_a_record_are_woken(changes: Changes, redis: Redis):
         assert await woken(first, second, third)
 
 
-# -- what it costs
+# -- cost
 
 
 async def test_all_watches_share_one_connection(changes: Changes, redis: Redis):
@@ -130,7 +130,7 @@ async def test_a_watch_that_is_cancelled_leaves_its_channel(changes: Changes, re
         assert await channels(redis) == {"b"}
 
 
-# -- what goes wrong
+# -- lost connections
 
 
 async def cut(redis: Redis) -> None:
@@ -141,7 +141,7 @@ async def cut(redis: Redis) -> None:
 async def test_a_cut_connection_is_opened_again_and_wakes_all(changes: Changes, redis: Redis):
     async with changes.watch("a") as a, changes.watch("b", only_done=True) as b:
         await cut(redis)
-        assert await woken(a, b)  # for both may have missed something
+        assert await woken(a, b)  # for both may have missed a change
         await publish(redis, "a")
         await publish(redis, "b", done=True)
         assert await woken(a, b)

@@ -1,4 +1,4 @@
-"""The store's contract: who gets which job, and when."""
+"""Claims in the store: the worker that gets a job, and when."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -25,19 +25,19 @@ async def test_jobs_are_claimed_in_due_order(submit, worker, server):
     assert ids(await worker.claim(slots=3)) == ["early", "middle", "late"]
 
 
-async def test_queues_are_served_in_strict_order(submit, hire):
+async def test_queues_are_served_in_strict_order(submit, new_worker):
     await submit("slow", "low")
     await submit("quick", "high")
-    worker = hire("high", "low")
+    worker = new_worker("high", "low")
     assert ids(await worker.claim(slots=1)) == ["quick"]
     await submit("quicker", "high")
     assert ids(await worker.claim(slots=2)) == ["quicker", "slow"]
 
 
-async def test_a_worker_leaves_other_queues_alone(submit, hire):
+async def test_a_worker_leaves_other_queues_alone(submit, new_worker):
     await submit("a", "video")
-    assert await hire("default").claim(slots=5) == []
-    assert ids(await hire("video").claim(slots=5)) == ["a"]
+    assert await new_worker("default").claim(slots=5) == []
+    assert ids(await new_worker("video").claim(slots=5)) == ["a"]
 
 
 async def test_no_more_is_claimed_than_there_are_slots(submit, worker, job_queue):
@@ -124,7 +124,7 @@ async def test_an_older_step_claims_nothing(submit, worker):
     assert ids((await worker.step(slots=1, number=6)).claims) == ["b"]
 
 
-async def test_an_older_step_leaves_the_wake_token_to_others(submit, worker, server):
+async def test_an_older_step_leaves_the_wake_up_to_others(submit, worker, server):
     await submit("a")
     await worker.step(slots=1, number=5)
     await submit("b")

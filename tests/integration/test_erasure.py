@@ -1,4 +1,4 @@
-"""Erasure: the keys that the page on stored data names are all that Redis holds of a job."""
+"""Erasure: no key but the documented ones holds data of a job."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def submit_with_webhook(job_queue):
 
 
 async def holders(redis) -> set[str]:
-    """The keys that hold the caller's text."""
+    """Keys that hold the caller's text."""
     read = {
         b"hash": redis.hgetall, b"string": redis.get, b"set": redis.smembers,
         b"list": lambda key: redis.lrange(key, 0, -1), b"zset": lambda key: redis.zrange(key, 0, -1),
@@ -35,7 +35,7 @@ async def holders(redis) -> set[str]:
     return {key.decode() for key in found if TEXT in repr(await read[await redis.type(key)](key)).encode()}
 
 
-async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, job_queue, server):
+async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, new_worker, job_queue, server):
     for job_id in ("job-a", "job-b"):
         await submit_with_webhook(job_id)
         claim = await worker.claim_one()
@@ -52,7 +52,7 @@ async def test_nothing_of_the_job_is_left(submit_with_webhook, worker, hire, job
         await job_queue.get("job-a")
     page = await job_queue.page(Filters(None, "", {}), limit=10, after=None)
     assert [record.job_id for record in page.records] == ["job-b"]
-    deliverer = hire(redis_keys.WEBHOOKS)
+    deliverer = new_worker(redis_keys.WEBHOOKS)
     (delivery,) = await deliverer.claim(slots=9)
     assert delivery.job_id == "webhook-1-job-b"
     await deliverer.finish(delivery, OutcomeKind.COMPLETED, b'{"status":200}')

@@ -1,4 +1,4 @@
-"""The stream of a job's events, as the server that sends it sees it."""
+"""EventStream: the server-sent events of a job."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api.routes.events import HEARTBEAT, RETRY, EventStream
-from dev.stack import Stack
+from dev.stack import PATIENCE, Stack
 from shared.store import redis_keys
 from shared.store.changes import Changes
 from shared.store.client import connect
@@ -25,7 +25,7 @@ FIELDS: dict[str, Any] = {"type": "echo", "params": b"{}", "max_attempts": 1, "r
 
 
 class Reader:
-    """Takes what the server sends, until it leaves."""
+    """Client that takes each piece of an answer, until it leaves."""
 
     def __init__(self) -> None:
         self.left = asyncio.Event()
@@ -37,7 +37,7 @@ class Reader:
 
     async def body(self) -> bytes:
         """The next piece of the answer that is not empty."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not (body := (await self.sent.get()).get("body")):
                 pass
         return bytes(body)
@@ -51,7 +51,7 @@ async def changes(redis_stack: Stack) -> AsyncIterator[Changes]:
 
 
 def stream(redis: Redis, changes: Changes, *, version: int = 1) -> EventStream:
-    """A stream for a reader who has seen a version of the record, with a hurried heart."""
+    """Stream for a reader that has seen a version of the record, with a comment every 20 ms."""
     queue = JobQueue(redis, RETENTION, max_waiting=1)
     return EventStream(queue, changes, "a", version=version, heartbeat=0.02)
 
@@ -63,8 +63,8 @@ async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: 
 
     assert [await reader.body() for _ in range(4)] == [RETRY] + [HEARTBEAT] * 3
     reader.left.set()
-    await asyncio.wait_for(streaming, 5)
-    async with asyncio.timeout(5):
+    await asyncio.wait_for(streaming, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
         while await redis.pubsub_channels():
             await asyncio.sleep(0.01)
 
@@ -79,7 +79,7 @@ async def test_each_event_has_data_also_for_readers_that_take_an_empty_line_for_
     while bodies.count(b": still here\n") < 2:
         bodies.append(await reader.body())
     await queue.cancel("a")
-    await asyncio.wait_for(streaming, 5)
+    await asyncio.wait_for(streaming, PATIENCE)
     bodies += [message["body"] for message in iter_now(reader.sent)]
 
     answer = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=b"".join(bodies))
@@ -104,7 +104,7 @@ async def test_a_record_that_can_not_be_watched_is_refused_as_any_other(redis: R
 
 
 async def told(redis: Redis, changes: Changes, *, version: int = 0) -> list[tuple[bytes, bytes]]:
-    """What a stream tells of the finished job `a`: of lines of its log their message, of records their id."""
+    """Events of the finished job `a`: of lines of its log their message, of records their id."""
     reader = Reader()
     await stream(redis, changes, version=version)(SCOPE, reader.receive, reader.sent.put)
     sent = b"".join([message.get("body", b"") for message in iter_now(reader.sent)])
@@ -117,7 +117,7 @@ def iter_now(queue: asyncio.Queue[Any]) -> list[Any]:
 
 @pytest.fixture
 async def written(redis: Redis) -> None:
-    """A job that has written one line while it ran, with version 3, and one with its end, version 4."""
+    """A job with two lines in its log: one while it ran, at version 3, and one at its end, at version 4."""
     job_leases = JobLeases(redis)
     await JobQueue(redis, RETENTION, max_waiting=1).submit(new_job("a"))
     (claim,) = (await job_leases.step("w", 1, ["default"], [], slots=1, lease=9, retention=RETENTION)).claims

@@ -1,4 +1,4 @@
-"""Each command of each script fails in turn: no job is lost, half accepted or charged.
+"""Commands of scripts that fail, each in turn: no job is lost, half accepted or charged.
 
 Redis rolls nothing back, so what a script has written before the command that fails stays. A script is run
 with a `redis.call` of its own, whose n-th call fails as Redis' would, once; then its caller goes on.
@@ -15,7 +15,7 @@ from redis.exceptions import OutOfMemoryError
 
 from chaos.failing_script import FAILED, with_failing_command
 from shared.errors import JobServerError, QueueUnavailable
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.record import JobState
 from shared.store import redis_keys, scripts
 from shared.store.file_records import FileQuota, FileRecords
@@ -35,7 +35,7 @@ ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 
 @dataclass
 class FailingRunner:
-    """Runs commands; the n-th call of one script fails once.
+    """Runner of commands in which the n-th call of one script fails once.
 
     Attributes:
         failing: the script and the number of its call, until it has failed.
@@ -57,7 +57,7 @@ class FailingRunner:
 
 @dataclass
 class World:
-    """A store whose scripts can be made to fail, a worker, and the jobs that were accepted."""
+    """A store whose scripts can be made to fail, a worker, and the accepted jobs."""
 
     redis: Redis
     runner: FailingRunner
@@ -73,7 +73,7 @@ class World:
         self.job_ids += job_ids
 
     async def step(self, *finished: Finished, slots: int = 0) -> Step:
-        """A step, repeated with its number until it succeeds, as a worker does."""
+        """Make a step, repeated with its number until it succeeds, as a worker does."""
         self.steps += 1
         while True:
             try:
@@ -91,7 +91,7 @@ class World:
         return fields
 
     async def look_again(self) -> None:
-        """Let the repair look at once."""
+        """Make the next repair due now."""
         await self.redis.hdel(redis_keys.UPKEEP, "repaired_at")
         await self.upkeep.run(["default", redis_keys.WEBHOOKS])
 
@@ -111,7 +111,7 @@ async def prepare_file(world: World) -> None:
 
 
 async def submit_again(world: World) -> None:
-    """The client repeats a request that was answered 503, as another job."""
+    """Repeat a request that was answered 503, as another job."""
     options: dict[str, Any] = {"start_within_seconds": 60, "delay_seconds": 0.001, "files": ["f"]}
     try:
         await world.submit("a", "b", **options)
@@ -169,7 +169,7 @@ async def prepare_lost(world: World) -> None:
 
 
 async def prepare_vanished(world: World) -> None:
-    """Jobs that nothing leads to: one pending in no queue, one running without a lease."""
+    """Lose two jobs: a pending one out of its queue, a running one without its lease."""
     await world.submit("a")
     await world.claim()
     await world.submit("b")
@@ -191,7 +191,7 @@ async def prepare_ended(world: World) -> None:
 
 
 def trying(*calls: Callable[[World], Awaitable[object]]) -> Act:
-    """Calls whose failure is the caller's to repeat, or not."""
+    """Ignore failures that a caller may repeat."""
 
     async def act(world: World) -> None:
         for call in calls:
@@ -252,7 +252,7 @@ async def test_a_command_that_fails_loses_and_charges_no_job(case: str, world: W
 
 
 async def all_jobs_end(world: World, where: str, charge: int) -> None:
-    """Once the repair has looked and a worker has gone on, every job ends, and its webhook is sent."""
+    """Check that after a repair every job ends at a worker, and that its webhook is sent."""
     await world.look_again()
     for name in world.job_ids:
         await in_place(world, name, where)
@@ -277,7 +277,7 @@ async def all_jobs_end(world: World, where: str, charge: int) -> None:
 
 
 async def counted_right(world: World, where: str) -> None:
-    """The caller has no job that waits, and its records count until they expire."""
+    """Check the caller's quota: no waiting job, and its records until they expire."""
     assert not await world.redis.exists(redis_keys.BACKLOG + "me"), where
     records = [await world.record(name) for name in world.job_ids]
     total = sum(len(record.get(name, b"")) for record in records for name in (b"params", b"result"))
@@ -292,7 +292,7 @@ async def counted_right(world: World, where: str) -> None:
 
 
 async def in_place(world: World, name: str, where: str) -> None:
-    """A job is in a queue while it is pending, holds a lease while it runs, and expires once it has ended."""
+    """Whether a job is in its queue while pending, has a lease while running, and expires once ended."""
     record = await world.record(name)
     state = record[b"state"]
     queued = await world.redis.zscore(redis_keys.QUEUE + "default", name) is not None
@@ -309,34 +309,31 @@ async def in_place(world: World, name: str, where: str) -> None:
 
 
 FILE_QUOTA = FileQuota("me", files=9, total_bytes=9)
-FILE_ID = "file_" + "0" * 32
+FIRST_ID, SECOND_ID = "file_" + "0" * 32, "file_" + "1" * 32
 
 
 @pytest.mark.parametrize("script", [scripts.FILE_ADD, scripts.FILE_DROP, scripts.FILE_RETIRE])
 async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, world: World) -> None:
     records = FileRecords(world.runner)
+
+    async def add(file_id: str) -> None:
+        await records.add(file_id, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA)
+
     number, failed = 0, True
     while failed:
         number += 1
         await world.redis.flushall()
-        await records.add(FILE_ID, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA)
-        await world.redis.zadd(redis_keys.FILES, {FILE_ID: 1})
+        await add(FIRST_ID)
+        await world.redis.zadd(redis_keys.FILES, {FIRST_ID: 1})
         world.runner.failing = script, number
-        for call in (
-            lambda: records.add(
-                "file_" + "1" * 32, None, "text/plain", Stored(1, "00"), retention=1, quota=FILE_QUOTA
-            ),
-            lambda: records.drop(FILE_ID),
-            records.retire,
-        ):
+        for call in (lambda: add(SECOND_ID), lambda: records.drop(FIRST_ID), records.retire):
             with suppress(QueueUnavailable):
                 await call()
         failed = await world.redis.delete(FAILED) == 1
         if script is not scripts.FILE_ADD:  # the second file is counted, and the first one no more
-            assert await world.redis.hmget(redis_keys.UPLOADS + "me", "count", "bytes") == [b"1", b"1"], (
-                number
-            )
-        await world.redis.zadd(redis_keys.FILES, {"file_" + "1" * 32: 1}, xx=True)
+            counts = await world.redis.hmget(redis_keys.UPLOADS + "me", "count", "bytes")
+            assert counts == [b"1", b"1"], number
+        await world.redis.zadd(redis_keys.FILES, {SECOND_ID: 1}, xx=True)
         await records.retire()
         assert [key async for key in world.redis.scan_iter()] == [], number
     assert number > 2

@@ -1,10 +1,10 @@
-"""What Redis promises of uploaded files: they are kept for their time, and while a record names them."""
+"""File records in Redis: kept for their time, and for as long as a job's record names them."""
 
 import pytest
 from redis.asyncio import Redis
 
 from shared.errors import FileInUse, FileNotFound, UnknownFile
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.store import file_records, redis_keys
 from shared.store.file_records import FileRecords
 from shared.store.job_leases import OutcomeKind
@@ -130,4 +130,4 @@ async def test_claims_are_of_use_while_they_run_and_once_they_have_completed_the
         elif state != "running":
             await worker.finish(claim, OutcomeKind(state), b"{}")
     wanted = {"running": 1, "completed": 1, "pending": 2, "missing": None}.get(state, float("inf"))
-    assert await records.claims_of_use(["a"]) == {"a": wanted}
+    assert await records.oldest_useful_tokens(["a"]) == {"a": wanted}

@@ -1,4 +1,4 @@
-"""The store's contract: how an attempt ends, once, and only by the one who holds the lease."""
+"""Outcomes in the store: an attempt ends once, and only by the worker that holds its lease."""
 
 import time
 

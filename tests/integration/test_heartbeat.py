@@ -1,4 +1,4 @@
-"""A heartbeat process renews what the snapshot of its worker says, and ends when it should."""
+"""The heartbeat process: renews the leases in its worker's snapshot, and ends with the worker."""
 
 import asyncio
 import os
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from dev.stack import Stack
+from dev.stack import PATIENCE, Stack
 from shared.store import redis_keys
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from shared.store.job_queue import JobQueue
 from tests.conftest import LogTape
-from tests.integration.conftest import HandWorker, Submit
-from tests.unit.worker.pools import PATIENCE, lives, until
+from tests.integration.conftest import ManualWorker, Submit
+from tests.unit.worker.pools import lives, until
 from worker.context import JobContext
 from worker.execute import RunningJob
 from worker.heartbeat.supervisor import HeartbeatSupervisor
@@ -30,7 +30,7 @@ LONGEST = 3600.0
 Beating = Callable[..., Awaitable[HeartbeatSupervisor]]
 
 
-class HandLane(SimpleNamespace):
+class ManualLane(SimpleNamespace):
     """A lane, as far as the heartbeat needs one."""
 
     jobs: RunningJobs
@@ -43,18 +43,18 @@ class HandLane(SimpleNamespace):
 
 @pytest.fixture
 def server(redis: Redis) -> Redis:
-    """These processes know the real Redis only."""
+    """The real Redis: a process can't reach the fake one."""
     return redis
 
 
 @pytest.fixture
-async def lane(worker: HandWorker) -> HandLane:
+async def lane(worker: ManualWorker) -> ManualLane:
     jobs = RunningJobs(10, {}, max_result_bytes=1, on_report=lambda: None)
-    return HandLane(worker_id=worker.name, jobs=jobs, open_step=0)
+    return ManualLane(worker_id=worker.name, jobs=jobs, open_step=0)
 
 
 @pytest.fixture
-async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> AsyncIterator[Beating]:
+async def beating(redis_stack: Stack, worker: ManualWorker, lane: ManualLane) -> AsyncIterator[Beating]:
     started = []
 
     async def start(*, longest: float = LONGEST) -> HeartbeatSupervisor:
@@ -79,27 +79,27 @@ async def beating(redis_stack: Stack, worker: HandWorker, lane: HandLane) -> Asy
 
 
 async def ends(server: Redis, claim: Claim) -> float:
-    """When the lease ends, in seconds since the epoch; 0 if it is not held."""
+    """End of the lease in seconds since the epoch; 0 if there is no lease."""
     return float(await server.zscore(redis_keys.LEASES + claim.queue, claim.lease) or 0) / 1000
 
 
 async def is_renewed(server: Redis, claim: Claim) -> bool:
-    """Whether the heartbeat has shortened the lease of a claim, which `HandWorker` takes for 60 s."""
+    """Whether the heartbeat has shortened the lease of a claim, which `ManualWorker` takes for 60 s."""
     return await ends(server, claim) < time.time() + 2 * LEASE
 
 
-async def shows(job_queue: JobQueue, worker: HandWorker) -> bool:
+async def shows(job_queue: JobQueue, worker: ManualWorker) -> bool:
     return any(shown["worker_id"] == worker.name for shown in await job_queue.workers())
 
 
-async def until_beaten(job_queue: JobQueue, worker: HandWorker) -> None:
+async def until_beaten(job_queue: JobQueue, worker: ManualWorker) -> None:
     async with asyncio.timeout(PATIENCE):
         while not await shows(job_queue, worker):
             pass
 
 
 async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
+    submit: Submit, worker: ManualWorker, lane: ManualLane, beating: Beating, job_queue: JobQueue
 ) -> None:
     for name in "abcd":
         await submit(name)
@@ -118,7 +118,7 @@ async def test_leases_of_running_jobs_and_of_unwritten_outcomes_are_renewed(
 
 
 async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
+    submit: Submit, worker: ManualWorker, lane: ManualLane, beating: Beating, job_queue: JobQueue
 ) -> None:
     await submit("a")
     claim = await worker.claim_one()
@@ -129,9 +129,9 @@ async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
 
 
 async def test_a_deadline_that_is_not_known_is_bounded(
-    submit: Submit, worker: HandWorker, lane: HandLane, beating: Beating, job_queue: JobQueue
+    submit: Submit, worker: ManualWorker, lane: ManualLane, beating: Beating, job_queue: JobQueue
 ) -> None:
-    """By the longest timeout, after the last snapshot of a worker that writes no more of them."""
+    """By the longest timeout after the last snapshot, of a worker that writes no further snapshot."""
     for name in "ab":
         await submit(name)
     unknown = await worker.claim_one()
@@ -144,7 +144,7 @@ async def test_a_deadline_that_is_not_known_is_bounded(
 
 
 async def test_a_heartbeat_process_that_dies_is_started_again(
-    worker: HandWorker, beating: Beating, job_queue: JobQueue, log_tape: LogTape
+    worker: ManualWorker, beating: Beating, job_queue: JobQueue, log_tape: LogTape
 ) -> None:
     heartbeat = await beating()
     await until_beaten(job_queue, worker)
@@ -164,9 +164,9 @@ async def test_a_heartbeat_process_that_dies_is_started_again(
 
 
 async def test_a_heartbeat_that_is_stopped_beats_no_more(
-    worker: HandWorker, beating: Beating, job_queue: JobQueue
+    worker: ManualWorker, beating: Beating, job_queue: JobQueue
 ) -> None:
     heartbeat = await beating()
     await until_beaten(job_queue, worker)
     heartbeat.stop()
-    assert not lives(heartbeat.pid)
+    await until(lambda: not lives(heartbeat.pid))

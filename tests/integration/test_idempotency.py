@@ -1,4 +1,4 @@
-"""One idempotency key makes one job, however often and from wherever it comes."""
+"""Idempotency keys: each makes a single job, however often and from wherever it comes."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from tests.new_jobs import RETENTION, new_job
 def keyed(
     job_id: str, *, caller: str = "me", key: str | None = "k", work: str = "a", queue: str = "default"
 ) -> NewJob:
-    """A job whose idempotency key, without `key` none, stands for this work."""
+    """A new job with an idempotency key, if one is given, and the digest of this work."""
     params = b'{"message":"%b"}' % work.encode()
     return new_job(job_id, queue, params=params, caller=caller, idempotency_key=key)
 

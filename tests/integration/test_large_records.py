@@ -18,7 +18,7 @@ MEGABYTE = 2**20
 
 
 class Counter:
-    """Runs commands, and counts the bytes of the replies."""
+    """Runner of commands that counts the bytes of the replies."""
 
     def __init__(self, redis) -> None:
         self._redis = redis
@@ -37,7 +37,7 @@ def shared(server) -> Counter:
 
 @pytest.fixture
 def split(server, shared) -> JobQueue:
-    """A queue with two connections, as the API has it."""
+    """A JobQueue with two connections, as in the API."""
     return JobQueue(shared, RETENTION, max_waiting=100, bulk=server)
 
 

@@ -1,4 +1,4 @@
-"""The search for keys left over finds what it is there to find."""
+"""The search for leftover keys finds each kind of them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The store's contract: leases that run out, workers that live or leave, progress under the fence."""
+"""Leases in the store: rescues, heartbeats, workers that leave, progress under the lease."""
 
 import orjson
 import pytest
@@ -165,14 +165,14 @@ async def test_a_worker_that_leaves_is_gone_and_wakes_another_one(
     await job_leases.beat(worker.info, [], running=0, lease=60)
     await submit("a")
     await server.delete(redis_keys.WAKE + "default")
-    await job_leases.leave(worker.name, worker.queues)
+    await job_leases.leave(worker.name, worker.info.queues)
     assert await job_queue.workers() == []
     assert not await server.exists(redis_keys.WORKER + worker.name, redis_keys.WORKERS)
     assert await server.llen(redis_keys.WAKE + "default") == 1
 
 
 async def test_a_worker_that_leaves_nothing_to_do_wakes_nobody(worker, job_leases, server):
-    await job_leases.leave(worker.name, worker.queues)
+    await job_leases.leave(worker.name, worker.info.queues)
     assert [key async for key in server.scan_iter()] == []
 
 

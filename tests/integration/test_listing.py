@@ -68,7 +68,7 @@ async def test_jobs_that_come_and_go_between_pages_shift_nothing(job_queue, add,
     first, after = await ids(job_queue, limit=3)
     assert first == ["j5", "j4", "j3"]
     await add("new", 2000)
-    for gone in ("j4", "j3"):  # the place where the page ended is no more
+    for gone in ("j4", "j3"):  # the job at which the page ended
         await server.zrem(redis_keys.INDEX, gone)
         await server.delete(redis_keys.RECORD + gone)
     assert await all_ids(job_queue, limit=3, after=after) == ["j2", "j1", "j0"]

@@ -1,4 +1,4 @@
-"""A job's log: in order, once, bounded, and gone with its record."""
+"""The log of a job: in order, each line once, bounded, and removed with the record."""
 
 import orjson
 import pytest

@@ -1,10 +1,10 @@
-"""Counts of callers with a quota are exact, whatever becomes of their jobs and files."""
+"""Quotas in the store: a caller's counts are exact, whatever happens to its jobs and files."""
 
 import pytest
 from redis.asyncio import Redis
 
 from shared.errors import BacklogFull, QuotaReached
-from shared.files import Stored
+from shared.file_writing import Stored
 from shared.store import redis_keys
 from shared.store.file_records import FileQuota, FileRecords
 from shared.store.job_leases import OutcomeKind
@@ -192,7 +192,7 @@ async def test_params_and_results_are_kept_until_the_record_expires(
     await expire("b")
     await upkeep.run(["default"])
     assert not await server.exists(redis_keys.KEPT + "ann", redis_keys.KEPT_ENDS)
-    await worker.claim()  # takes the wake-up token
+    await worker.claim()  # takes the wake-up
     assert await find_leaks(server) == []
 
 

@@ -1,4 +1,4 @@
-"""A Redis with the users of redis-users.acl: job-server alone may log in, and a restart loses nothing."""
+"""redis-users.acl in Redis: job-server alone may log in, and a restart loses nothing."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from redis import Redis, exceptions
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from dev.redis import server_binary
-from dev.stack import ROOT, free_port, join, wait_until
+from dev.stack import PATIENCE, ROOT, free_port, join, wait_until
 
 PASSWORD = "a.Secret_of~the-tests"
 USERS = (ROOT / "redis-users.acl").read_text()
@@ -125,14 +125,14 @@ def test_redis_does_not_start_without_its_two_users(users: str | None, server: S
     server.users.unlink()
     if users is not None:
         server.users.write_text(users)
-    output, _ = server.start_like_compose().communicate(timeout=20)
+    output, _ = server.start_like_compose().communicate(timeout=PATIENCE)
     assert server.process is not None
     assert server.process.returncode == 2, output
     assert "redis-users.acl: restore its two users, and let everybody read the file\n" in output
 
 
 def test_redis_does_not_start_with_a_password_that_a_url_would_change(server: Server):
-    output, _ = server.start_like_compose("a b").communicate(timeout=20)
+    output, _ = server.start_like_compose("a b").communicate(timeout=PATIENCE)
     assert server.process is not None
     assert server.process.returncode == 2
     assert output == "REDIS_PASSWORD: use letters, digits and . _ ~ - only\n"

@@ -1,4 +1,4 @@
-"""Jobs of later, and jobs that must start soon or not at all."""
+"""Scheduled jobs, and jobs that must start in time or not at all."""
 
 import json
 import time

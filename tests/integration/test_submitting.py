@@ -1,4 +1,4 @@
-"""The store's contract: a job is accepted whole or not at all."""
+"""Submissions to the store: a job is accepted whole or not at all."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from dev.stack import PATIENCE
 from shared.errors import JobNotFound, QueueFull
 from shared.record import JobState
 from shared.store import redis_keys
@@ -64,7 +65,7 @@ async def test_a_missing_job_is_not_found(job_queue):
         await job_queue.get("nobody")
 
 
-async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, job_leases, server, worker):
+async def test_many_new_jobs_leave_one_wake_up(submit, job_leases, server, worker):
     for name in "abc":
         await submit(name)
     assert await server.lrange(redis_keys.WAKE + "default", 0, -1) == [b"1"]
@@ -72,7 +73,7 @@ async def test_a_wake_token_lies_there_once_however_many_jobs_come(submit, job_l
     assert await job_leases.wait_for_wake_up(["other", "default"], 0.01) is None
 
 
-async def test_a_worker_that_took_all_it_can_leaves_a_token_for_the_rest(submit, server, worker):
+async def test_a_full_worker_leaves_a_wake_up_for_the_other_jobs(submit, server, worker):
     for name in "abc":
         await submit(name)
     await server.delete(redis_keys.WAKE + "default")
@@ -96,7 +97,7 @@ async def test_a_scheduled_job_wakes_a_worker_to_learn_of_it(submit, job_leases,
     assert 55 < (await worker.step(slots=1)).wait <= 60
 
 
-async def test_a_token_can_be_returned(job_leases, server):
+async def test_a_wake_up_can_be_returned(job_leases, server):
     await job_leases.return_wake_up("default")
     assert await job_leases.wait_for_wake_up(["default"], 0.01) == "default"
 
@@ -124,12 +125,12 @@ async def test_a_forgetful_redis_disturbs_no_neighbour_in_the_same_pipeline(serv
 async def test_a_change_is_announced_with_its_version(submit, server, worker, job_leases):
     async with server.pubsub(ignore_subscribe_messages=True) as subscription:
         await subscription.subscribe(redis_keys.CHANGES + "a")
-        await subscription.get_message(timeout=1)
+        await subscription.get_message(timeout=PATIENCE)
         await submit("a")
         claim = await worker.claim_one()
         await job_leases.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])
         await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
         versions = []
-        while len(versions) < 4 and (message := await subscription.get_message(timeout=1)):
+        while len(versions) < 4 and (message := await subscription.get_message(timeout=PATIENCE)):
             versions.append(message["data"])
     assert versions == [b"1", b"2", b"3", b"4 done"]

@@ -1,18 +1,20 @@
-"""The sweep removes what no record needs, and nothing else."""
+"""The sweep of the file store: removes files that no record needs, and nothing else."""
 
 import asyncio
 
 import pytest
 from redis.asyncio import Redis
 
+from dev.stack import PATIENCE
 from shared.errors import QueueUnavailable, StorageUnavailable
-from shared.files import FileStore, Stored, artifact_key, upload_key
+from shared.file_writing import Stored
+from shared.files import FileStore, artifact_key, upload_key
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.file_records import FileRecords
 from shared.store.job_leases import OutcomeKind
 from worker.services import cleaner as module
-from worker.services.cleaner import Swept, keep_sweeping, sweep
+from worker.services.cleaner import Cleaner, Swept, sweep
 
 STORED = Stored(1, "abc")
 
@@ -70,7 +72,7 @@ async def test_only_the_claim_that_runs_or_that_has_completed_the_job_keeps_its_
         await worker.finish(claim, end, b"{}")
     await make("x", 1, 2, 3)  # the third: claimed after the sweep has looked at the record
     await sweep(records, files)
-    found = await left(files, "jobs", 2) - {"jobs/x"}  # of a folder its emptiness is left
+    found = await left(files, "jobs", 2) - {"jobs/x"}  # an empty folder is left
     assert found == {f"jobs/x/{claim}" for claim in kept}
 
 
@@ -117,7 +119,7 @@ async def test_a_sweep_without_redis_or_a_store_removes_nothing_and_is_made_agai
 
 
 async def test_workers_take_turns(records, files, make, log_tape, monkeypatch):
-    """The first of two sweeps; the other one, which begins while the first's turn lasts, does not."""
+    """Of two sweeps at the same time the first removes files, and the second does nothing."""
     swept = []
 
     async def counted(*arguments: object) -> Swept:
@@ -126,8 +128,8 @@ async def test_workers_take_turns(records, files, make, log_tape, monkeypatch):
 
     monkeypatch.setattr(module, "sweep", counted)
     await make("x", 1)
-    workers = [asyncio.create_task(keep_sweeping(records, files, 60)) for _ in range(2)]
-    async with asyncio.timeout(5):
+    workers = [asyncio.create_task(Cleaner(records, files, 60).run()) for _ in range(2)]
+    async with asyncio.timeout(PATIENCE):
         while not log_tape.lines("files removed"):
             await asyncio.sleep(0.01)
     for task in workers:

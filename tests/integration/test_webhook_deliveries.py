@@ -1,4 +1,4 @@
-"""The delivery of a webhook: written by the very script that ends the job, and a job itself."""
+"""Deliveries of webhooks: jobs that the script writes which ends the job."""
 
 import orjson
 import pytest
@@ -25,8 +25,8 @@ def submit_with_webhook(job_queue):
 
 
 @pytest.fixture
-def deliverer(hire):
-    return hire(redis_keys.WEBHOOKS)
+def deliverer(new_worker):
+    return new_worker(redis_keys.WEBHOOKS)
 
 
 async def claim_delivery(deliverer):
@@ -134,7 +134,7 @@ async def test_it_is_sent_again_on_request(submit_with_webhook, worker, delivere
     await submit_with_webhook()
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
     claim, first = await claim_delivery(deliverer)
-    assert await job_queue.redeliver("a") == 1  # it is on its way
+    assert await job_queue.redeliver("a") == 1  # the delivery is running
     await deliverer.finish(claim, OutcomeKind.FAILED, ERROR)
     assert await job_queue.redeliver("a") == 2
     assert await job_queue.redeliver("a") == 2

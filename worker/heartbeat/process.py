@@ -18,8 +18,9 @@ from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.store.client import connect
-from shared.store.job_leases import JobLeases, Lease
+from shared.store.job_leases import JobLeases
 from shared.store.multiplexer import Multiplexer
+from shared.store.rows import Lease
 from shared.store.worker_info import WorkerInfo
 from worker.lease_snapshot import Snapshot, SnapshotMemory
 

@@ -1,1 +1,1 @@
-"""Duties of a worker besides its jobs, one module each."""
+"""Services of a worker: tasks that run beside its lanes for as long as the worker runs, one a module."""

@@ -1,4 +1,7 @@
-"""Removes from the file store what is of no use any more; it may be stopped at any point, and done again."""
+"""Cleaner: removes files of no further use from the file store, and temporary files of dead workers.
+
+A sweep may be stopped at any point, and repeated.
+"""
 
 import asyncio
 import time
@@ -9,35 +12,43 @@ from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import ARTIFACTS, UPLOADS, FileStore, upload_key
 from shared.logging import get_log
 from shared.store.file_records import FileRecords
+from worker.scratch import sweep_scratch
 
-UPLOAD_SECONDS = 3600.0  # after which a file without a record is what an interrupted upload has left
-SHARE = 0.9  # of the time between two sweeps, for which no other worker makes one
+UPLOAD_SECONDS = 3600.0  # after which a file without a record is the rest of an interrupted upload
+SHARE = 0.9  # of the time between two sweeps, during which no other worker sweeps
 
 log = get_log(__name__)
 
 
 class Swept(NamedTuple):
-    """How many were removed: attempts, or whole jobs, with their artifacts; uploads; leftovers of uploads."""
+    """The numbers of removed things: attempts or jobs with their artifacts; uploads; rests of uploads."""
 
     artifacts: int
     uploads: int
     leftovers: int
 
 
-async def keep_swept(records: FileRecords, files: FileStore, seconds: float) -> None:
-    """Sweep every so many seconds, unless another worker has just done so.
+class Cleaner:
+    """Sweeps the file store every so many seconds, unless another worker has just done so."""
 
-    A store or a Redis that is away has been logged where that was noticed; the next sweep finds what is left.
-    """
-    while True:
-        with suppress(QueueUnavailable, StorageUnavailable):
-            if await records.may_sweep(seconds * SHARE) and any(swept := await sweep(records, files)):
-                log.info("files removed", **swept._asdict())
-        await asyncio.sleep(seconds)
+    def __init__(self, records: FileRecords, files: FileStore, seconds: float) -> None:
+        self._records = records
+        self._files = files
+        self._seconds = seconds
+
+    async def run(self) -> None:
+        await asyncio.to_thread(sweep_scratch)
+        while True:
+            with suppress(QueueUnavailable, StorageUnavailable):  # logged elsewhere; the next sweep goes on
+                if await self._records.may_sweep(self._seconds * SHARE):
+                    swept = await sweep(self._records, self._files)
+                    if any(swept):
+                        log.info("files removed", **swept._asdict())
+            await asyncio.sleep(self._seconds)
 
 
 async def sweep(records: FileRecords, files: FileStore) -> Swept:
-    """Remove all that no record needs. Raises QueueUnavailable, StorageUnavailable."""
+    """Remove all files that no record needs. Raises QueueUnavailable, StorageUnavailable."""
     return Swept(
         artifacts=await _sweep_artifacts(records, files),
         uploads=await _retire_uploads(records, files),
@@ -49,7 +60,7 @@ async def _sweep_artifacts(records: FileRecords, files: FileStore) -> int:
     removed = 0
     async for batch in files.listing(ARTIFACTS, 2):
         found = [listed.key for listed in batch]
-        first_of_use = await records.claims_of_use({key.split("/")[1] for key in found})
+        first_of_use = await records.oldest_useful_tokens({key.split("/")[1] for key in found})
         for key in sorted({useless for key in found if (useless := _useless(key, first_of_use))}):
             await files.delete(key)
             removed += 1
@@ -57,7 +68,7 @@ async def _sweep_artifacts(records: FileRecords, files: FileStore) -> int:
 
 
 def _useless(key: str, first_of_use: dict[str, float | None]) -> str | None:
-    """What is to go of `jobs/<job_id>/<claim>`: all of the job, that claim, or nothing."""
+    """The key to remove for `jobs/<job_id>/<claim>`: that of the job, that of the claim, or None."""
     _, job_id, *claim = key.split("/")
     first = first_of_use[job_id]
     if first is None:

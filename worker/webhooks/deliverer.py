@@ -15,7 +15,7 @@ from pydantic import SecretBytes
 from shared import VERSION
 from shared.addresses import Network
 from shared.errors import FinalError, JobFailure, RetryableError
-from shared.record import StoredRecord
+from shared.stored_record import StoredRecord
 from shared.webhooks import (
     DELIVERY,
     Delivered,

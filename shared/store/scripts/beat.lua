@@ -1,12 +1,10 @@
--- A worker's heartbeat: renews its leases, says that it lives.
--- ARGV: worker id, lease (ms), host, pid, queues, slots, running, started_at (s since the epoch), number of steps under
---       way, then two values per step: worker id of the lane, step number,
---       then two values per lease: queue, `claim:id`
+-- A worker's heartbeat: renews its leases, and shows that it lives.
+-- ARGV: a row BEAT, then a row STEP_UNDER_WAY per step under way, then a row LEASE per lease
 -- Claims of a step under way are renewed too: a worker that freezes may have them in a reply that it has not read.
--- Returns {members whose lease is lost, members that were asked to stop}.
+-- Returns {leases that are lost, leases whose jobs were asked to stop}
 
-local worker, lease = ARGV[1], tonumber(ARGV[2])
-local first_lease = 10 + 2 * ARGV[9]
+local worker, lease = ARGV[BEAT.worker_id], tonumber(ARGV[BEAT.lease])
+local before_leases = #BEAT + #STEP_UNDER_WAY * ARGV[BEAT.steps]  -- words
 local lost, cancelled = {}, {}
 
 local function renew(queue, member)
@@ -18,9 +16,9 @@ local function renew(queue, member)
 end
 
 rescue_from(lease, true)
-for i = first_lease, #ARGV, 2 do
-  local member = ARGV[i + 1]
-  if not renew(ARGV[i], member) then
+for at = before_leases, #ARGV - 1, #LEASE do
+  local member = ARGV[at + LEASE.lease]
+  if not renew(ARGV[at + LEASE.queue], member) then
     lost[#lost + 1] = member
   else
     local id = string.sub(member, string.find(member, ':', 1, true) + 1)
@@ -29,17 +27,18 @@ for i = first_lease, #ARGV, 2 do
     end
   end
 end
-for i = 10, first_lease - 1, 2 do
-  local memory = redis.call('HMGET', WORKER .. ARGV[i], 'step', 'claimed')
-  if memory[1] == ARGV[i + 1] then
-    for queue, member in string.gmatch(memory[2], '(%S+) (%S+)') do
+for at = #BEAT, before_leases - 1, #STEP_UNDER_WAY do
+  local last_step, claimed = unpack(
+    redis.call('HMGET', WORKER .. ARGV[at + STEP_UNDER_WAY.worker_id], 'step', 'claimed'))
+  if last_step == ARGV[at + STEP_UNDER_WAY.number] then
+    for queue, member in string.gmatch(claimed, '(%S+) (%S+)') do
       renew(queue, member)
     end
   end
 end
 
-redis.call('HSET', WORKER .. worker, 'host', ARGV[3], 'pid', ARGV[4], 'queues', ARGV[5], 'slots', ARGV[6],
-  'running', ARGV[7], 'started_at', ARGV[8])
+redis.call('HSET', WORKER .. worker, 'host', ARGV[BEAT.host], 'pid', ARGV[BEAT.pid], 'queues', ARGV[BEAT.queues],
+  'slots', ARGV[BEAT.slots], 'running', ARGV[BEAT.running], 'started_at', ARGV[BEAT.started_at])
 redis.call('PEXPIRE', WORKER .. worker, MEMORY)
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
 redis.call('ZADD', WORKERS, now + lease, worker)

@@ -1,9 +1,10 @@
 -- Cancels a job: at once while it waits, by a request to its worker while it runs.
 -- ARGV: id, retention of completed, failed, cancelled jobs (s), caller whose jobs alone count, or '',
 --       the versions at which it may be cancelled, each between spaces, or '' for any version
--- Returns {'missing'}, {'expired'}, or {verdict, the record's fields and values as pairs, or 'large'} with the verdict
--- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or 'changed' with the version
--- alone, and nothing is done, if the record has another one. A repeated call meets its own change: that counts as none.
+-- Returns {'missing'}, {'expired'}, or {result, the record's fields and values as pairs, or 'large'} with the result
+-- 'cancelled' (also for a job that was cancelled before), 'cancelling' or 'finished'; or {'changed', 'version',
+-- version} and does nothing if the record has none of the versions. A repeat ignores the new version that its first
+-- call has made.
 
 local id = ARGV[1]
 local record = RECORD .. id
@@ -21,13 +22,13 @@ if alive and not requested and versions ~= '' and not versions:find(' ' .. job[V
   return {'changed', 'version', job[VERSION]}
 end
 
-local verdict = 'finished'
+local result = 'finished'
 if job[STATE] == 'pending' then
   settle(id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
   redis.call('ZREM', QUEUE .. queue, id)
   redis.call('ZREM', DEADLINES, id)
   flush()
-  verdict = 'cancelled'
+  result = 'cancelled'
 elseif job[STATE] == 'running' then
   if not requested then
     begin_writing()
@@ -35,10 +36,10 @@ elseif job[STATE] == 'running' then
     publish(CHANGES .. id, job[VERSION] + 1)
   end
   publish(CANCEL, id)
-  rescue_one(queue, id, job[FENCING_TOKEN], retain)  -- its worker may have died: then nobody else ends it
-  verdict = redis.call('HGET', record, 'state') == 'cancelled' and 'cancelled' or 'cancelling'
+  rescue_one(queue, id, job[FENCING_TOKEN], retain)  -- its worker may have died: then this ends the job
+  result = redis.call('HGET', record, 'state') == 'cancelled' and 'cancelled' or 'cancelling'
 elseif job[STATE] == 'cancelled' then
-  verdict = 'cancelled'
+  result = 'cancelled'
 end
 wake_workers()
-return {verdict, unpack(fields_of(record))}
+return {result, unpack(fields_of(record))}

@@ -1,4 +1,4 @@
--- Forgets an uploaded file, unless a job that is not done names it.
+-- Removes the record of an uploaded file, unless a job that is not done names the file.
 -- ARGV: id, caller whose files alone count, or ''
 -- Returns one of {'missing'}, {'in use', job id, its caller or ''}, {'dropped'}. A repeat answers 'missing'.
 
@@ -15,7 +15,7 @@ for _, id in ipairs(redis.call('SMEMBERS', file .. ':jobs')) do
 end
 local caller = redis.call('HGET', file, 'counted')
 if caller then
-  discharge(UPLOADS .. caller, ARGV[1])
+  quotas().discharge(UPLOADS .. caller, ARGV[1])
 end
 redis.call('DEL', file, file .. ':jobs')
 redis.call('ZREM', FILES, ARGV[1])

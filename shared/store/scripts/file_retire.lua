@@ -1,12 +1,12 @@
--- Forgets uploaded files whose time is over and that no record names any more.
--- ARGV: how many files to look at, pause (ms) until the next look at one that a job still needs
--- Returns {how many were looked at, {ids of those that were forgotten}}. After a repeat the answer lacks those
--- that the first call forgot.
+-- Removes the records of expired files that no job's record names any more.
+-- ARGV: number of files to look at, pause (ms) before the next look at a file that a job still needs
+-- Returns {number of files that were looked at, {ids of those removed}}. The reply to a repeat lacks the ids that the
+-- first call removed.
 
 local due = redis.call('ZRANGEBYSCORE', FILES, '-inf', now, 'LIMIT', 0, ARGV[1])
 
--- When to look again: as soon as a record that names the file may be gone; nil if none is left. It looks at a
--- bounded number of jobs, since Redis does nothing else meanwhile.
+-- The time of the next look: as soon as a record that names the file may be gone; nil if no such record is left. The
+-- number of jobs is bounded, since Redis does nothing else meanwhile.
 local function next_look(jobs)
   for _ = 1, 1000 do
     local id = redis.call('SRANDMEMBER', jobs)
@@ -22,7 +22,7 @@ local function next_look(jobs)
   return now + 1
 end
 
-local forgotten = {}
+local removed = {}
 for _, id in ipairs(due) do
   local file = FILE .. id
   local look = next_look(file .. ':jobs')
@@ -31,11 +31,11 @@ for _, id in ipairs(due) do
   else
     local caller = redis.call('HGET', file, 'counted')
     if caller then
-      discharge(UPLOADS .. caller, id)
+      quotas().discharge(UPLOADS .. caller, id)
     end
     redis.call('DEL', file)
     redis.call('ZREM', FILES, id)
-    forgotten[#forgotten + 1] = id
+    removed[#removed + 1] = id
   end
 end
-return {#due, forgotten}
+return {#due, removed}

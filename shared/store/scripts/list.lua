@@ -1,14 +1,13 @@
 -- A page of jobs, newest first: by creation, or those in one terminal state by their end.
--- ARGV: state or '', type or '', records at most, bytes at most, entries to look at, score and id to go on after,
---       or '', caller or '', number of fields, the fields to return, then labels to match: names and values as pairs
--- Returns {score and id to go on after, or '' at the end, then {id, those fields and their values} per job}; one
--- record at least, however large
+-- ARGV: a row LIST, the fields to return, then labels to match: names and values as pairs
+-- Returns {score and id of the cursor, or '' at the end, then {id, those fields and their values} per job}; one record
+-- at least, however large
 
-local state, kind, limit, bytes, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local fields = fields_from(10)
-local labels_from = 10 + #fields
+local state, kind, caller = ARGV[LIST.state], ARGV[LIST.type], ARGV[LIST.caller]
+local limit, bytes, budget = tonumber(ARGV[LIST.limit]), tonumber(ARGV[LIST.bytes]), tonumber(ARGV[LIST.budget])
+local fields = fields_from(#LIST + 1)
+local labels_from = #LIST + 1 + #fields
 local index = state == '' and INDEX or INDEX_OF .. state
-local caller = ARGV[8]
 local page = {'', ''}
 
 local function matches(record)
@@ -25,15 +24,15 @@ local function matches(record)
   return true
 end
 
--- Ends the page after the entry (score, id); '' for none, when nothing follows.
+-- Ends the page after the entry (score, id).
 local function ended(score, id)
   page[1], page[2] = score, id
   return page
 end
 
--- Of jobs that have ended, the index is by their expiry, and remembers some that have expired.
+-- An index of ended jobs is by their expiry, and still has some that have expired.
 local lowest = (state == '' or state == 'pending' or state == 'running') and '-inf' or now
-local score, last = ARGV[6], ARGV[7]
+local score, last = ARGV[LIST.score], ARGV[LIST.last]
 while budget > 0 do
   local from = score == '' and '+inf' or score
   local skipped = 0  -- entries of the same millisecond that an earlier page has shown

@@ -1,7 +1,7 @@
--- Tries whether Redis can be written to now, and whether this user may do all that the scripts and processes do. It
--- works on keys of its own, and leaves none.
+-- Tries a write, and every command under every kind of key that the scripts and processes use, with this user's rights.
+-- The keys are the probe's own; none is left.
 -- ARGV: a name for its keys
--- Returns {what is not allowed, in Redis' words}; an error if Redis refuses to write for another reason.
+-- Returns {missing rights, in Redis' words}; an error if Redis refuses to write for another reason.
 
 local name, refused = ARGV[1], {}
 

@@ -1,8 +1,7 @@
--- Sends the webhook of a finished job once more: now, if its last delivery still waits for its next attempt, else by
--- a new delivery.
+-- Sends the webhook of a finished job again: at once if its last delivery waits for an attempt, else by a new delivery.
 -- ARGV: id, caller whose jobs alone count, or ''
 -- Returns the number of the delivery; 0 if the job has no webhook, -1 if it has not finished, -2 if it has expired
--- lately, -3 if there is none
+-- lately, -3 without such a job
 
 local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'webhook', 'deliveries', 'caller')
 local state, url, number, caller = unpack(job)

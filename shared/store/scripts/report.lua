@@ -1,18 +1,18 @@
 -- Writes the progress and the log of running attempts, each only while its lease is held.
--- ARGV: five values per job: queue, id, claim, progress (JSON, or '' for no news), lines of its log as `append_lines`
---       takes them
--- Returns {ids that were asked to stop}.
+-- ARGV: a row REPORT per attempt
+-- Returns {ids of jobs that were asked to stop}
 
 local cancelled = {}
-for i = 1, #ARGV, 5 do
-  local queue, id, claim, progress, lines = unpack(ARGV, i, i + 4)
-  if redis.call('ZSCORE', LEASES .. queue, claim .. ':' .. id) then
+for at = 0, #ARGV - 1, #REPORT do
+  local id, fencing_token = ARGV[at + REPORT.job_id], ARGV[at + REPORT.fencing_token]
+  local progress, lines = ARGV[at + REPORT.progress], ARGV[at + REPORT.lines]
+  if redis.call('ZSCORE', LEASES .. ARGV[at + REPORT.queue], fencing_token .. ':' .. id) then
     publish(CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1))
     if progress ~= '' then
       redis.call('HSET', RECORD .. id, 'progress', progress)
     end
     if lines ~= '' then
-      append_lines(id, claim, lines)
+      append_lines(id, fencing_token, lines)
     end
     if redis.call('HEXISTS', RECORD .. id, 'cancel_requested') == 1 then
       cancelled[#cancelled + 1] = id

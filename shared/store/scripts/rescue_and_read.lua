@@ -13,7 +13,7 @@ if not state then
   return {expired_lately(id, ARGV[5]) and -1 or 0}
 elseif state == 'pending' then
   if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
-    expire(id, retain.failed)
+    fail_unstarted(id, retain.failed)
     flush()
   elseif not run_at or tonumber(run_at) <= now then
     position = (redis.call('ZRANK', QUEUE .. queue, id) or -1) + 1

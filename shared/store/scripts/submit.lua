@@ -44,17 +44,10 @@ local function known(id, key, digest)
   end
 end
 
--- The first and the last word of the further fields of the job whose row begins after `at` words.
-local function fields_at(at)
-  local first = at + #SUBMISSION + 1
-  return first, first + ARGV[at + SUBMISSION.field_words] - 1
-end
-
 -- The bytes of a new record that count.
 local function bytes_of(at)
-  local first, last = fields_at(at)
-  local bytes = 0
-  for i = first, last, 2 do
+  local first, bytes = at + #SUBMISSION + 1, 0
+  for i = first, first + ARGV[at + SUBMISSION.field_words] - 1, 2 do
     if ARGV[i] == 'params' or ARGV[i] == 'params_shown' then
       bytes = bytes + #ARGV[i + 1]
     end
@@ -77,8 +70,8 @@ local function accept(at)
     redis.call('SADD', FILE .. file .. ':jobs', id)
   end
   if counted then
-    count_job(counted, id, 'pending')
-    charge(KEPT .. counted, id, bytes_of(at))
+    quotas().count_job(counted, id, 'pending')
+    quotas().charge(KEPT .. counted, id, bytes_of(at))
     redis.call('HSET', record, 'counted', counted)
   end
   redis.call('ZADD', INDEX, now, id)
@@ -92,13 +85,13 @@ local function accept(at)
     redis.call('HSET', record, 'start_by', start_by)
   end
   redis.call('HSET', record, 'state', 'pending', 'type', kind, 'queue', queue, 'version', 1, 'created_at', now,
-    unpack(ARGV, fields_at(at)))
+    unpack(ARGV, at + #SUBMISSION + 1, at + #SUBMISSION + ARGV[at + SUBMISSION.field_words]))
   publish(CHANGES .. id, 1)
   wake(queue)
   return {'accepted', now, run_at, start_by}
 end
 
--- Takes back what `accept` has written of a job, the record first.
+-- Removes the writes of `accept` for a job, the record first.
 local function refuse(at)
   local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
   redis.pcall('DEL', RECORD .. id)
@@ -115,7 +108,7 @@ local function refuse(at)
   end
   if counted then
     redis.pcall('ZREM', BACKLOG .. counted, id)
-    pcall(discharge, KEPT .. counted, id)
+    pcall(quotas().discharge, KEPT .. counted, id)
   end
 end
 
@@ -135,8 +128,8 @@ local function without_room()
   end
   most = tonumber(most_kept)
   if most > 0 then
-    prune_kept(1000)
-    local bytes, _, kept = 0, held(KEPT .. counted)
+    quotas().prune_kept(1000)
+    local bytes, _, kept = 0, quotas().held(KEPT .. counted)
     for _, job in ipairs(new) do
       bytes = bytes + bytes_of(job.at)
     end
@@ -146,7 +139,7 @@ local function without_room()
   end
 end
 
--- First a look at all of them, so that nothing is written unless everything can be.
+-- First it looks at all jobs: no job is written unless all can be.
 local n, at = 0, 1
 while at < #ARGV do
   n = n + 1

@@ -1,13 +1,13 @@
--- Upkeep, which every process calls now and then: rescue jobs whose leases ran out, fail those that were not started in
--- time, prune the indexes, repair jobs that are lost.
+-- Upkeep, by every process now and then: rescues jobs whose leases ran out, fails jobs that were not started in time,
+-- prunes the indexes, repairs lost jobs.
 -- ARGV: retention of completed, failed, cancelled jobs (s), lease (ms; 0 for that of the last worker), then queues
--- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, what was wrong}}.
+-- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, its fault}}.
 
 local retain = {completed = tonumber(ARGV[1]), failed = tonumber(ARGV[2]), cancelled = tonumber(ARGV[3])}
 local given = tonumber(ARGV[4])
 local PAUSE, LIMIT = 5000, 500  -- ms between two looks for lost jobs, jobs of each index at a look
 
--- Whether a job of an index is where its record says.
+-- Whether a job of an index is in the state, queue or lease, and count of its record.
 local function is_in_place(id, index)
   local job = redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted')
   if job[1] ~= index then
@@ -22,11 +22,11 @@ local function is_in_place(id, index)
   return redis.call('ZSCORE', LEASES .. job[2], job[3] .. ':' .. id)
 end
 
--- Looks at the next jobs of an index, the oldest first; returns where to go on.
+-- Looks at the next jobs of an index, the oldest first; returns the rank of the next look.
 local function look_through(index, from, repaired)
   local ids = redis.call('ZRANGE', INDEX_OF .. index, from, from + LIMIT - 1)
   for _, id in ipairs(ids) do
-    local wrong = not is_in_place(id, index) and mend(id, retain)
+    local wrong = not is_in_place(id, index) and repair(id, retain)
     if wrong then
       repaired[#repaired + 1] = id
       repaired[#repaired + 1] = wrong
@@ -35,8 +35,8 @@ local function look_through(index, from, repaired)
   return #ids < LIMIT and 0 or from + LIMIT
 end
 
--- Finds jobs that no queue and no lease leads to, whatever has lost them; all processes together look once in a PAUSE.
-local function repair()
+-- Repairs jobs that are in no queue and under no lease; all processes together look once in a PAUSE.
+local function repair_lost()
   local last, repaired = redis.call('HMGET', UPKEEP, 'repaired_at', 'pending', 'running'), {}
   local elapsed = now - (last[1] or 0)
   if elapsed < 0 or elapsed >= PAUSE then
@@ -52,8 +52,8 @@ local _, lease = rescue_from(given > 0 and given or nil, true)
 for i = 5, #ARGV do
   rescue_all(ARGV[i], lease, rescued, retain)
 end
-expire_late(retain.failed, 1000)
+fail_late(retain.failed, 1000)
 prune(1000, retain)
-local repaired = repair()
+local repaired = repair_lost()
 wake_workers()
 return {lease, rescued, repaired}

@@ -1,10 +1,9 @@
-"""The API in this process, on a fake Redis, asked over HTTP as a client would."""
+"""Fixtures of the API: in this process, on a fake Redis, with a client that speaks HTTP to it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import orjson
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
@@ -13,9 +12,9 @@ from redis.asyncio import Redis
 from api.main import create_app
 from api.settings import ApiSettings
 from shared.files import FileStore
-from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind
 from shared.store.retention import Retention
 from shared.store.worker_info import WorkerInfo
+from tests.manual_worker import ManualWorker
 
 RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)  # the defaults
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -63,34 +62,8 @@ def files(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> FileStore:
     return FileStore.open(ApiSettings().artifacts_url)
 
 
-class Backstage:
-    """What a worker would do to the API's jobs."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.job_leases = JobLeases(redis)
-        self.worker_info = WorkerInfo("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
-        self.steps = 0
-
-    async def step(self, *finished: Finished, slots: int = 0) -> list[Claim]:
-        self.steps += 1
-        step = await self.job_leases.step(
-            "w", self.steps, ["default"], finished, slots=slots, lease=60, retention=RETENTION
-        )
-        return step.claims
-
-    async def claim(self) -> Claim:
-        (claim,) = await self.step(slots=1)
-        return claim
-
-    async def finish(self, kind: OutcomeKind, body: Any = None) -> None:
-        """Claim the next job and end it."""
-        claim = await self.claim()
-        await self.step(Finished(claim, Outcome(kind, orjson.dumps(body))))
-
-    async def beat(self) -> None:
-        await self.job_leases.beat(self.worker_info, [], running=2, lease=60)
-
-
 @pytest.fixture
-def backstage(fake_redis: Redis) -> Backstage:
-    return Backstage(fake_redis)
+def worker(fake_redis: Redis) -> ManualWorker:
+    """A worker of the API's jobs."""
+    info = WorkerInfo("w", "host", 7, ("default", "other"), slots=3, started_at=1767225600.25)
+    return ManualWorker(info, fake_redis, RETENTION)

@@ -1,7 +1,6 @@
-"""Who has a key may do what its scopes and its limit allow; who has none reads the reference at most."""
+"""API keys and their scopes; without a key, the reference and the health checks alone."""
 
 import re
-import time
 from hashlib import sha256
 
 import pytest
@@ -11,49 +10,18 @@ from starlette.responses import Response
 from api.keys.api_key import read_keys
 from api.keys.key_set import KeySet
 from api.main import create_app
-from api.middleware import auth as access
+from api.middleware.auth import is_open
 from api.settings import ApiSettings
 from shared.errors import ErrorEnvelope
-from tests.unit.api.conftest import NOWHERE
+from tests.unit.api.callers import ECHO, KEYS, as_caller, refused
 
-ECHO = {"type": "echo", "params": {"message": "hi"}}
 CHALLENGE = "Bearer"
-RATE_FIELDS = ("ratelimit", "ratelimit-policy")
-
-
-def entry(name: str, scopes: str = "read+write", rate: int | None = None) -> str:
-    """The entry of the key `key-of-NAME`."""
-    end = "" if rate is None else f":{rate}"
-    return f"{name}:{scopes}:{sha256(f'key-of-{name}'.encode()).hexdigest()}{end}"
-
-
-def as_caller(name: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer key-of-{name}"}
-
-
-def refused(answer, status: int, code: str) -> ErrorEnvelope:
-    envelope = ErrorEnvelope.model_validate(answer.json())
-    assert (answer.status_code, envelope.code) == (status, code)
-    assert envelope.request_id == answer.headers["x-request-id"]
-    assert envelope.hint
-    return envelope
-
-
-KEYS = ",".join(
-    [
-        entry("ann"),
-        entry("reader", "read"),
-        entry("writer", "write"),
-        entry("own-reader", "read:own"),
-        entry("own-writer", "write:own"),
-        entry("last"),
-    ]
-)
+RATE_HEADERS = ("ratelimit", "ratelimit-policy")
 
 
 @pytest.fixture
 async def closed(serve, fake_redis):
-    """A client of an API that asks for a key; it sends none by itself."""
+    """A client of an API that needs a key; the client sends none by itself."""
     return await serve(fake_redis, api_keys=KEYS)
 
 
@@ -225,7 +193,7 @@ async def test_every_other_path_is_closed_and_does_not_tell_whether_it_is_there(
 
 @pytest.mark.parametrize("path", ["//healthz", "/healthz/../jobs", "/healthz\n", "/v1/static-offline-docs/x"])
 def test_a_path_that_only_looks_like_an_open_one_is_closed(path):
-    assert not access.is_open(path)
+    assert not is_open(path)
 
 
 @pytest.mark.parametrize("dots", ["%2e%2e", "..%2f", "%2e%2e%2f%2e%2e"])
@@ -252,90 +220,16 @@ async def test_routes_and_log_lines_know_the_caller(fake_redis, serve, log_tape)
     assert lines == [(200, "reader"), (403, "reader"), (200, None), (401, None)]
 
 
-async def test_without_keys_nobody_is_asked(client, fake_redis):
+async def test_without_keys_no_request_needs_one(client, fake_redis):
     answer = await client.post("/jobs", json=ECHO, headers=as_caller("nobody"))
     assert answer.status_code == 202
-    assert not any(field in answer.headers for field in RATE_FIELDS)
-
-
-# -- limits
-
-
-def limits(answer) -> tuple[int, int]:
-    """What an answer says of its limit: requests left, seconds until there is one more."""
-    left, seconds = re.fullmatch(r'"default";r=(\d+);t=(\d+)', answer.headers["ratelimit"]).groups()
-    return int(left), int(seconds)
-
-
-async def test_a_limited_caller_is_told_its_limit_with_every_answer(serve, fake_redis):
-    client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=3)
-    ann = as_caller("ann")
-    answers = [
-        await client.post("/jobs", json=ECHO, headers=ann),
-        await client.get("/nothing", headers=ann),
-        await client.post("/jobs", content=b"x", headers=ann),
-        await client.get("/job-types", headers=ann),
-    ]
-    assert [answer.status_code for answer in answers] == [202, 404, 415, 429]
-    assert [limits(answer)[0] for answer in answers] == [2, 1, 0, 0]
-    assert all(18 <= limits(answer)[1] <= 20 for answer in answers)
-    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"default";q=3;w=60'}
-
-
-async def test_a_caller_above_its_limit_is_told_when_to_come_back(serve, fake_redis):
-    client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=1)
-    await client.get("/job-types", headers=as_caller("ann"))
-    answer = await client.post("/jobs", json=ECHO, headers=as_caller("ann"))
-    envelope = refused(answer, 429, "rate_limited")
-    assert envelope.retryable
-    assert "1 requests a minute" in envelope.message
-    assert answer.headers.get_list("retry-after") == [str(limits(answer)[1])]
-    assert 58 <= limits(answer)[1] <= 60
-    assert await fake_redis.keys("jobs:rate:*") == [b"jobs:rate:ann"]
-
-
-async def test_callers_have_limits_of_their_own(serve, fake_redis):
-    keys = f"{entry('slow', rate=1)},{entry('fast', rate=0)},{entry('plain')}"
-    client = await serve(fake_redis, api_keys=keys, api_rate_limit=2)
-
-    async def statuses(name: str) -> list[int]:
-        return [(await client.get("/job-types", headers=as_caller(name))).status_code for _ in range(4)]
-
-    assert await statuses("slow") == [200, 429, 429, 429]
-    assert await statuses("plain") == [200, 200, 429, 429]
-    assert await statuses("fast") == [200] * 4
-    assert sorted(await fake_redis.keys("jobs:rate:*")) == [b"jobs:rate:plain", b"jobs:rate:slow"]
-
-
-async def test_what_is_refused_otherwise_and_what_is_open_is_not_counted(serve, fake_redis):
-    client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=2)
-    refused(await client.get("/jobs/x"), 401, "unauthorized")
-    refused(await client.post("/jobs", json=ECHO, headers=as_caller("reader")), 403, "forbidden")
-    open_answer = await client.get("/healthz", headers=as_caller("reader"))
-    assert await fake_redis.keys() == []
-    assert not any(field in open_answer.headers for field in RATE_FIELDS)
-
-
-async def test_without_a_limit_nothing_is_counted(closed, fake_redis):
-    answer = await closed.get("/job-types", headers=as_caller("ann"))
-    assert not any(field in answer.headers for field in RATE_FIELDS)
-    assert await fake_redis.keys() == []
-
-
-async def test_without_redis_nobody_is_limited_and_the_answer_still_comes_soon(serve):
-    client = await serve(None, redis_url=NOWHERE, api_keys=KEYS, api_rate_limit=1)
-    started = time.monotonic()
-    answer = await client.post("/jobs", json=ECHO, headers=as_caller("ann"))
-    assert time.monotonic() - started < 2
-    refused(answer, 503, "queue_unavailable")
-    assert (await client.get("/job-types", headers=as_caller("ann"))).status_code == 200
-    refused(await client.get("/job-types"), 401, "unauthorized")
+    assert not any(field in answer.headers for field in RATE_HEADERS)
 
 
 # -- the description
 
 
-async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(closed):
+async def test_the_document_shows_how_to_send_a_key_and_where(closed):
     told = (await closed.get("/openapi.json")).json()
     assert told["components"]["securitySchemes"] == {
         "bearerAuth": {"type": "http", "scheme": "bearer"},
@@ -358,7 +252,7 @@ async def test_the_description_says_how_to_send_a_key_and_where_one_is_needed(cl
         assert told["paths"][path]["get"]["security"] == []
 
 
-async def test_the_description_shows_what_happens_without_a_key(closed):
+async def test_the_document_shows_the_errors_without_a_key(closed):
     for path, methods in (await closed.get("/openapi.json")).json()["paths"].items():
         for operation in methods.values():
             for status, code in {"401": "unauthorized", "403": "forbidden", "429": "rate_limited"}.items():

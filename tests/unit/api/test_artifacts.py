@@ -1,4 +1,4 @@
-"""An artifact is read as a whole, in part or not at all, and does no harm in a browser."""
+"""Artifacts: read whole, in part or conditionally, and harmless in a browser."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,8 @@ from hashlib import sha256
 import orjson
 import pytest
 
-from shared.files import PIECE, FileStore, artifact_key
+from shared.file_writing import PIECE
+from shared.files import FileStore, artifact_key
 from shared.store import redis_keys
 from shared.store.job_leases import OutcomeKind
 
@@ -17,15 +18,15 @@ TAG = f'"{sha256(TEXT).hexdigest()}"'
 
 
 @pytest.fixture
-async def job_id(client, backstage) -> str:
+async def job_id(client, worker) -> str:
     job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     return job_id
 
 
 @pytest.fixture
 def add(job_id, files: FileStore, fake_redis):
-    """Let the job have made a file."""
+    """Add an artifact to the job."""
 
     async def add(name: str, data: bytes, content_type: str = "text/plain") -> str:
         size, digest = await files.put(artifact_key(job_id, 1, name), data)
@@ -57,7 +58,7 @@ async def test_the_record_leads_to_its_artifacts_by_the_prefix_that_was_asked(cl
 
 
 @pytest.mark.parametrize("size", [0, 10, PIECE, 2 * PIECE + 1])
-async def test_the_whole_is_sent_with_what_describes_it(client, add, size):
+async def test_the_whole_is_sent_with_its_type_name_and_size(client, add, size):
     data = b"x" * size
     url = await add("a.html", data, "text/html")
     answer = await client.get(url)
@@ -115,7 +116,7 @@ async def test_nothing_has_no_parts(client, add):
 @pytest.mark.parametrize(
     "asked", ["bytes=0-1,3-4", "bytes=-", "bytes=5-3", "bytes", "lines=0-1", "bytes=a-b", "bytes=²-3", ""]
 )
-async def test_what_is_no_single_part_gets_the_whole(client, url, asked):
+async def test_a_range_of_several_parts_gets_the_whole(client, url, asked):
     answer = await client.get(url, headers={"Range": asked.encode()})
     assert (answer.status_code, answer.content) == (200, TEXT)
     assert "content-range" not in answer.headers
@@ -125,7 +126,7 @@ async def test_what_is_no_single_part_gets_the_whole(client, url, asked):
     ("condition", "status"),
     [(TAG, 206), ('"other"', 200), (f"W/{TAG}", 200), ("Wed, 21 Oct 2015 07:28:00 GMT", 200)],
 )
-async def test_a_part_is_sent_only_of_what_the_client_knows(client, url, condition, status):
+async def test_a_part_is_sent_only_if_if_range_names_the_etag(client, url, condition, status):
     answer = await client.get(url, headers={"Range": "bytes=0-1", "If-Range": condition})
     assert answer.status_code == status
 
@@ -137,14 +138,14 @@ async def test_the_head_has_no_parts(client, url):
 
 @pytest.mark.parametrize("tags", [TAG, f'"a", {TAG}', f"W/{TAG}", "*"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_what_the_client_has_is_not_sent_again(client, url, tags, method):
+async def test_a_known_artifact_is_not_sent_again(client, url, tags, method):
     headers = {"If-None-Match": tags, "Range": "bytes=0-1"}
     answer = await client.request(method, url, headers=headers)
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", TAG)
 
 
 @pytest.mark.parametrize("tags", ['"other"', TAG.strip('"'), TAG[:-1], f'"x{TAG[1:]}', ""])
-async def test_what_the_client_has_not_is_sent(client, url, tags):
+async def test_an_unknown_artifact_is_sent(client, url, tags):
     assert (await client.get(url, headers={"If-None-Match": tags})).status_code == 200
 
 
@@ -177,7 +178,7 @@ async def test_two_ranges_are_none(client, url):
         ("..%5cout.txt", "artifact_not_found"), ("out.txt%231", "artifact_not_found"),
     ],
 )  # fmt: skip
-async def test_only_what_the_record_names_is_read(client, url, name, code, monkeypatch):
+async def test_only_artifacts_that_the_record_names_are_read(client, url, name, code, monkeypatch):
     def read(*_: object) -> None:
         raise AssertionError("the store was asked")
 

@@ -1,4 +1,4 @@
-"""Answers are compressed for clients that accept it, if that saves bytes, and mean the same."""
+"""Compression of answers, for clients that accept gzip, where it saves bytes."""
 
 import gzip
 import zlib
@@ -56,7 +56,7 @@ async def test_its_tag_is_known_in_any_coding(client, url):
         assert "content-encoding" not in answer.headers
 
 
-async def test_all_lines_of_what_is_accepted_count(client, url):
+async def test_all_lines_of_accept_encoding_count(client, url):
     answer = await client.get(url, headers=[("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")])
     assert answer.headers["content-encoding"] == "gzip"
 
@@ -72,9 +72,9 @@ async def test_a_small_answer_is_not_compressed(client):
         assert answer.headers["content-length"] == str(len(answer.content))
 
 
-async def test_what_is_served_in_ranges_is_not_compressed(client, backstage, files: FileStore, fake_redis):
+async def test_answers_in_ranges_are_not_compressed(client, worker, files: FileStore, fake_redis):
     job_id = (await client.post("/jobs", json=LARGE)).json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     size, digest = await files.put(artifact_key(job_id, 1, "a"), bytes(5000))
     artifact = b'[{"name":"a","content_type":"text/plain","size":%d,"sha256":"%b"}]' % (size, digest.encode())
     await fake_redis.hset(redis_keys.RECORD + job_id, "artifacts", artifact)
@@ -101,7 +101,7 @@ async def test_a_large_answer_counts_with_the_bytes_that_are_held(client, monkey
 
 
 def messages(*bodies: bytes, content_type: bytes = b"application/json"):
-    """An application that answers with these pieces, and what it is asked with."""
+    """The messages of an application that answers with these pieces."""
     scope = {"type": "http", "headers": [(b"accept-encoding", b"gzip")]}
     sent = []
 
@@ -133,7 +133,7 @@ async def test_an_answer_in_pieces_is_one_stream():
 
 
 async def test_a_large_body_is_compressed_beside_the_event_loop(monkeypatch):
-    app, scope, sent, send = messages(b"x" * (compression.LARGEST_ON_LOOP + 1))
+    app, scope, sent, send = messages(b"x" * (compression.MAX_ON_LOOP + 1))
     at = []
 
     async def run_sync(function, *arguments, **options):
@@ -143,4 +143,4 @@ async def test_a_large_body_is_compressed_beside_the_event_loop(monkeypatch):
     monkeypatch.setattr("anyio.to_thread.run_sync", run_sync)
     await app(scope, None, send)
     assert len(at) == 1
-    assert len(zlib.decompress(sent[1]["body"], 31)) == compression.LARGEST_ON_LOOP + 1
+    assert len(zlib.decompress(sent[1]["body"], 31)) == compression.MAX_ON_LOOP + 1

@@ -1,4 +1,4 @@
-"""Conditions name entity tags by their grammar, however many lines bring them."""
+"""Conditions: entity tags by their grammar, in any number of lines."""
 
 import pytest
 from starlette.requests import Request

@@ -1,133 +1,18 @@
-"""Limits of connections, over real sockets, on both of uvicorn's parsers."""
+"""ConnectionLimits of connections, over real sockets, on both of uvicorn's parsers."""
 
 import asyncio
-import json
 import resource
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from api.server.connections import LEAST_SPARE, MOST, STEP, Connections, Limits, limits_of_process
-from api.server.protocols import CONNECTIONS, bound_connections
+from api.server.connections import MAX_CONNECTIONS, MIN_SPARE, STEP, limits_of_process
 from tests.conftest import LogTape
+from tests.unit.api.small_server import serving, until
 
 HOST = b"Host: localhost\r\n"
-QUICK: dict[str, Any] = {"head_bytes": 8192, "linger_seconds": 0.2, "sweep_seconds": 0.02}
 LONG = 30_000
-
-
-class Site:
-    """A small app on a real uvicorn."""
-
-    def __init__(self, connections: Connections) -> None:
-        self.port = 0
-        self.connections = connections
-        self.holding = asyncio.Event()  # a request to /held is being answered
-        self.held = asyncio.Event()
-        self._clients: list[Client] = []
-
-    async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/held":
-            self.holding.set()
-            await self.held.wait()
-        size = 0
-        while scope["method"] == "POST":
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            size += len(message["body"])
-            if not message["more_body"]:
-                break
-        body = b"x" * (30_000_000 if scope["path"] == "/large" else 0) or b"%d" % size
-        headers = [(b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def connect(self) -> "Client":
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
-        self._clients.append(client)
-        return client
-
-    def close(self) -> None:
-        self.held.set()
-        for client in self._clients:
-            client.writer.transport.abort()
-
-
-class Client:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        with suppress(ConnectionError):
-            await self.writer.drain()
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next response: its status, headers and body."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-        lines = head.split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-        return (
-            int(lines[0].split()[1]),
-            headers,
-            await self.reader.readexactly(int(headers["content-length"])),
-        )
-
-    async def refusal(self) -> tuple[int, str]:
-        """Status and code of a refusal, after which the connection must end."""
-        status, headers, body = await self.answer()
-        envelope = json.loads(body)
-        assert set(envelope) == {"code", "message", "hint", "retryable", "request_id", "details"}
-        assert headers["content-type"] == "application/json"
-        assert headers["connection"] == "close"
-        assert headers["x-request-id"] == envelope["request_id"]
-        assert envelope["hint"]
-        await self.ends()
-        return status, envelope["code"]
-
-    async def ends(self) -> None:
-        with suppress(ConnectionError):
-            assert await self.reader.read() == b""
-
-
-@asynccontextmanager
-async def serving(http: str = "httptools", **limits: Any) -> AsyncIterator[Site]:
-    """A site within the block; it ends with it."""
-    bound_connections()
-    site = Site(Connections(Limits(**{**QUICK, **limits})))
-    config = uvicorn.Config(site.app, http=http, interface="asgi3", log_config=None)  # type: ignore[arg-type]
-    config.load()
-    state = ServerState()
-
-    def connection() -> asyncio.Protocol:
-        return config.http_protocol_class(  # type: ignore[call-arg]
-            config=config, server_state=state, app_state={CONNECTIONS: site.connections}
-        )
-
-    watch = asyncio.create_task(site.connections.keep_sweeping())
-    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
-    site.port = server.sockets[0].getsockname()[1]
-    try:
-        async with asyncio.timeout(20):
-            yield site
-            site.close()
-            await until(lambda: not state.connections and not state.tasks)
-    finally:
-        watch.cancel()
-        server.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
-
 
 both = pytest.mark.parametrize("http", ["httptools", "h11"])
 
@@ -246,7 +131,7 @@ async def test_a_slow_body_is_refused_but_not_that_of_a_file(http: str):
 
 
 @both
-async def test_an_answer_takes_as_long_as_it_takes(http: str):
+async def test_an_answer_has_no_time_limit(http: str):
     async with serving(http, head_seconds=0.1, body_seconds=0.1, stalled_seconds=0.1) as site:
         client, silent = await site.connect(), await site.connect()
         await client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -267,7 +152,7 @@ async def test_a_client_that_does_not_read_is_given_up(http: str):
 
 
 @both
-async def test_what_is_no_http_is_refused_in_the_envelope(http: str, log_tape: LogTape):
+async def test_bytes_that_are_not_http_are_refused_in_the_envelope(http: str, log_tape: LogTape):
     async with serving(http) as site:
         client = await site.connect()
         await client.send(b"nonsense\r\n\r\n")
@@ -370,8 +255,8 @@ async def test_silent_connections_make_room():
         (512, 1024, 0, 768),
         (256, 256, 10, 10),
         (256, 256, 9999, 192),
-        (256, resource.RLIM_INFINITY, 0, MOST),
-        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MOST),
+        (256, resource.RLIM_INFINITY, 0, MAX_CONNECTIONS),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, MAX_CONNECTIONS),
         (512, resource.RLIM_INFINITY, 50_000, 50_000),
     ],
 )
@@ -382,5 +267,5 @@ def test_the_bound_leaves_descriptors(
     monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limit))
     monkeypatch.setattr(resource, "setrlimit", lambda _, to: limit.__setitem__(slice(None), to))
     assert limits_of_process(given).most == most
-    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= LEAST_SPARE
+    assert limit[0] in (soft, resource.RLIM_INFINITY) or limit[0] - most >= MIN_SPARE
     assert limit[1] == hard

@@ -1,4 +1,4 @@
-"""Bodies in a content coding are decoded within their limit, or refused with the codings that are taken."""
+"""Decoding of bodies, within their limit; other codings are refused."""
 
 import gzip
 import os
@@ -126,7 +126,7 @@ async def test_an_empty_body_is_empty_in_any_coding(client):
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "aes128gcm", "gzip, gzip", "gzip;q=1"])
 @pytest.mark.parametrize("path", ["/jobs", "/v1/files"])
-async def test_another_coding_is_told_those_there_are(client, path, coding):
+async def test_another_coding_is_refused_with_the_accepted_ones(client, path, coding):
     answer = await client.post(path, content=JSON, headers={"Content-Encoding": coding})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     assert answer.headers["accept-encoding"] == "gzip, deflate"

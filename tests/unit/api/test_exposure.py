@@ -1,4 +1,4 @@
-"""An API without keys says so when it can be reached from other machines."""
+"""The warning of an API without keys that other machines can reach."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ def listen(listener: socket.socket, host: str) -> None:
     listener.listen()
 
 
-async def test_it_warns_of_an_address_that_others_can_reach(listener, log_tape):
+async def test_an_address_that_others_can_reach_is_warned_of(listener, log_tape):
     listen(listener, "0.0.0.0")  # noqa: S104  # that is the point
     await warn_if_exposed()
     (line,) = log_tape.lines(EVENT)
@@ -31,13 +31,13 @@ async def test_it_warns_of_an_address_that_others_can_reach(listener, log_tape):
     assert "API_KEYS" in line["hint"]
 
 
-async def test_loopback_is_reached_by_nobody_else(listener, log_tape):
+async def test_loopback_needs_no_warning(listener, log_tape):
     listen(listener, "127.0.0.1")
     await warn_if_exposed()
     assert log_tape.lines() == []
 
 
-async def test_it_waits_until_the_server_listens(listener, log_tape, monkeypatch):
+async def test_the_warning_waits_until_the_server_listens(listener, log_tape, monkeypatch):
     looks = []
     look = exposure._listening_hosts
 

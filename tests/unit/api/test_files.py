@@ -1,34 +1,22 @@
-"""Files go in as they come, whole or not at all, and are kept while a job needs them."""
+"""Uploaded files: stored whole or not at all, and kept while a job needs them."""
 
 import asyncio
 import re
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from pydantic import Field
 
-from api.submission import Submissions
-from shared.files import PIECE
-from shared.job_type import FILE_ID, FileReference, JobType, Params
-from shared.store import redis_keys
+from shared.file_writing import PIECE
+from shared.job_type import FILE_ID
 from shared.store.job_leases import Finished, Outcome, OutcomeKind
+from tests.unit.api.reading_jobs import READ, refused, submit, upload
 
 LIMIT = 3 * PIECE
 BOUNDARY = "a-boundary"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-
-
-class ReadParams(Params):
-    first: FileReference
-    more: tuple[FileReference, ...] = ()
-    named: dict[str, FileReference | int] | None = None
-    text: Annotated[str, Field(max_length=100)] = ""
-
-
-READ = JobType(name="read", summary="Read files.", params=ReadParams, result=int, example={})
 
 
 @pytest.fixture
@@ -56,19 +44,6 @@ def form(*parts: tuple[str, bytes], end: str = "--") -> bytes:
 
 def stored(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-async def upload(client, data: bytes = b"some bytes") -> str:
-    return (await client.post("/files", content=data)).json()["file_id"]
-
-
-async def submit(client, *, path: str = "/jobs", **params: Any):
-    return await client.post(path, json={"type": "read", "params": params})
-
-
-def refused(answer, status: int, code: str) -> dict:
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    return answer.json()
 
 
 # -- uploads
@@ -297,17 +272,17 @@ async def test_a_client_that_is_too_slow_is_refused_and_leaves_nothing(client, f
 
 
 async def test_a_client_may_be_slow_for_long_if_it_keeps_the_least_rate(client, folder, monkeypatch):
-    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.05)
-    left = 20
+    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.25)
+    left = 12
 
     async def receive() -> dict[str, Any]:
         nonlocal left
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         left -= 1
-        return {"type": "http.request", "body": bytes(100), "more_body": left > 0}
+        return {"type": "http.request", "body": bytes(1000), "more_body": left > 0}
 
     assert (await upload_from(client, receive))["status"] == 201
-    assert [path.stat().st_size for path in stored(folder)] == [2000]
+    assert [path.stat().st_size for path in stored(folder)] == [12_000]
 
 
 async def test_a_store_that_is_away(serve, fake_redis, s3_away):
@@ -340,60 +315,11 @@ async def test_a_deleted_file_is_gone(client, folder, fake_redis):
     assert await fake_redis.keys() in ([], [b"jobs:upkeep"])
 
 
-async def test_a_file_is_in_use_until_its_jobs_are_done(client, backstage):
+async def test_a_file_is_in_use_until_its_jobs_are_done(client, worker):
     file_id = await upload(client)
     job_id = (await submit(client, first=file_id)).json()["job_id"]
     assert job_id in refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")["message"]
-    claim = await backstage.claim()
+    claim = await worker.claim_one()
     refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")
-    await backstage.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))
+    await worker.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))
     assert (await client.delete(f"/files/{file_id}")).status_code == 204
-
-
-# -- submissions that name files
-
-
-def test_a_submission_knows_all_files_that_it_names():
-    ids = [f"file_{n:032x}" for n in range(4)]
-    params = {"first": ids[0], "more": [ids[1], ids[0]], "named": {"a": ids[2], "b": 3}, "text": ids[3]}
-    submission = Submissions({"read": READ}).validate({"type": "read", "params": params})
-    assert submission.files == ids[:3]
-
-
-async def test_a_job_is_noted_at_each_of_its_files(client, fake_redis):
-    one, two = await upload(client), await upload(client)
-    job_id = (await submit(client, first=one, more=[two])).json()["job_id"]
-    for file_id in (one, two):
-        assert await fake_redis.smembers(f"{redis_keys.FILE}{file_id}:jobs") == {job_id.encode()}
-
-
-async def test_a_job_that_names_a_file_which_is_not_there_is_refused(client, fake_redis):
-    file_id, missing = await upload(client), "file_" + "0" * 32
-    answer = refused(await submit(client, first=file_id, named={"a": missing}), 422, "unknown_file")
-    assert missing in answer["message"]
-    jobs = {"jobs": [{"type": "read", "params": {"first": name}} for name in (file_id, missing)]}
-    refused(await client.post("/jobs/batch", json=jobs), 422, "unknown_file")
-    refused(await submit(client, first="../etc/passwd"), 422, "invalid_request")
-    assert await fake_redis.keys(redis_keys.RECORD + "*") == []
-    assert not await fake_redis.exists(f"{redis_keys.FILE}{file_id}:jobs")
-
-
-async def test_a_repeated_submission_needs_the_file_no_more(client, backstage):
-    file_id = await upload(client)
-    body, once = {"type": "read", "params": {"first": file_id}}, {"Idempotency-Key": "k"}
-    first = await client.post("/jobs", json=body, headers=once)
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
-    await client.delete(f"/files/{file_id}")
-    again = await client.post("/jobs", json=body, headers=once)
-    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
-
-
-async def test_a_job_is_done_again_with_its_files_while_they_are_there(client, backstage):
-    file_id = await upload(client)
-    job_id = (await submit(client, first=file_id)).json()["job_id"]
-    await backstage.finish(OutcomeKind.FAILED, {"code": "x"})
-    assert (await client.post(f"/jobs/{job_id}/retry")).status_code == 202
-    refused(await client.delete(f"/files/{file_id}"), 409, "file_in_use")
-    await backstage.finish(OutcomeKind.FAILED, {"code": "x"})
-    await client.delete(f"/files/{file_id}")
-    refused(await client.post(f"/jobs/{job_id}/retry"), 422, "unknown_file")

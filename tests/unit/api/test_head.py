@@ -1,4 +1,4 @@
-"""HEAD answers with the head of what GET answers, at every path."""
+"""HEAD: the same status and headers as GET, at every path."""
 
 import asyncio
 
@@ -16,11 +16,11 @@ CHANGING = {"x-request-id", "date"}
 
 
 @pytest.fixture
-async def names(client, backstage) -> dict[str, str]:
+async def names(client, worker) -> dict[str, str]:
     """Values for the parameters of the paths."""
     job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
     file_id = (await client.post("/files", content=b"1")).json()["file_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     return {"job_id": job_id, "file_id": file_id, "name": "echo", "host": "example.com"}
 
 

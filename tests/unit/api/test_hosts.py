@@ -1,9 +1,9 @@
-"""Requests name a host that the API answers for; a rebound DNS name is refused."""
+"""The check of the header Host; a rebound DNS name is refused."""
 
 import pytest
 
 from shared.errors import ErrorEnvelope
-from tests.unit.api.test_access import KEYS, as_caller
+from tests.unit.api.callers import KEYS, as_caller
 
 KNOWN = [
     "localhost", "localhost:8000", "LOCALHOST", "localhost.", "jobs.localhost:8000", "127.0.0.1",

@@ -71,7 +71,7 @@ async def test_json_may_be_declared_in_several_ways(client, content_type):
     assert answer.status_code == 202
 
 
-async def test_any_text_comes_back_as_it_was_sent(client, backstage):
+async def test_any_text_comes_back_as_it_was_sent(client, worker):
     message = {"ü€😀\u2028": ["\x01", "</script>", -(2**63), 2**63 - 1, 1e-7, None]}
     answer = await client.post("/jobs", json={"type": "echo", "params": {"message": message}})
     assert answer.json()["params"]["message"] == message
@@ -80,9 +80,9 @@ async def test_any_text_comes_back_as_it_was_sent(client, backstage):
 
 
 @BOTH
-async def test_a_job_is_followed_to_its_end(client, prefix, backstage):
+async def test_a_job_is_followed_to_its_end(client, prefix, worker):
     location = (await client.post(f"{prefix}/jobs", json=ECHO)).headers["location"]
-    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+    await worker.finish_next(OutcomeKind.COMPLETED, {"message": "hi"})
     answer = await client.get(location)
     record = answer.json()
     assert (answer.status_code, record["state"], record["done"]) == (200, "completed", True)
@@ -93,17 +93,17 @@ async def test_a_job_is_followed_to_its_end(client, prefix, backstage):
     assert "retry-after" not in answer.headers
 
 
-async def test_a_running_job_says_when_to_look_again(client, backstage):
+async def test_a_running_job_says_when_to_look_again(client, worker):
     location = (await client.post("/jobs", json=ECHO)).headers["location"]
-    await backstage.claim()
+    await worker.claim_one()
     answer = await client.get(location)
     assert answer.json()["state"] == "running"
     assert int(answer.headers["retry-after"]) >= 1
 
 
-async def test_a_failed_job_is_no_http_error(client, backstage):
+async def test_a_failed_job_is_no_http_error(client, worker):
     location = (await client.post("/jobs", json=ECHO)).headers["location"]
-    await backstage.finish(OutcomeKind.FAILED, ERROR)
+    await worker.finish_next(OutcomeKind.FAILED, ERROR)
     answer = await client.get(location)
     assert (answer.status_code, answer.json()["state"]) == (200, "failed")
     assert answer.json()["errors"][0]["message"] == "m"
@@ -118,9 +118,9 @@ async def test_a_waiting_job_is_cancelled(client, prefix):
         assert answer.json()["version"] == 2
 
 
-async def test_a_running_job_is_being_cancelled(client, backstage):
+async def test_a_running_job_is_being_cancelled(client, worker):
     location = (await client.post("/jobs", json=ECHO)).headers["location"]
-    await backstage.claim()
+    await worker.claim_one()
     answer = await client.delete(location)
     assert (answer.status_code, answer.json()["state"]) == (202, "running")
     assert answer.json()["cancel_requested"]
@@ -131,20 +131,20 @@ async def test_a_running_job_is_being_cancelled(client, backstage):
     ("kind", "body", "state"),
     [(OutcomeKind.COMPLETED, 1, "completed"), (OutcomeKind.FAILED, ERROR, "failed")],
 )
-async def test_a_finished_job_is_not_cancelled(client, backstage, kind, body, state):
+async def test_a_finished_job_is_not_cancelled(client, worker, kind, body, state):
     location = (await client.post("/jobs", json=ECHO)).headers["location"]
-    await backstage.finish(kind, body)
+    await worker.finish_next(kind, body)
     answer = await client.delete(location)
     assert (answer.status_code, answer.json()["code"]) == (409, "job_already_finished")
     assert state in answer.json()["message"]
 
 
-async def test_the_request_id_follows_the_job(client, backstage):
+async def test_the_request_id_follows_the_job(client, worker):
     await client.post("/jobs", json=ECHO, headers={"X-Request-ID": "from-the-caller"})
-    assert (await backstage.claim()).request_id == "from-the-caller"
+    assert (await worker.claim_one()).request_id == "from-the-caller"
 
 
-async def test_concurrent_submits_each_get_their_own_job(client, backstage):
+async def test_concurrent_submits_each_get_their_own_job(client, worker):
     bodies = [{"type": "echo", "params": {"message": n}} for n in range(50)]
     answers = await asyncio.gather(*(client.post("/jobs", json=body) for body in bodies))
     assert [answer.json()["params"]["message"] for answer in answers] == list(range(50))

@@ -97,7 +97,7 @@ def test_wrong_arguments_make_no_key_and_say_why(arguments, complaint, capsys):
     assert complaint in err.splitlines()[-1]
 
 
-def test_it_runs_as_a_module_and_needs_no_settings():
+def test_the_command_runs_as_a_module_and_needs_no_settings():
     ended = subprocess.run(
         [sys.executable, "-m", "api.keys", "ci"],
         cwd=ROOT,
@@ -165,7 +165,7 @@ def test_a_wrong_limit_is_refused(limit, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("Configuration error: API_RATE_LIMIT: ")
 
 
-def test_a_limit_without_keys_would_limit_nobody_and_is_refused(monkeypatch, capsys):
+def test_a_limit_without_keys_has_no_effect_and_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("API_RATE_LIMIT", "5")
     with pytest.raises(SystemExit):
         read_settings(ApiSettings)
@@ -191,4 +191,4 @@ def test_settings_that_are_printed_do_not_show_the_digest(monkeypatch):
 def test_no_keys_is_the_default():
     assert read_settings(ApiSettings).api_keys == ()
     assert read_keys(" , ") == []
-    assert keys.HIGHEST_RATE == 999_999
+    assert keys.MAX_RATE == 999_999

@@ -1,4 +1,4 @@
-"""The keys file: strict, in TOML or JSON, and read again while the API runs."""
+"""The keys file: strict, in TOML or JSON, and reloaded while the API runs."""
 
 import asyncio
 import dataclasses
@@ -19,7 +19,7 @@ from api.quotas import Quotas
 from api.settings import ApiSettings
 from dev.stack import ROOT
 from shared.settings import read_settings
-from tests.unit.api.test_access import ECHO, as_caller, entry, refused
+from tests.unit.api.callers import ECHO, as_caller, entry, refused
 
 A, B, C = (sha256(f"key-of-{name}".encode()).hexdigest() for name in "abc")
 KEY = "jobs_" + "k" * 43
@@ -91,7 +91,7 @@ def test_json_says_the_same(write, name):
     assert read_keys_file(write(json.dumps(document), name)) == read_keys_file(write(WHOLE))
 
 
-def test_a_file_may_list_nobody(write):
+def test_a_file_may_list_no_caller(write):
     assert read_keys_file(write("[keys]")) == read_keys_file(write('{"keys": {}}', "k.json")) == []
 
 
@@ -141,7 +141,7 @@ def test_a_file_may_list_nobody(write):
         ("[" * 100_000, "it is "),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_in_one_line_and_no_secret_is_quoted(content, complaint, write):
+def test_a_wrong_file_is_explained_in_one_line_without_secrets(content, complaint, write):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is checked below
         read_keys_file(write(content))
     message = str(caught.value)
@@ -192,7 +192,7 @@ def test_a_rate_limit_needs_keys_of_either_kind(write, monkeypatch):
     assert read_settings(ApiSettings).api_rate_limit == 5
 
 
-async def test_an_api_whose_file_lists_nobody_is_closed(serve, fake_redis, write):
+async def test_an_api_whose_file_lists_no_caller_is_closed(serve, fake_redis, write):
     client = await serve(fake_redis, api_keys_file=write("[keys]"))
     refused(await client.get("/job-types"), 401, "unauthorized")
     refused(await client.get("/job-types", headers=as_caller("a")), 401, "unauthorized")
@@ -234,7 +234,7 @@ async def test_an_expired_key_is_refused_and_says_so(serve, fake_redis, write, m
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-# -- reading it again
+# -- reloads
 
 
 async def reloaded(key_set: KeySet, log_tape, lines: int) -> dict:

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.store.job_leases import AttemptReport, Claim
-from tests.unit.api.conftest import Backstage
+from tests.manual_worker import ManualWorker
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 
@@ -18,17 +18,17 @@ async def job_id(client) -> str:
 
 
 @pytest.fixture
-async def claim(job_id: str, backstage: Backstage) -> Claim:
-    return await backstage.claim()
+async def claim(job_id: str, worker: ManualWorker) -> Claim:
+    return await worker.claim_one()
 
 
-async def say(backstage: Backstage, claim: Claim, number: int, message: str) -> None:
-    await backstage.job_leases.report([AttemptReport(claim, lines=written(number, message))])
+async def say(worker: ManualWorker, claim: Claim, number: int, message: str) -> None:
+    await worker.job_leases.report([AttemptReport(claim, lines=written(number, message))])
 
 
-async def test_a_log_is_read_in_order(client, job_id, claim, backstage):
-    await say(backstage, claim, 1, "one")
-    await say(backstage, claim, 2, "two")
+async def test_a_log_is_read_in_order(client, job_id, claim, worker):
+    await say(worker, claim, 1, "one")
+    await say(worker, claim, 2, "two")
     log = (await client.get(f"/v1/jobs/{job_id}/logs")).json()
     assert log["total"] == 2
     assert [line.pop("at")[-1] for line in log["items"]] == ["Z", "Z"]
@@ -38,9 +38,9 @@ async def test_a_log_is_read_in_order(client, job_id, claim, backstage):
     ]
 
 
-async def test_one_may_ask_for_what_comes_after_a_line(client, job_id, claim, backstage):
+async def test_the_lines_after_a_line_are_read(client, job_id, claim, worker):
     for number, message in enumerate(("one", "two", "three"), 1):
-        await say(backstage, claim, number, message)
+        await say(worker, claim, number, message)
     log = (await client.get(f"/jobs/{job_id}/logs?after=2")).json()
     assert [line["message"] for line in log["items"]] == ["three"]
     assert log["total"] == 3
@@ -51,7 +51,7 @@ async def test_a_job_that_wrote_nothing_has_an_empty_log(client, job_id):
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "9" * 20])
-async def test_what_is_no_number_of_a_line_is_refused(client, job_id, after):
+async def test_an_invalid_line_number_is_refused(client, job_id, after):
     answer = await client.get(f"/jobs/{job_id}/logs", params={"after": after})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["details"][0]["path"] == "after"

@@ -1,4 +1,4 @@
-"""The API's description of itself is valid OpenAPI, complete, and fit to generate a client from."""
+"""The OpenAPI document: valid, complete, and fit to generate a client from."""
 
 import re
 from inspect import signature
@@ -27,7 +27,7 @@ def operations(document):
     return [operation for methods in document["paths"].values() for operation in methods.values()]
 
 
-def test_it_is_valid(document):
+def test_the_document_is_valid(document):
     assert document["openapi"].startswith("3.1.")
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
@@ -38,7 +38,7 @@ def test_every_operation_has_a_short_name_and_a_summary(operations):
     assert all(operation["summary"] for operation in operations)
 
 
-def test_operations_whose_paths_name_a_job_say_what_happens_without_it(document):
+def test_operations_on_a_job_document_a_missing_and_an_expired_one(document):
     described = [
         operation
         for path, methods in document["paths"].items()
@@ -141,7 +141,7 @@ def test_the_example_of_a_record_has_every_field(document: dict[str, Any]):
     assert all(example.keys() == record["properties"].keys() for example in record["examples"])
 
 
-def test_no_schema_has_the_name_of_what_generators_define_themselves(document: dict[str, Any]):
+def test_no_schema_has_a_name_that_generators_define(document: dict[str, Any]):
     taken = {
         "File",
         "Blob",
@@ -171,7 +171,7 @@ def test_every_binary_answer_has_a_media_type_that_generators_know(operations: l
                 assert "application/octet-stream" in answer["content"], operation["operationId"]
 
 
-def test_every_operation_says_what_key_it_needs(document: dict[str, Any], operations: list[dict[str, Any]]):
+def test_every_operation_documents_its_security(document: dict[str, Any], operations: list[dict[str, Any]]):
     sent = [operation for methods in document["webhooks"].values() for operation in methods.values()]
     assert all(operation["security"] == [] for operation in operations + sent)
 

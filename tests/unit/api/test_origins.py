@@ -1,11 +1,11 @@
-"""A web page of another origin changes nothing here, and reads nothing, unless its origin is allowed."""
+"""Pages of other origins: they change nothing and read nothing, unless their origin is allowed."""
 
 import pytest
 
 from api.main import create_app
 from api.settings import ApiSettings
 from shared.errors import ErrorEnvelope
-from tests.unit.api.test_access import KEYS, as_caller
+from tests.unit.api.callers import KEYS, as_caller
 from tests.unit.api.test_hosts import refused
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
@@ -74,7 +74,7 @@ async def test_behind_a_trusted_proxy_the_scheme_is_the_clients(serve, fake_redi
 
 @pytest.fixture
 async def shared(serve, fake_redis):
-    """A client of an API that pages of one more origin may use."""
+    """A client of an API that allows pages of another origin."""
     return await serve(fake_redis, api_cors_origins=f"{PAGE}:443,http://localhost:3000")
 
 

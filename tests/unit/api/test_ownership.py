@@ -1,4 +1,4 @@
-"""Callers are separated: a key for its own jobs and files finds no trace of those of others."""
+"""Ownership: a key with an `:own` scope finds no trace of other callers' jobs and files."""
 
 import base64
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from shared.record import JobReceipt, JobReceipts
 from shared.store.job_leases import OutcomeKind
-from tests.unit.api.test_access import ECHO, as_caller, entry, refused
+from tests.unit.api.callers import ECHO, as_caller, entry, refused
 
 OWN = "read:own+write:own"
 KEYS = ",".join(
@@ -67,7 +67,7 @@ async def upload(closed, headers, content=b"a,b\n1,2\n") -> str:
 
 
 def without_ids(answer, name: str) -> str:
-    """The body of an answer, without what differs by request and by the id that was asked for."""
+    """The body of an answer, without the ids of the request and of the job."""
     return re.sub(r'"request_id":"[^"]+"', "", answer.text).replace(name, "ID")
 
 
@@ -77,11 +77,11 @@ def without_ids(answer, name: str) -> str:
 @pytest.mark.parametrize(("method", "path"), JOB_PATHS)
 @pytest.mark.parametrize("done", [False, True], ids=["pending", "done"])
 async def test_a_job_of_another_caller_is_answered_as_one_that_does_not_exist(
-    closed, backstage, method, path, done
+    closed, worker, method, path, done
 ):
     job = await submit(closed, ANN, SECRET_JOB)
     if done:
-        await backstage.finish(OutcomeKind.COMPLETED, "hush")
+        await worker.finish_next(OutcomeKind.COMPLETED, "hush")
     headers = {**BOB, "If-None-Match": 'W/"1", W/"2", W/"3"'}
     foreign = await closed.request(method, path.format(job), headers=headers)
     missing = await closed.request(method, path.format(NOBODY), headers=headers)
@@ -92,13 +92,13 @@ async def test_a_job_of_another_caller_is_answered_as_one_that_does_not_exist(
     assert (record["done"], record["cancel_requested"]) == (done, False)
 
 
-async def test_a_caller_reads_and_changes_its_own_jobs(closed, backstage):
+async def test_a_caller_reads_and_changes_its_own_jobs(closed, worker):
     job = await submit(closed, ANN, SECRET_JOB)
     answer = await closed.get(f"/jobs/{job}", headers=ANN)
     assert (answer.status_code, answer.json()["params"]) == (200, {"message": "hush"})
     known = {**ANN, "If-None-Match": answer.headers["etag"]}
     assert (await closed.get(f"/jobs/{job}", headers=known)).status_code == 304
-    await backstage.finish(OutcomeKind.COMPLETED, "hush")
+    await worker.finish_next(OutcomeKind.COMPLETED, "hush")
     for method, path in JOB_PATHS[3:5] + JOB_PATHS[7:]:
         answer = await closed.request(method, path.format(job), headers=ANN)
         assert answer.status_code in (200, 202), (method, path)
@@ -130,10 +130,10 @@ async def test_a_job_without_a_caller_belongs_to_no_key(serve, fake_redis, clien
 
 
 @pytest.mark.parametrize("end", ["completed", "cancelled"])
-async def test_an_expired_job_is_told_of_to_its_caller_alone(closed, backstage, fake_redis, end):
+async def test_an_expired_job_is_410_for_its_caller_alone(closed, worker, fake_redis, end):
     job = await submit(closed, ANN)
     if end == "completed":
-        await backstage.finish(OutcomeKind.COMPLETED, "hush")
+        await worker.finish_next(OutcomeKind.COMPLETED, "hush")
     else:
         await closed.delete(f"/jobs/{job}", headers=ANN)
     assert await fake_redis.delete(f"jobs:record:{job}") == 1
@@ -144,10 +144,10 @@ async def test_an_expired_job_is_told_of_to_its_caller_alone(closed, backstage, 
             refused(await closed.request(method, path.format(job), headers=headers), 410, "job_expired")
 
 
-async def test_a_retry_takes_no_params_over_that_the_key_may_not_read(closed, backstage):
-    """The new job would be its own, and show them."""
+async def test_a_retry_takes_no_params_over_that_the_key_may_not_read(closed, worker):
+    """The new job would belong to the caller, and show the params."""
     job = await submit(closed, ANN, SECRET_JOB)
-    await backstage.finish(OutcomeKind.COMPLETED, "hush")
+    await worker.finish_next(OutcomeKind.COMPLETED, "hush")
     refused(await closed.post(f"/jobs/{job}/retry", headers=HALF), 404, "job_not_found")
 
 
@@ -229,7 +229,7 @@ async def test_a_file_in_use_does_not_tell_of_the_job_of_another_caller(closed):
 
 
 @pytest.mark.parametrize("headers", [WRITER, DROPPER])
-async def test_without_a_scope_to_read_every_answer_is_a_receipt(closed, backstage, headers):
+async def test_without_a_scope_to_read_every_answer_is_a_receipt(closed, worker, headers):
     key = {**headers, "Idempotency-Key": "once"}
     answers = [
         await closed.post("/jobs", json=SECRET_JOB, headers=key),
@@ -237,12 +237,12 @@ async def test_without_a_scope_to_read_every_answer_is_a_receipt(closed, backsta
         await closed.delete(f"/jobs/{await submit(closed, headers, SECRET_JOB)}", headers=headers),
     ]
     job = answers[0].json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, "hush")
+    await worker.finish_next(OutcomeKind.COMPLETED, "hush")
     answers += [
         await closed.post("/jobs", json=SECRET_JOB, headers=key),
         await closed.post(f"/jobs/{job}/retry", headers={**headers, "Idempotency-Key": "again"}),
     ]
-    await backstage.finish(OutcomeKind.COMPLETED, "hush")
+    await worker.finish_next(OutcomeKind.COMPLETED, "hush")
     answers += [
         await closed.post(f"/jobs/{job}/retry", headers={**headers, "Idempotency-Key": "again"}),
         await closed.post(f"/jobs/{job}/webhook/redeliver", headers=headers),
@@ -262,7 +262,7 @@ async def test_a_batch_without_a_scope_to_read_is_answered_by_receipts(closed):
 
 
 @pytest.mark.parametrize(("headers", "whole"), [(WRITER, False), (HALF, False), (ADMIN, True)])
-async def test_who_cancels_the_job_of_another_caller_sees_what_it_may_read(closed, headers, whole):
+async def test_cancelling_another_callers_job_shows_no_more_than_reading_it(closed, headers, whole):
     job = await submit(closed, ANN, SECRET_JOB)
     answer = await closed.delete(f"/jobs/{job}", headers=headers)
     assert answer.json()["state"] == "cancelled"
@@ -292,7 +292,7 @@ async def test_the_document_describes_receipts_only_where_there_are_keys(closed,
 # -- the server
 
 
-async def test_what_the_server_tells_of_all_callers_is_for_plain_read_keys(closed):
+async def test_counts_of_all_callers_are_for_plain_read_keys(closed):
     await submit(closed, BOB)
     own, all_of_it = [(await closed.get("/server/info", headers=headers)).json() for headers in (ANN, READER)]
     assert (own["queues"], own["webhooks"], own["jobs"], own["workers"]) == ({}, None, {}, [])

@@ -1,4 +1,4 @@
-"""Bounds of one caller at once, and the answers beyond them."""
+"""Quotas: bounds of one caller, and the answers beyond them."""
 
 import asyncio
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ import pytest
 from api.errors import TooManyAtOnce
 from api.keys.api_key import read_keys
 from api.quotas import CallerQuotas, Quotas, counted_caller
-from tests.unit.api.test_access import ECHO, KEYS, as_caller, entry, refused
+from tests.unit.api.callers import ECHO, KEYS, as_caller, entry, refused
 
 ANN, LAST = as_caller("ann"), as_caller("last")
 
@@ -18,7 +18,7 @@ def batch(jobs: int) -> dict[str, object]:
 
 
 def left(answer) -> str:
-    """The requests that are left, as the answer says."""
+    """The requests left, by the answer's header."""
     return answer.headers["ratelimit"].partition(";r=")[2].partition(";")[0]
 
 
@@ -36,7 +36,7 @@ async def test_a_batch_above_what_is_left_is_refused_as_a_whole(serve, fake_redi
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=10)
     await client.post("/jobs/batch", json=batch(6), headers=ANN)
     answer = await client.post("/jobs/batch", json=batch(5), headers=ANN)
-    assert "3 are left" in refused(answer, 429, "rate_limited").message
+    assert "left now: 3" in refused(answer, 429, "rate_limited").message
     assert left(answer) == "3"
     assert (
         5 <= int(answer.headers["retry-after"]) <= 6
@@ -47,7 +47,7 @@ async def test_a_batch_above_what_is_left_is_refused_as_a_whole(serve, fake_redi
 async def test_a_batch_above_the_whole_limit_says_to_split_it(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=4)
     error = refused(await client.post("/jobs/batch", json=batch(5), headers=ANN), 422, "invalid_request")
-    assert "parts of 4 jobs" in error.hint
+    assert "4 at most in each part" in error.hint
     assert not error.retryable
     assert (await client.post("/jobs/batch", json=batch(3), headers=ANN)).status_code == 202
 
@@ -55,7 +55,7 @@ async def test_a_batch_above_the_whole_limit_says_to_split_it(serve, fake_redis)
 # -- jobs and files
 
 
-async def test_a_full_backlog_is_told_to_its_caller_alone(serve, fake_redis):
+async def test_a_full_backlog_refuses_its_caller_alone(serve, fake_redis):
     client = await serve(fake_redis, api_keys=KEYS, api_quota_jobs_waiting=2)
     first = await client.post("/jobs", json=ECHO, headers={**ANN, "Idempotency-Key": "k"})
     for path, body in (("/jobs/batch", batch(2)), ("/jobs/batch", batch(1)), ("/jobs", ECHO)):
@@ -188,7 +188,7 @@ def test_a_key_has_quotas_of_its_own_and_the_defaults_else():
 
 
 @pytest.mark.parametrize("kind", ["uploads", "streams", "waits"])
-def test_what_runs_at_once_is_counted_for_each_caller(kind):
+def test_open_requests_are_counted_for_each_caller(kind):
     quotas = CallerQuotas(Quotas(uploads_at_once=2, streams_at_once=2, waits_at_once=2))
     with ExitStack() as held:
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""A random walk over bad bodies: whatever is sent, the server does not fail."""
+"""Random bodies, most of them bad: the server never fails."""
 
 import asyncio
 import json

@@ -15,17 +15,17 @@ async def job_id(client) -> str:
     return (await client.post("/jobs", json=ECHO)).json()["job_id"]
 
 
-async def test_an_unchanged_record_is_not_sent_again(client, job_id, backstage):
+async def test_an_unchanged_record_is_not_sent_again(client, job_id, worker):
     tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
     answer = await client.get(f"/jobs/{job_id}", headers={"If-None-Match": f'"other", {tag}'})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
-    await backstage.claim()
+    await worker.claim_one()
     answer = await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})
     assert (answer.status_code, answer.json()["state"]) == (200, "running")
     assert answer.headers["etag"] != tag
 
 
-async def test_the_whole_record_is_not_read_for_that(client, job_id, fake_redis, monkeypatch):
+async def test_a_known_version_is_found_without_reading_the_record(client, job_id, fake_redis, monkeypatch):
     tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
     asked = []
     execute = fake_redis.execute_command
@@ -74,18 +74,18 @@ async def test_a_record_of_another_version_stays_as_it_is(client, job_id, tag, m
     assert (await client.get(f"/jobs/{job_id}")).json()["state"] == "pending"
 
 
-async def test_a_job_is_done_again_at_the_wanted_version_alone(client, job_id, backstage):
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+async def test_a_job_is_done_again_at_the_wanted_version_alone(client, job_id, worker):
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     tag = (await client.get(f"/jobs/{job_id}")).headers["etag"]
     answer = await client.post(f"/jobs/{job_id}/retry", headers={"If-Match": 'W/"1"'})
     assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
     assert (await client.post(f"/jobs/{job_id}/retry", headers={"If-Match": tag})).status_code == 202
 
 
-async def test_the_state_of_a_job_says_more_than_its_version(client, job_id, backstage):
+async def test_the_state_of_a_job_says_more_than_its_version(client, job_id, worker):
     headers = {"If-Match": '"0"'}
     assert (await client.post(f"/jobs/{job_id}/retry", headers=headers)).json()["code"] == "job_not_finished"
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     assert (await client.delete(f"/jobs/{job_id}", headers=headers)).json()["code"] == "job_already_finished"
 
 
@@ -94,8 +94,8 @@ async def test_a_job_that_is_not_there_is_not_unchanged(client):
     assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
-async def test_a_job_that_has_expired_is_gone_by_every_path(client, job_id, backstage, fake_redis):
-    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+async def test_a_job_that_has_expired_is_gone_by_every_path(client, job_id, worker, fake_redis):
+    await worker.finish_next(OutcomeKind.COMPLETED, {"message": "hi"})
     await fake_redis.delete(f"jobs:record:{job_id}")
     for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", ""), ("POST", "/retry")):
         answer = await client.request(method, f"/jobs/{job_id}{path}")
@@ -126,9 +126,9 @@ async def test_pages_follow_each_other(client):
     assert sorted(found) == sorted(made)
 
 
-async def test_lists_are_filtered(client, backstage):
+async def test_lists_are_filtered(client, worker):
     await client.post("/jobs", json={**ECHO, "labels": {"a": "1=2"}})
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     await client.post("/jobs", json={"type": "sleep", "params": {"seconds": 1}})
 
     async def count(query: str) -> int:
@@ -188,9 +188,9 @@ async def test_a_cursor_of_another_make_is_refused(client, value):
     assert answer.json()["details"][0]["kind"] == "invalid_cursor"
 
 
-async def test_a_list_has_no_payload_unless_asked_for_it(client, backstage):
+async def test_a_list_has_no_payload_unless_asked_for_it(client, worker):
     await client.post("/jobs", json=ECHO)
-    await backstage.finish(OutcomeKind.COMPLETED, {"message": 1})
+    await worker.finish_next(OutcomeKind.COMPLETED, {"message": 1})
     whole = (await client.get("/jobs?fields=params,result")).json()["items"][0]
     assert whole == (await client.get(f"/jobs/{whole['job_id']}")).json()
     summary = {name: value for name, value in whole.items() if name not in ("params", "result")}

@@ -1,4 +1,4 @@
-"""Header fields are read by their grammar, however many lines bring them."""
+"""Headers of a request: read by their grammar, in any number of lines."""
 
 import pytest
 from starlette.requests import Request

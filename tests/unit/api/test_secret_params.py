@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from dev.webhook_receiver import SECRET as SIGNING
 from shared.job_type import JobType, Params
 from shared.job_type_loader import Contract, index_by_name
-from shared.record import StoredRecord
 from shared.store import redis_keys
 from shared.store.job_leases import Finished, JobLeases, Outcome, OutcomeKind
+from shared.stored_record import StoredRecord
 from shared.webhooks import DELIVERY
 from tests.conftest import LogTape
 from tests.new_jobs import RETENTION

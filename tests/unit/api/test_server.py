@@ -1,4 +1,4 @@
-"""Health, readiness, the server, its job types, and its description of itself."""
+"""Health, readiness, the server, its job types, and its OpenAPI document."""
 
 import re
 
@@ -33,15 +33,15 @@ async def test_ready_without_a_worker_is_a_warning(client, prefix):
     assert answer.json()["checks"]["workers"].startswith("warn")
 
 
-async def test_ready_with_a_worker_passes(client, backstage):
-    await backstage.beat()
+async def test_ready_with_a_worker_passes(client, worker):
+    await worker.beat(running=2)
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "pass")
     assert "1 alive" in answer.json()["checks"]["workers"]
 
 
-async def test_a_full_file_store_is_a_warning(client, backstage, files, monkeypatch):
-    await backstage.beat()
+async def test_a_full_file_store_is_a_warning(client, worker, files, monkeypatch):
+    await worker.beat(running=2)
 
     def full(*_, **__):
         raise GenericError("No space left on device (os error 28)")
@@ -57,14 +57,14 @@ async def test_a_full_file_store_is_a_warning(client, backstage, files, monkeypa
     assert (await client.get("/readyz")).json()["status"] == "pass"
 
 
-async def test_without_redis_it_is_not_ready(lonely_client):
+async def test_without_redis_the_api_is_not_ready(lonely_client):
     answer = await lonely_client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "fail")
     assert answer.json()["checks"]["redis"].startswith("fail")
 
 
 @BOTH
-async def test_the_server_tells_what_it_is(client, prefix):
+async def test_the_server_shows_its_version_types_and_limits(client, prefix):
     info = (await client.get(f"{prefix}/server/info")).json()
     assert info["name"] == "job-server"
     assert re.fullmatch(r"\d+\.\d+\.\d+", info["version"])
@@ -85,11 +85,11 @@ async def test_the_server_tells_what_it_is(client, prefix):
     }
 
 
-async def test_the_server_tells_how_busy_it_is(client, backstage):
-    await backstage.beat()
+async def test_the_server_shows_its_queues_and_workers(client, worker):
+    await worker.beat(running=2)
     for _ in range(3):
         await client.post("/jobs", json=ECHO)
-    await backstage.claim()
+    await worker.claim_one()
     info = (await client.get("/server/info")).json()
     assert info["queues"] == {"default": {"waiting": 2, "running": 1}}
     assert (info["jobs"]["pending"], info["jobs"]["running"]) == (2, 1)

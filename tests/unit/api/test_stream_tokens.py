@@ -1,4 +1,4 @@
-"""A stream token follows one job for a while, in place of the key of its caller."""
+"""Stream tokens: each opens the stream of one job for a while, in place of a key."""
 
 import time
 
@@ -6,20 +6,20 @@ import pytest
 
 from api import stream_tokens
 from shared.store.job_leases import OutcomeKind
-from tests.unit.api.test_access import KEYS, as_caller, entry, refused
+from tests.unit.api.callers import KEYS, as_caller, entry, refused
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 
 
 @pytest.fixture
 async def closed(serve, fake_redis):
-    """A client of an API that asks for a key; it sends none by itself."""
+    """A client of an API that needs a key; the client sends none by itself."""
     return await serve(fake_redis, api_keys=KEYS)
 
 
-async def finished_job(client, backstage, caller: str = "ann") -> str:
+async def finished_job(client, worker, caller: str = "ann") -> str:
     job_id = (await client.post("/jobs", json=ECHO, headers=as_caller(caller))).json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, "hi")
+    await worker.finish_next(OutcomeKind.COMPLETED, "hi")
     return job_id
 
 
@@ -30,14 +30,14 @@ async def issue(client, job_id: str, caller: str = "ann", prefix: str = "") -> d
 
 
 async def opens(client, issued: dict) -> bool:
-    """Whether the stream can be opened; its reader has seen the end already, so that it ends at once."""
+    """Whether the stream opens; the reader has seen the end already, so that the stream ends at once."""
     answer = await client.get(issued["url"], headers={"Last-Event-ID": "1000"})
     return answer.status_code == 204
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
-async def test_its_url_follows_the_job_without_a_key(closed, backstage, log_tape, prefix):
-    job_id = await finished_job(closed, backstage)
+async def test_its_url_follows_the_job_without_a_key(closed, worker, log_tape, prefix):
+    job_id = await finished_job(closed, worker)
     issued = await issue(closed, job_id, prefix=prefix)
     assert issued["url"].startswith(f"{prefix}/jobs/{job_id}/events?token=")
     for _ in range(2):  # a browser comes back
@@ -48,8 +48,8 @@ async def test_its_url_follows_the_job_without_a_key(closed, backstage, log_tape
     assert not any(signature in str(line) for line in log_tape.lines() if line.get("logger") != "httpx")
 
 
-async def test_a_key_that_only_reads_gets_one_and_a_key_that_only_writes_does_not(closed, backstage):
-    job_id = await finished_job(closed, backstage)
+async def test_a_key_that_only_reads_gets_one_and_a_key_that_only_writes_does_not(closed, worker):
+    job_id = await finished_job(closed, worker)
     issued = await issue(closed, job_id, "reader")
     assert await opens(closed, issued)
     answer = await closed.post(f"/jobs/{job_id}/stream-token", headers=as_caller("writer"))
@@ -57,8 +57,8 @@ async def test_a_key_that_only_reads_gets_one_and_a_key_that_only_writes_does_no
     refused(await closed.post(f"/jobs/{job_id}/stream-token"), 401, "unauthorized")
 
 
-async def test_it_opens_nothing_else(closed, backstage):
-    job_id, other = [await finished_job(closed, backstage) for _ in range(2)]
+async def test_it_opens_nothing_else(closed, worker):
+    job_id, other = [await finished_job(closed, worker) for _ in range(2)]
     token = (await issue(closed, job_id))["token"]
     for path in (
         f"/jobs/{other}/events",
@@ -74,8 +74,8 @@ async def test_it_opens_nothing_else(closed, backstage):
     refused(await closed.get(f"/jobs/{job_id}/events", headers=headers), 401, "unauthorized")
 
 
-async def test_nothing_of_it_can_be_changed(closed, backstage):
-    job_id = await finished_job(closed, backstage)
+async def test_nothing_of_it_can_be_changed(closed, worker):
+    job_id = await finished_job(closed, worker)
     token = (await issue(closed, job_id, "reader"))["token"]
     expiry, signature, _ = token.split(".")
     other = "A" if signature[0] != "A" else "B"
@@ -91,9 +91,9 @@ async def test_nothing_of_it_can_be_changed(closed, backstage):
     refused(await closed.get(f"/jobs/{job_id}/events?token="), 401, "unauthorized")
 
 
-async def test_a_caller_of_its_own_jobs_alone_gets_none_of_another_job(serve, fake_redis, backstage):
+async def test_a_caller_of_its_own_jobs_alone_gets_none_of_another_job(serve, fake_redis, worker):
     client = await serve(fake_redis, api_keys=f"{entry('ann')},{entry('eve', 'read:own+write:own')}")
-    anns, eves = [await finished_job(client, backstage, name) for name in ("ann", "eve")]
+    anns, eves = [await finished_job(client, worker, name) for name in ("ann", "eve")]
     assert await opens(client, await issue(client, eves, "eve"))
     refused(await client.post(f"/jobs/{anns}/stream-token", headers=as_caller("eve")), 404, "job_not_found")
     issued = await issue(client, eves, "ann")
@@ -101,8 +101,8 @@ async def test_a_caller_of_its_own_jobs_alone_gets_none_of_another_job(serve, fa
     refused(await only_own.get(issued["url"]), 404, "job_not_found")
 
 
-async def test_it_expires(closed, backstage, monkeypatch):
-    job_id = await finished_job(closed, backstage)
+async def test_it_expires(closed, worker, monkeypatch):
+    job_id = await finished_job(closed, worker)
     issued = await issue(closed, job_id)
     now = time.time()
     monkeypatch.setattr(stream_tokens.time, "time", lambda: now + stream_tokens.TOKEN_SECONDS - 5)
@@ -111,8 +111,8 @@ async def test_it_expires(closed, backstage, monkeypatch):
     refused(await closed.get(issued["url"]), 401, "unauthorized")
 
 
-async def test_it_ends_with_the_key_of_its_caller(closed, backstage, serve, fake_redis):
-    job_id = await finished_job(closed, backstage)
+async def test_it_ends_with_the_key_of_its_caller(closed, worker, serve, fake_redis):
+    job_id = await finished_job(closed, worker)
     issued = await issue(closed, job_id)
     without_ann = await serve(fake_redis, api_keys=entry("reader", "read"))
     refused(await without_ann.get(issued["url"]), 401, "unauthorized")
@@ -122,8 +122,8 @@ async def test_it_ends_with_the_key_of_its_caller(closed, backstage, serve, fake
     refused(await only_writes.get(issued["url"]), 403, "forbidden")
 
 
-async def test_it_ends_with_the_secret(closed, backstage, fake_redis):
-    job_id = await finished_job(closed, backstage)
+async def test_it_ends_with_the_secret(closed, worker, fake_redis):
+    job_id = await finished_job(closed, worker)
     issued = await issue(closed, job_id)
     assert await fake_redis.delete("jobs:stream-secret") == 1
     refused(await closed.get(issued["url"]), 401, "unauthorized")
@@ -141,16 +141,16 @@ async def test_without_redis_a_token_is_not_judged(serve):
     refused(await client.get("/jobs/x/events?token=1.x.ann"), 401, "unauthorized")
 
 
-async def test_it_counts_as_its_caller_does(serve, fake_redis, backstage):
+async def test_it_counts_as_its_caller_does(serve, fake_redis, worker):
     client = await serve(fake_redis, api_keys=KEYS, api_rate_limit=3)
-    job_id = await finished_job(client, backstage)
+    job_id = await finished_job(client, worker)
     issued = await issue(client, job_id)
     assert await opens(client, issued)
     refused(await client.get(issued["url"]), 429, "rate_limited")
 
 
-async def test_without_keys_pages_are_written_the_same_way(client, backstage):
+async def test_without_keys_pages_are_written_the_same_way(client, worker):
     job_id = (await client.post("/jobs", json=ECHO)).json()["job_id"]
-    await backstage.finish(OutcomeKind.COMPLETED, "hi")
+    await worker.finish_next(OutcomeKind.COMPLETED, "hi")
     issued = (await client.post(f"/jobs/{job_id}/stream-token")).json()
     assert await opens(client, issued)

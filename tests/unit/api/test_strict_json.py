@@ -1,11 +1,11 @@
-"""JSON that means one thing only."""
+"""Strict JSON: unambiguous and bounded."""
 
 import time
 
 import orjson
 import pytest
 
-from api.strict_json import DEEPEST, LARGEST_NUMBER, MOST_NODES, parse
+from api.strict_json import MAX_DEPTH, MAX_NUMBER, MAX_VALUES, parse
 from shared.errors import InvalidRequest, MalformedJson
 
 MALFORMED = {
@@ -43,12 +43,12 @@ INVALID = {
     "deep object": (b'{"a":' * 33 + b"1" + b"}" * 33, "too_deep"),
     "very deep list": (b"[" * 1000 + b"]" * 1000, "too_deep"),
     "very deep object": (b'{"a":' * 1000 + b"1" + b"}" * 1000, "too_deep"),
-    "many": (b"[" + b"1," * MOST_NODES + b"1]", "too_many_values"),
+    "many": (b"[" + b"1," * MAX_VALUES + b"1]", "too_many_values"),
 }
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_json_is_malformed(body):
+def test_a_body_that_is_not_json_is_malformed(body):
     with pytest.raises(MalformedJson):
         parse(body)
 
@@ -80,7 +80,7 @@ def test_what_no_later_reader_could_take_is_invalid(body, kind):
 @pytest.mark.parametrize(
     "value",
     [
-        {}, [], "", "ü€😀\u007f", 0, -1, 1.5, True, None, {"": 1}, LARGEST_NUMBER - 1, -LARGEST_NUMBER,
+        {}, [], "", "ü€😀\u007f", 0, -1, 1.5, True, None, {"": 1}, MAX_NUMBER - 1, -MAX_NUMBER,
         {"a": [{"a": 1}, {"a": 2}]}, {"text": "\x01\t\n"},
     ],
 )  # fmt: skip
@@ -89,10 +89,10 @@ def test_the_rest_is_taken_as_it_is(value):
 
 
 def test_the_bounds_themselves_are_taken():
-    parse(b"[" * DEEPEST + b"1" + b"]" * DEEPEST)
-    parse(b"[" + b"1," * (MOST_NODES - 2) + b"1]")
+    parse(b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH)
+    parse(b"[" + b"1," * (MAX_VALUES - 2) + b"1]")
     with pytest.raises(InvalidRequest):
-        parse(b"[" + b"1," * (MOST_NODES - 1) + b"1]")
+        parse(b"[" + b"1," * (MAX_VALUES - 1) + b"1]")
 
 
 def test_a_field_that_occurs_twice_among_many_is_found_at_once():

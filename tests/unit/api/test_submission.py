@@ -1,4 +1,4 @@
-"""What a submission may be: the server and its document agree, case by case."""
+"""Submissions, valid and invalid: the server and its document agree, case by case."""
 
 import orjson
 import pytest
@@ -73,7 +73,7 @@ def submissions():
 
 @pytest.fixture(scope="module")
 def described():
-    """The document's view of a submission."""
+    """The validator that the document's schema of a submission gives."""
     document = create_app(ApiSettings()).openapi()
     schema = {"$ref": "#/components/schemas/JobSubmission", "components": document["components"]}
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -104,7 +104,7 @@ def test_a_time_far_ahead_is_refused_though_no_schema_says_so(submissions, descr
 def test_a_webhook_to_a_port_of_the_system_is_refused_with_what_to_do(url):
     submissions = Submissions(load_job_types(), webhooks=True, ports=[26])
     with pytest.raises(InvalidRequest) as caught:
-        submissions.admit(url)
+        submissions.require_webhook_allowed(url)
     assert "port" in caught.value.hint
     assert caught.value.details[0]["kind"] == "webhook_blocked"
     for allowed in (
@@ -113,4 +113,4 @@ def test_a_webhook_to_a_port_of_the_system_is_refused_with_what_to_do(url):
         "https://example.com:443/",
         "http://example.com:1025",
     ):
-        submissions.admit(allowed)
+        submissions.require_webhook_allowed(allowed)

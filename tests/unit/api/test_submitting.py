@@ -1,4 +1,4 @@
-"""What may be said with a submission besides type and params; batches, keys, retries."""
+"""Labels, times, webhooks and Idempotency-Keys of submissions; batches, retries by hand, full queues."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -70,11 +70,11 @@ async def test_a_job_of_later_shows_when(client):
     assert (await submit(client, delay_seconds=60))["run_at"] is not None
 
 
-async def test_a_time_that_has_passed_is_now_and_no_place_before_others(client, backstage):
+async def test_a_time_that_has_passed_is_now_and_no_place_before_others(client, worker):
     first = await submit(client)
     record = await submit(client, run_at="2000-01-01T00:00:00Z")
     assert record["run_at"] is None
-    assert (await backstage.claim()).job_id == first["job_id"]
+    assert (await worker.claim_one()).job_id == first["job_id"]
 
 
 async def test_the_time_to_start_by_is_in_the_record(client):
@@ -107,10 +107,10 @@ async def test_a_waiting_job_knows_its_place(client):
     assert places == [1, 2, 3]
 
 
-async def test_the_wait_is_estimated_from_the_jobs_that_ended(client, backstage):
+async def test_the_wait_is_estimated_from_the_jobs_that_ended(client, worker):
     for _ in range(2):
         await submit(client)
-        await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+        await worker.finish_next(OutcomeKind.COMPLETED, {"message": "hi"})
     job = await submit(client)
     record = (await client.get(f"/jobs/{job['job_id']}")).json()
     assert (record["queue_position"], record["estimated_wait_seconds"]) == (1, 30.0)
@@ -172,9 +172,9 @@ async def test_an_address_may_be_allowed_though_it_is_not_public(serve, fake_red
     ]
 
 
-async def test_a_retry_keeps_the_webhook(hooked, serve, fake_redis, backstage):
+async def test_a_retry_keeps_the_webhook(hooked, serve, fake_redis, worker):
     old = await submit(hooked, webhook=HOOK)
-    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+    await worker.finish_next(OutcomeKind.COMPLETED, {"message": "hi"})
     assert (await hooked.post(f"/jobs/{old['job_id']}/retry")).json()["webhook"] == HOOK
     without = await serve(fake_redis)
     answer = await without.post(f"/jobs/{old['job_id']}/retry")
@@ -252,9 +252,9 @@ async def test_a_batch_may_have_many_values(client):
 # -- retries by hand
 
 
-async def test_a_finished_job_is_done_again(client, backstage):
+async def test_a_finished_job_is_done_again(client, worker):
     old = await submit(client, labels={"a": "b"})
-    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+    await worker.finish_next(OutcomeKind.COMPLETED, {"message": "hi"})
     answer = await client.post(f"/v1/jobs/{old['job_id']}/retry")
     new = answer.json()
     assert (answer.status_code, new["state"], new["retry_of"]) == (202, "pending", old["job_id"])
@@ -263,9 +263,9 @@ async def test_a_finished_job_is_done_again(client, backstage):
     assert (await client.get(f"/jobs/{old['job_id']}")).json()["state"] == "completed"
 
 
-async def test_a_retry_with_a_key_makes_one_job(client, backstage):
+async def test_a_retry_with_a_key_makes_one_job(client, worker):
     old = await submit(client)
-    await backstage.finish(OutcomeKind.COMPLETED, {"message": "hi"})
+    await worker.finish_next(OutcomeKind.COMPLETED, {"message": "hi"})
     headers = {"Idempotency-Key": "again"}
     answers = [await client.post(f"/jobs/{old['job_id']}/retry", headers=headers) for _ in range(2)]
     assert answers[0].json()["job_id"] == answers[1].json()["job_id"]
@@ -281,22 +281,22 @@ async def test_an_unfinished_job_can_not_be_done_again(client):
 # -- back-pressure
 
 
-async def test_a_full_queue_says_when_to_come_back(serve, fake_redis, backstage):
+async def test_a_full_queue_says_when_to_come_back(serve, fake_redis, worker):
     client = await serve(fake_redis, queue_max_waiting=1000)
     await client.post("/jobs/batch", json={"jobs": [ECHO] * 1000})
     answer = await client.post("/jobs", json=ECHO)
     assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
     assert answer.headers["retry-after"] == "60"
-    claims = await backstage.step(slots=600)
-    await backstage.step(*(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")) for claim in claims))
+    claims = await worker.claim(slots=600)
+    await worker.step(*(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")) for claim in claims))
     other = await serve(fake_redis, queue_max_waiting=400)
     assert (await other.post("/jobs", json=ECHO)).headers["retry-after"] == "2"  # 20 jobs at 10 a second
 
 
-async def test_unfinished_jobs_are_looked_at_as_often_as_their_type_deserves(client, backstage, fake_redis):
+async def test_unfinished_jobs_are_looked_at_as_often_as_their_type_deserves(client, worker, fake_redis):
     job = await submit(client)
     assert (await client.get(f"/jobs/{job['job_id']}")).headers["retry-after"] == "1"
-    await backstage.finish(OutcomeKind.COMPLETED, 1)
+    await worker.finish_next(OutcomeKind.COMPLETED, 1)
     record = f"jobs:record:{job['job_id']}"
     finished = int(await fake_redis.hget(record, "finished_at"))
     await fake_redis.hset(record, "started_at", finished - 20_000)

@@ -1,4 +1,4 @@
-"""How long a request wants to wait."""
+"""The wait that a request asks for."""
 
 from urllib.parse import urlencode
 

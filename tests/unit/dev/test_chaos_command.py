@@ -36,7 +36,7 @@ def test_every_registered_scenario_has_a_module_that_runs():
 def test_the_exit_code_is_0_if_every_check_holds(scenarios, capsys):
     scenarios["kills"] = Scenario(exactly("kill: jobs lost", 0, 0))
     assert command.main(["--only", "kills", "--seed", "1"]) == 0
-    assert capsys.readouterr().out.endswith("\n1 scenarios, 1 checks, 0 failed; 0 s.\n")
+    assert "\nScenarios: 1. Checks: 1, 0 failed; " in capsys.readouterr().out
 
 
 def test_a_failed_check_ends_with_1_and_names_the_command_that_repeats_it(scenarios, capsys):

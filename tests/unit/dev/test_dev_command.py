@@ -41,7 +41,7 @@ def test_sigterm_ends_honcho_too(tmp_path: Path):
         arguments = folder / "arguments"
         wait_until(lambda: arguments.exists() and arguments.read_text(), "honcho runs")
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

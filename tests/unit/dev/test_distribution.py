@@ -21,6 +21,7 @@ DATA = [path for path in FILES if path.suffix != ".py"]
 
 def test_every_package_is_found():
     find = SETUPTOOLS["packages"]["find"]
+    assert {path.parent.name for path in MODULES} >= set(INSTALLED)
     for folder in {path.parent for path in MODULES}:
         assert any(fnmatch(package_of(folder), pattern) for pattern in find["include"]), folder
         assert (folder / "__init__.py").exists(), f"{folder} needs an __init__.py to be installed"

@@ -1,4 +1,4 @@
-"""The rights that are shipped for Redis' user are those that the code needs, and no more."""
+"""redis-users.acl: the rights are those that the code needs, and no more."""
 
 import re
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_the_user_may_call_what_is_called_and_nothing_else():
 
 def test_the_probe_tries_every_command_of_the_scripts():
     tried = {name.lower() for name in TRIED.findall((FOLDER / "probe.lua").read_text())}
-    assert called(*scripts()) - tried == {"time"}  # every script begins with it
+    assert called(*scripts()) - tried == {"time"}  # every script begins with the prelude
 
 
 @pytest.mark.parametrize(

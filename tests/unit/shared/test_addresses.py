@@ -1,4 +1,4 @@
-"""Which addresses are public: the rest of the internet's, and nothing that only insiders should reach."""
+"""Public addresses: all of the internet, and nothing that only insiders should reach."""
 
 from ipaddress import ip_address, ip_network
 

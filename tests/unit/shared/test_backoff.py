@@ -1,4 +1,4 @@
-"""The pauses between attempts: they grow, they end at the longest, and they are spread."""
+"""Backoff between attempts: grows up to the longest pause, and is spread at random."""
 
 import pytest
 from hypothesis import given

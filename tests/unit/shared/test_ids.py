@@ -1,4 +1,4 @@
-"""Ids are unique, in the order of their making, and end in the byte of their shard."""
+"""Ids of jobs and files: unique, in the order of their making, with the shard as their last byte."""
 
 import re
 from uuid import UUID

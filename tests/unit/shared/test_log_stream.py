@@ -29,7 +29,7 @@ class Pipe:
         fcntl.fcntl(self.writer, F_SETPIPE_SZ, PIPE_BYTES)
 
     def read(self) -> bytes:
-        """Everything that is in the pipe."""
+        """Bytes in the pipe."""
         os.set_blocking(self.reader, False)
         try:
             return os.read(self.reader, 1 << 20)
@@ -55,7 +55,7 @@ def pipe() -> Iterator[Pipe]:
 
 @pytest.fixture(params=["reopened", "polled"])
 def stream(request: pytest.FixtureRequest, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> LogStream:
-    """A stream to the pipe, with a patience that tests can afford."""
+    """A stream to the pipe that waits 0.1 s at most."""
     monkeypatch.setattr(log_stream, "WAIT_SECONDS", 0.1)
     if request.param == "polled":  # as for a process that may not open its standard output again
         monkeypatch.setattr(log_stream, "_reopened", lambda descriptor: None)
@@ -149,7 +149,7 @@ def test_lines_for_a_full_socket_are_dropped_and_counted(monkeypatch: pytest.Mon
 
 
 def received(connection: socket.socket) -> bytes:
-    """Everything that has arrived."""
+    """Bytes that have arrived."""
     connection.setblocking(False)
     got = b""
     with suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""Params reach the handler as they were validated, and secrets are shown to nobody."""
+"""Params codec: handlers get params as they were validated, and secrets are never shown."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -148,7 +148,7 @@ def test_clients_see_aliases_and_computed_fields_and_no_secret():
 
 
 class Revealing(Params):
-    """Its author writes the secret in clear, as is common for JSON."""
+    """Params that write their secret in clear, as is common for JSON."""
 
     token: SecretStr
     maybe: list[SecretStr] | None = None

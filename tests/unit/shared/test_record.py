@@ -1,4 +1,4 @@
-"""A stored record reads as the JobRecord that clients know."""
+"""Stored records, read as the JobRecord that clients get."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from shared.record import EXAMPLE_RECORD, TERMINAL_STATES, JobRecord, JobState, StoredRecord
+from shared.record import EXAMPLE_RECORD, TERMINAL_STATES, JobRecord, JobState
+from shared.stored_record import StoredRecord
 
 LEAST = {
     b"type": b"echo",

@@ -1,4 +1,4 @@
-"""A secret may come from a file: `NAME_FILE` in place of `NAME`, for every setting that holds one."""
+"""Secrets from files: `NAME_FILE` in place of `NAME`, for every setting that holds a secret."""
 
 import base64
 import os
@@ -70,7 +70,7 @@ def test_the_setting_and_its_file_together_are_refused(kind, put, monkeypatch, c
     put("REDIS_URL", URL.encode())
     monkeypatch.setenv("REDIS_URL", URL)
     line = refusal(kind, capsys)
-    assert "REDIS_URL_FILE: remove it, or REDIS_URL, which is set as well" in line
+    assert "REDIS_URL_FILE: remove it or REDIS_URL: both are set" in line
     assert "hunter2" not in line
 
 
@@ -93,9 +93,10 @@ def test_a_file_that_cannot_be_read_ends_the_process(tmp_path):
     environment = {"PATH": os.environ["PATH"], "WEBHOOK_SECRETS_FILE": str(tmp_path / "nothing")}
     ended = subprocess.run(
         [sys.executable, "-m", "worker", "--check"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
     assert (
-        "WEBHOOK_SECRETS_FILE: the file can't be read (No such file or directory); name one" in ended.stderr
+        "WEBHOOK_SECRETS_FILE: the file can't be read (No such file or directory); name a file"
+        in ended.stderr
     )

@@ -53,7 +53,7 @@ def test_a_wrong_secret_is_refused_and_not_shown(wrong, monkeypatch, capsys):
         read_settings(SharedSettings)
     line = capsys.readouterr().err
     assert line.startswith("Configuration error: WEBHOOK_SECRETS: entry 2 must be whsec_")
-    assert "python -m shared.webhooks makes one" in line
+    assert "python -m shared.webhooks makes a secret" in line
     assert "MfKQ" not in line
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from worker.processes.pool import Processes
 
-PATIENCE = 10
-SOON = 1.0  # seconds in which a process that is to end has ended
+PATIENCE = 60
+SOON = 10.0  # seconds in which a process that is to end has ended, even on a busy machine
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from dev.stack import free_port
 from shared import VERSION
 from shared.errors import FinalError, JobFailure, RetryableError
-from shared.record import StoredRecord
+from shared.stored_record import StoredRecord
 from shared.webhooks import DELIVERY, Delivered, read_secrets
 from worker.execute import JobPostponed
 from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, current

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from shared.store.job_leases import Lease
+from shared.store.rows import Lease
 from worker.lease_snapshot import LATEST, SnapshotMemory, lease_line
 
 

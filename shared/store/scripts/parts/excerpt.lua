@@ -1,4 +1,4 @@
--- Put before scripts that return several records, or parts of them.
+-- Part of scripts that return several records, or some fields of them.
 
 local OVERHEAD = 800  -- bytes of a record as JSON, besides its values
 local PAYLOAD = {'params', 'params_shown', 'result'}

@@ -1,19 +1,15 @@
--- Put before every script: the clock, and announcements.
+-- Part of every script: the clock, announcements, wake-ups.
 -- The key prefixes (RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, DEADLINES, WORKERS, WORKER,
 -- UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES, CANCEL) and the internal names
--- (WEBHOOKS, DELIVERY_ID) are locals that come from keys.py.
+-- (WEBHOOKS, DELIVERY_ID) are locals that come from redis_keys.py.
+-- Names such as CLAIM.job_id and #CLAIM, of rows of words, are numbers that come from rows.py.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Whether a job whose record is gone has expired lately, if this owner submitted it; any job for ''.
-local function expired_lately(id, owner)
-  return redis.call('ZSCORE', INDEX, id) and (owner == '' or redis.call('GET', OWNER .. id) == owner)
-end
-
 local waking = {}
 
--- Announces a change. A failure changes nothing: a subscriber that misses a message finds out by itself.
+-- Announces a change. A failure changes nothing: a subscriber that misses a message notices the change by itself.
 local function publish(channel, message)
   redis.pcall('PUBLISH', channel, message)
 end
@@ -23,7 +19,8 @@ local function wake(queue)
   waking[queue] = true
 end
 
--- Ends every script that may wake a worker; one that misses its wake-up finds out by itself.
+-- Writes the wake-ups, at the end of every script that may wake a worker. A worker that misses its wake-up notices the
+-- job by itself.
 local function wake_workers()
   for queue in pairs(waking) do
     if redis.pcall('LLEN', WAKE .. queue) == 0 then  -- one wake-up at most

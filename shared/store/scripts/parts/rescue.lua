@@ -1,9 +1,9 @@
--- What is done for jobs that no worker sees to any more.
+-- Rescue, repair and pruning: the moves of jobs that no worker takes care of.
 
--- Drops retired jobs from the indexes and from the counts of callers; their records have expired by themselves. Their
--- ids stay as long again as the records were kept, a day at most: until then a request for one is answered 410.
+-- Removes expired jobs from the indexes and from the counts of callers; their records have expired by themselves. Their
+-- ids stay as long again as the records were kept, a day at most: until then a request for such a job is answered 410.
 local function prune(limit, retain)
-  prune_kept(limit)
+  quotas().prune_kept(limit)
   for state, retention in pairs(retain) do
     local oldest = now - math.min(retention, 86400) * 1000
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
@@ -13,11 +13,11 @@ local function prune(limit, retain)
   end
 end
 
--- The time from which leases that have run out mean dead workers. A lease runs out as well while Redis is away, or
--- when its clock jumps, and then no worker could renew it. Workers and APIs leave a sign at least every third of a
--- lease; a gap of more than half a lease between two signs tells that it was Redis. Every worker that lives then
--- has one lease to renew its own.
--- `lease` is the caller's in ms, nil for the last worker's; `sign` is true to leave one.
+-- The time from which a lease that has run out means a dead worker. A lease also runs out while Redis is away, or when
+-- its clock jumps, because no worker can renew it then. Workers and APIs leave a sign of life at least every third of a
+-- lease; a gap of more than half a lease between two signs shows that Redis was away. After it every live worker has
+-- one lease of time to renew its own leases.
+-- `lease` is the caller's in ms, nil for the last worker's; with `sign` the call leaves a sign of life.
 local function rescue_from(lease, sign)
   local signs = redis.call('HMGET', UPKEEP, 'seen_at', 'rescue_from', 'lease')
   lease = lease or tonumber(signs[3] or 15000)
@@ -32,15 +32,15 @@ local function rescue_from(lease, sign)
   return from, lease
 end
 
--- Takes a job from a worker that has let its lease run out: the attempt is charged.
+-- Rescues a job whose lease has run out: the attempt is charged.
 local function rescue(queue, id, fencing_token, retain)
   local job = look(id)
   end_lease(queue, fencing_token .. ':' .. id)
   if job[STATE] ~= 'running' or job[FENCING_TOKEN] ~= fencing_token then
-    return false  -- a claim that did not come to its end, or an attempt that has ended
+    return false  -- a claim that was not completed, or an attempt that has ended
   end
   local more = redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested')
-  -- `lost`: so that a late outcome is not taken for a repeat
+  -- `lost` tells a late outcome from a repeat
   local words = {'lost', fencing_token, 'errors', errors_with(id, '{"code":"worker_lost","message":"The worker '
     .. (more[3] or '?') .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s '
     .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. more[1]
@@ -53,8 +53,8 @@ local function rescue(queue, id, fencing_token, retain)
   return true
 end
 
--- Rescues the jobs of a queue whose leases have run out; appends their ids to `rescued`. Returns the time until which
--- none is rescued, 0 if there is no such time.
+-- Rescues the jobs of a queue whose leases have run out; appends their ids to `rescued`. Returns the time until
+-- which no job is rescued, 0 if there is no such time.
 local function rescue_all(queue, lease, rescued, retain)
   local first = redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES')[2]
   if not first or tonumber(first) > now then
@@ -74,9 +74,9 @@ local function rescue_all(queue, lease, rescued, retain)
   return 0
 end
 
--- Puts a job where its record says that it is, whatever has left it half way. Returns what was wrong if a worker would
--- never have come to it.
-local function mend(id, retain)
+-- Repairs a job whose move was left incomplete: queue, indexes and counts follow its record. Returns the fault if no
+-- worker would have come to the job.
+local function repair(id, retain)
   local record, wrong = RECORD .. id, nil
   local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
   local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
@@ -84,7 +84,7 @@ local function mend(id, retain)
   local indexed = string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID
   begin_writing()
   if job[COUNTED] then
-    count_job(job[COUNTED], id, job[STATE], expires_at)
+    quotas().count_job(job[COUNTED], id, job[STATE], expires_at)
   end
   if not job[STATE] then
     redis.call('ZREM', INDEX, id)
@@ -130,11 +130,11 @@ local function mend(id, retain)
   return wrong
 end
 
--- Rescues a running job when it is looked at, as a worker would.
+-- Rescues one running job, if its lease has run out, before the job is shown.
 local function rescue_one(queue, id, fencing_token, retain)
   local ends = redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id)
   if not ends then
-    mend(id, retain)
+    repair(id, retain)
   elseif tonumber(ends) <= now and rescue_from() <= now then
     rescue(queue, id, fencing_token, retain)
     flush()

@@ -1,34 +1,35 @@
 -- The moves of a job that more than one script makes.
 --
--- Redis rolls nothing back: a command that fails ends the script, and what was written before it stays. So each move
--- writes in this order, and may be repeated from any point of it:
+-- Redis rolls nothing back: a failing command ends the script, and earlier writes stay. So each move writes in this
+-- order, and may be repeated from any point of it:
 --   1. the lease, where there is a new one: a worker that dies from here on is noticed
 --   2. the record, in one HSET: from here on the move has happened
 --   3. queue, new index, message, webhook, the caller's counts
---   4. the end of the old lease, then the old index: until here a job that is half moved is still listed, and `mend`
---      puts the rest right
+--   4. the end of the old lease, then the old index: until here a half-moved job is still listed, and `repair`
+--      completes its move
 -- Announcements may come at any point after the record: their failure changes nothing.
 --
--- A Redis that is out of memory refuses a script at its first write that needs some, but lets a script
--- end that has begun with a removal. So submit may be refused, and those that claim or end work begin with one.
+-- A Redis without free memory refuses a script at its first write that needs memory, unless the script has begun with a
+-- removal. So submit may be refused, and scripts that claim or end work begin with a removal.
 
--- How long a worker's last claims are remembered (ms): a step is repeated until Redis answers, however long it is away.
+-- The time (ms) for which a worker's last claims are remembered: a step is repeated until Redis answers, however long
+-- Redis is away.
 local MEMORY = 86400000
 
--- A removal of nothing, before the first write of a script that must not be refused for want of memory.
+-- Removes nothing, as the first write of a script that must not be refused for lack of memory.
 local function begin_writing()
   redis.call('HDEL', UPKEEP, '')
 end
 
--- What every move has to know of a job, by these places; its state is false if the record is gone.
--- `counted` is the caller, if that had a quota when the job was submitted.
+-- The fields of a job that every move needs, by these indexes; the state is false if the record is gone.
+-- `counted` is the caller, if the caller had a quota when the job was submitted.
 local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
 local function look(id)
   return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
 
--- Makes the first delivery of a job's webhook, or the next one, with the record as it is now: a job of an internal
--- queue, which no index knows. It ends by its time, not by its attempts.
+-- Adds the first or next delivery of a job's webhook, with the record as it is now: a job of an internal queue, in no
+-- index. A delivery ends by its time, not by its attempts.
 local function add_delivery(id)
   local record, fields = RECORD .. id, {}
   local words = redis.call('HGETALL', record)
@@ -48,8 +49,8 @@ local function add_delivery(id)
   wake(WEBHOOKS)
 end
 
--- What follows the records that a script has moved. It is gathered, and written by `flush` in one call per key:
--- Redis' own time per job is mostly calls.
+-- The writes that follow the records that a script has moved. `flush` makes them in one call per key, because the time
+-- of a script is mostly calls.
 local entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
 
 local function move(id, from, to, score, counted)
@@ -71,7 +72,7 @@ local function end_lease(queue, lease)
   leases[#leases + 1] = lease
 end
 
--- Every script that moves a job ends with it; a job moves once at most between two flushes.
+-- Makes the gathered writes, at the end of every script that moves a job. Between two flushes a job moves once at most.
 local function flush()
   if not (next(leaving) or next(ended_leases) or messages[1]) then
     return
@@ -86,7 +87,7 @@ local function flush()
     add_delivery(id)
   end
   for _, job in ipairs(counting) do
-    count_job(unpack(job))
+    quotas().count_job(unpack(job))
   end
   for queue, leases in pairs(ended_leases) do
     redis.call('ZREM', LEASES .. queue, unpack(leases))
@@ -95,32 +96,6 @@ local function flush()
     redis.call('ZREM', INDEX_OF .. state, unpack(ids))
   end
   entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
-end
-
--- Appends to a job's log. `lines` holds, one a line: its number within this claim, how long ago it was written (ms),
--- and a JSON object. What an earlier call has appended, whose reply was lost, is not appended again.
-local function append_lines(id, claim, lines)
-  local record, entries = RECORD .. id, {}
-  local job = redis.call('HMGET', record, 'version', 'lines', 'logged')
-  local total, before, known = tonumber(job[2] or 0), string.match(job[3] or '', '^(%d+):(%d+)$')
-  known = before == claim and tonumber(known) or 0
-  for number, age, line in string.gmatch(lines, '(%d+) (%d+) ([^\n]+)') do
-    if tonumber(number) > known then
-      total, known = total + 1, tonumber(number)
-      entries[#entries + 1] = '{"seq":' .. total .. ',"version":' .. job[1] .. ',"at":' .. now - age .. ','
-        .. string.sub(line, 2)
-    end
-  end
-  if #entries == 0 then
-    return
-  end
-  redis.call('HSET', record, 'lines', total, 'logged', claim .. ':' .. known)
-  redis.call('RPUSH', LOGS .. id, unpack(entries))
-  redis.call('LTRIM', LOGS .. id, -1000, -1)
-  local left = redis.call('PTTL', record)
-  if left > 0 then
-    redis.call('PEXPIRE', LOGS .. id, left)
-  end
 end
 
 -- The record's list of errors with one more, a JSON object, and the time.
@@ -162,7 +137,7 @@ local function settle(id, job, to, retention, words)
   publish(CHANGES .. id, version .. ' done')
 end
 
--- Moves a running job back to pending, due in `delay` ms; one that was asked to stop ends as cancelled.
+-- Moves a running job back to pending, due in `delay` ms. A job that was asked to stop ends as cancelled.
 local function put_back(queue, id, job, delay, retain_cancelled, words)
   local record = RECORD .. id
   local more = redis.call('HMGET', record, 'created_at', 'cancel_requested')
@@ -184,14 +159,14 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   end
 end
 
--- Moves a running job back as if it had not been claimed: the attempt is not charged.
+-- Releases a running job: back to pending, and the attempt is not charged.
 local function release(queue, id, job, delay, retain_cancelled)
   local attempt = redis.call('HGET', RECORD .. id, 'attempt')
   put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1})
 end
 
--- Fails a job whose time to start is over. It is among the deadlines only until it starts or ends.
-local function expire(id, retention)
+-- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
+local function fail_unstarted(id, retention)
   local job = look(id)
   if job[STATE] == 'pending' then
     local queue = redis.call('HGET', RECORD .. id, 'queue')
@@ -203,9 +178,9 @@ local function expire(id, retention)
   redis.call('ZREM', DEADLINES, id)
 end
 
-local function expire_late(retention, limit)
+local function fail_late(retention, limit)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, limit)) do
-    expire(id, retention)
+    fail_unstarted(id, retention)
   end
   flush()
 end

@@ -1,6 +1,6 @@
--- Put before scripts that return records: how much of them is read at once.
+-- Part of scripts that return whole records.
 
-local LARGE = 65536  -- bytes of params and result, above which a record would hold up the connection that all share
+local LARGE = 65536  -- bytes of params and result; a larger record would block the shared connection
 
 local function payload_size(record)
   return redis.call('HSTRLEN', record, 'params') + redis.call('HSTRLEN', record, 'result')

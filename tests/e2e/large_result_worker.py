@@ -1,4 +1,4 @@
-"""A worker whose `echo` returns a result as large as may be: `python -m tests.e2e.generous_worker`."""
+"""Worker whose `echo` returns a result of 4 MB: `python -m tests.e2e.large_result_worker`."""
 
 import sys
 
@@ -13,10 +13,10 @@ from worker.settings import WorkerSettings
 LARGE = "x" * 4_000_000
 
 
-async def give(params: EchoParams, job: JobContext) -> EchoParams:
+async def echo_large(params: EchoParams, job: JobContext) -> EchoParams:
     return EchoParams(message=LARGE)
 
 
 if __name__ == "__main__":
     others = [handler for handler in load_handlers() if handler.job_type is not ECHO]
-    sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(ECHO, give)]))
+    sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(ECHO, echo_large)]))

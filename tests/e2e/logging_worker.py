@@ -1,4 +1,4 @@
-"""A worker whose thumbnails write down what they do: `python -m tests.e2e.talkative_worker`."""
+"""Worker whose handler of thumbnails writes to the log of its job: `python -m tests.e2e.logging_worker`."""
 
 import sys
 
@@ -12,7 +12,7 @@ from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
 
-async def talk(params: ThumbnailParams, job: JobContext) -> ThumbnailResult:
+async def thumbnail_with_log(params: ThumbnailParams, job: JobContext) -> ThumbnailResult:
     job.log("begun", width=params.width)
     made: ThumbnailResult = await thumbnail(params, job)
     job.log("made", size=made.size)
@@ -20,5 +20,6 @@ async def talk(params: ThumbnailParams, job: JobContext) -> ThumbnailResult:
 
 
 if __name__ == "__main__":
-    others = [handler for handler in load_handlers() if handler.job_type is not THUMBNAIL]
-    sys.exit(work(read_settings(WorkerSettings), load_job_types(), [*others, Handler(THUMBNAIL, talk)]))
+    handlers = [handler for handler in load_handlers() if handler.job_type is not THUMBNAIL]
+    handlers.append(Handler(THUMBNAIL, thumbnail_with_log))
+    sys.exit(work(read_settings(WorkerSettings), load_job_types(), handlers))

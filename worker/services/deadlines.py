@@ -1,0 +1,25 @@
+"""Deadlines: the tick that enforces timeouts."""
+
+import asyncio
+from collections.abc import Callable
+
+from worker.lanes import Lanes
+from worker.timeouts import TICK_SECONDS
+
+
+class Deadlines:
+    """Stops attempts at their deadlines, and abandons handlers that do not end; see `worker.timeouts`.
+
+    Args:
+        publish: writes a snapshot of the leases for the heartbeat process, at each tick.
+    """
+
+    def __init__(self, lanes: Lanes, publish: Callable[[], None]) -> None:
+        self._lanes = lanes
+        self._publish = publish
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._lanes.tick()
+            self._publish()

@@ -1,0 +1,41 @@
+"""Reporter: writes the progress and the log lines of running jobs."""
+
+import asyncio
+import random
+
+from shared.errors import QueueUnavailable
+from shared.store.job_leases import AttemptReport, JobLeases
+from worker.lanes import Lanes
+
+REPORT_SECONDS = 0.1
+
+
+class Reporter:
+    """Writes the reports of all jobs together, ten times a second at most.
+
+    Reports are sent until Redis has answered; the last ones of an attempt go out with its outcome.
+
+    Args:
+        due: set when a job has something to report.
+    """
+
+    def __init__(self, lanes: Lanes, job_leases: JobLeases, due: asyncio.Event) -> None:
+        self._lanes = lanes
+        self._job_leases = job_leases
+        self._due = due
+
+    async def run(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            unsent = [pair for lane in self._lanes for pair in lane.jobs.pending_reports()]
+            reports = [AttemptReport(job.claim, report.progress, report.lines) for job, report in unsent]
+            try:
+                self._lanes.cancel(await self._job_leases.report(reports))
+            except QueueUnavailable:
+                self._due.set()
+                await asyncio.sleep(random.uniform(0.2, 0.5))
+            else:
+                for job, report in unsent:
+                    job.context.acknowledge(report)
+            await asyncio.sleep(REPORT_SECONDS)

@@ -1,0 +1,17 @@
+"""Rescuer: rescues the jobs of dead workers, and expires, prunes and repairs jobs that no step comes to."""
+
+from collections.abc import Sequence
+
+from shared.store.upkeep import Upkeep, keep_up
+
+
+class Rescuer:
+    """Runs the upkeep of these queues three times a lease; see `shared.store.upkeep`."""
+
+    def __init__(self, upkeep: Upkeep, queues: Sequence[str], *, lease: float) -> None:
+        self._upkeep = upkeep
+        self._queues = queues
+        self._lease = lease
+
+    async def run(self) -> None:
+        await keep_up(self._upkeep, self._queues, lease=self._lease)
