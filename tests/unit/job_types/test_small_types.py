@@ -38,7 +38,7 @@ class Reports(JobContext):
     def __init__(self) -> None:
         super().__init__("a-job", 1, 5)
         self.fractions: list[float] = []
-        self._announce = lambda: self.fractions.append(orjson.loads(self.latest)["fraction"])
+        self._on_report = lambda: self.fractions.append(orjson.loads(self.latest)["fraction"])
 
 
 # -- echo
