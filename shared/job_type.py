@@ -6,7 +6,16 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 
 from shared.params_codec import ParamsCodec, ParamsNotKept
 
@@ -101,6 +110,16 @@ class JobType(Generic[P, R]):
     def codec(self) -> ParamsCodec:
         """The codec of the params, made at its first use."""
         return ParamsCodec(self.params)
+
+    def check_result(self) -> None:
+        """Refuse a result that pydantic can't serialize. Raises UnusableJobType."""
+        try:
+            TypeAdapter(self.result)
+        except PydanticUserError:
+            raise UnusableJobType(
+                f"The result of the job type {self.name!r} can't be serialized: {self.result!r}; let it be a "
+                "pydantic model, a dataclass or plain data"
+            ) from None
 
     def check_example(self) -> None:
         """Refuse an example that is not valid, or that does not reach the handler unchanged.
