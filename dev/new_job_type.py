@@ -4,6 +4,7 @@ import builtins
 import keyword
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 TAKEN = {*keyword.kwlist, *dir(builtins), "handles", "harness", "result", "tmp_path"}
 """Names that a handler, a function of its type's name, would take from the code around it."""
 
+MODULES = {*sys.stdlib_module_names, "api", "client", "dev", "shared", "tests", "worker"}
+"""Names that no package of job types can have, for Python would import another module."""
 LONGEST_NAME = 40
 
 CONTRACT = '''\
@@ -119,6 +122,10 @@ def check_name(name: str, kind: str) -> None:
         raise UnusableName(
             f"{name!r} has another meaning in the new files: choose another name, such as {name}_text"
         )
+    if kind == "package" and name in MODULES:
+        raise UnusableName(
+            f"{name!r} is a module of Python or of this tree: choose another name, such as my_{name}"
+        )
 
 
 def files_of(name: str, package: Path) -> Mapping[Path, str]:
@@ -141,7 +148,7 @@ def next_steps(name: str, package: Path, written: list[Path]) -> str:
     """The lines that say which files there are, and how to test and run the type."""
     before = "" if package == ROOT / "job_types" else f"JOB_TYPES=job_types,{package.name} "
     path = "" if package.parent == ROOT else f"PYTHONPATH={os.path.relpath(package.parent, ROOT)} "
-    test = f"{path}.venv/bin/python -m pytest -c pyproject.toml {shown(written[-1])}"
+    test = f"{path}.venv/bin/python -m pytest -c pyproject.toml {shown([*files_of(name, package)][-1])}"
     submit = f"""curl localhost:8000/jobs -d '{{"type": "{name}", "params": {{"text": "stressed"}}}}'"""
     return "\n".join(
         (

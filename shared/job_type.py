@@ -6,7 +6,16 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 
 from shared.params_codec import ParamsCodec, ParamsNotKept
 
@@ -28,10 +37,9 @@ FileReference = Annotated[
     ),
     AfterValidator(_note_file),
 ]
-"""A param that names an uploaded file, anywhere in the params.
+"""A param that names an uploaded file, at any depth of the params.
 
-A set that is given as the context of the validation gets to hold all of them: so the API knows which files
-must be there, and kept, for a job.
+The validation adds each reference to the set in its context, so that the API knows the files of a job.
 """
 
 
@@ -40,7 +48,7 @@ class UnusableJobType(ValueError):
 
 
 class Params(BaseModel):
-    """Base of every job type's params: unknown fields are an error, values don't change."""
+    """Base of the params of every job type: unknown fields are an error, values can't be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -57,8 +65,8 @@ class Backoff:
         first: seconds before the second attempt.
         factor: growth from one pause to the next.
         longest: seconds that no pause exceeds.
-        jitter: share of the pause that is drawn at random, 0 to 1, so that jobs which failed
-            together do not return together.
+        jitter: share of the pause that is random, 0 to 1, so that jobs that failed together do not
+            return together.
     """
 
     first: float = 1.0
@@ -77,12 +85,12 @@ class JobType(Generic[P, R]):
     """A job type, as API and worker agree on it.
 
     Attributes:
-        name: what a client sends as `type`.
+        name: the `type` of a submission.
         summary: one line for the API reference.
         params: the model that a job's `params` are validated against.
         result: the type of the handler's result, anything pydantic can serialize.
         example: params that show the type in the API reference.
-        queue: the queue it waits in; a worker serves the queues in `WORKER_QUEUES`.
+        queue: the queue of its jobs; a worker serves the queues in `WORKER_QUEUES`.
         timeout: seconds that one attempt may take.
         max_attempts: attempts before the job fails for good.
         backoff: the pauses between attempts.
@@ -100,8 +108,18 @@ class JobType(Generic[P, R]):
 
     @cached_property
     def codec(self) -> ParamsCodec:
-        """The codec of the params, made when it is first needed."""
+        """The codec of the params, made at its first use."""
         return ParamsCodec(self.params)
+
+    def check_result(self) -> None:
+        """Refuse a result that pydantic can't serialize. Raises UnusableJobType."""
+        try:
+            TypeAdapter(self.result)
+        except PydanticUserError:
+            raise UnusableJobType(
+                f"The result of the job type {self.name!r} can't be serialized: {self.result!r}; let it be a "
+                "pydantic model, a dataclass or plain data"
+            ) from None
 
     def check_example(self) -> None:
         """Refuse an example that is not valid, or that does not reach the handler unchanged.

@@ -26,6 +26,7 @@ class Contract(NamedTuple):
 
     Attributes:
         module: the name of the module.
+        job_type: the job type.
     """
 
     module: str
@@ -68,10 +69,11 @@ def contracts_of(package: str) -> Sequence[Contract]:
 
 
 def index_by_name(contracts: Iterable[Contract]) -> JobTypesByName:
-    """Index job types by name, and check their examples.
+    """Index job types by name, and check their results and examples.
 
     Raises:
-        UnusableJobType: two job types share a name, or the example of one does not reach its handler.
+        UnusableJobType: two job types share a name, the result of one can't be serialized, or its example
+            does not reach its handler.
     """
     index: dict[str, Contract] = {}
     for contract in contracts:
@@ -82,6 +84,7 @@ def index_by_name(contracts: Iterable[Contract]) -> JobTypesByName:
                 f"JOB_TYPES: {other.module} and {contract.module} both define the job type {name!r}; rename "
                 "one of the two, or remove its package from the list"
             )
+        contract.job_type.check_result()
         contract.job_type.check_example()
     return MappingProxyType({name: index[name].job_type for name in sorted(index)})
 

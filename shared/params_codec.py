@@ -1,4 +1,4 @@
-"""The forms of a job's params: the one that the handler gets, and the one that clients see."""
+"""Codec of a job's params: the stored form for the handler, and the form that clients see."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer
 
 SECRETS = (Secret, SecretStr, SecretBytes)
-NESTED = ("fields", "choices")  # names or tags with a schema each; any name may be among them
+NESTED = ("fields", "choices")  # mappings of names or tags to schemas; a name may equal any key of a schema
 VALUES = ("metadata", "cls", "config", "default", "expected", "members", "discriminator", "validation_alias")
 PLAIN_CONFIG = {"title", "extra_fields_behavior", "hide_input_in_errors"}
 PLAIN_NODES = {"model", "model-fields", "model-field", "definitions", "definition-ref", "default", "nullable"}
@@ -34,7 +34,7 @@ class ParamsNotKept(ValueError):
     """Params that the handler would not get as they were validated.
 
     Attributes:
-        field: the name of the field that is lost or changed; empty if it is not known.
+        field: the name of the field that is lost or changed; empty if unknown.
     """
 
     def __init__(self, field: str) -> None:
@@ -43,7 +43,7 @@ class ParamsNotKept(ValueError):
 
 
 class ParamsCodec:
-    """Encodes the params of a job type and decodes them again.
+    """Codec of the params of one job type.
 
     Stored params name each field by its own name, so that aliases, which may differ for reading and for
     writing, play no part. A model of plain fields is known to survive. Params of any other model are decoded
@@ -62,7 +62,7 @@ class ParamsCodec:
             self._shown = SchemaSerializer(_rebuilt(schema, definitions, stored=False))
 
     def encode(self, params: BaseModel) -> EncodedParams:
-        """Both forms of the params. Raises ParamsNotKept."""
+        """Encode both forms of the params. Raises ParamsNotKept."""
         if self._shown is None:
             return EncodedParams(self._stored.to_json(params, by_alias=False), b"")
         try:
@@ -79,7 +79,7 @@ class ParamsCodec:
         return EncodedParams(stored, b"" if shown == stored else shown)
 
     def decode(self, stored: bytes) -> BaseModel:
-        """The params as the handler gets them. Raises pydantic.ValidationError."""
+        """Decode the params for the handler. Raises pydantic.ValidationError."""
         params: BaseModel = self._validate(stored, by_alias=False, by_name=True)
         return params
 
@@ -93,7 +93,7 @@ class ParamsCodec:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Whether a value is unchanged; NaN and models with private attributes never equal their copies."""
+    """Whether a value is unchanged; `==` fails for NaN and for models with private attributes."""
     if before == after:
         return True
     if type(before) is not type(after):
@@ -112,7 +112,7 @@ def _children(node: Schema) -> Iterator[tuple[str, Any]]:
 
 
 def _nodes(part: Any) -> Iterator[Schema]:
-    """Every schema within a part of one, itself included; references are not followed."""
+    """Every schema within a part of a schema, itself included; references are not followed."""
     if isinstance(part, list | tuple):
         for item in part:
             yield from _nodes(item)
@@ -127,7 +127,7 @@ def _is_nested(key: str, value: object) -> bool:
 
 
 def _is_plain(schema: Schema) -> bool:
-    """Whether all params of a model are known to survive, by what its schema consists of."""
+    """Whether the schema consists only of parts that are known to keep all params."""
     return all(_is_json_value(node) or _is_plain_node(node) for node in _nodes(_without_json_values(schema)))
 
 
@@ -163,7 +163,10 @@ def _is_plain_default(value: object) -> bool:
 
 
 def _rebuilt(part: Any, definitions: Mapping[str, Schema], *, stored: bool) -> Any:
-    """A schema whose serializer writes secrets by this module's rules; the stored form leaves nothing out."""
+    """The schema with serializers that write secrets by the rules of this module.
+
+    The stored form reveals secrets, and leaves out no field.
+    """
     if isinstance(part, list | tuple):
         return type(part)(_rebuilt(item, definitions, stored=stored) for item in part)
     if not isinstance(part, dict):
@@ -183,7 +186,7 @@ def _rebuilt(part: Any, definitions: Mapping[str, Schema], *, stored: bool) -> A
                 {"type": "function-plain", "function": _reveal} if stored else part["serialization"]
             )
         elif _holds_secret(part, definitions, set()):
-            del node["serialization"]  # a serializer of the model's author may write the secret, or lose it
+            del node["serialization"]  # a serializer of the model's author may write the secret, or drop it
     if node.get("type") in ("model", "dataclass"):
         node["cls"] = _stand_in(part["cls"])
         if stored:
@@ -192,7 +195,7 @@ def _rebuilt(part: Any, definitions: Mapping[str, Schema], *, stored: bool) -> A
 
 
 def _stand_in(kind: type) -> type:
-    """A class with the instances of `kind`: for `kind` itself pydantic-core takes its ready serializer."""
+    """A class with the instances of `kind`; for `kind` itself pydantic-core has a serializer already."""
     meta = type("StandIn", (type,), {"__instancecheck__": lambda _, value: isinstance(value, kind)})
     stand_in: type = meta(kind.__name__, (), {})
     return stand_in

@@ -1,6 +1,6 @@
 """Kinds of values that a CSV column may have, in SQL on `v`, a field's text.
 
-The patterns are narrower than what DuckDB takes for a number or a date: 007 is no 7, and 1_000 no number.
+The patterns are narrower than DuckDB's own for numbers and dates: 007 is no 7, and 1_000 no number.
 """
 
 import math
@@ -12,7 +12,7 @@ from job_types.csv_profile.contract import MOST_CHARACTERS, ColumnType, NumberFo
 NUMBER = r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
 MOMENT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
 OFFSET = r"(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)"
-FLOAT_DIGITS = 12  # of a mean: the order in which threads add changes those after them
+FLOAT_DIGITS = 12  # of a mean; further digits depend on the order in which threads add
 NO_TOTAL = "max(NULL)"
 PLAIN: NumberFormat = "1234.5"
 SPACES = " \u00a0\u202f"
@@ -26,21 +26,21 @@ MARKS: dict[NumberFormat, tuple[str, str]] = {
     "1.234,5": (",", "."),
     "1 234,5": (",", SPACES),
 }
-"""The mark of decimals, and those of thousands."""
+"""The decimal mark and the thousands marks of each format."""
 ISO = "replace(CAST({0} AS VARCHAR), ' ', 'T')"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type that a column may be of.
+    """Kind of the values of a column, as expressions of SQL.
 
     Attributes:
-        type: its name.
-        accepts: whether a text is a value of it; true, false or null, which is no.
+        type: the name of the column's type.
+        accepts: whether the text `v` is a value of this kind: true, false, or null for false.
         parse: the value of such a text.
-        form: how a value is shown, with {0} in place of it.
-        total: the sum of the values of the table `counts`; NULL if there is no mean.
-        ordered: whether quantiles mean something.
+        form: the value as the result shows it, with {0} in place of the value.
+        total: the sum of the values of the table `counts`; NULL for a kind without a mean.
+        ordered: whether the kind has quantiles.
     """
 
     type: ColumnType
@@ -51,11 +51,11 @@ class Kind:
     ordered: bool = False
 
     def show(self, value: str) -> str:
-        """The SQL that shows what the SQL `value` comes to."""
+        """The expression for a value as the result shows it."""
         return self.form.format(value)
 
     def mean(self, total: float | None, count: int) -> float | None:
-        """The mean of so many values, by their sum; None if there is none, or if it is beyond a double."""
+        """The mean of `count` values from their sum; None for a kind without a mean, or beyond a double."""
         if total is None or self.type == "integer":
             return None if total is None else total / count
         mean = total / count
@@ -110,11 +110,11 @@ KINDS = (
     ),
     TEXT,
 )
-"""The narrowest first; all values of a column are of the first kind that accepts each of them."""
+"""All kinds, the narrowest first. A column is of the first kind that accepts all its values."""
 
 
 def kinds_for(numbers: NumberFormat) -> tuple[Kind, ...]:
-    """The kinds of a file with this format of numbers."""
+    """The kinds for a file with this format of numbers."""
     if numbers == PLAIN:
         return KINDS
     decimal, thousands = MARKS[numbers]
@@ -129,17 +129,17 @@ def kinds_for(numbers: NumberFormat) -> tuple[Kind, ...]:
 
 
 def number_shape(numbers: NumberFormat) -> str:
-    """The pattern of a number with these marks; those of thousands may be left out, but stand at threes."""
+    """The pattern of a number in this format: thousands marks are optional, and stand every three digits."""
     decimal, thousands = MARKS[numbers]
     whole = rf"(\d{{1,3}}([{thousands}]\d{{3}})+|\d+)" if thousands else r"\d+"
     return rf"[+-]?({whole}([{decimal}]\d*)?|[{decimal}]\d+)([eE][+-]?\d{{1,3}})?"
 
 
 def quoted(text: str) -> str:
-    """The text within quotes of SQL."""
+    """The text, escaped for quotes of SQL."""
     return text.replace("'", "''")
 
 
 def rank(at: float, count: int) -> int:
-    """The place in order, from 1, of the smallest value that this share of so many values does not exceed."""
+    """The rank, from 1, of the quantile `at` among `count` values in order."""
     return max(1, math.ceil(Decimal(repr(at)) * count))

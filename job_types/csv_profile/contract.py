@@ -1,4 +1,4 @@
-"""Profile an uploaded CSV file: what is in each of its columns, in exact figures."""
+"""The job type `csv_profile`: exact figures of the columns of an uploaded CSV file."""
 
 from typing import Annotated, Literal
 
@@ -28,7 +28,7 @@ class CsvProfileParams(Params):
     ]
     delimiter: Annotated[
         Literal[",", ";", "\t", "|", ":"] | None,
-        Field(description="What separates the fields; null: found by looking."),
+        Field(description="The delimiter of the fields; null: detected."),
     ] = None
     header: Annotated[
         bool | None,
@@ -73,9 +73,9 @@ class Frequency(BaseModel):
 
 
 class ColumnProfile(BaseModel):
-    """What is in a column. Empty fields are nulls, and count nowhere else.
+    """Figures of a column. Empty fields are nulls, and count nowhere else.
 
-    The type is what all values are: `integer` (64 bits, written the usual way: no leading zeros, no plus
+    The type is that of all values: `integer` (64 bits, written the usual way: no leading zeros, no plus
     sign), `float`, `boolean` (true or false), `date` (2026-12-24), `timestamp` (ISO 8601, all with an offset,
     and then shown in UTC, or none), or else `text`. Values are equal if they are so as that type, as 1.5 and
     1.50. Text is ordered by code point, and shown up to 200 characters, or fewer if the result would be too

@@ -1,4 +1,4 @@
-"""The dialect of a CSV file, found at its beginning."""
+"""Detection of a CSV file's dialect from the beginning of the file."""
 
 import codecs
 import csv
@@ -22,7 +22,7 @@ NUMBER_OR_DATE = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|\d{4}-\d\d-\d\d.*", re.ASCII | re.IGNORECASE
 )
 DECIMAL_COMMA = re.compile(r"[+-]?(0|[1-9]\d*),\d+", re.ASCII)
-WHOLE = re.compile(  # values that a delimiter within them would tear apart
+WHOLE = re.compile(  # values that a wrong delimiter would split
     r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|true|false|"
     r"(\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4})?"
     r"([T ]?\d\d?:\d\d(:\d\d([.,]\d+)?)? ?(Z|[ap]m|[+-]\d\d:?\d\d)?)?",
@@ -30,18 +30,20 @@ WHOLE = re.compile(  # values that a delimiter within them would tear apart
 )
 TORN = re.compile(
     r'\d{4}-\d\d-\d\d[T ]\d\d|[^"]*"|"[^"]*', re.ASCII
-)  # half a time, or half a field in quotes
-SEPARATED = re.compile(r"[,;\t|](?! )")  # another delimiter within a text, but no comma as in prose
+)  # half of a time, or of a field in quotes
+SEPARATED = re.compile(r"[,;\t|](?! )")  # several values; a comma of prose has a space behind it
 
 Record = list[str]
 
 
 class Dialect(NamedTuple):
-    """Attributes:
-    delimiter: what separates the fields.
-    header: whether the first record names the columns.
-    names: of the columns; no two are the same.
-    blank: lines before the first record.
+    """Dialect of a CSV file.
+
+    Attributes:
+        delimiter: the character between two fields.
+        header: whether the first record names the columns.
+        names: the names of the columns; no two are the same.
+        blank: the number of blank lines before the first record.
     """
 
     delimiter: str
@@ -51,7 +53,7 @@ class Dialect(NamedTuple):
 
 
 def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
-    """The dialect of a file, as far as the params leave it open.
+    """Detect the dialect of a file, as far as the params leave it open.
 
     Raises:
         FinalError: the file has no columns, or too many.
@@ -73,7 +75,7 @@ def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
 
 
 def read_sample(path: Path) -> str:
-    """The file's beginning, without a byte-order mark."""
+    """Read the beginning of the file, without a byte-order mark."""
     with path.open("rb") as file:
         data = file.read(SAMPLE_BYTES)
         whole = not file.read(1)
@@ -87,20 +89,20 @@ def read_sample(path: Path) -> str:
 
 
 def records(text: str, delimiter: str) -> Iterator[Record]:
-    """The records that the text holds, the last one maybe in part; blank lines are none."""
+    """The records of a text without its blank lines; the last record may be cut."""
     csv.field_size_limit(SAMPLE_BYTES)
     return filter(None, csv.reader(StringIO(text, newline=""), delimiter=delimiter))
 
 
 def read_records(path: Path, delimiter: str) -> Iterator[Record]:
-    """All records of a file in UTF-8; a blank line is an empty one."""
+    """All records of a file in UTF-8; a blank line is an empty record."""
     csv.field_size_limit(SAMPLE_BYTES)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         yield from csv.reader(file, delimiter=delimiter)
 
 
 def fit(text: str, delimiter: str) -> tuple[float, int]:
-    """The fit of a delimiter: the share of whole fields in records of one width, then the width."""
+    """Rate a delimiter by the share of whole fields in records of one width, then by the width."""
     sample = list(islice(records(text, delimiter), SAMPLE_RECORDS))
     width = len(sample[0]) if sample else 0
     if width < 2:
@@ -112,7 +114,7 @@ def fit(text: str, delimiter: str) -> tuple[float, int]:
 
 
 def is_whole(field: str, delimiter: str) -> bool:
-    """Whether a field is one value or text, neither a part of one nor several."""
+    """Whether a field is one whole value: neither a part of a value nor several values."""
     field = field.strip()
     if WHOLE.fullmatch(field) or (delimiter not in ",:" and DECIMAL_COMMA.fullmatch(field)):
         return True
@@ -120,7 +122,7 @@ def is_whole(field: str, delimiter: str) -> bool:
 
 
 def names_columns(record: Record, delimiter: str, numbers: NumberFormat) -> bool:
-    """Whether a first record is a header: it has a name, and no number, date or timestamp."""
+    """Whether a first record is a header: at least one name, and no number, date or timestamp."""
     shape = re.compile(number_shape(numbers), re.ASCII)
     return any(record) and not any(
         NUMBER_OR_DATE.fullmatch(field.strip())
@@ -131,7 +133,7 @@ def names_columns(record: Record, delimiter: str, numbers: NumberFormat) -> bool
 
 
 def distinct_names(fields: Record) -> list[str]:
-    """The fields, those without a name and those of one name told apart by a number."""
+    """The names of the columns: numbers tell empty and equal names apart."""
     names: dict[str, None] = {}
     for place, field in enumerate(fields, start=1):
         name = wanted = field[:MOST_CHARACTERS] or f"column_{place}"

@@ -1,3 +1,5 @@
+"""Handler of the job type `csv_profile`."""
+
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from worker.scratch import Scratch
 
 @handles(CSV_PROFILE)
 def csv_profile(params: CsvProfileParams, job: BlockingContext) -> CsvProfileResult:
-    """Profile the file in a process, which may be killed; so what it puts down is removed from here."""
+    """Profile the file in a process. The process may be killed, so the handler removes its scratch folder."""
     path = job.open_input(params.file)
     with closing(Scratch()) as scratch:
         return job.in_process(profile, path, params, scratch.folder, job.max_result_bytes)

@@ -1,7 +1,7 @@
-"""Exact figures of a CSV file, however large and whatever its data, in bounded memory.
+"""Profile of a CSV file of any size and content: exact figures in bounded memory.
 
 The columns are loaded as text, some at a time, into a database in a scratch folder. The values of a column
-are counted once, and all figures come from the counts. What memory does not hold goes into the folder.
+are counted once, and all figures come from the counts. The database spills into the folder.
 """
 
 import re
@@ -35,16 +35,16 @@ from worker.reporting import log, progress
 
 MEMORY = "256MB"
 THREADS = 2
-COLUMNS_AT_ONCE = 100  # a block of memory for each of them and each thread
-TINY_BYTES = 1 << 20  # of a file that needs no more memory whatever its columns
-ROW = -1  # the place of a field that every row has, to count rows by
-LOADING = 0.4  # the share of the time
-LOOKED_AT = 1000  # values that rule out most kinds
-SHORTER = (100, 50, 25, 10)  # characters of texts, in place of MOST_CHARACTERS, in a result that is too large
+COLUMNS_AT_ONCE = 100  # each column takes a block of memory in each thread
+TINY_BYTES = 1 << 20  # the size of a file that fits into memory with any number of columns
+ROW = -1  # the place of an extra field of every row, which counts the rows
+LOADING = 0.4  # the share of loading in the time
+SAMPLE_VALUES = 1000  # enough to rule out most kinds
+SHORTER = (100, 50, 25, 10)  # characters of texts in a result that is too large with MOST_CHARACTERS
 SHOWN = f"""
     CASE WHEN length({{0}}) > {MOST_CHARACTERS}
     THEN left({{0}}, {MOST_CHARACTERS}) || sha256({{0}}) ELSE {{0}} END
-"""  # of a value too long to be shown, start and digest
+"""  # start and digest of a value that is too long to be shown
 CORRECT_HINT = "Correct it, or name the file's delimiter. Line ends inside of quotes are not counted."
 
 BAD_RECORD = re.compile(r"CSV Error on Line: (\d+)")
@@ -57,13 +57,13 @@ FAULTS = (
 
 
 def profile(path: Path, params: CsvProfileParams, scratch: Path, most_bytes: int) -> CsvProfileResult:
-    """The profile of a file.
+    """Profile a file.
 
     Args:
         path: the file.
-        params: of the job.
-        scratch: a folder for what memory does not hold.
-        most_bytes: that the result may have as JSON; texts in it are shortened for that.
+        params: the params of the job.
+        scratch: a folder for temporary files.
+        most_bytes: the largest result as JSON, in bytes; its texts are shortened to fit.
 
     Raises:
         FinalError: `unreadable_csv` or `too_many_columns`.
@@ -81,9 +81,9 @@ def profile(path: Path, params: CsvProfileParams, scratch: Path, most_bytes: int
 def profile_lines(
     path: Path, dialect: Dialect, params: CsvProfileParams, scratch: Path
 ) -> tuple[int, list[ColumnProfile]]:
-    """The number of rows, and the profiles, of a file whose lines may end in several ways.
+    """The number of rows and the profiles of the columns of a file with mixed line ends.
 
-    DuckDB fails at such a file, or skips some of its lines.
+    DuckDB fails at such a file, or skips some of its lines; so its line ends are rewritten first.
     """
     try:
         if dialect.blank == 0 or not has_mixed_line_ends(path):
@@ -97,7 +97,7 @@ def profile_lines(
 def profile_file(
     path: Path, dialect: Dialect, params: CsvProfileParams, scratch: Path
 ) -> tuple[int, list[ColumnProfile]]:
-    """The number of rows, and the profiles of the columns."""
+    """The number of rows and the profiles of the columns."""
     kinds = kinds_for(params.numbers)
     with open_database(path, scratch) as database:
         refuse_wide_records(path, dialect)
@@ -110,7 +110,7 @@ def profile_file(
 
 
 def fitting(result: CsvProfileResult, most_bytes: int) -> CsvProfileResult:
-    """The result, its texts shortened to as many characters as make it fit; or to the fewest, if none do."""
+    """The result with its texts shortened until it fits, or to the shortest length if it never does."""
     for length in SHORTER:
         if len(result.model_dump_json().encode()) <= most_bytes:
             break
@@ -129,7 +129,7 @@ def shortened(value: Value | None, length: int) -> Value | None:
 
 
 def open_database(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
-    """A database that can reach nothing but the file and the folder."""
+    """Open a database that can read the file, write into the folder, and reach nothing else."""
     database = duckdb.connect(
         scratch / "profile.duckdb",
         config={
@@ -168,7 +168,7 @@ def profile_columns(
 def load(
     database: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, params: CsvProfileParams, group: range
 ) -> None:
-    """Put these columns into the table `fields`."""
+    """Load these columns into the table `fields`."""
     fields = ", ".join(f"{SHOWN.format(f'c{place}')} AS c{place}" for place in group)
     read(
         database,
@@ -182,7 +182,7 @@ def load(
 def load_small(
     database: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, params: CsvProfileParams
 ) -> int:
-    """Put the fields of all columns into the table `fields`, a row each; returns the rows of the file."""
+    """Load the fields of all columns into the table `fields`, a row each; returns the file's row count."""
     total = len(dialect.names)
     at_once = total if path.stat().st_size <= TINY_BYTES else COLUMNS_AT_ONCE
     database.execute("CREATE TEMP TABLE fields (place INTEGER, v VARCHAR)")
@@ -207,7 +207,7 @@ def load_small(
 
 
 def refuse_wide_records(path: Path, dialect: Dialect) -> None:
-    """Refuse records with more fields than columns if those beyond are empty: DuckDB lets these pass."""
+    """Refuse records with surplus fields that are empty: DuckDB accepts them."""
     if not has_empty_ends(path, dialect.delimiter):
         return
     width = len(dialect.names)
@@ -219,7 +219,7 @@ def refuse_wide_records(path: Path, dialect: Dialect) -> None:
 def read(
     database: duckdb.DuckDBPyConnection, query: str, path: Path, dialect: Dialect, nulls: Sequence[str]
 ) -> None:
-    """Execute a query; {file} in it stands for the file, whose columns are c0, c1 and so on."""
+    """Execute a query on the file, which {file} stands for; its columns are c0, c1 and so on."""
     names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(dialect.names)))
     file = f"""
         read_csv($path, delim = $delimiter, header = $header, skip = $blank, columns = {{{names}}},
@@ -240,7 +240,7 @@ def read(
 
 
 def explain(error: str) -> FinalError:
-    """What DuckDB found wrong with the file."""
+    """The error for a file that DuckDB has refused."""
     record = BAD_RECORD.search(error)
     faults = [match.expand(text) for pattern, text in FAULTS if (match := pattern.search(error))]
     if not record or not faults:
@@ -287,14 +287,14 @@ def profile_column(
 
 
 def find_kind(database: duckdb.DuckDBPyConnection, column: str, kinds: Sequence[Kind]) -> Kind:
-    """The first kind that accepts every value; text, if there are none."""
+    """The first kind that accepts every value; text for a column without values."""
     fields = f"SELECT {column} AS v FROM fields WHERE {column} IS NOT NULL"
-    likely = accepting(database, kinds, f"{fields} LIMIT {LOOKED_AT}")
+    likely = accepting(database, kinds, f"{fields} LIMIT {SAMPLE_VALUES}")
     return accepting(database, likely, fields)[0]
 
 
 def accepting(database: duckdb.DuckDBPyConnection, kinds: Sequence[Kind], fields: str) -> list[Kind]:
-    """Those of the kinds that accept every field."""
+    """The kinds that accept every field."""
     counted = ", ".join(f"count_if({kind.accepts})" for kind in kinds)
     count, *accepted = one(database, f"SELECT count(*), {counted} FROM ({fields})")
     return [kind for kind, n in zip(kinds, accepted, strict=True) if n == count > 0 or kind is TEXT]
@@ -303,7 +303,7 @@ def accepting(database: duckdb.DuckDBPyConnection, kinds: Sequence[Kind], fields
 def find_quantiles(
     database: duckdb.DuckDBPyConnection, kind: Kind, count: int, quantiles: tuple[float, ...]
 ) -> list[Quantile]:
-    """The smallest values that these shares of all values do not exceed."""
+    """The quantiles of a column, from the table `counts`."""
     if not count or not quantiles:
         return []
     ranks = [rank(at, count) for at in quantiles]

@@ -1,6 +1,6 @@
-"""Figures of all columns of a small CSV file together: a column alone takes nine statements of milliseconds.
+"""Profile of a small CSV file, all columns together: one by one, each takes nine statements of milliseconds.
 
-A table has a row for each field, with the place of its column; the statements group by that.
+A table has a row for each field, with the place of its column; the statements group by that place.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ import duckdb
 from job_types.csv_profile.column_kinds import Kind, rank
 from job_types.csv_profile.contract import ColumnProfile, CsvProfileParams, Frequency, Quantile
 
-SMALL_BYTES = 32 << 10  # of a file for each of its columns
+SMALL_BYTES = 32 << 10  # the size of a small file, for each of its columns
 
 Rows = list[tuple[Any, ...]]
 
@@ -24,14 +24,14 @@ def profile_small(
     kinds: Sequence[Kind],
     params: CsvProfileParams,
 ) -> list[ColumnProfile]:
-    """Profiles of the columns whose fields are in the table `fields`.
+    """Profile the columns whose fields are in the table `fields`.
 
     Args:
-        database: where the table is, with the columns `place` and `v`; it lacks nulls.
-        names: of the columns.
-        rows: of the file.
-        kinds: that a column may be of.
-        params: of the job.
+        database: holds the table, with the columns `place` and `v`, and without nulls.
+        names: the names of the columns.
+        rows: the number of rows of the file.
+        kinds: the kinds that a column may be of.
+        params: the params of the job.
     """
     profiles: dict[int, ColumnProfile] = {}
     for kind, places in by_kind(database, len(names), kinds).items():
@@ -65,7 +65,7 @@ def no_values(name: str, kind: Kind, rows: int) -> ColumnProfile:
 def by_kind(
     database: duckdb.DuckDBPyConnection, columns: int, kinds: Sequence[Kind]
 ) -> dict[Kind, list[int]]:
-    """The places of the columns by the first kind that accepts all their values."""
+    """The places of the columns, by the first kind that accepts all their values."""
     accepted = ", ".join(f"bool_and(coalesce({kind.accepts}, false))" for kind in kinds)
     places: dict[Kind, list[int]] = defaultdict(list)
     for place, *fits in everything(database, f"SELECT place, {accepted} FROM fields GROUP BY place"):
@@ -84,7 +84,7 @@ def count_values(database: duckdb.DuckDBPyConnection, kind: Kind, places: Iterab
 
 
 def find_figures(database: duckdb.DuckDBPyConnection, kind: Kind) -> Rows:
-    """Place, distinct values, values, the smallest, the largest and their sum, of each column."""
+    """Place, distinct values, values, smallest, largest and sum of each column."""
     return everything(
         database,
         f"""

@@ -1,4 +1,4 @@
-"""The text of a CSV file: no text is refused by its name, other encodings and line ends are rewritten."""
+"""Text of a CSV file: other formats are refused by name, other encodings and mixed line ends rewritten."""
 
 import codecs
 import re
@@ -34,7 +34,7 @@ def unreadable(message: str, hint: str) -> FinalError:
 
 
 def readable(path: Path, encoding: str, scratch: Path) -> Path:
-    """The file as UTF-8: itself, or a copy in the folder. FinalError if it is no text."""
+    """The file in UTF-8: itself, or a copy in the folder. Raises FinalError if the file is no text."""
     with path.open("rb") as file:
         head = file.read(4096)
     if found := name_of(head):
@@ -55,7 +55,7 @@ def readable(path: Path, encoding: str, scratch: Path) -> Path:
 
 
 def name_of(head: bytes) -> str:
-    """The name of a format that is no CSV, by its first bytes; empty if it may be CSV."""
+    """The name of another format, by the first bytes of the file; empty if the file may be CSV."""
     if head[TAR_HEAD] == b"ustar":
         return "a tar archive"
     name = next((name for start, name in HEADS if head.startswith(start)), "")
@@ -65,7 +65,7 @@ def name_of(head: bytes) -> str:
 
 
 def wide_encoding(head: bytes) -> str:
-    """The encoding of text that begins with a mark of it, or of which every other byte is NUL; else empty."""
+    """The encoding of text with two or four bytes a character, by its mark or its NUL bytes; else empty."""
     for mark, name in WIDE:
         if head.startswith(mark):
             return name
@@ -77,7 +77,7 @@ def wide_encoding(head: bytes) -> str:
 
 
 def line_of_nul(path: Path) -> int:
-    """The line of the first NUL byte; 0 if there is none."""
+    """The line of the first NUL byte; 0 for a file without NUL bytes."""
     lines = 1
     with path.open("rb") as file:
         while piece := file.read(PIECE):
@@ -88,7 +88,7 @@ def line_of_nul(path: Path) -> int:
 
 
 def has_empty_ends(path: Path, delimiter: str) -> bool:
-    """Whether a line ends with the delimiter, so that its last field is empty."""
+    """Whether any line ends with the delimiter, so that its last field is empty."""
     ends = tuple(delimiter.encode() + end for end in (b"\n", b"\r"))
     last = b""
     with path.open("rb") as file:
@@ -120,7 +120,7 @@ def transcoded(path: Path, encoding: str, copy: Path) -> Path:
 
 
 def has_mixed_line_ends(path: Path) -> bool:
-    """Whether lines end in several ways, maybe within quotes."""
+    """Whether the file has several kinds of line ends, those within quotes included."""
     both = returns = feeds = 0
     last = b""
     with path.open("rb") as file:
@@ -144,7 +144,7 @@ def with_even_line_ends(path: Path, copy: Path) -> Path:
 
 
 def _write_even(target: BinaryIO, piece: bytes, *, quoted: bool) -> bool:
-    """Write a piece of the file; whether a field in quotes is open at its end."""
+    """Write a piece of the file; returns whether a field in quotes is open at its end."""
     for number, part in enumerate(piece.split(b'"')):
         if number:
             target.write(b'"')

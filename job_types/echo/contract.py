@@ -1,4 +1,4 @@
-"""Give back what was sent: the smallest job there is."""
+"""The job type `echo`: returns its params, the smallest job there is."""
 
 from pydantic import JsonValue
 

@@ -1,3 +1,5 @@
+"""Handler of the job type `echo`."""
+
 from job_types.echo.contract import ECHO, EchoParams
 from worker.context import JobContext
 from worker.registry import handles

@@ -1,4 +1,4 @@
-"""Fail on purpose: shows retries, backoff and the list of errors in a record."""
+"""The job type `flaky`: fails on purpose, to show retries, backoff and the errors of a record."""
 
 from typing import Annotated
 

@@ -1,3 +1,5 @@
+"""Handler of the job type `flaky`."""
+
 from job_types.flaky.contract import FLAKY, FlakyParams, FlakyResult
 from shared.errors import FinalError, RetryableError
 from worker.context import JobContext

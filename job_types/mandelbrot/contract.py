@@ -1,4 +1,4 @@
-"""Draw a region of the Mandelbrot set: work for all processors, in bands, with a picture in the end."""
+"""The job type `mandelbrot`: a picture of a region, drawn in bands on all processors."""
 
 from typing import Annotated
 

@@ -1,3 +1,5 @@
+"""Handler of the job type `mandelbrot`."""
+
 import asyncio
 import os
 from typing import TYPE_CHECKING
@@ -9,9 +11,9 @@ from worker.registry import handles
 if TYPE_CHECKING:
     from job_types.mandelbrot.picture import Band
 
-FEWEST_BANDS = 64  # so that progress is smooth, if there are as many rows
-BAND_PIXELS = 1 << 15  # at most: what numpy computes with them stays in a processor's cache
-AT_ONCE = os.cpu_count() or 1  # the next process that is free may go to another job
+FEWEST_BANDS = 64  # progress is smooth then; a picture of fewer rows has a band for each
+BAND_PIXELS = 1 << 15  # at most: numpy's arrays for them stay in a processor's cache
+AT_ONCE = os.cpu_count() or 1  # no more, so that other jobs get the next free process
 
 
 @handles(MANDELBROT)

@@ -1,4 +1,4 @@
-"""The Mandelbrot set: how many steps each pixel's point takes to leave, and the picture of that.
+"""Picture of the Mandelbrot set, from the number of steps in which each pixel's point escapes.
 
 The steps are those of the plain loop, operation by operation in doubles, so that every count is the same:
 
@@ -20,20 +20,20 @@ from PIL import Image
 from job_types.mandelbrot.contract import MandelbrotParams
 
 INSIDE = 0
-CYCLE = 60  # steps; the orbits of nearly all points inside repeat after a divisor of it
-COLOURS = 255  # besides the one of the set itself
+CYCLE = 60  # steps; the orbits of nearly all points inside repeat after a divisor of 60
+COLOURS = 255  # besides the colour of the set itself
 
 STOPS = ((9, 17, 64), (34, 103, 182), (226, 240, 238), (250, 190, 62), (130, 38, 24))
-"""The colours that the palette passes through, and returns to the first."""
+"""The colours of the palette in order; from the last it goes back to the first."""
 
 
 class Band(NamedTuple):
     """Some rows of the picture.
 
     Attributes:
-        pixels: a byte each, their places in the palette.
-        inside: pixels that never leave.
-        steps: steps that all the others took together.
+        pixels: the place in the palette of each pixel, a byte each.
+        inside: the number of pixels that never escape.
+        steps: the sum of the steps of all other pixels.
     """
 
     pixels: bytes
@@ -48,9 +48,9 @@ def draw_rows(params: MandelbrotParams, first: int, rows: int) -> Band:
 
 
 def escape_counts(params: MandelbrotParams, first: int, rows: int) -> NDArray[np.uint16]:
-    """After how many steps each pixel's point leaves the circle of radius 2, or INSIDE; (rows, size).
+    """The number of steps after which each pixel's point leaves the circle of radius 2, or INSIDE.
 
-    Row 0 is the top one.
+    The shape is (rows, size); row 0 is at the top.
     """
     offsets = ((np.arange(params.size) + 0.5) / params.size - 0.5) * params.width
     cx = np.tile(params.center_x + offsets, rows)
@@ -67,7 +67,7 @@ def escape_counts(params: MandelbrotParams, first: int, rows: int) -> NDArray[np
             pixels, cx, cy, x, y = pixels[stays], cx[stays], cy[stays], x[stays], y[stays]
             xx, yy, seen_x, seen_y = xx[stays], yy[stays], seen_x[stays], seen_y[stays]
         if step % CYCLE == 0:
-            moves = (x != seen_x) | (y != seen_y)  # who is back where it was goes round for ever
+            moves = (x != seen_x) | (y != seen_y)  # a point that is back at its place never escapes
             pixels, cx, cy, x, y = pixels[moves], cx[moves], cy[moves], x[moves], y[moves]
             xx, yy, seen_x, seen_y = xx[moves], yy[moves], x, y
         if not pixels.size:
@@ -77,7 +77,7 @@ def escape_counts(params: MandelbrotParams, first: int, rows: int) -> NDArray[np
 
 
 def colours(max_iterations: int) -> NDArray[np.uint8]:
-    """The place in the palette by the count: finely graded where counts are high, and round again."""
+    """The place in the palette for each count: finely graded for high counts, and cyclic."""
     shades = (16 * np.sqrt(np.arange(max_iterations + 1))).astype(np.int64)
     places = (1 + shades % COLOURS).astype(np.uint8)
     places[INSIDE] = 0
@@ -85,7 +85,7 @@ def colours(max_iterations: int) -> NDArray[np.uint8]:
 
 
 def palette() -> bytes:
-    """Red, green and blue of each place: black for the set, then once through the STOPS."""
+    """Red, green and blue of each place: black for the set, then once through STOPS."""
     places = np.linspace(0, len(STOPS), COLOURS, endpoint=False)
     stops = np.array([*STOPS, STOPS[0]])
     channels = [np.interp(places, range(len(stops)), stops[:, channel]) for channel in range(3)]

@@ -1,4 +1,4 @@
-"""Wait: a stand-in for long work, which can be cancelled at any moment."""
+"""The job type `sleep`: stands in for long work, and can be cancelled at any moment."""
 
 from typing import Annotated
 

@@ -1,3 +1,5 @@
+"""Handler of the job type `sleep`."""
+
 import asyncio
 import time
 

@@ -1,4 +1,4 @@
-"""Make a small picture of an uploaded one."""
+"""The job type `thumbnail`: a small picture of an uploaded one."""
 
 from typing import Annotated, Literal
 

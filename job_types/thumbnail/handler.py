@@ -1,3 +1,5 @@
+"""Handler of the job type `thumbnail`."""
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 @handles(THUMBNAIL)
 async def thumbnail(params: ThumbnailParams, job: JobContext) -> ThumbnailResult:
-    """Decode, turn upright, shrink and encode, all in a process: pictures come from anybody."""
+    """Decode, turn upright, shrink and encode, all in a process: pictures come from strangers."""
     path = await job.open_input(params.file)
     made = await job.in_process(shrink, path, params)
     await job.save_artifact(f"thumbnail.{params.format}", made.data, f"image/{params.format}")

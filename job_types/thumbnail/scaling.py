@@ -1,4 +1,4 @@
-"""Thumbnails of pictures that come from anybody: broken ones, and such as are made to exhaust a decoder."""
+"""Thumbnails of pictures from strangers, who may send broken ones, or ones made to exhaust a decoder."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from job_types.thumbnail.contract import ThumbnailParams
 from shared.errors import FinalError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-NAMES = {"MPO": "jpeg"}  # a JPEG that has a preview or a second view in it
+NAMES = {"MPO": "jpeg"}  # a JPEG with a preview or a second view in it
 MOST_PIXELS = 100_000_000
 MOST_PIXELS_OF = {"WEBP": 40_000_000, "AVIF": 60_000_000}  # their decoders take 16 and 9 bytes for a pixel
 ORIENTATION = 0x0112
@@ -30,9 +30,13 @@ TURNS = {
 }
 SIDEWAYS = (5, 6, 7, 8)  # the orientations that swap width and height
 EXIF_HEADS = (b"II*\0", b"MM\0*")
-GAP = 2  # a picture may be decoded at a fraction of its size, but at this multiple of the thumbnail's
-PIXELS_AT_ONCE = 1 << 20  # of a decoded picture that are converted and averaged together
-PROFILED = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # the mode that a profile of a colour space is for
+GAP = 2  # a picture is decoded and averaged to no less than this multiple of the thumbnail's size
+PIXELS_AT_ONCE = 1 << 20  # pixels of a decoded picture that are converted and averaged together
+PROFILED = {
+    "GRAY": "L",
+    "RGB": "RGB",
+    "CMYK": "CMYK",
+}  # the mode of pictures, by the colour space of the profile
 SRGB = ImageCms.createProfile("sRGB")
 
 Size = tuple[int, int]
@@ -41,6 +45,8 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 
 
 class Thumbnail(NamedTuple):
+    """Encoded thumbnail, and the size and format of its source."""
+
     data: bytes
     size: Size
     source_size: Size
@@ -48,14 +54,14 @@ class Thumbnail(NamedTuple):
 
 
 def make_thumbnail(path: Path, params: ThumbnailParams) -> Thumbnail:
-    """Raises FinalError: `unreadable_picture` or `picture_too_large`."""
+    """Make a thumbnail. Raises FinalError: `unreadable_picture` or `picture_too_large`."""
     with path.open("rb") as file, untrusted():
         return _make(file, params)
 
 
 @contextmanager
 def untrusted() -> Iterator[None]:
-    """Whatever a decoder raises is the picture's fault, but not a lack of memory."""
+    """Turn every error of a decoder into a FinalError about the picture, except a lack of memory."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata
@@ -93,14 +99,14 @@ def _make(file: BinaryIO, params: ThumbnailParams) -> Thumbnail:
     picture = in_srgb(picture.resize(target, Image.Resampling.LANCZOS, box=part), profile)
     if turned in TURNS:
         picture = picture.transpose(TURNS[turned])
-    picture.info.clear()  # the encoders would write profile, comments and more of it
+    picture.info.clear()  # the encoders would write the profile, comments and more
     data = BytesIO()
     picture.save(data, params.format, quality=params.quality)
     return Thumbnail(data.getvalue(), picture.size, size, NAMES.get(kind, kind.lower()))
 
 
 def check_size(size: Size, kind: str) -> None:
-    """Refuse a picture whose decoder would take more than some 700 MB."""
+    """Refuse a picture whose decoder would take more than about 700 MB."""
     most = MOST_PIXELS_OF.get(kind, MOST_PIXELS)
     if size[0] * size[1] > most:
         raise FinalError(
@@ -111,7 +117,7 @@ def check_size(size: Size, kind: str) -> None:
 
 
 def orientation(picture: Image.Image) -> int:
-    """The EXIF orientation; UPRIGHT where the EXIF block is broken: the picture may be whole all the same."""
+    """The EXIF orientation; UPRIGHT if the EXIF block is broken, for the picture itself may be whole."""
     exif: bytes = picture.info.get("exif", b"")
     if exif and not exif.removeprefix(b"Exif\0\0").startswith(EXIF_HEADS):
         return UPRIGHT
@@ -119,23 +125,23 @@ def orientation(picture: Image.Image) -> int:
         found = picture.getexif().get(ORIENTATION)
     except MemoryError:
         raise
-    except Exception:  # the parser raises whatever the bytes lead it to
+    except Exception:  # the parser raises errors of many kinds at broken bytes
         return UPRIGHT
     return found if found in TURNS else UPRIGHT
 
 
 def fit(size: Size, box: Size) -> Size:
-    """The largest size of these proportions in the box, and none larger than the picture's."""
+    """The largest size of these proportions that fits into the box, and is not larger than the picture."""
     width, height = size
     scale = min(box[0] / width, box[1] / height, 1)
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def reduced(picture: Image.Image, size: Size) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    """The picture averaged to some multiple of that size, with 8 bits a channel, and the box that is full.
+    """The picture averaged to a multiple of that size, with 8 bits a channel, and the box of its content.
 
-    A decoded picture may have 400 MB. It is converted and averaged some rows at a time, so that no second
-    copy of it is ever made.
+    A decoded picture may have 400 MB. Its rows are converted and averaged in bands, so that there is never a
+    second copy of the picture.
     """
     width, height = picture.size
     across, down = (max(int(full / wanted / GAP), 1) for full, wanted in zip(picture.size, size, strict=True))
@@ -153,11 +159,11 @@ def reduced(picture: Image.Image, size: Size) -> tuple[Image.Image, tuple[float,
 def conversion(picture: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """The conversion of the picture, or of a part of it, to 8 bits a channel.
 
-    The result is grey, CMYK or RGB, and has transparency if there is any.
+    The result is grey, CMYK or RGB, with the transparency of the picture.
     """
     if picture.mode.startswith("I;16"):
         return lambda part: part.convert("I").point(lambda value: value / 257).convert("L")
-    if picture.mode in ("I", "F"):  # of no known range: from the darkest that there is to the lightest
+    if picture.mode in ("I", "F"):  # of no known range: from its darkest to its lightest pixel
         low, high = cast("tuple[float, float]", picture.getextrema())
         scale = 255 / ((high - low) or 1)
         return lambda part: part.point(lambda value: value * scale - low * scale).convert("L")
@@ -169,7 +175,7 @@ def conversion(picture: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture in sRGB: converted by its profile, or plainly if that is broken or fits no such picture."""
+    """The picture in sRGB, converted by its profile unless that is broken or of another kind of picture."""
     if profile:
         with suppress(OSError, ImageCms.PyCMSError):
             picture = by_profile(picture, ImageCms.ImageCmsProfile(BytesIO(profile)))
@@ -177,13 +183,13 @@ def in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def by_profile(picture: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    """The picture, converted to sRGB. PyCMSError if the profile is one of another kind of picture."""
+    """The picture, converted to sRGB. Raises PyCMSError for a profile of another kind of picture."""
     mode = PROFILED.get(profile.profile.xcolor_space.strip())
     grey = picture.mode in ("L", "LA")
     if mode is None or (mode == "CMYK") != (picture.mode == "CMYK") or (mode == "L" and not grey):
         raise ImageCms.PyCMSError("the profile is not of this kind of picture")
     converted = ImageCms.profileToProfile(picture.convert(mode), profile, SRGB, outputMode="RGB")
-    assert converted is not None  # noqa: S101  # it is None for a conversion in place alone
+    assert converted is not None  # noqa: S101  # None is the result of a conversion in place
     if grey:
         converted = converted.convert("L")
     if picture.mode in ("RGBA", "LA"):

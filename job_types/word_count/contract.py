@@ -1,4 +1,4 @@
-"""Count the words of a text."""
+"""The job type `word_count`: lines, words and frequent words of a text."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ class WordFrequency(BaseModel):
 
 class WordCountResult(BaseModel):
     lines: Annotated[
-        int, Field(description=r"Lines end with \n, \r\n or \r; what follows the last end is a line too.")
+        int, Field(description=r"Lines end with \n, \r\n or \r; text behind the last end is a line too.")
     ]
     words: Annotated[
         int, Field(description="Runs of characters between whitespace. A byte-order mark is no part of them.")

@@ -1,3 +1,5 @@
+"""Handler of the job type `word_count`."""
+
 from collections import Counter
 
 from job_types.word_count.contract import (
@@ -9,12 +11,12 @@ from job_types.word_count.contract import (
 from worker.context import BlockingContext
 from worker.registry import handles
 
-MARK = "\ufeff"  # the byte-order mark; joined files have one where each of them begins
+MARK = "\ufeff"  # the byte-order mark; joined files have one at the beginning of each file
 
 
 @handles(WORD_COUNT)
 def word_count(params: WordCountParams, job: BlockingContext) -> WordCountResult:
-    """Count what whitespace separates; of words that are equally frequent, the first seen comes first."""
+    """Count the words between whitespace; of equally frequent words, the first in the text comes first."""
     text = params.text.replace(MARK, "")
     words = text.split()
     frequencies = Counter(words)
@@ -27,6 +29,6 @@ def word_count(params: WordCountParams, job: BlockingContext) -> WordCountResult
 
 
 def count_lines(text: str) -> int:
-    """The number of lines as editors show it; `str.splitlines` also splits at form feeds and separators."""
+    """The number of lines as in editors; `str.splitlines` also splits at form feeds and separators."""
     ends = text.count("\n") + text.count("\r") - text.count("\r\n")
     return ends + (text != "" and not text.endswith(("\n", "\r")))

@@ -14,7 +14,7 @@ from shared.store import redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.redis_calls import RedisCalls, milliseconds
 
-RETIRED_AT_ONCE = 100
+PRUNED_AT_ONCE = 100
 FULL = "Delete files that no job needs, or wait until some expire; the operator sets the quota."
 LOOK_SECONDS = 60  # until the next look at a file that a job still needs
 
@@ -154,11 +154,11 @@ class FileRecords:
             shown = f"The job {job_id}" if owner in (None, caller) else "A job of another caller"
             raise FileInUse(f"{shown} needs the file.")
 
-    async def retire(self) -> tuple[list[str], bool]:
+    async def prune(self) -> tuple[list[str], bool]:
         """Remove records of files that have expired; returns their ids, and whether more may have expired."""
         pause = milliseconds(LOOK_SECONDS)
-        looked, forgotten = await self._redis.run(scripts.FILE_RETIRE, RETIRED_AT_ONCE, pause)
-        return [file_id.decode() for file_id in forgotten], looked == RETIRED_AT_ONCE
+        looked, removed = await self._redis.run(scripts.FILE_PRUNE, PRUNED_AT_ONCE, pause)
+        return [file_id.decode() for file_id in removed], looked == PRUNED_AT_ONCE
 
     async def unknown(self, file_ids: Iterable[str]) -> set[str]:
         """The ids without a record."""
@@ -214,13 +214,13 @@ def _key(file_id: str) -> str:
     return redis_keys.FILE + file_id
 
 
-def _oldest_useful_token(state: bytes | None, claims: bytes | None) -> float | None:
+def _oldest_useful_token(state: bytes | None, last_token: bytes | None) -> float | None:
     match state and JobState(state.decode()):
         case None:
             return None
         case JobState.RUNNING | JobState.COMPLETED:
-            return int(claims or 0)
+            return int(last_token or 0)
         case JobState.PENDING:
-            return int(claims or 0) + 1
+            return int(last_token or 0) + 1
         case _:
             return math.inf

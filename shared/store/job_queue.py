@@ -34,7 +34,7 @@ class CancelResult(StrEnum):
     CHANGED = "changed"
 
 
-class Log(NamedTuple):
+class JobLog(NamedTuple):
     """Lines of a job's log: the number of all written lines, and the requested ones, each a JSON object.
 
     A line has its number `seq`, the record's `version` that came with it, `at` in milliseconds since the
@@ -167,13 +167,13 @@ class JobQueue:
         rate = await self._throughput.jobs_per_second()
         return WaitEstimate(record.position, round(record.position / rate, 1) if rate else None)
 
-    async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> Log:
+    async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> JobLog:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises the errors of `get`."""
         _refuse_delivery(job_id)
         total, *lines = await self._bulk.run(scripts.LOGS, job_id, after, owner or "")
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
-        return Log(total, lines)
+        return JobLog(total, lines)
 
     async def page(
         self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()

@@ -85,6 +85,10 @@ def result_of(service: Service) -> object:
         (["sum"], "'sum' has another meaning"),
         (["echo"], "job_types/echo exists; choose another name, or remove that folder"),
         (["turn", "--package", "../my-types"], "The package 'my-types' needs another name"),
+        (
+            ["turn", "--package", "../types"],
+            "'types' is a module of Python or of this tree: choose another name",
+        ),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )

@@ -312,7 +312,7 @@ FILE_QUOTA = FileQuota("me", files=9, total_bytes=9)
 FIRST_ID, SECOND_ID = "file_" + "0" * 32, "file_" + "1" * 32
 
 
-@pytest.mark.parametrize("script", [scripts.FILE_ADD, scripts.FILE_DROP, scripts.FILE_RETIRE])
+@pytest.mark.parametrize("script", [scripts.FILE_ADD, scripts.FILE_DROP, scripts.FILE_PRUNE])
 async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, world: World) -> None:
     records = FileRecords(world.runner)
 
@@ -326,7 +326,7 @@ async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, worl
         await add(FIRST_ID)
         await world.redis.zadd(redis_keys.FILES, {FIRST_ID: 1})
         world.runner.failing = script, number
-        for call in (lambda: add(SECOND_ID), lambda: records.drop(FIRST_ID), records.retire):
+        for call in (lambda: add(SECOND_ID), lambda: records.drop(FIRST_ID), records.prune):
             with suppress(QueueUnavailable):
                 await call()
         failed = await world.redis.delete(FAILED) == 1
@@ -334,7 +334,7 @@ async def test_a_command_that_fails_leaves_no_file_for_ever(script: Script, worl
             counts = await world.redis.hmget(redis_keys.UPLOADS + "me", "count", "bytes")
             assert counts == [b"1", b"1"], number
         await world.redis.zadd(redis_keys.FILES, {SECOND_ID: 1}, xx=True)
-        await records.retire()
+        await records.prune()
         assert [key async for key in world.redis.scan_iter()] == [], number
     assert number > 2
 

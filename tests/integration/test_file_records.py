@@ -39,7 +39,7 @@ async def test_a_record_is_read_as_it_was_written(records, add):
 async def test_a_file_is_kept_for_its_time(records, add):
     await add(ONE)
     await add(TWO, retention=0)
-    assert await records.retire() == ([TWO], False)
+    assert await records.prune() == ([TWO], False)
     with pytest.raises(FileNotFound, match=TWO):
         await records.get(TWO)
     assert (await records.get(ONE)).file_id == ONE
@@ -52,10 +52,10 @@ async def test_a_file_is_kept_for_as_long_as_a_record_names_it(records, add, sub
     for gone in ("nobody", "a"):
         await server.delete(redis_keys.RECORD + gone)
         await server.zadd(redis_keys.FILES, {ONE: 1})
-        assert await records.retire() == ([], False)
+        assert await records.prune() == ([], False)
     await server.delete(redis_keys.RECORD + "b")
     await server.zadd(redis_keys.FILES, {ONE: 1})
-    assert await records.retire() == ([ONE], False)
+    assert await records.prune() == ([ONE], False)
     assert not await server.exists(redis_keys.FILE + ONE, f"{redis_keys.FILE}{ONE}:jobs", redis_keys.FILES)
 
 
@@ -64,22 +64,22 @@ async def test_a_file_that_is_needed_is_looked_at_when_it_may_be_so_no_more(
 ):
     await add(ONE, retention=0)
     await submit("a", files=[ONE])
-    await records.retire()
+    await records.prune()
     assert await server.zscore(redis_keys.FILES, ONE) > (await records.get(ONE)).expires_at + 59_000
     await worker.finish(await worker.claim_one(), OutcomeKind.COMPLETED, b"1")
     await server.zadd(redis_keys.FILES, {ONE: 1})
-    await records.retire()
+    await records.prune()
     assert await server.zscore(redis_keys.FILES, ONE) == int(
         await server.hget(redis_keys.RECORD + "a", "expires_at")
     )
 
 
 async def test_many_files_retire_in_turns(records, add, monkeypatch):
-    monkeypatch.setattr(file_records, "RETIRED_AT_ONCE", 2)
+    monkeypatch.setattr(file_records, "PRUNED_AT_ONCE", 2)
     for n in range(3):
         await add(f"file_{n:032x}", retention=0)
-    first, more = await records.retire()
-    second, none_left = await records.retire()
+    first, more = await records.prune()
+    second, none_left = await records.prune()
     assert (len(first), more, len(second), none_left) == (2, True, 1, False)
 
 

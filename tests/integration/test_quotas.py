@@ -249,7 +249,7 @@ async def test_a_file_that_is_deleted_or_retired_gives_its_room_back(add, kept, 
     await records.drop(FILE_IDS[0])
     assert await kept(redis_keys.UPLOADS) == (1, 20)
     await server.zadd(redis_keys.FILES, {FILE_IDS[1]: 1})
-    await records.retire()
+    await records.prune()
     assert not await server.exists(redis_keys.UPLOADS + "ann")
     await add(2, size=30)
 

@@ -51,7 +51,7 @@ async def sweep(records: FileRecords, files: FileStore) -> Swept:
     """Remove all files that no record needs. Raises QueueUnavailable, StorageUnavailable."""
     return Swept(
         artifacts=await _sweep_artifacts(records, files),
-        uploads=await _retire_uploads(records, files),
+        uploads=await _prune_uploads(records, files),
         leftovers=await _sweep_uploads(records, files),
     )
 
@@ -76,13 +76,13 @@ def _useless(key: str, first_of_use: dict[str, float | None]) -> str | None:
     return key if claim and not (claim[0].isdecimal() and int(claim[0]) >= first) else None
 
 
-async def _retire_uploads(records: FileRecords, files: FileStore) -> int:
+async def _prune_uploads(records: FileRecords, files: FileStore) -> int:
     removed, more = 0, True
     while more:
-        forgotten, more = await records.retire()
-        for file_id in forgotten:
+        pruned, more = await records.prune()
+        for file_id in pruned:
             await files.delete(upload_key(file_id))
-        removed += len(forgotten)
+        removed += len(pruned)
     return removed
 
 

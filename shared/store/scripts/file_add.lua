@@ -15,7 +15,7 @@ if caller ~= '' and redis.call('EXISTS', file) == 0 then
     return {'bytes', string.format('%.0f', bytes)}
   end
 end
-redis.call('ZADD', FILES, expires, ARGV[1])  -- first: a file whose record is incomplete is retired
+redis.call('ZADD', FILES, expires, ARGV[1])  -- first: a file whose record is incomplete is pruned
 redis.call('HSET', file, 'created_at', now, 'expires_at', expires, 'size', ARGV[6], unpack(ARGV, 7))
 if caller ~= '' then
   redis.call('HSET', file, 'counted', caller)  -- before it is counted: only a file with this field is counted off

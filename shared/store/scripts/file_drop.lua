@@ -3,14 +3,14 @@
 -- Returns one of {'missing'}, {'in use', job id, its caller or ''}, {'dropped'}. A repeat answers 'missing'.
 
 local file = FILE .. ARGV[1]
-local known = redis.call('HMGET', file, 'size', 'caller')
-if not known[1] or (ARGV[2] ~= '' and known[2] ~= ARGV[2]) then
+local size, uploader = unpack(redis.call('HMGET', file, 'size', 'caller'))
+if not size or (ARGV[2] ~= '' and uploader ~= ARGV[2]) then
   return {'missing'}
 end
 for _, id in ipairs(redis.call('SMEMBERS', file .. ':jobs')) do
-  local job = redis.call('HMGET', RECORD .. id, 'state', 'caller')
-  if job[1] == 'pending' or job[1] == 'running' then
-    return {'in use', id, job[2] or ''}
+  local state, caller = unpack(redis.call('HMGET', RECORD .. id, 'state', 'caller'))
+  if state == 'pending' or state == 'running' then
+    return {'in use', id, caller or ''}
   end
 end
 local caller = redis.call('HGET', file, 'counted')

@@ -11,11 +11,11 @@ local index = state == '' and INDEX or INDEX_OF .. state
 local page = {'', ''}
 
 local function matches(record)
-  local job = redis.call('HMGET', record, 'type', 'labels', 'caller')
-  if not job[1] or (kind ~= '' and job[1] ~= kind) or (caller ~= '' and job[3] ~= caller) then
+  local of_type, stored, of_caller = unpack(redis.call('HMGET', record, 'type', 'labels', 'caller'))
+  if not of_type or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller) then
     return false
   end
-  local labels = #ARGV >= labels_from and cjson.decode(job[2] or '{}')
+  local labels = #ARGV >= labels_from and cjson.decode(stored or '{}')
   for i = labels_from, #ARGV, 2 do
     if labels[ARGV[i]] ~= ARGV[i + 1] then
       return false

@@ -3,12 +3,12 @@
 -- Returns {lines written in all, the lines after that one, each a JSON object};
 --         of a job that is missing {-1} if it has expired lately, else {-2}
 
-local job = redis.call('HMGET', RECORD .. ARGV[1], 'state', 'lines', 'caller')
-if not job[1] then
+local state, written, caller = unpack(redis.call('HMGET', RECORD .. ARGV[1], 'state', 'lines', 'caller'))
+if not state then
   return {expired_lately(ARGV[1], ARGV[3]) and -1 or -2}
-elseif ARGV[3] ~= '' and job[3] ~= ARGV[3] then
+elseif ARGV[3] ~= '' and caller ~= ARGV[3] then
   return {-2}
 end
-local total = tonumber(job[2] or 0)
+local total = tonumber(written or 0)
 local unknown = math.max(total - ARGV[2], 0)
 return {total, unpack(unknown > 0 and redis.call('LRANGE', LOGS .. ARGV[1], -unknown, -1) or {})}

@@ -226,10 +226,10 @@ for _, queue in ipairs(queues) do
   rescued_from = math.max(rescued_from, rescue_all(queue, lease, rescued, retain))
 end
 fail_late(retain.failed, 100)
-local last = redis.call('HMGET', WORKER .. worker, 'step', 'claimed', 'host')
-local last_step = tonumber(last[1] or 0)
+local last_step, claimed, host = unpack(redis.call('HMGET', WORKER .. worker, 'step', 'claimed', 'host'))
+last_step = tonumber(last_step or 0)
 if step == last_step then
-  claim_again(last[2], claims)
+  claim_again(claimed, claims)
 elseif step > last_step and slots > 0 then
   if #accepted == 0 then
     begin_writing()
@@ -237,7 +237,7 @@ elseif step > last_step and slots > 0 then
   claim_due(claims)
 end
 if #claims > 0 then
-  if not last[3] then  -- the heartbeat does so from its first beat on
+  if not host then  -- the heartbeat does so from its first beat on
     redis.call('PEXPIRE', WORKER .. worker, MEMORY)
   end
   add_messages(claims)

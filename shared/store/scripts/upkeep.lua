@@ -9,17 +9,18 @@ local PAUSE, LIMIT = 5000, 500  -- ms between two looks for lost jobs, jobs of e
 
 -- Whether a job of an index is in the state, queue or lease, and count of its record.
 local function is_in_place(id, index)
-  local job = redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted')
-  if job[1] ~= index then
+  local state, queue, fencing_token, counted = unpack(
+    redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted'))
+  if state ~= index then
     return false
   end
   local waits = index == 'pending'
-  if job[4] and waits ~= (redis.call('ZSCORE', BACKLOG .. job[4], id) and true or false) then
+  if counted and waits ~= (redis.call('ZSCORE', BACKLOG .. counted, id) and true or false) then
     return false
   elseif waits then
-    return redis.call('ZSCORE', QUEUE .. job[2], id)
+    return redis.call('ZSCORE', QUEUE .. queue, id)
   end
-  return redis.call('ZSCORE', LEASES .. job[2], job[3] .. ':' .. id)
+  return redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id)
 end
 
 -- Looks at the next jobs of an index, the oldest first; returns the rank of the next look.
@@ -37,11 +38,11 @@ end
 
 -- Repairs jobs that are in no queue and under no lease; all processes together look once in a PAUSE.
 local function repair_lost()
-  local last, repaired = redis.call('HMGET', UPKEEP, 'repaired_at', 'pending', 'running'), {}
-  local elapsed = now - (last[1] or 0)
+  local repaired_at, pending, running = unpack(redis.call('HMGET', UPKEEP, 'repaired_at', 'pending', 'running'))
+  local elapsed, repaired = now - (repaired_at or 0), {}
   if elapsed < 0 or elapsed >= PAUSE then
-    local pending = look_through('pending', tonumber(last[2] or 0), repaired)
-    local running = look_through('running', tonumber(last[3] or 0), repaired)
+    pending = look_through('pending', tonumber(pending or 0), repaired)
+    running = look_through('running', tonumber(running or 0), repaired)
     redis.call('HSET', UPKEEP, 'repaired_at', now, 'pending', pending, 'running', running)
   end
   return repaired

@@ -135,6 +135,14 @@ def example_that_is_not_valid(packages: Packages) -> tuple[str, ...]:
     return (mine,)
 
 
+def result_that_is_not_plain(packages: Packages) -> tuple[str, ...]:
+    mine = packages.write_type()
+    file = packages.write_contract(mine, "turn")
+    file.write_text(file.read_text().replace("result=str", "result=Packages") + "\n")
+    file.write_text(file.read_text().replace("TYPE = ", "class Packages:\n    pass\n\n\nTYPE = "))
+    return (mine,)
+
+
 REFUSED_BY_BOTH: dict[Callable[[Packages], tuple[str, ...]], str] = {
     missing: "Python finds no package 'no_such_types'; put the folder that holds it on PYTHONPATH",
     missing_below: r"Python finds no package '{0}'; put the folder",
@@ -152,6 +160,7 @@ REFUSED_BY_BOTH: dict[Callable[[Packages], tuple[str, ...]], str] = {
     name_in_two_packages: r"{0}\.turn\.contract and {1}\.turn\.contract both define the job type 'turn'; "
     "rename one of the two",
     name_twice_in_a_package: r"{0}\.again\.contract and {0}\.turn\.contract both define the job type 'turn'",
+    result_that_is_not_plain: "The result of the job type 'turn' can't be serialized: <class .*; let it be",
     example_that_is_not_valid: "The example of the job type 'turn' is not valid: text: Input should be a "
     "valid string; correct",
 }
@@ -234,7 +243,7 @@ def test_packages_that_a_worker_does_not_start_with(packages: Packages, write, r
 
 
 def pattern(reason: str, names: tuple[str, ...]) -> str:
-    return "^" + ("" if reason.startswith("The example") else "JOB_TYPES: ") + reason.format(*names)
+    return "^" + ("" if reason.startswith("The ") else "JOB_TYPES: ") + reason.format(*names)
 
 
 @pytest.mark.parametrize("process", [API, WORKER], ids=["api", "worker"])

@@ -1,4 +1,4 @@
-"""Thumbnails show what their source shows, and of what is no picture, or a trap, a job says so."""
+"""Thumbnails: the content of their source; clear errors for broken pictures and for traps."""
 
 import struct
 import subprocess
@@ -251,7 +251,7 @@ async def test_of_its_metadata_a_picture_keeps_nothing(bench: Thumbnails):
         assert not any(word in data for word in (b"private", b"pHYs", b"eXIf", b"EXIF", b"tEXt"))
 
 
-# -- what is no picture
+# -- files that are no picture
 
 
 WHOLE = encoded(Image.effect_noise((200, 200), 60), "PNG")

@@ -103,7 +103,7 @@ def chatter() -> str:
 
 
 def state() -> dict[str, Any]:
-    """What a child has of its parent's, and what it has imported."""
+    """Properties of a child that it could have from its parent, and its imported modules."""
     return {
         "nice": os.nice(0),
         "SIGINT": int(cast("int", signal.getsignal(signal.SIGINT))),

@@ -1,4 +1,4 @@
-"""One call in a child process has nothing of another: no answer, no report, no thread, no surroundings."""
+"""Calls in a child process, kept apart: no answer, report, thread or environment of another call."""
 
 from collections.abc import Callable
 from typing import Any

@@ -39,7 +39,7 @@ SECRETS = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[Processes]:
-    """One process for the calls of many tests."""
+    """A pool of a single process, for the calls of many tests."""
     async with a_pool() as pool:
         yield pool
 

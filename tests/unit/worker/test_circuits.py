@@ -69,7 +69,7 @@ class Deliveries:
                 await asyncio.sleep(0.001)
 
     async def time_out(self, host: str) -> None:
-        """One delivery that stalls and fails."""
+        """Let a delivery stall and fail."""
         before = self.circuits.aside
         end = await self.start(host)
         await self.stalls(before + 1)

@@ -1,4 +1,4 @@
-"""What a handler reports reaches the record within its bounds, and what it uses ends with its attempt."""
+"""JobContext: reports reach the record within their bounds, and tools end with the attempt."""
 
 import asyncio
 import threading

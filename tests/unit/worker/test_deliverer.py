@@ -1,4 +1,4 @@
-"""One attempt to deliver a webhook, at a receiver that listens on loopback."""
+"""Attempts to deliver a webhook to a receiver on loopback."""
 
 import asyncio
 import hmac
@@ -117,7 +117,7 @@ async def deliverer(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deliverer]
 async def deliver(
     deliverer: Deliverer, url: str, *, attempt: int = 1, ended_at: float | None = None, **fields: str
 ) -> Delivered:
-    """One attempt, as the worker makes it."""
+    """Make an attempt, as the worker does."""
     handler = deliverer.handler()
     given = {
         "job_id": "a-job",

@@ -1,4 +1,4 @@
-"""A job that is told to end ends, with the process that it keeps busy, however its handler takes it."""
+"""RunningJobs: a stopped job ends together with its process, whatever its handler does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -59,7 +59,7 @@ async def save(params: Work, job: JobContext) -> None:
 
 
 async def kind_of_end(function: Callable[..., Any]) -> OutcomeKind:
-    """How the job ends that this function performs; it must free its slot."""
+    """Kind of the outcome of a job with this handler, which must free its slot."""
     ended: list[bool] = []
     jobs = RunningJobs(1, {"work": Handler(WORK, function)}, max_result_bytes=100, on_report=lambda: None)
     jobs.on_end = lambda: ended.append(jobs.free == 1)

@@ -29,7 +29,7 @@ class Door:
 
     @property
     def opened(self) -> int:
-        """How many connections have come since the last look."""
+        """Number of connections since the last call."""
         count = 0
         with suppress(BlockingIOError):
             while True:

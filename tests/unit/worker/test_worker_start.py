@@ -1,4 +1,4 @@
-"""What a worker loads before its first job."""
+"""Modules that a worker loads before its first job."""
 
 import subprocess
 import sys

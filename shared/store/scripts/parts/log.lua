@@ -6,13 +6,13 @@ local KEPT_LINES = 1000
 -- and a JSON object. Lines that an earlier call has appended, whose reply was lost, are not appended again.
 local function append_lines(id, fencing_token, lines)
   local record, entries = RECORD .. id, {}
-  local job = redis.call('HMGET', record, 'version', 'lines', 'logged')
-  local total, before, known = tonumber(job[2] or 0), string.match(job[3] or '', '^(%d+):(%d+)$')
+  local version, written, logged = unpack(redis.call('HMGET', record, 'version', 'lines', 'logged'))
+  local total, before, known = tonumber(written or 0), string.match(logged or '', '^(%d+):(%d+)$')
   known = before == fencing_token and tonumber(known) or 0
   for number, age, line in string.gmatch(lines, '(%d+) (%d+) ([^\n]+)') do
     if tonumber(number) > known then
       total, known = total + 1, tonumber(number)
-      entries[#entries + 1] = '{"seq":' .. total .. ',"version":' .. job[1] .. ',"at":' .. now - age .. ','
+      entries[#entries + 1] = '{"seq":' .. total .. ',"version":' .. version .. ',"at":' .. now - age .. ','
         .. string.sub(line, 2)
     end
   end

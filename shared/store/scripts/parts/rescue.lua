@@ -19,10 +19,11 @@ end
 -- one lease of time to renew its own leases.
 -- `lease` is the caller's in ms, nil for the last worker's; with `sign` the call leaves a sign of life.
 local function rescue_from(lease, sign)
-  local signs = redis.call('HMGET', UPKEEP, 'seen_at', 'rescue_from', 'lease')
-  lease = lease or tonumber(signs[3] or 15000)
-  local from = math.min(tonumber(signs[2] or 0), now + lease)  -- the clock may have been set back
-  if signs[1] and now - signs[1] > lease / 2 then
+  local seen_at, rescued_from, last_lease = unpack(
+    redis.call('HMGET', UPKEEP, 'seen_at', 'rescue_from', 'lease'))
+  lease = lease or tonumber(last_lease or 15000)
+  local from = math.min(tonumber(rescued_from or 0), now + lease)  -- the clock may have been set back
+  if seen_at and now - seen_at > lease / 2 then
     from, sign = now + lease, true
   end
   if sign then
@@ -39,13 +40,14 @@ local function rescue(queue, id, fencing_token, retain)
   if job[STATE] ~= 'running' or job[FENCING_TOKEN] ~= fencing_token then
     return false  -- a claim that was not completed, or an attempt that has ended
   end
-  local more = redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested')
+  local attempt, max_attempts, worker_id, cancel_requested = unpack(
+    redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested'))
   -- `lost` tells a late outcome from a repeat
   local words = {'lost', fencing_token, 'errors', errors_with(id, '{"code":"worker_lost","message":"The worker '
-    .. (more[3] or '?') .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s '
-    .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. more[1]
+    .. (worker_id or '?') .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s '
+    .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. attempt
     .. '}')}
-  if tonumber(more[1]) < tonumber(more[2]) or more[4] then
+  if tonumber(attempt) < tonumber(max_attempts) or cancel_requested then
     put_back(queue, id, job, 0, retain.cancelled, words)
   else
     settle(id, job, 'failed', retain.failed, words)

@@ -140,8 +140,8 @@ end
 -- Moves a running job back to pending, due in `delay` ms. A job that was asked to stop ends as cancelled.
 local function put_back(queue, id, job, delay, retain_cancelled, words)
   local record = RECORD .. id
-  local more = redis.call('HMGET', record, 'created_at', 'cancel_requested')
-  if more[2] then
+  local created_at, cancel_requested = unpack(redis.call('HMGET', record, 'created_at', 'cancel_requested'))
+  if cancel_requested then
     return settle(id, job, 'cancelled', retain_cancelled, words)
   end
   local version = job[VERSION] + 1
@@ -152,7 +152,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   redis.call('HDEL', record, 'started_at', 'progress', 'worker')
   redis.call('HSET', record, 'state', 'pending', 'version', version, unpack(words))
   redis.call('ZADD', QUEUE .. queue, now + delay, id)
-  move(id, 'running', 'pending', more[1], job[COUNTED])
+  move(id, 'running', 'pending', created_at, job[COUNTED])
   publish(CHANGES .. id, version)
   if delay == 0 then
     wake(queue)

@@ -13,9 +13,9 @@ local function next_look(jobs)
     if not id then
       return
     end
-    local job = redis.call('HMGET', RECORD .. id, 'state', 'expires_at')
-    if job[1] then
-      return math.max(tonumber(job[2] or 0), now + ARGV[2])
+    local state, expires_at = unpack(redis.call('HMGET', RECORD .. id, 'state', 'expires_at'))
+    if state then
+      return math.max(tonumber(expires_at or 0), now + ARGV[2])
     end
     redis.call('SREM', jobs, id)
   end
