@@ -45,7 +45,7 @@ def main() -> int:
 def work(
     settings: WorkerSettings, job_types: Mapping[str, JobType[Any, Any]], found: Iterable[Handler]
 ) -> int:
-    """Run a worker until it is told to stop; returns the process's exit code.
+    """Run a worker until a signal comes; returns the process's exit code.
 
     Raises:
         UnusableJobType: the job types and handlers do not fit together.
@@ -71,7 +71,7 @@ def work(
 
 
 async def check(settings: WorkerSettings) -> int:
-    """0 if a worker on this host has a live heartbeat, else 1."""
+    """The exit code of `--check`: 0 if a worker on this host has a live heartbeat, else 1."""
     redis = connect(settings.redis_url.get_secret_value(), read_timeout=2)
     try:
         workers = await live_workers(RedisCalls(redis))

@@ -50,7 +50,7 @@ class OwnedTask(asyncio.Task[T]):
 
 
 class WorkerLoop(uvloop.Loop):
-    """An event loop that refuses a handler what would end it for all jobs."""
+    """An event loop that refuses calls of a handler that would end it for all jobs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The files of one attempt: what it makes goes to the store, what it reads comes from there."""
+"""AttemptFiles: the artifacts and the input files of one attempt, in the file store."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from shared.errors import FinalError, RetryableError, StorageUnavailable
 from shared.files import ARTIFACT_NAME, MEDIA_TYPE, FileStore, artifact_key, upload_key
 from shared.job_type import FILE_ID
 
-MOST_ARTIFACTS = 1000  # all of them stand in the job's record
+MOST_ARTIFACTS = 1000  # the job's record lists all of them
 READ_ONLY = 0o400
 COPIED_AT_ONCE = 16 << 20  # bytes; between two pieces the attempt may be stopped
 
@@ -25,9 +25,9 @@ class AttemptFiles:
     """Artifacts and inputs of an attempt at a job.
 
     Args:
-        store: where files are kept.
+        store: the file store.
         job_id: the job.
-        fencing_token: that of the claim, so that no attempt touches what another one makes.
+        fencing_token: that of the claim, so that no attempt touches the files of another one.
         scratch: a folder of this process for copies of inputs.
     """
 
@@ -37,11 +37,11 @@ class AttemptFiles:
         self._fencing_token = fencing_token
         self._folder = scratch / f"{job_id}-{fencing_token}"
         self._artifacts: dict[str, dict[str, str | int]] = {}
-        self._saving = asyncio.Lock()  # of two of the same name, the list describes that which is kept
+        self._saving = asyncio.Lock()  # of two files of one name, the list describes the one in the store
         self._fetching = asyncio.Lock()
 
     async def save(self, name: str, data: bytes | str | Path, content_type: str) -> None:
-        """Keep a file, to be shown with the job once it is completed; in place of one of the same name.
+        """Save a file, to be listed once the job is completed. A second file of a name replaces the first.
 
         Args:
             name: letters, digits and `. _ -`, 128 at most, the first a letter or a digit.
@@ -49,16 +49,16 @@ class AttemptFiles:
             content_type: its media type, such as `image/png`.
 
         Raises:
-            FinalError: the name or the type is none, or there are too many artifacts.
+            FinalError: the name or the media type is invalid, or there are too many artifacts.
             RetryableError: the store is away.
         """
         if not ARTIFACT_NAME.fullmatch(name):
             raise _refused(
-                f"{name[:128]!r} is no name of an artifact.",
+                f"{name[:128]!r} can't be the name of an artifact.",
                 "Use 1 to 128 letters, digits and . _ - in it, the first a letter or a digit.",
             )
         if not MEDIA_TYPE.fullmatch(content_type):
-            raise _refused(f"{content_type[:128]!r} is no media type.", "Use one like image/png.")
+            raise _refused(f"{content_type[:128]!r} is not a media type.", "Use one like image/png.")
         if len(self._artifacts) == MOST_ARTIFACTS and name not in self._artifacts:
             raise _refused(
                 f"An attempt may save {MOST_ARTIFACTS} artifacts.", "Put several files into an archive."
@@ -95,11 +95,11 @@ class AttemptFiles:
         return fetched
 
     def artifacts_json(self) -> bytes:
-        """The artifacts as the record holds them: a JSON list; empty if there are none."""
+        """The artifacts as the record holds them: a JSON list; empty without artifacts."""
         return orjson.dumps(list(self._artifacts.values())) if self._artifacts else b""
 
     async def close(self) -> None:
-        """Remove what was fetched."""
+        """Remove the copies of inputs."""
         if self._folder.exists():
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -130,7 +130,7 @@ def _copy_piece(stored: Path, target: FileIO) -> int:
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """A store that is away is a reason to try the job again."""
+    """Raise RetryableError for a store that is away: the attempt is repeated later."""
     try:
         yield
     except StorageUnavailable as error:

@@ -1,4 +1,4 @@
-"""A lane: some slots, kept busy from some queues."""
+"""Lane: claims jobs from some queues for a number of slots, and writes their outcomes."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ log = get_log(__name__)
 
 
 class Lane:
-    """Claims jobs for its slots, and tells Redis how they ended.
+    """Claims jobs for its free slots, and writes the outcomes of their attempts.
 
     Two tasks share the work:
 
@@ -27,9 +27,9 @@ class Lane:
     - the waker, when there is nothing to do, waits for the wake-up of a new job.
 
     Args:
-        worker_id: what the steps are numbered under; no other lane has it.
-        queues: where to claim from, in strict order.
-        slots: what runs the jobs.
+        worker_id: the id under which steps are numbered; no other lane has it.
+        queues: the queues to claim from, in strict order.
+        jobs: the attempts under way, with their slots.
         lease: seconds for which a claim holds without a heartbeat.
         retention: how long finished jobs are kept.
         job_leases: for the steps.
@@ -73,7 +73,7 @@ class Lane:
 
     @property
     def free(self) -> int:
-        """How many jobs it would claim now."""
+        """The number of jobs to claim now."""
         return self.jobs.free if self._claiming else 0
 
     @property
@@ -90,15 +90,15 @@ class Lane:
         self._claiming = False
 
     async def pump(self) -> None:
-        """While something has finished or may be due: one step. Otherwise rest."""
+        """Make steps while there are outcomes to write or jobs that may be due; rest otherwise."""
         more_due, wait = True, 0.0
         while True:
             if not self.jobs.finished and not (more_due and self.free > 0):
                 await self._rest(wait)
-            self._work.clear()  # before the step: what comes after it asks for another one
+            self._work.clear()  # before the step: events from now on need another step
             finished = _batch(self.jobs.finished)
             wanted = min(self.free, self._share)
-            if not self._stepping:  # else the pump was cancelled within a step, which is to be repeated
+            if not self._stepping:  # else the pump was cancelled within a step, which is repeated
                 self._steps += 1
             self._stepping = True
             self._on_step()
@@ -127,7 +127,7 @@ class Lane:
                     await self._job_leases.return_wake_up(queue)
                     self._idle.clear()
             except QueueUnavailable:
-                self._work.set()  # the pump finds out, and says so
+                self._work.set()  # the pump meets the same error, and logs it
                 await asyncio.sleep(random.uniform(0.2, 0.5))
 
     async def _rest(self, seconds: float) -> None:
@@ -139,7 +139,7 @@ class Lane:
         self._idle.clear()
 
     async def _step(self, finished: list[Finished], wanted: int) -> Step:
-        """One step, repeated until Redis has answered; a repeat claims nothing new once the worker drains."""
+        """Make a step, repeated until Redis answers; once the worker drains, a repeat claims nothing new."""
         pause = 0.05
         while True:
             try:
@@ -161,7 +161,7 @@ class Lane:
                 return step
 
     def _notice(self) -> None:
-        """A job has ended: the pump has something to send, and a shutdown something to look at."""
+        """Wake the pump, which has an outcome to send, and a shutdown, which may be done."""
         self._work.set()
         self._on_progress()
 

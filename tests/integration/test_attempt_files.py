@@ -62,14 +62,14 @@ async def test_of_two_of_a_name_the_list_describes_that_which_is_kept(attempt, f
     "name", ["", ".", "..", ".hidden", "a/b", "../a", "a b", "ü", "a\n", "a\0", "x" * 129, "-a", "a#1"]
 )
 async def test_a_name_that_is_none_fails_the_job(attempt, name):
-    with pytest.raises(FinalError, match="no name of an artifact") as caught:
+    with pytest.raises(FinalError, match="the name of an artifact") as caught:
         await attempt.save(name, b"", "a/b")
     assert (caught.value.code, "letters" in caught.value.hint) == ("invalid_artifact", True)
 
 
 @pytest.mark.parametrize("content_type", ["", "text", "a/b\r\nX: y", "a/b; ü", "/", "a/b;" + "x" * 200])
 async def test_a_type_that_is_none_fails_the_job(attempt, content_type):
-    with pytest.raises(FinalError, match="no media type"):
+    with pytest.raises(FinalError, match="not a media type"):
         await attempt.save("a", b"", content_type)
 
 

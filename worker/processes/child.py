@@ -4,7 +4,7 @@ A function that runs here reports by `progress` and `log`. Until the first call 
 the standard library, so that a process which waits costs little.
 """
 
-import _signal  # type: ignore[import-not-found]  # what `signal` asks, without its enumerations
+import _signal  # type: ignore[import-not-found]  # as `signal` has it, without the enumerations
 import _thread
 import faulthandler
 import fcntl
@@ -75,7 +75,7 @@ class Connection:
 
 
 class Call:
-    """A call that runs, and what it reports: at once, or together with what comes soon after.
+    """A call that runs, and its reports: sent at once, or together with those that follow soon.
 
     Attributes:
         pid: the process that it runs in; a fork of it has no say.
@@ -107,7 +107,7 @@ class Call:
             self._send_soon()
 
     def end(self) -> None:
-        """Send what is not sent yet; what a thread that was left behind reports from now on goes nowhere."""
+        """Send the last report; reports of a thread that was left behind are dropped from now on."""
         with self._lock:
             timer, self._over = self._timer, True
             self._send()
@@ -191,7 +191,7 @@ def main() -> None:
     set_limits(int(sys.argv[3]))
     descriptor, lifeline = int(sys.argv[1]), hold_on_to(int(sys.argv[2]))
     for lower, upper in pairwise(sorted((2, descriptor, lifeline, MOST_DESCRIPTORS))):
-        os.closerange(lower + 1, upper)  # what a process inherits, it would keep open for others
+        os.closerange(lower + 1, upper)  # an inherited descriptor would stay open for others
     connection = Connection(descriptor)
     Thread(target=connection.listen, daemon=True).start()
     surroundings = Surroundings()
@@ -219,7 +219,7 @@ def set_limits(memory: int) -> None:
         memory: bytes; 0 for no bound.
     """
     limits = [
-        (resource.RLIMIT_CORE, 0),  # a core dump would hold what others have uploaded
+        (resource.RLIMIT_CORE, 0),  # a core dump would hold uploads of others
         (resource.RLIMIT_FSIZE, LARGEST_FILE),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
     ]

@@ -1,4 +1,4 @@
-"""Pickles of plain data: the worker loads nothing else of what a child process sends.
+"""Pickles of plain data: the worker loads no other answer of a child process.
 
 A pickle may name any function, and have it called where it is loaded. These may only name classes of
 plain data, of the packages of job types, and of the package of the function that was called.

@@ -1,7 +1,7 @@
 """Processes: a pool of warm child processes that run functions, and that can be killed.
 
-A thread can't be ended, a process can. What a function in a child costs in time, memory or crashes, it
-costs its own job alone.
+A thread can't be ended, a process can. The time, the memory and the crashes of a function in a child process
+are the cost of its own job alone.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Processes:
         max_rss: resident memory in bytes above which a process is replaced after a call.
         max_memory: bytes that a function may take; it gets no more. 0 for no bound.
         job_types: the packages of job types, whose classes every result may be of.
-        environment: of the processes; by default what `child_environment` passes on.
+        environment: that of the processes; by default the variables of `child_environment`.
     """
 
     def __init__(
@@ -105,20 +105,19 @@ class Processes:
     ) -> T:
         """The function's result, from the next process that is free.
 
-        Whoever is cancelled while it runs kills the process, with all that the function has started.
+        A cancellation meanwhile kills the process, with all that the function has started.
 
         Args:
             function: from the top level of a module, so that the child can import it.
-            arguments: what pickle can carry. The result is to be plain data, or of classes of the packages
-                of job types or of the function's own package.
-            on_message: called with what the function reports while it runs.
+            arguments: values that pickle can carry. The result is to be plain data, or of classes of job
+                types' packages or the function's own.
+            on_message: called with the function's reports while it runs.
 
         Raises:
             FinalError: the function, its arguments or its result can't go from process to process.
-            RetryableError: the process died (code `process_crashed`), or what the function raised can't
-                be sent.
-            Exception: whatever else the function raised that is built in, or of its own package; any other
-                one comes as a RetryableError that says the same.
+            RetryableError: the process died (code `process_crashed`), or the function's error can't be sent;
+                its text is that of the error.
+            Exception: an error of the function that is built in, or of a package as above.
         """
         packages = packages_of(function, self._job_types)
         request = pack(function, arguments, packages)
@@ -255,13 +254,13 @@ class Child:
         return self._reader.waiting
 
     def resident(self) -> int:
-        """The process's resident memory in bytes; 0 where the system does not tell."""
+        """The process's resident memory in bytes; 0 on systems without /proc."""
         with suppress(OSError):
             return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
         return 0
 
     def end(self) -> str:
-        """By what the process ended."""
+        """The exit code or the signal that ended the process."""
         code = self.process.returncode
         if code is None or code >= 0:
             return f"exit code {code}"
@@ -270,16 +269,14 @@ class Child:
     def kill(self) -> None:
         """End the process at once, with all that it has started."""
         self.killed = self.killed or self.process.returncode is None
-        with suppress(
-            ProcessLookupError, PermissionError
-        ):  # none is left; macOS: it has yet to be waited for
+        with suppress(ProcessLookupError, PermissionError):  # it has ended; on macOS: but was not waited for
             os.killpg(self.process.pid, signal.SIGKILL)
         self._writer.transport.abort()
 
     async def call(
         self, request: bytes, packages: Packages, on_message: Callable[[CallReport], None] | None
     ) -> Any:
-        """Run what the request asks for. However this is left early, the process is killed."""
+        """Run the function of a request. An early end of any kind kills the process."""
         self.calls += 1
         answered = False
         try:
@@ -320,7 +317,7 @@ class Child:
         header = await self._reader.readexactly(HEADER.size)
         kind, left, number, pid, length = HEADER.unpack(header)
         if kind not in kinds or (number, pid) != (self.calls, self.process.pid):
-            raise ProtocolError("it sent what is no answer to this call.")
+            raise ProtocolError("it sent a message that does not belong to this call.")
         if length > LARGEST.get(kind, length):
             raise ProtocolError(f"it sent {length} bytes where {LARGEST[kind]} are allowed.")
         if left != NOTHING:
@@ -331,7 +328,7 @@ class Child:
         return kind, await self._reader.readexactly(length)
 
     async def _crash(self) -> RetryableError:
-        """What to tell of a process that has broken off."""
+        """The failure of a call whose process has died."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CRASH_SECONDS):
                 await self.process.wait()

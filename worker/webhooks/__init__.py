@@ -1,1 +1,1 @@
-"""Delivers webhooks: tells the addresses that submissions named that their jobs have ended."""
+"""Delivery of webhooks: signed POSTs with the record of an ended job, to the address of its submission."""

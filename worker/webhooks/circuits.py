@@ -3,8 +3,8 @@
 A receiver that keeps its connections open and never answers would otherwise hold every slot for the whole
 timeout. Three rules keep slots free for the others:
 
-1. A delivery without an answer after `STALL_SECONDS` is stalled. It gives its slot back and goes on beside
-   the slots, up to `STALLED_PER_SLOT` of them for each slot.
+1. A delivery without an answer after `STALL_SECONDS` is stalled. Its slot is free again, and the delivery
+   goes on beside the slots, up to `STALLED_PER_SLOT` of them for each slot.
 2. A receiver whose last delivery was not answered quickly may have a third of the slots at once, and one once
    half of the room for stalled deliveries is taken.
 3. After `FAILURES` stalled deliveries in a row that failed, the circuit of a host opens: nothing is sent to
@@ -83,7 +83,7 @@ class Circuit:
 
 @dataclass(slots=True, eq=False)
 class RunningDelivery:
-    """One delivery under way, with the circuits that count it: of its host, then of its address."""
+    """A delivery under way, with the circuits that count it: of its host, then of its address."""
 
     circuits: list[Circuit]
     stalled: bool = False

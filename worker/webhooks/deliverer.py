@@ -85,7 +85,7 @@ class Deliverer:
         await self._pool.aclose()
 
     async def _deliver(self, delivery: DeliveryParams, job: JobContext) -> Delivered:
-        """One attempt.
+        """Send one webhook, as one attempt.
 
         Raises:
             RetryableError: it did not arrive, and is to be tried again after a pause.
@@ -156,7 +156,7 @@ def event(delivery: DeliveryParams) -> bytes:
 
 
 async def _drain(response: httpcore.Response) -> None:
-    """Read what follows the headers, if it is little and comes soon: the connection can be used again."""
+    """Read the body, if it is short and comes soon: then the connection can be used again."""
     read = 0
     with suppress(*UNREACHABLE):
         async with asyncio.timeout(BODY_SECONDS):

@@ -17,9 +17,9 @@ log = get_log(__name__)
 
 
 class Guard(AsyncNetworkBackend):
-    """Resolves a host, judges its addresses, and connects to one of those it has judged.
+    """Resolves a host, checks its addresses, and connects to one of the checked addresses.
 
-    Nothing resolves the name again between the judgement and the connection, so the address can't change. TLS
+    Nothing resolves the name again between the check and the connection, so the address can't change. TLS
     and the header Host still use the name. Sockets of the file system can't be connected to at all.
 
     Args:
@@ -60,13 +60,13 @@ class Guard(AsyncNetworkBackend):
             )
         try:
             async with asyncio.timeout(timeout):
-                addresses = self._judge(host, await self._lookups.find(host, port))
+                addresses = self._reachable(host, await self._lookups.find(host, port))
                 return await self._connect(addresses, port, timeout)
         except TimeoutError:
             raise ConnectTimeout("no connection in time") from None
 
-    def _judge(self, host: str, found: Sequence[Address]) -> list[Address]:
-        """Those that may be reached, at most one of each family."""
+    def _reachable(self, host: str, found: Sequence[Address]) -> list[Address]:
+        """The addresses that may be reached, at most one of each family."""
         reachable = [address for address in found if may_be_reached(address, self._allowed)]
         if not reachable:
             kind = kind_of(found[0])
