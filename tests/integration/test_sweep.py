@@ -120,20 +120,26 @@ async def test_a_sweep_without_redis_or_a_store_removes_nothing_and_is_made_agai
 
 async def test_workers_take_turns(records, files, make, log_tape, monkeypatch):
     """Of two sweeps at the same time the first removes files, and the second does nothing."""
-    swept = []
+    swept, turns = [], []
 
     async def counted(*arguments: object) -> Swept:
         swept.append(arguments)
         return await sweep(records, files)
 
+    async def may_sweep(seconds: float) -> bool:
+        turns.append(await FileRecords.may_sweep(records, seconds))
+        return turns[-1]
+
     monkeypatch.setattr(module, "sweep", counted)
+    monkeypatch.setattr(records, "may_sweep", may_sweep)
     await make("x", 1)
     workers = [asyncio.create_task(Cleaner(records, files, 60).run()) for _ in range(2)]
     async with asyncio.timeout(PATIENCE):
-        while not log_tape.lines("files removed"):
+        while len(turns) < 2 or not log_tape.lines("files removed"):
             await asyncio.sleep(0.01)
     for task in workers:
         task.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
+    assert sorted(turns) == [False, True]
     assert len(swept) == 1
     assert log_tape.lines("files removed")[0]["artifacts"] == 1
