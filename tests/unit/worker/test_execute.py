@@ -15,7 +15,7 @@ from arq.jobs import serialize_job
 
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.job_type import Backoff, JobType, Params
-from shared.record import LONGEST_TEXT
+from shared.record import MAX_TEXT_LENGTH
 from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from worker import execute as module
 from worker.context import BlockingContext, JobContext
@@ -345,7 +345,7 @@ async def test_a_hint_that_utf8_can_not_carry_is_written_as_well():
 @pytest.mark.parametrize("kind", [RetryableError, ValueError])
 async def test_a_long_message_is_cut(kind: type[Exception]):
     message = error_in(await run_raising(kind("é" * 100_000)))["message"]
-    assert len(message) == LONGEST_TEXT
+    assert len(message) == MAX_TEXT_LENGTH
     assert message.endswith("é")
 
 
