@@ -1,10 +1,12 @@
 """Rows: the names of their words in a script are replaced by numbers."""
 
 import re
+from inspect import signature
 
 import pytest
 
-from shared.store.rows import ROWS, numbered
+from shared.store.job_leases import _claim
+from shared.store.rows import ROWS, ClaimRow, numbered
 from shared.store.scripts import FOLDER, Script
 
 
@@ -31,3 +33,7 @@ def test_every_row_is_used_by_a_script(row: str):
 def test_no_name_of_a_row_is_left_in_a_script(name: str):
     code = re.sub(r"--.*", "", Script(name).source)
     assert not re.findall(rf"#?\b(?:{'|'.join(ROWS)})\b", code)
+
+
+def test_a_claim_is_made_of_the_words_of_its_row_in_their_order():
+    assert tuple(signature(_claim).parameters) == ClaimRow._fields
