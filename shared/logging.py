@@ -225,7 +225,7 @@ def _render(logger: WrappedLogger, level: str, event: EventDict) -> bytes:
 
 
 def _render_long(event: EventDict) -> bytes:
-    """The line with each field cut to MAX_TEXT_LENGTH, or to less until the line has at most MAX_LINE_BYTES."""
+    """The line, each field cut to MAX_TEXT_LENGTH, or to less until the line has at most MAX_LINE_BYTES."""
     for limit in (MAX_TEXT_LENGTH, MAX_TEXT_LENGTH // 10, MAX_TEXT_LENGTH // 100):
         event = {key: _cut_value(value, limit) for key, value in event.items()}
         line = _dump(event)
