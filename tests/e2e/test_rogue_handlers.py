@@ -79,7 +79,7 @@ def test_a_result_that_can_not_be_kept_fails_its_job(hardened: Direct, kind: str
 def test_a_result_that_breaks_the_contract_fails_its_job(hardened: Direct) -> None:
     record = hardened.wait_for(hardened.submit("break_the_contract"), "failed")
 
-    assert "contract" in record.errors[-1].message
+    assert "does not fit the result of its job type" in record.errors[-1].message
 
 
 @pytest.mark.parametrize("kind", ["BaseException", "CancelledError", "Surrogates"])
