@@ -90,7 +90,12 @@ class WorkerSettings(SharedSettings):
     ] = ()
     worker_sweep_seconds: Annotated[
         float,
-        Field(ge=1, le=86400, description="Seconds between two looks for files that are of no use any more"),
+        Field(
+            ge=1,
+            le=86400,
+            description="Seconds between two sweeps of the file store, which remove the files that no record "
+            "needs",
+        ),
     ] = 60
 
     @field_validator("worker_queues", mode="before")

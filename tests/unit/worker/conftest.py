@@ -105,7 +105,7 @@ class Bench:
             job_leases=self.leases,
             idle_leases=self.idle_leases,
             on_step=lambda: None,
-            on_progress=lambda: None,
+            on_change=lambda: None,
             on_redis=self.answers.append,
         )
         self._ends: dict[str, asyncio.Event] = {}

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from shared.errors import FinalError, JobFailure, RetryableError
-from shared.record import LONGEST_TEXT
+from shared.record import MAX_TEXT_LENGTH
 from shared.store.job_leases import OutcomeKind
 from tests.unit.worker.attempts import error_in, run_raising
 from worker import execute as module
@@ -73,7 +73,7 @@ async def test_a_hint_that_utf8_can_not_carry_is_written_as_well():
 @pytest.mark.parametrize("kind", [RetryableError, ValueError])
 async def test_a_long_message_is_cut(kind: type[Exception]):
     message = error_in(await run_raising(kind("é" * 100_000)))["message"]
-    assert len(message) == LONGEST_TEXT
+    assert len(message) == MAX_TEXT_LENGTH
     assert message.endswith("é")
 
 
