@@ -1,7 +1,7 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-# Three processes on two cores, for tests wait about as long as they compute; a test file stays in one process.
+# Three processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 

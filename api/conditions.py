@@ -44,7 +44,8 @@ def record_tag(version: int) -> str:
 def require_version(wanted: frozenset[str] | None, version: int) -> None:
     """Refuse a request whose `If-Match` names other versions.
 
-    The tags are weak, and match nothing by RFC 9110. Here they match, for a client compares versions alone.
+    The tags are weak, and match nothing by RFC 9110. Here they match, because a client compares
+    versions alone.
 
     Raises:
         PreconditionFailed: the record has another version.

@@ -1,7 +1,7 @@
 """Idempotency keys: several requests with the same key make one job.
 
-The script `submit.lua` finds the job of a key, and compares the digest of the request, which `job_queue.py`
-makes.
+`shared/store/submission.py` makes the digest of a request (`_digest`). The script
+`shared/store/scripts/submit.lua` finds the job of a key, and compares the digests.
 """
 
 import re

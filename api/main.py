@@ -107,7 +107,7 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
 
 
 def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
-    """The hosts that requests may name. With keys that is every host, for no web page has a key."""
+    """The hosts that requests may name. With keys that is every host, because no web page has a key."""
     return AllowedHosts(settings.api_allowed_hosts or ((EVERY_HOST,) if settings.closed else ()))
 
 

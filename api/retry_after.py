@@ -1,4 +1,7 @@
-"""Estimate of Retry-After for an unfinished job, from the usual run time of its type."""
+"""Estimate of Retry-After for an unfinished job, from the usual run time of its type.
+
+The Retry-After of a full queue is estimated in `shared/store/throughput.py`.
+"""
 
 from math import ceil
 

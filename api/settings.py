@@ -87,7 +87,7 @@ class ApiSettings(SharedSettings):
                 try:
                     ip_network(proxy)
                 except ValueError:
-                    raise ValueError(f"{proxy!r} is no address, no network and not *") from None
+                    raise ValueError(f"{proxy!r} must be an IP address, a network, or *") from None
         return proxies
 
     @field_validator("api_keys", mode="before")
@@ -105,7 +105,7 @@ class ApiSettings(SharedSettings):
     @classmethod
     def _needs_keys(cls, limit: int, info: ValidationInfo) -> int:
         if limit and info.data.get("api_keys") == () and not info.data.get("api_keys_file"):
-            raise ValueError("limits each key, and API_KEYS lists none; set API_KEYS or API_KEYS_FILE")
+            raise ValueError("needs API keys, but API_KEYS lists none; set API_KEYS or API_KEYS_FILE")
         return limit
 
     @field_validator("api_allowed_hosts", mode="before")

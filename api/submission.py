@@ -54,7 +54,7 @@ def _within_a_year(time: datetime) -> datetime:
 
 
 def _describe_labels(schema: dict[str, Any]) -> None:
-    """Describe label names by `propertyNames`, for generators ignore `patternProperties`."""
+    """Describe label names by `propertyNames`, because generators ignore `patternProperties`."""
     [(pattern, value)] = schema.pop("patternProperties").items()
     schema.update(propertyNames={"pattern": pattern}, additionalProperties=value)
 
@@ -161,11 +161,11 @@ class Submissions:
             InvalidRequest: the submission has other faults; the details list them.
         """
         files: set[str] = set()
-        # A body is parsed three times, for no parser does all of it. Each costs so many µs for a small body,
-        # and ms for 10,000 values: orjson (0.2; 0.7) refuses NaN and lone surrogates, json.loads (4; 1.9)
-        # sees by its hooks that a field occurs twice, and pydantic's JSON mode (5; 0.6) takes text for a time
-        # or an enum, which its Python mode refuses. So the value is written as JSON again (0.1; 0.1), with
-        # 2.0 as 2: strict mode takes no 2.0 for an integer.
+        # A body is parsed three times, because no parser does all of it. Each costs so many µs for a small
+        # body, and ms for 10,000 values: orjson (0.2; 0.7) refuses NaN and lone surrogates, json.loads
+        # (4; 1.9) sees by its hooks that a field occurs twice, and pydantic's JSON mode (5; 0.6) takes text
+        # for a time or an enum, which its Python mode refuses. So the value is written as JSON again
+        # (0.1; 0.1), with 2.0 as 2: strict mode takes no 2.0 for an integer.
         try:
             submission = self._adapter.validate_json(orjson.dumps(value), strict=True, context=files)
         except ValidationError as error:

@@ -113,7 +113,10 @@ class DamagedDownload(JobServerError):
 
     def __init__(self, name: str) -> None:
         message = f"The download of the artifact {name!r} is damaged: its SHA-256 is not the record's."
-        hint = "Download it again; if it stays so, look at the proxies on the way and at the server's files."
+        hint = (
+            "Download it again; if this happens again, look at the proxies on the way "
+            "and at the server's files."
+        )
         super().__init__("artifact_damaged", message, hint, retryable=True)
 
 

@@ -15,7 +15,7 @@ from dev.stack import ROOT, Stack, running, wait_until
 PAUSE = 0.02  # seconds between two reads of a record
 PROGRESS_STEP = 0.25  # progress is shown in quarters
 CSV = b"city,inhabitants\nUlm,129942\nBern,137995\nGraz,305314\nBern,137995\n"
-LONGEST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 WIDTH = 110
 Record = dict[str, Any]
 
@@ -65,7 +65,7 @@ def watch(stack: Stack, records: dict[str, Record]) -> dict[str, Record]:
     """Print each change of the records until all are done; returns the last records."""
     print(f"  {'time':8}  {'job':22}  {'state':9}  attempt")
     shown = {name: show(name, record) for name, record in records.items()}
-    end = time.monotonic() + LONGEST_SECONDS
+    end = time.monotonic() + MAX_SECONDS
     while not all(record["done"] for record in records.values()):
         if time.monotonic() > end:
             raise TimeoutError("The jobs did not end; look at the workers' output.")

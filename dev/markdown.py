@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-WIDEST_PADDED = 72  # a longer cell sticks out, for it would push all others apart
+WIDEST_PADDED = 72  # a longer cell sticks out, because it would push all others apart
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:

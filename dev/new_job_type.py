@@ -15,8 +15,8 @@ TAKEN = {*keyword.kwlist, *dir(builtins), "handles", "harness", "result", "tmp_p
 """Names that a handler, a function of its type's name, would take from the code around it."""
 
 MODULES = {*sys.stdlib_module_names, "api", "client", "dev", "shared", "tests", "worker"}
-"""Names that no package of job types can have, for Python would import another module."""
-LONGEST_NAME = 40
+"""Names that no package of job types can have, because Python would import another module."""
+MAX_NAME_LENGTH = 40
 
 CONTRACT = '''\
 """The job type `{name}`: reverse a text. Replace params, result and summary with your own."""
@@ -113,10 +113,10 @@ def write_job_type(name: str, package: Path) -> str:
 
 def check_name(name: str, kind: str) -> None:
     """Refuse a name that is no name of a Python module, or taken. Raises UnusableName."""
-    if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    if not NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
         raise UnusableName(
-            f"The {kind} {name!r} needs another name: up to {LONGEST_NAME} lower-case letters, digits and _, "
-            "a letter first"
+            f"The {kind} {name!r} needs another name: up to {MAX_NAME_LENGTH} lower-case letters, "
+            "digits and _, a letter first"
         )
     if name in TAKEN:
         raise UnusableName(

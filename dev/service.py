@@ -43,7 +43,7 @@ class WorkerProcess:
         return next(name for name, pid in self._service.worker_pids().items() if pid == self.pid)
 
     def wait_ready(self) -> None:
-        """Wait for the worker's first heartbeat; not for a line of its log, for that may go nowhere."""
+        """Wait for the worker's first heartbeat; not for a line of its log, because that may go nowhere."""
         wait_until(lambda: self.pid in self._service.worker_pids().values(), f"{self.name} is ready")
 
     @property

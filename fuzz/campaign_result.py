@@ -9,7 +9,7 @@ from schemathesis.engine.recorder import ScenarioRecorder
 
 from dev.markdown import markdown_table
 
-LONGEST_EXAMPLE = 3000  # characters
+MAX_EXAMPLE_LENGTH = 3000  # characters
 HEAD = ("operation", "cases", "2xx, 3xx", "4xx", "5xx or none", "failures")
 
 
@@ -113,4 +113,4 @@ class CampaignResult:
                     self._add_finding(operation, failure.title, f"{failure.message}\n\n{sample}\n\n{text}")
 
     def _add_finding(self, operation: str, title: str, example: str) -> None:
-        self.findings.setdefault(f"{operation}: {title}", example[:LONGEST_EXAMPLE])
+        self.findings.setdefault(f"{operation}: {title}", example[:MAX_EXAMPLE_LENGTH])

@@ -11,7 +11,7 @@ from schemathesis.openapi.checks import AllowHeaderMismatch, RejectedPositiveDat
 
 from api.strict_json import MAX_NUMBER
 from api.waiting import MAX_WAIT, preferred_wait
-from shared.webhooks import LONGEST_URL, URL
+from shared.webhooks import MAX_URL_LENGTH, URL
 
 Case = schemathesis.Case[Any]
 Object = dict[str, Any]
@@ -109,7 +109,9 @@ def is_ahead(time: object) -> bool:
 
 
 def is_url(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_URL and re.search(f"^{URL}$", value) is not None
+    return (
+        isinstance(value, str) and len(value) <= MAX_URL_LENGTH and re.search(f"^{URL}$", value) is not None
+    )
 
 
 def bounded(value: Any) -> Any:

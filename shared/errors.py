@@ -173,7 +173,7 @@ class QueueFull(JobServerError):
     example = "The queue 'default' is full; waiting jobs: 100000."
     hint = "Wait for the time in Retry-After and send the request again."
     retryable = True
-    retry_after = 5
+    retry_after = 5  # unless shared/store/throughput.py estimates the time
 
 
 class BacklogFull(JobServerError):

@@ -92,7 +92,7 @@ class FileStore:
 
         Raises:
             ValueError: the URL is of neither form, or the folder can't be made. The message quotes nothing of
-                the URL, for a URL may hold a key.
+                the URL, because a URL may hold a key.
         """
         parts = _split(url)
         if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):

@@ -1,4 +1,7 @@
-"""The log of a job: the lines that its handler writes while it runs."""
+"""The log of a job: the lines that its handler writes while it runs.
+
+The last 1,000 lines of a job are kept: `shared/store/scripts/parts/log.lua`.
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any

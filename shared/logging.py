@@ -22,8 +22,8 @@ METHODS = ("debug", "info", "warning", "error", "critical", "exception")
 LEVELS = {"exception": "error"}  # of methods that are not named for their level
 Log = structlog.typing.FilteringBoundLogger
 
-LONGEST_TEXT = 20_000  # characters of a text field
-LONGEST_LINE = 100_000  # bytes of a line; its fields are cut further if there are that many
+MAX_TEXT_LENGTH = 20_000  # characters of a text field
+MAX_LINE_BYTES = 100_000  # bytes of a line; its fields are cut further if there are that many
 NEVER_DROPPED = (
     "event",
     "source",
@@ -150,7 +150,7 @@ class _ForeignHandler(logging.Handler):
         try:
             text = self.format(record)
         except Exception as error:  # arguments that do not fit the message, say
-            record.msg = f"{record.msg!s:.{LONGEST_TEXT}} (its arguments do not fit: {_name(error)})"
+            record.msg = f"{record.msg!s:.{MAX_TEXT_LENGTH}} (its arguments do not fit: {_name(error)})"
             record.args = record.exc_info = None
             text = self.format(record)
         self._stream.write(_encode(text))
@@ -212,7 +212,7 @@ def _write_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _cut_line(_: WrappedLogger, __: str, line: Any) -> str:
-    return _cut(line, LONGEST_LINE // 4)  # a character is 4 bytes at most
+    return _cut(line, MAX_LINE_BYTES // 4)  # a character is 4 bytes at most
 
 
 def _render(logger: WrappedLogger, level: str, event: EventDict) -> bytes:
@@ -221,15 +221,15 @@ def _render(logger: WrappedLogger, level: str, event: EventDict) -> bytes:
         event = structlog.processors.format_exc_info(logger, level, event)
         event = {key: _cut(value) if key == "exception" else value for key, value in event.items()}
     line = _dump(event)
-    return line if len(line) <= LONGEST_TEXT else _render_long(event)
+    return line if len(line) <= MAX_TEXT_LENGTH else _render_long(event)
 
 
 def _render_long(event: EventDict) -> bytes:
-    """The line with each field cut to LONGEST_TEXT, and to less until it is no longer than LONGEST_LINE."""
-    for limit in (LONGEST_TEXT, LONGEST_TEXT // 10, LONGEST_TEXT // 100):
+    """The line, each field cut to MAX_TEXT_LENGTH, or to less until the line has at most MAX_LINE_BYTES."""
+    for limit in (MAX_TEXT_LENGTH, MAX_TEXT_LENGTH // 10, MAX_TEXT_LENGTH // 100):
         event = {key: _cut_value(value, limit) for key, value in event.items()}
         line = _dump(event)
-        if len(line) <= LONGEST_LINE:
+        if len(line) <= MAX_LINE_BYTES:
             return line
     return _dump({key: event[key] for key in NEVER_DROPPED if key in event})
 
@@ -242,7 +242,7 @@ def _cut_value(value: Any, limit: int) -> Any:
     return value if len(text) <= limit else _cut(text, limit)
 
 
-def _cut(text: str, limit: int = LONGEST_TEXT) -> str:
+def _cut(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
     """The text, or both its ends if it is longer than the limit."""
     half = limit // 2
     return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"

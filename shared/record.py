@@ -21,7 +21,7 @@ class JobState(StrEnum):
 
 TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
-LONGEST_TEXT = 1000
+MAX_TEXT_LENGTH = 1000
 
 PAYLOAD = ("params", "result")
 """Fields of a record that clients and handlers fill; they may be large."""
@@ -201,5 +201,5 @@ class JobReceipts(BaseModel):
 
 
 def storable(text: str) -> str:
-    """Text for a record: at most LONGEST_TEXT characters, and none that UTF-8 lacks."""
-    return text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+    """Text for a record, cut to MAX_TEXT_LENGTH; characters that UTF-8 can't encode are replaced."""
+    return text[:MAX_TEXT_LENGTH].encode("utf-8", "replace").decode()

@@ -21,8 +21,8 @@ from shared.job_type import Backoff, JobType, Params
 Signing = Literal["shared", "receiver", "both"]
 
 PREFIX = "whsec_"
-SHORTEST_KEY, LONGEST_KEY, NEW_KEY = 24, 64, 32  # bytes
-LONGEST_URL = 2000
+MIN_KEY_BYTES, MAX_KEY_BYTES, NEW_KEY_BYTES = 24, 64, 32  # bytes
+MAX_URL_LENGTH = 2000
 OPEN_PORTS = {80, 443}  # and all above 1024
 IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 NAME = r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z][A-Za-z0-9_-]{0,62}"
@@ -60,10 +60,10 @@ def read_target(url: str) -> Target:
             octal numbers.
     """
     found = re.fullmatch(URL, url)
-    if not found or len(url) > LONGEST_URL:
+    if not found or len(url) > MAX_URL_LENGTH:
         raise ValueError(
             "must be like https://example.com/hook: http or https, the host in ASCII, no user, no fragment, "
-            f"at most {LONGEST_URL} characters"
+            f"at most {MAX_URL_LENGTH} characters"
         )
     scheme, authority, ipv6, ipv4, name, port, path = found.groups()
     address = IPv6Address(ipv6) if ipv6 else IPv4Address(ipv4) if ipv4 else None
@@ -81,7 +81,7 @@ def _check_url(url: str) -> str:
 WebhookUrl = Annotated[
     str,
     AfterValidator(_check_url),
-    Field(json_schema_extra={"pattern": f"^{URL}$", "maxLength": LONGEST_URL}),
+    Field(json_schema_extra={"pattern": f"^{URL}$", "maxLength": MAX_URL_LENGTH}),
 ]
 
 
@@ -119,10 +119,10 @@ def read_secrets(text: str) -> list[SecretBytes]:
             key = b64decode(secret.removeprefix(PREFIX), validate=True)
         except ValueError:
             key = b""
-        if not secret.startswith(PREFIX) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        if not secret.startswith(PREFIX) or not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
             raise ValueError(
-                f"entry {number} must be {PREFIX} and the base64 of {SHORTEST_KEY} to {LONGEST_KEY} bytes; "
-                "python -m shared.webhooks makes a secret"
+                f"entry {number} must be {PREFIX} and the base64 of {MIN_KEY_BYTES} to {MAX_KEY_BYTES} "
+                "bytes; python -m shared.webhooks makes a secret"
             )
         keys.append(SecretBytes(key))
     return keys
@@ -242,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _print_new_secret() -> None:
     print("The secret, for the server alone:\n")
-    print(f"  {write_secret(secrets.token_bytes(NEW_KEY))}\n")
+    print(f"  {write_secret(secrets.token_bytes(NEW_KEY_BYTES))}\n")
     print("Put it first in WEBHOOK_SECRETS, before a comma if there are others, and restart API and workers.")
     print("Every webhook is signed with all of them: drop an old one once every receiver knows the new one.")
     print("A receiver gets a secret of its own: python -m shared.webhooks --caller NAME --host HOST.")

@@ -18,7 +18,7 @@ from worker.registry import Handler
 from worker.running_job import RunningJob, StopReason
 from worker.timeouts import set_deadline, timeout_error
 
-LONGEST_PAUSE = 365 * 86400.0  # between two attempts, in seconds
+MAX_PAUSE = 365 * 86400.0  # between two attempts, in seconds
 RELEASE_SECONDS = 5.0  # until a job is due again that was released for want of a handler
 
 log = get_log(__name__)
@@ -101,9 +101,9 @@ def encode(handler: Handler, result: Any, max_bytes: int) -> bytes:
         body = handler.encode(result)
     except Exception as error:
         raise FinalError(
-            f"The handler returned what its contract does not allow: {describe(error)}",
+            f"The handler returned a value that does not fit the result of its job type: {describe(error)}",
             code="invalid_result",
-            hint="Correct the handler, or the contract's result.",
+            hint="Correct the handler, or the result of the job type.",
         ) from error
     if len(body) > max_bytes:
         raise FinalError(
@@ -188,4 +188,4 @@ def failed(job: RunningJob, failure: JobFailure) -> Outcome:
     pause = failure.retry_after
     if pause is None:
         pause = (job.handler.job_type.backoff if job.handler else Backoff()).seconds(claim.attempt)
-    return Outcome(OutcomeKind.RETRY, body, milliseconds(min(max(pause, 0), LONGEST_PAUSE)))
+    return Outcome(OutcomeKind.RETRY, body, milliseconds(min(max(pause, 0), MAX_PAUSE)))

@@ -16,7 +16,7 @@ from shared.errors import FinalError, RetryableError, StorageUnavailable
 from shared.files import ARTIFACT_NAME, MEDIA_TYPE, FileStore, artifact_key, upload_key
 from shared.job_type import FILE_ID
 
-MOST_ARTIFACTS = 1000  # the job's record lists all of them
+MAX_ARTIFACTS = 1000  # the job's record lists all of them
 READ_ONLY = 0o400
 COPIED_AT_ONCE = 16 << 20  # bytes; between two pieces the attempt may be stopped
 
@@ -59,9 +59,9 @@ class AttemptFiles:
             )
         if not MEDIA_TYPE.fullmatch(content_type):
             raise _refused(f"{content_type[:128]!r} is not a media type.", "Use one like image/png.")
-        if len(self._artifacts) == MOST_ARTIFACTS and name not in self._artifacts:
+        if len(self._artifacts) == MAX_ARTIFACTS and name not in self._artifacts:
             raise _refused(
-                f"An attempt may save {MOST_ARTIFACTS} artifacts.", "Put several files into an archive."
+                f"An attempt may save {MAX_ARTIFACTS} artifacts.", "Put several files into an archive."
             )
         key = artifact_key(self._job_id, self._fencing_token, name)
         async with self._saving:

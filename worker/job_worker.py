@@ -29,7 +29,7 @@ from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.heartbeat.supervisor import HeartbeatSupervisor
 from worker.lane import WAKE_UP_SECONDS, Lane
-from worker.lanes import Lanes
+from worker.lane_pair import LanePair
 from worker.processes.environment import child_environment
 from worker.processes.pool import Processes
 from worker.registry import Handler
@@ -111,7 +111,7 @@ class JobWorker(Worker):
         )
         self._services = self._open_services()
 
-    def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> Lanes:
+    def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> LanePair:
         settings, worker_id = self._settings, self.worker_info.worker_id
         jobs = self._open_lane(worker_id, settings.worker_queues, settings.worker_concurrency, handlers)
         webhooks = self._open_lane(
@@ -122,7 +122,7 @@ class JobWorker(Worker):
             self._circuits,
         )
         self._circuits.on_room = webhooks.jobs.on_end
-        return Lanes(jobs, webhooks)
+        return LanePair(jobs, webhooks)
 
     def _open_lane(
         self,
@@ -150,7 +150,7 @@ class JobWorker(Worker):
             job_leases=self._job_leases,
             idle_leases=JobLeases(self._connections.open(timeout=WAKE_UP_SECONDS * 2)),  # BLPOP blocks it
             on_step=lambda: self._heartbeat.publish(),  # opened after the lanes
-            on_progress=self._shutdown.note_progress,
+            on_change=self._shutdown.note_change,
             on_redis=self._connections.note_answer,
         )
 

@@ -35,7 +35,7 @@ class Lane:
         job_leases: for the steps.
         idle_leases: for the waker, which blocks its connection.
         on_step: called just before a step goes out.
-        on_progress: called when a job has ended or a step is done.
+        on_change: called when a job has ended or a step is done.
         on_redis: called with each failure to reach Redis, and with None once a step was answered.
     """
 
@@ -50,7 +50,7 @@ class Lane:
         job_leases: JobLeases,
         idle_leases: JobLeases,
         on_step: Callable[[], None],
-        on_progress: Callable[[], None],
+        on_change: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
     ) -> None:
         self.worker_id = worker_id
@@ -61,7 +61,7 @@ class Lane:
         self._job_leases = job_leases
         self._idle_leases = idle_leases
         self._on_step = on_step
-        self._on_progress = on_progress
+        self._on_change = on_change
         self._on_redis = on_redis
         self._share = -(-jobs.size // 2)  # jobs to claim at once: Redis gets the next while these run
         self._steps = 0
@@ -105,7 +105,7 @@ class Lane:
             step = await self._step(finished, wanted)
             self._stepping = False
             self.jobs.forget_finished(len(finished))
-            self._on_progress()
+            self._on_change()
             for claim in step.claims:
                 self.jobs.start(claim)
             _log_step(finished, step)
@@ -163,7 +163,7 @@ class Lane:
     def _notice(self) -> None:
         """Wake the pump, which has an outcome to send, and a shutdown, which may be done."""
         self._work.set()
-        self._on_progress()
+        self._on_change()
 
 
 def _batch(finished: list[Finished]) -> list[Finished]:

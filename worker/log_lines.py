@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import orjson
 
-LONGEST_LINE = 4096  # bytes
-LONGEST_MESSAGE = 1000  # characters
-MOST_LINES = 1000
+MAX_LINE_BYTES = 4096  # bytes
+MAX_MESSAGE_LENGTH = 1000  # characters
+MAX_UNSENT_LINES = 1000
 
 
 class Line(NamedTuple):
@@ -25,7 +25,7 @@ class Line(NamedTuple):
 
 
 class LogBuffer:
-    """Buffer of the lines that Redis has not acknowledged: the latest MOST_LINES of them.
+    """Buffer of the lines that Redis has not acknowledged: the latest MAX_UNSENT_LINES of them.
 
     Attributes:
         last: the number of the newest line; lines are counted from 1.
@@ -33,7 +33,7 @@ class LogBuffer:
 
     def __init__(self) -> None:
         self.last = 0
-        self._waiting: deque[Line] = deque(maxlen=MOST_LINES)
+        self._waiting: deque[Line] = deque(maxlen=MAX_UNSENT_LINES)
         self._acknowledged = 0
 
     @property
@@ -70,14 +70,14 @@ class LogBuffer:
 def line_of(message: object, fields: Mapping[str, object]) -> Line:
     """A line that can be stored whatever the values; those that JSON lacks become their repr.
 
-    A line above LONGEST_LINE is cut.
+    A line above MAX_LINE_BYTES is cut.
     """
-    text = _storable(message)[:LONGEST_MESSAGE]
+    text = _storable(message)[:MAX_MESSAGE_LENGTH]
     try:
         body = _to_json(text, fields)
     except TypeError:  # a cycle, half a surrogate pair, a number past 64 bits, a repr that fails
         body = _to_json(text, {_storable(name): _storable_repr(value) for name, value in fields.items()})
-    if len(body) > LONGEST_LINE:
+    if len(body) > MAX_LINE_BYTES:
         body = _to_json(text[:300], {"cut": _storable_repr(fields)[:300]})
     return Line(time.monotonic(), body)
 

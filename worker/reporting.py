@@ -37,5 +37,5 @@ def log(message: str, **fields: object) -> None:
 
 
 def _call_of_this_process() -> ReportingCall | None:
-    """The call that runs, but None in a fork of its process: a fork has no say."""
+    """The call that runs, but None in a fork of its process: a forked process must not report."""
     return current_call if current_call is not None and current_call.pid == os.getpid() else None

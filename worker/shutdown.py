@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from shared.logging import get_log
-from worker.lanes import Lanes
+from worker.lane_pair import LanePair
 
 RELEASE_SECONDS = 0.3  # for a handler to end once it is stopped
 FLUSH_SECONDS = 0.3
@@ -27,19 +27,19 @@ class Shutdown:
         self.requested = asyncio.Event()
         self._grace = grace
         self._hurry = False
-        self._progress = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def request(self) -> None:
         """Begin the shutdown; a second call ends the grace at once."""
         self._hurry = self.requested.is_set()
         self.requested.set()
-        self._progress.set()
+        self._changed.set()
 
-    def note_progress(self) -> None:
+    def note_change(self) -> None:
         """Let `drain` check again: an attempt has ended, or a step is done."""
-        self._progress.set()
+        self._changed.set()
 
-    async def drain(self, lanes: Lanes) -> bool:
+    async def drain(self, lanes: LanePair) -> bool:
         """Claim nothing more; let jobs finish within the grace; release the rest; write all outcomes.
 
         Returns:
@@ -61,6 +61,6 @@ class Shutdown:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not condition():
-                    self._progress.clear()
-                    await self._progress.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         return condition()

@@ -20,8 +20,8 @@ def overdue(jobs: Iterable[RunningJob], now: float) -> tuple[list[RunningJob], l
     """The attempts whose time is over.
 
     Returns:
-        Those to stop, for their deadline is over; and those to abandon, for they have not ended within
-        ABANDON_SECONDS of a stop for any reason.
+        Those to stop, because their deadline is over; and those to abandon, because they have not ended
+        within ABANDON_SECONDS of a stop for any reason.
     """
     late, endless = [], []
     for job in jobs:

@@ -38,7 +38,7 @@ def decoding(receive: Receive, coding: str) -> Receive:
     """Receive the decoded body, piece by piece.
 
     Raises, when a message is received:
-        InvalidRequest: the body is not in this coding, or ends before its end.
+        InvalidRequest: the body is not in this coding, or is cut off.
     """
     pieces = _pieces(receive, coding)
 

@@ -89,7 +89,7 @@ class Operation:
         parameters: its parameters that the framework does not know.
         answers: its successful answers, by status.
         errors: its errors beside those that follow by rule.
-        body: its request body, unless it is a submission.
+        body: its request body; that of a submission comes from `_describe_submissions` in `openapi.py`.
         asks_redis: whether it fails while Redis is away.
     """
 

@@ -40,7 +40,7 @@ from shared.errors import (
     JobServerError,
     QueueUnavailable,
 )
-from shared.store.job_errors import key_expired
+from shared.store.missing_jobs import key_expired
 
 RECORDS = {"JobRecord": JOB_LINKS, "UploadedFile": FILE_LINKS}
 """Schemas of records, and the links of an answer that is one."""

@@ -79,7 +79,7 @@ async def list_jobs(
 
 
 def _labels(pairs: list[str]) -> dict[str, str] | None:
-    """The required labels; None if no job can have them all, for a label has one value."""
+    """The required labels; None if no job can have them all, because a label has one value."""
     wanted = {(name, value) for name, _, value in (pair.partition("=") for pair in pairs)}
     labels = dict(wanted)
     return labels if len(labels) == len(wanted) else None

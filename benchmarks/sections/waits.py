@@ -39,7 +39,7 @@ OTHERS = 4  # connections
 SECONDS = 3.0
 PATIENCE = 20.0
 BATCH = 1000  # jobs that one request submits
-MOST_FILES = 65_536
+MAX_FILES = 65_536
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def memory(stack: Stack) -> float:
 def many_files() -> Iterator[None]:
     """Raise the limit of open files of this process and its children, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     try:
         yield

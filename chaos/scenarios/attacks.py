@@ -24,17 +24,17 @@ from shared.store import redis_keys
 
 ROUNDS, QUIET_SECONDS, ATTACK_SECONDS = 3, 3.0, 6.0
 OTHERS_PAUSE = 0.01
-MOST_CONNECTIONS = 300
+MAX_CONNECTIONS = 300
 BIG_JOBS, BIG = 40, 900_000  # bytes of the params of each job, and of its result
 SLOWER = 2.0  # times
 NOT_SLOW_MS = 10.0  # a p99 below this on two shared cores is the machine's, not the attack's
 HEALTH_MS = 100.0
 MEMORY_MB = 512.0
-ATTACKS = {"heads": 12, "uploads": 48, "drips": MOST_CONNECTIONS + 100, "lists": 2}  # clients of each
+ATTACKS = {"heads": 12, "uploads": 48, "drips": MAX_CONNECTIONS + 100, "lists": 2}  # clients of each
 TITLES = {
     "heads": "12 endless heads and trailers",
     "uploads": "48 slow uploads",
-    "drips": f"400 dripping heads, {MOST_CONNECTIONS} connections allowed",
+    "drips": f"400 dripping heads, {MAX_CONNECTIONS} connections allowed",
     "lists": f"2 readers of lists of {BIG_JOBS} jobs of 2 MB",
 }
 ATTACKER, OTHER = "key-of-the-attacker", "key-of-another-caller"
@@ -123,7 +123,7 @@ class OtherCaller:
 def run(options: SuiteOptions) -> list[Check]:
     entries = ",".join(f"{name}:read+write:{sha256(name.encode()).hexdigest()}" for name in (ATTACKER, OTHER))
     rounds = options.scaled(ROUNDS)
-    with chaos_service(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MOST_CONNECTIONS)) as service:
+    with chaos_service(workers=1, API_KEYS=entries, API_MAX_CONNECTIONS=str(MAX_CONNECTIONS)) as service:
         service.http.headers["X-API-Key"] = ATTACKER
         for _ in range(BIG_JOBS):
             service.submit("echo", message="x" * BIG)

@@ -31,8 +31,8 @@ SCRIPTS = {
     "list": scripts.LIST,
 }
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.2, 15.0
-MOST_COMMANDS = 80
-MISSES = 4  # runs in turn without that many commands, for some runs of a script are shorter than others
+MAX_COMMANDS = 80
+MISSES = 4  # runs in turn without that many commands, because some runs of a script are shorter than others
 RUN_SECONDS = 1.5  # the wait for a script to run; beats and upkeep run three times a lease
 
 
@@ -66,7 +66,7 @@ async def break_all(service: Service, options: SuiteOptions) -> tuple[dict[str, 
             for name, script in SCRIPTS.items():
                 misses = 0
                 first = options.rng(name).randint(2, 1 + stride)
-                for number in (1, *range(first, MOST_COMMANDS, stride)):  # each script has a first command
+                for number in (1, *range(first, MAX_COMMANDS, stride)):  # each script has a first command
                     proxy.break_script = script, number
                     refused += await one_job(http, service, accepted, name)
                     failed = await until_run(proxy, service.redis)

@@ -41,7 +41,7 @@ def run(options: SuiteOptions) -> list[Check]:
         exactly(f"{name}: jobs with log lines of another job, or of a fork", lines, 0),
         exactly(f"{name}: jobs with progress of another job", progress, 0),
         exactly(f"{name}: acknowledged jobs lost", sum(not records.is_done(r) for r in found.values()), 0),
-        figure(f"{name}: jobs failed, for their function broke its own connection", str(len(failed))),
+        figure(f"{name}: jobs failed, because their function broke its connection", str(len(failed))),
     ]
 
 

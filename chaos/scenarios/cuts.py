@@ -21,7 +21,7 @@ from shared.store.submission import NewJob
 
 LEASE, JOB_SECONDS, PATIENCE = 3, 0.15, 12.0
 MISSES = 2  # jobs in turn without that many commands: all commands of a job have been cut
-MOST_COMMANDS = 40
+MAX_COMMANDS = 40
 COLD, REPORTING = "cold", "reporting"
 # Open connections; connections that must be made first; jobs that report progress.
 MODES: dict[str, dict[str, str]] = {"warm": {}, COLD: {}, REPORTING: {PROGRESS: "1"}}
@@ -95,7 +95,7 @@ async def cut_along(
     results: list[CutResult] = []
     stride = max(1, round(1 / options.scale))
     number, misses = options.rng(f"cuts {cut} {mode}").randint(1, stride), 0
-    while misses < MISSES and number < MOST_COMMANDS:
+    while misses < MISSES and number < MAX_COMMANDS:
         if mode == COLD:
             service.redis.script_flush()
             proxy.drop()

@@ -17,7 +17,7 @@ from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.submission import NewJob
 
-JOBS, BATCH, MOST_WAITING = 100_000, 500, 3000
+JOBS, BATCH, MAX_WAITING = 100_000, 500, 3000
 RETAIN, LEASE = 5, 1
 GROWTH = 5.0  # percent
 PATIENCE = 120.0
@@ -53,11 +53,11 @@ def run(options: SuiteOptions) -> list[Check]:
 
 
 async def submit_all(service: Service, worker: WorkerProcess, jobs: int) -> list[int]:
-    """Submit in batches, MOST_WAITING jobs ahead at most; returns the worker's memory at each batch."""
+    """Submit in batches, MAX_WAITING jobs ahead at most; returns the worker's memory at each batch."""
     memory = []
     async with direct_queue(service.stack.redis_url) as queue:
         for _ in range(jobs // BATCH):
-            while service.redis.zcard(redis_keys.QUEUE + ECHO.queue) > MOST_WAITING:  # noqa: ASYNC110
+            while service.redis.zcard(redis_keys.QUEUE + ECHO.queue) > MAX_WAITING:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             await asyncio.gather(
                 *(queue.submit(NewJob(ECHO, b'{"message":1}', "chaos")) for _ in range(BATCH))

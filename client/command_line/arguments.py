@@ -59,7 +59,7 @@ def _parser() -> ArgumentParser:
 
 
 def _connection() -> ArgumentParser:
-    """Options before or after the command; a new parser at each call, for each has its own defaults."""
+    """Options before or after the command; a new parser at each call, because each has its own defaults."""
     connection = ArgumentParser(add_help=False, argument_default=SUPPRESS)
     add = connection.add_argument
     add("--url", type=server_url, help=f"the server; JOB_SERVER_URL unless given, or {DEFAULT_URL}")

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from job_types.csv_profile.contract import MOST_CHARACTERS, ColumnType, NumberFormat
+from job_types.csv_profile.contract import MAX_CHARACTERS, ColumnType, NumberFormat
 
 NUMBER = r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
 MOMENT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
@@ -66,8 +66,8 @@ TEXT = Kind(
     "text",
     accepts="true",
     parse="v",
-    form=f"CASE WHEN length({{0}}) <= {MOST_CHARACTERS} THEN {{0}}"
-    f" ELSE left({{0}}, {MOST_CHARACTERS}) || '…' END",
+    form=f"CASE WHEN length({{0}}) <= {MAX_CHARACTERS} THEN {{0}}"
+    f" ELSE left({{0}}, {MAX_CHARACTERS}) || '…' END",
 )
 
 KINDS = (

@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from shared.job_type import Backoff, FileReference, JobType, Params
 
-MOST_COLUMNS = 1000
-MOST_CHARACTERS = 200
+MAX_COLUMNS = 1000
+MAX_CHARACTERS = 200
 
 ColumnType = Literal["integer", "float", "boolean", "date", "timestamp", "text"]
 Value = bool | int | float | str
@@ -24,7 +24,7 @@ NumberFormat = Literal["1234.5", "1,234.5", "1 234.5", "1'234.5", "1234,5", "1.2
 class CsvProfileParams(Params):
     file: Annotated[
         FileReference,
-        Field(description=f"CSV as in RFC 4180, of up to {MOST_COLUMNS:,} columns, in UTF-8 or `encoding`."),
+        Field(description=f"CSV as in RFC 4180, of up to {MAX_COLUMNS:,} columns, in UTF-8 or `encoding`."),
     ]
     delimiter: Annotated[
         Literal[",", ";", "\t", "|", ":"] | None,

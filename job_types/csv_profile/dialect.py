@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from job_types.csv_profile.column_kinds import number_shape
-from job_types.csv_profile.contract import MOST_CHARACTERS, MOST_COLUMNS, CsvProfileParams, NumberFormat
+from job_types.csv_profile.contract import MAX_CHARACTERS, MAX_COLUMNS, CsvProfileParams, NumberFormat
 from job_types.csv_profile.text import unreadable
 from shared.errors import FinalError
 
 DELIMITERS: tuple[str, ...] = (",", ";", "\t", "|", ":")
-MOST_RECORD_BYTES = 1 << 20
-SAMPLE_BYTES = 2 * MOST_RECORD_BYTES
+MAX_RECORD_BYTES = 1 << 20
+SAMPLE_BYTES = 2 * MAX_RECORD_BYTES
 SAMPLE_RECORDS = 200
 NUMBER_OR_DATE = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|\d{4}-\d\d-\d\d.*", re.ASCII | re.IGNORECASE
@@ -63,9 +63,9 @@ def find_dialect(path: Path, params: CsvProfileParams) -> Dialect:
     first = next(records(text, delimiter), None)
     if first is None:
         raise unreadable("The file is empty.", "Upload a CSV file with a header or a row at least.")
-    if len(first) > MOST_COLUMNS:
+    if len(first) > MAX_COLUMNS:
         raise FinalError(
-            f"The file has {len(first):,} columns; {MOST_COLUMNS:,} are allowed.",
+            f"The file has {len(first):,} columns; {MAX_COLUMNS:,} are allowed.",
             code="too_many_columns",
             hint="Split it by columns; or name its delimiter, if it is another one.",
         )
@@ -136,7 +136,7 @@ def distinct_names(fields: Record) -> list[str]:
     """The names of the columns: numbers tell empty and equal names apart."""
     names: dict[str, None] = {}
     for place, field in enumerate(fields, start=1):
-        name = wanted = field[:MOST_CHARACTERS] or f"column_{place}"
+        name = wanted = field[:MAX_CHARACTERS] or f"column_{place}"
         again = 2
         while name in names:
             name, again = f"{wanted}_{again}", again + 1

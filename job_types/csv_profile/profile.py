@@ -13,7 +13,7 @@ import duckdb
 
 from job_types.csv_profile.column_kinds import TEXT, Kind, kinds_for, rank
 from job_types.csv_profile.contract import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     ColumnProfile,
     CsvProfileParams,
     CsvProfileResult,
@@ -21,7 +21,7 @@ from job_types.csv_profile.contract import (
     Quantile,
     Value,
 )
-from job_types.csv_profile.dialect import MOST_RECORD_BYTES, Dialect, find_dialect, read_records
+from job_types.csv_profile.dialect import MAX_RECORD_BYTES, Dialect, find_dialect, read_records
 from job_types.csv_profile.small_files import SMALL_BYTES, profile_small
 from job_types.csv_profile.text import (
     has_empty_ends,
@@ -40,10 +40,10 @@ TINY_BYTES = 1 << 20  # the size of a file that fits into memory with any number
 ROW = -1  # the place of an extra field of every row, which counts the rows
 LOADING = 0.4  # the share of loading in the time
 SAMPLE_VALUES = 1000  # enough to rule out most kinds
-SHORTER = (100, 50, 25, 10)  # characters of texts in a result that is too large with MOST_CHARACTERS
+SHORTER = (100, 50, 25, 10)  # characters of texts in a result that is too large with MAX_CHARACTERS
 SHOWN = f"""
-    CASE WHEN length({{0}}) > {MOST_CHARACTERS}
-    THEN left({{0}}, {MOST_CHARACTERS}) || sha256({{0}}) ELSE {{0}} END
+    CASE WHEN length({{0}}) > {MAX_CHARACTERS}
+    THEN left({{0}}, {MAX_CHARACTERS}) || sha256({{0}}) ELSE {{0}} END
 """  # start and digest of a value that is too long to be shown
 CORRECT_HINT = "Correct it, or name the file's delimiter. Line ends inside of quotes are not counted."
 
@@ -52,7 +52,7 @@ FAULTS = (
     (re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)"), r"has \2 fields instead of \1"),
     (re.compile("unterminated quote"), "has a quote that does not end, or text behind it"),
     (re.compile("Invalid unicode"), "is not UTF-8"),
-    (re.compile("Maximum line size"), f"is longer than {MOST_RECORD_BYTES:,} bytes"),
+    (re.compile("Maximum line size"), f"is longer than {MAX_RECORD_BYTES:,} bytes"),
 )
 
 
@@ -224,7 +224,7 @@ def read(
     file = f"""
         read_csv($path, delim = $delimiter, header = $header, skip = $blank, columns = {{{names}}},
             quote = '"', escape = '"', nullstr = $nulls,
-            auto_detect = false, strict_mode = true, max_line_size = {MOST_RECORD_BYTES})
+            auto_detect = false, strict_mode = true, max_line_size = {MAX_RECORD_BYTES})
     """
     values = {
         "path": str(path),

@@ -15,8 +15,8 @@ from shared.errors import FinalError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 NAMES = {"MPO": "jpeg"}  # a JPEG with a preview or a second view in it
-MOST_PIXELS = 100_000_000
-MOST_PIXELS_OF = {"WEBP": 40_000_000, "AVIF": 60_000_000}  # their decoders take 16 and 9 bytes for a pixel
+MAX_PIXELS = 100_000_000
+MAX_PIXELS_OF = {"WEBP": 40_000_000, "AVIF": 60_000_000}  # their decoders take 16 and 9 bytes for a pixel
 ORIENTATION = 0x0112
 UPRIGHT = 1
 TURNS = {
@@ -41,7 +41,7 @@ SRGB = ImageCms.createProfile("sRGB")
 
 Size = tuple[int, int]
 
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 class Thumbnail(NamedTuple):
@@ -69,7 +69,7 @@ def untrusted() -> Iterator[None]:
             yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise FinalError(
-            f"The picture has more than {MOST_PIXELS:,} pixels.",
+            f"The picture has more than {MAX_PIXELS:,} pixels.",
             code="picture_too_large",
             hint="Upload a smaller version of it, and submit a job for that.",
         ) from None
@@ -107,7 +107,7 @@ def _make(file: BinaryIO, params: ThumbnailParams) -> Thumbnail:
 
 def check_size(size: Size, kind: str) -> None:
     """Refuse a picture whose decoder would take more than about 700 MB."""
-    most = MOST_PIXELS_OF.get(kind, MOST_PIXELS)
+    most = MAX_PIXELS_OF.get(kind, MAX_PIXELS)
     if size[0] * size[1] > most:
         raise FinalError(
             f"The picture has {size[0] * size[1]:,} pixels; {most:,} are allowed in this format.",
@@ -117,7 +117,7 @@ def check_size(size: Size, kind: str) -> None:
 
 
 def orientation(picture: Image.Image) -> int:
-    """The EXIF orientation; UPRIGHT if the EXIF block is broken, for the picture itself may be whole."""
+    """The EXIF orientation; UPRIGHT if the EXIF block is broken, because the picture itself may be whole."""
     exif: bytes = picture.info.get("exif", b"")
     if exif and not exif.removeprefix(b"Exif\0\0").startswith(EXIF_HEADS):
         return UPRIGHT

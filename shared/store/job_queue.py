@@ -9,8 +9,8 @@ from shared.errors import BacklogFull, JobNotFinished, QueueFull
 from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
-from shared.store.job_errors import expired, key_expired, not_found
 from shared.store.job_list import LARGEST_PAGE_BYTES, Cursor, Filters, Page
+from shared.store.missing_jobs import expired, key_expired, not_found
 from shared.store.redis_calls import RedisCalls, as_dict
 from shared.store.retention import Retention
 from shared.store.submission import LARGE, EncodedJob, JobQuota, NewJob, Submitted, accepted, encode, refusal

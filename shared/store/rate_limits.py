@@ -17,7 +17,8 @@ class Allowance(NamedTuple):
     Attributes:
         granted: whether the request is within the limit.
         remaining: further requests that are within the limit now.
-        more_in: whole seconds, at least 1, until one more is; of a refused request, until it is granted.
+        more_in: whole seconds (at least 1) until one more request is allowed; after a refusal, until the
+            refused request would be allowed.
     """
 
     granted: bool

@@ -1,4 +1,7 @@
-"""Retention: how long the records of finished jobs are kept."""
+"""Retention: how long the records of finished jobs are kept.
+
+`settle` in `scripts/parts/transitions.lua` sets the expiry of a record.
+"""
 
 from typing import NamedTuple
 

@@ -14,7 +14,7 @@ from shared.job_type import JobType
 from shared.store import redis_keys
 from shared.store.client import Argument
 from shared.store.file_records import unknown_file
-from shared.store.job_errors import key_expired
+from shared.store.missing_jobs import key_expired
 from shared.store.redis_calls import as_dict, milliseconds
 from shared.store.rows import SubmissionRow
 from shared.stored_record import StoredRecord

@@ -10,7 +10,7 @@ from shared.store.retention import Retention
 
 WINDOW_SECONDS = 60.0
 KEPT_SECONDS = 1.0  # for this time one measurement serves all requests
-LONGEST_RETRY_AFTER = 60
+MAX_RETRY_AFTER = 60
 
 
 class Throughput:
@@ -29,9 +29,9 @@ class Throughput:
         return self._rate
 
     async def retry_after(self, jobs: float) -> int:
-        """Whole seconds, up to LONGEST_RETRY_AFTER, until so many jobs will have ended."""
+        """Whole seconds, up to MAX_RETRY_AFTER, until so many jobs will have ended."""
         rate = await self.jobs_per_second()
-        return min(max(ceil(jobs / rate), 1), LONGEST_RETRY_AFTER) if rate else LONGEST_RETRY_AFTER
+        return min(max(ceil(jobs / rate), 1), MAX_RETRY_AFTER) if rate else MAX_RETRY_AFTER
 
     async def _ended_lately(self) -> int:
         """The number of jobs that have ended within the window: an index of ended jobs is by their expiry."""

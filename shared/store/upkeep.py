@@ -13,7 +13,7 @@ from shared.store.redis_calls import RedisCalls, milliseconds
 from shared.store.retention import Retention
 
 RETRY_SECONDS = 0.5  # after a try that Redis did not answer
-LONGEST_PAUSE = 1.0  # of a process that does not know how long a lease of the next worker will hold
+MAX_PAUSE = 1.0  # of a process that does not know how long a lease of the next worker will hold
 
 log = get_log(__name__)
 
@@ -33,7 +33,7 @@ class UpkeepResult(NamedTuple):
 
 
 class Upkeep:
-    """The moves of jobs that no request and no step may come to make.
+    """The state changes that have to happen even if no request and no worker step ever reaches the job.
 
     Args:
         runner: sends commands to Redis.
@@ -84,5 +84,5 @@ async def keep_up(upkeep: Upkeep, queues: Sequence[str], *, lease: float = 0) ->
                 log.warning("rescued a job whose worker was lost", job_id=job_id)
             for job_id, wrong in done.repaired.items():
                 log.error("repaired a job that was lost", job_id=job_id, wrong=wrong)
-            pause = lease / 3 or min(done.lease / 3, LONGEST_PAUSE)
+            pause = lease / 3 or min(done.lease / 3, MAX_PAUSE)
         await asyncio.sleep(pause * random.uniform(0.8, 1.0))

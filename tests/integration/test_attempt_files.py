@@ -74,7 +74,7 @@ async def test_a_type_that_is_none_fails_the_job(attempt, content_type):
 
 
 async def test_an_attempt_saves_a_bounded_number(attempt, monkeypatch):
-    monkeypatch.setattr("worker.files.MOST_ARTIFACTS", 1)
+    monkeypatch.setattr("worker.files.MAX_ARTIFACTS", 1)
     await attempt.save("a", b"1", "a/b")
     await attempt.save("a", b"2", "a/b")
     with pytest.raises(FinalError, match="may save 1"):

@@ -126,7 +126,7 @@ async def submit_again(world: World) -> None:
                 redis_keys.BACKLOG + "me",
                 redis_keys.INDEX,
                 redis_keys.INDEX_OF + "pending",
-                redis_keys.DEADLINES,
+                redis_keys.START_BY,
                 redis_keys.QUEUE + "default",
             ):
                 assert await world.redis.zscore(index, job_id) is None
@@ -182,7 +182,7 @@ async def prepare_late(world: World) -> None:
     await prepare_waiting(world)
     for name in "ab":
         await world.redis.hset(redis_keys.RECORD + name, "start_by", 1)
-        await world.redis.zadd(redis_keys.DEADLINES, {name: 1})
+        await world.redis.zadd(redis_keys.START_BY, {name: 1})
 
 
 async def prepare_ended(world: World) -> None:

@@ -136,7 +136,7 @@ async def test_a_cancelled_job_waits_no_more(submit_all, backlog, job_queue):
 async def test_an_expired_job_waits_no_more(submit_all, backlog, upkeep, server):
     await submit_all("a", start_within_seconds=60)
     await server.hset(redis_keys.RECORD + "a", "start_by", 1)
-    await server.zadd(redis_keys.DEADLINES, {"a": 1})
+    await server.zadd(redis_keys.START_BY, {"a": 1})
     await upkeep.run(["default"])
     assert await backlog() == set()
 

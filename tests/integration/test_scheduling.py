@@ -33,7 +33,7 @@ def too_late(server: Redis):
     """Let the time come by which a job had to start."""
 
     async def too_late(job_id: str) -> None:
-        assert await server.zadd(redis_keys.DEADLINES, {job_id: 1}, xx=True, ch=True)
+        assert await server.zadd(redis_keys.START_BY, {job_id: 1}, xx=True, ch=True)
         await server.hset(redis_keys.RECORD + job_id, "start_by", 1)
 
     return too_late
@@ -94,7 +94,7 @@ async def test_a_job_that_is_not_started_in_time_fails(
     (error,) = json.loads(record.fields[b"errors"])
     assert (error["code"], error["attempt"]) == ("job_expired", 0)
     assert await server.ttl(redis_keys.RECORD + "a") > 190
-    for key in (redis_keys.DEADLINES, redis_keys.MESSAGE + "a", redis_keys.QUEUE + "default"):
+    for key in (redis_keys.START_BY, redis_keys.MESSAGE + "a", redis_keys.QUEUE + "default"):
         assert not await server.exists(key)
     await indexes_agree()
 
@@ -105,7 +105,7 @@ async def test_late_jobs_beyond_what_one_sweep_takes_do_not_start(schedule, serv
         await too_late(f"j{n:03}")
     assert await worker.claim(101) == []
     assert await server.zcard(redis_keys.INDEX_OF + "failed") == 101
-    assert not await server.exists(redis_keys.DEADLINES, redis_keys.QUEUE + "default")
+    assert not await server.exists(redis_keys.START_BY, redis_keys.QUEUE + "default")
 
 
 async def test_a_late_reader_of_a_retried_job_sees_its_place(schedule, job_queue, worker, too_late, server):
@@ -122,7 +122,7 @@ async def test_a_job_that_was_started_in_time_has_no_deadline_any_more(
 ):
     await schedule("a", start_within_seconds=60)
     claim = await worker.claim_one()
-    assert not await server.exists(redis_keys.DEADLINES)
+    assert not await server.exists(redis_keys.START_BY)
     await worker.finish(claim, OutcomeKind.RETRY, b'{"code":"c","attempt":1}', delay=1)
     await worker.step()
     record = await job_queue.get("a")
@@ -134,7 +134,7 @@ async def test_a_cancelled_job_leaves_no_deadline(schedule, job_queue, server):
     await schedule("a", start_within_seconds=60)
     verdict, _ = await job_queue.cancel("a")
     assert verdict is CancelResult.CANCELLED
-    assert not await server.exists(redis_keys.DEADLINES)
+    assert not await server.exists(redis_keys.START_BY)
 
 
 async def test_an_idle_worker_is_told_of_the_next_deadline(schedule, worker):

@@ -81,7 +81,7 @@ async def test_a_job_that_starts_too_late_tells_with_its_error(
     submit_with_webhook, worker, deliverer, server
 ):
     await submit_with_webhook(start_within_seconds=1)
-    await server.zadd(redis_keys.DEADLINES, {"a": 1})
+    await server.zadd(redis_keys.START_BY, {"a": 1})
     await server.hset(redis_keys.RECORD + "a", "start_by", 1)
     await worker.step(slots=1)
     _, params = await claim_delivery(deliverer)

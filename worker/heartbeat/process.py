@@ -25,7 +25,7 @@ from shared.store.worker_info import WorkerInfo
 from worker.lease_snapshot import Snapshot, SnapshotMemory
 
 LAST_BEAT_SECONDS = 0.15
-LONGEST_PAUSE = 0.5  # before a beat is repeated
+MAX_PAUSE = 0.5  # before a beat is repeated
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals for the worker alone: its leases are renewed until it has drained and ends this process."""
 
@@ -64,7 +64,7 @@ class HeartbeatLoop:
         self._send(lost=[], cancelled=[])  # the first message says that the process is ready
         while not self.ending.is_set() and os.getppid() == self._worker_info.pid:
             beaten = await self._beat()
-            pause = self._lease / 3 if beaten else min(LONGEST_PAUSE, self._lease / 20)
+            pause = self._lease / 3 if beaten else min(MAX_PAUSE, self._lease / 20)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.ending.wait()

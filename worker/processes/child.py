@@ -44,7 +44,7 @@ END_SECONDS = 0.2  # for threads and processes of a call that are about to end
 LOOK_SECONDS = 0.005
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 FORK_EXIT = 70
-MOST_DESCRIPTORS = 1 << 16
+MAX_DESCRIPTORS = 1 << 16
 LARGEST_FILE = 64 << 30  # bytes that a function may write into one
 OPEN_FILES = 4096
 NICENESS = 10  # the worker's event loop and its heartbeat go first
@@ -78,7 +78,7 @@ class Call:
     """A call that runs, and its reports: sent at once, or together with those that follow soon.
 
     Attributes:
-        pid: the process that it runs in; a fork of it has no say.
+        pid: the process that it runs in; a fork of that process must not report.
     """
 
     def __init__(self, connection: Connection, number: int) -> None:
@@ -190,7 +190,7 @@ def main() -> None:
     faulthandler.enable()
     set_limits(int(sys.argv[3]))
     descriptor, lifeline = int(sys.argv[1]), hold_on_to(int(sys.argv[2]))
-    for lower, upper in pairwise(sorted((2, descriptor, lifeline, MOST_DESCRIPTORS))):
+    for lower, upper in pairwise(sorted((2, descriptor, lifeline, MAX_DESCRIPTORS))):
         os.closerange(lower + 1, upper)  # an inherited descriptor would stay open for others
     connection = Connection(descriptor)
     Thread(target=connection.listen, daemon=True).start()

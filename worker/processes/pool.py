@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from shared.errors import FinalError, RetryableError
 from shared.job_type_loader import OWN_PACKAGES
 from shared.logging import get_log
-from worker.log_lines import LONGEST_LINE, MOST_LINES
+from worker.log_lines import MAX_LINE_BYTES, MAX_UNSENT_LINES
 from worker.processes.environment import child_environment
 from worker.processes.plain_pickles import Packages, packages_of
 from worker.processes.protocol import (
@@ -41,12 +41,12 @@ from worker.processes.protocol import (
 
 START_SECONDS = 30.0
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 10.0
+MAX_PAUSE = 10.0
 CRASH_SECONDS = 1.0  # for a process that has closed its connection to end as well
 CLOSE_SECONDS = 1.0
 BUFFER_BYTES = 1 << 20
 STDERR = 2
-LARGEST_REPORT = 4 * MOST_LINES * LONGEST_LINE
+LARGEST_REPORT = 4 * MAX_UNSENT_LINES * MAX_LINE_BYTES
 LARGEST = {REPORT: LARGEST_REPORT, ERROR: 2 * LARGEST_ERROR}  # bytes of a message, by its kind
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MEMORY_HINT = "It was probably short of memory: submit less work per job, or give the worker more memory."
@@ -161,7 +161,7 @@ class Processes:
                 pause = FIRST_PAUSE
             else:
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                pause = min(pause * 2, MAX_PAUSE)
 
     async def _keep_one(self) -> bool:
         """Start a process and wait for its end; whether it was of use."""

@@ -24,7 +24,7 @@ CALL, READY, REPORT, RESULT, ERROR = range(5)
 NOTHING, THREADS, PROCESSES = range(3)  # left behind by a call; then the process is replaced
 
 LARGEST_ERROR = 1 << 20  # bytes of a pickled error; a larger one is replaced by its text
-LONGEST_TEXT = 20_000  # characters of an error's message or traceback; a record shows 1,000
+MAX_TEXT_LENGTH = 20_000  # characters of an error's message or traceback; a record shows 1,000
 UNPICKLABLE_HINT = (
     "Give in_process a function from the top level of a module, no lambda or inner function, and let "
     "arguments and result be plain data: numbers, text, bytes, lists, dicts."
@@ -86,16 +86,16 @@ def describe(error: BaseException) -> str:
 
 def cut(text: str) -> str:
     """The text, or its two ends if it is long."""
-    half = LONGEST_TEXT // 2
-    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
+    half = MAX_TEXT_LENGTH // 2
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:half]} … {text[-half:]}"
 
 
 def _checked(line: "Line") -> "Line":
     import orjson
 
-    from worker.log_lines import LONGEST_LINE, Line
+    from worker.log_lines import MAX_LINE_BYTES, Line
 
     at, body = float(line.at), bytes(line.body)
-    if not isfinite(at) or len(body) > LONGEST_LINE or orjson.loads(body).keys() != {"message", "fields"}:
+    if not isfinite(at) or len(body) > MAX_LINE_BYTES or orjson.loads(body).keys() != {"message", "fields"}:
         raise ValueError("a line of the log is malformed")
     return Line(at, b" ".join(body.splitlines()))

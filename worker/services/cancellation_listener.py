@@ -7,7 +7,7 @@ from contextlib import suppress
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE
 from worker.connections import Connections
-from worker.lanes import Lanes
+from worker.lane_pair import LanePair
 
 PING_SECONDS = 10.0  # the longest time for which the connection may be dead unnoticed
 
@@ -15,7 +15,7 @@ PING_SECONDS = 10.0  # the longest time for which the connection may be dead unn
 class CancellationListener:
     """Subscribes to cancellations. Those published while Redis is away come with the next heartbeat."""
 
-    def __init__(self, connections: Connections, lanes: Lanes) -> None:
+    def __init__(self, connections: Connections, lanes: LanePair) -> None:
         self._lanes = lanes
         self._lost = asyncio.Event()
         self._connection = connections.open_for_messages(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from worker.lanes import Lanes
+from worker.lane_pair import LanePair
 from worker.timeouts import TICK_SECONDS
 
 
@@ -14,7 +14,7 @@ class Deadlines:
         publish: writes a snapshot of the leases for the heartbeat process, at each tick.
     """
 
-    def __init__(self, lanes: Lanes, publish: Callable[[], None]) -> None:
+    def __init__(self, lanes: LanePair, publish: Callable[[], None]) -> None:
         self._lanes = lanes
         self._publish = publish
 

@@ -5,7 +5,7 @@ import random
 
 from shared.errors import QueueUnavailable
 from shared.store.job_leases import AttemptReport, JobLeases
-from worker.lanes import Lanes
+from worker.lane_pair import LanePair
 
 REPORT_SECONDS = 0.1
 
@@ -19,7 +19,7 @@ class Reporter:
         due: set when a job has something to report.
     """
 
-    def __init__(self, lanes: Lanes, job_leases: JobLeases, due: asyncio.Event) -> None:
+    def __init__(self, lanes: LanePair, job_leases: JobLeases, due: asyncio.Event) -> None:
         self._lanes = lanes
         self._job_leases = job_leases
         self._due = due

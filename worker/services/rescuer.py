@@ -6,7 +6,8 @@ from shared.store.upkeep import Upkeep, keep_up
 
 
 class Rescuer:
-    """Runs the upkeep of these queues three times a lease; see `shared.store.upkeep`."""
+    """Runs the upkeep of these queues three times a lease; see `shared/store/upkeep.py`, and its script
+    `parts/rescue.lua`."""
 
     def __init__(self, upkeep: Upkeep, queues: Sequence[str], *, lease: float) -> None:
         self._upkeep = upkeep

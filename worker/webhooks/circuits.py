@@ -5,8 +5,8 @@ timeout. Three rules keep slots free for the others:
 
 1. A delivery without an answer after `STALL_SECONDS` is stalled. Its slot is free again, and the delivery
    goes on beside the slots, up to `STALLED_PER_SLOT` of them for each slot.
-2. A receiver whose last delivery was not answered quickly may have a third of the slots at once, and one once
-   half of the room for stalled deliveries is taken.
+2. A receiver whose last delivery was not answered quickly may use a third of the slots. Once half of the
+   room for stalled deliveries is taken, it may use only one slot.
 3. After `FAILURES` stalled deliveries in a row that failed, the circuit of a host opens: nothing is sent to
    it for a while, then one delivery is a probe. Each probe that fails doubles the pause.
 
@@ -27,9 +27,9 @@ from worker.execute import JobPostponed
 STALL_SECONDS = 0.5
 STALLED_PER_SLOT = 4
 FAILURES = 3
-FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0  # seconds for which a circuit is open
+FIRST_PAUSE, MAX_PAUSE = 10.0, 300.0  # seconds for which a circuit is open
 SOONEST, APART = 0.25, 0.05  # seconds: until a postponed delivery returns, and between two of one receiver
-MOST_RECEIVERS = 10_000  # that are remembered
+MAX_RECEIVERS = 10_000  # that are remembered
 
 log = get_log(__name__)
 
@@ -76,7 +76,7 @@ class Circuit:
         now = time.monotonic()
         if self.failures < FAILURES or now < self.opened_until:
             return
-        self.pause = min(self.pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
+        self.pause = min(self.pause * 2 or FIRST_PAUSE, MAX_PAUSE)
         self.opened_until = now + self.pause
         log.warning("webhook circuit opened", host=self.name, seconds=self.pause, failures=self.failures)
 
@@ -198,7 +198,7 @@ class Circuits:
 
 def _circuit(known: dict[str, Circuit], name: str) -> Circuit:
     """The circuit of a receiver; the older half of those without deliveries makes room for new ones."""
-    if name not in known and len(known) >= MOST_RECEIVERS:
+    if name not in known and len(known) >= MAX_RECEIVERS:
         unused = [other for other, circuit in known.items() if not circuit.running]
         for other in unused[: len(unused) // 2 + 1]:
             del known[other]

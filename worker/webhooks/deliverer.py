@@ -34,7 +34,7 @@ from worker.webhooks.guard import Guard
 
 WINDOW = 86400.0  # seconds, from `ended_at`, after which a delivery is given up
 ATTEMPT_SECONDS, CONNECT_SECONDS, BODY_SECONDS = 15.0, 5.0, 1.0
-MOST_READ = 4096  # bytes of an answer's body, read only so that its connection can be used again
+MAX_READ = 4096  # bytes of an answer's body, read only so that its connection can be used again
 KEEP_ALIVE_SECONDS = 30.0
 UNBOUNDED = 1_000_000  # slots, for a deliverer without a worker
 PATIENCE = "It is tried again until 24 h have passed; the receiver has to answer 2xx within 15 s."
@@ -162,7 +162,7 @@ async def _drain(response: httpcore.Response) -> None:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in response.aiter_stream():
                 read += len(chunk)
-                if read > MOST_READ:
+                if read > MAX_READ:
                     return
 
 

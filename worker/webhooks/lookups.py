@@ -15,7 +15,7 @@ from shared.addresses import Address
 from worker.execute import JobPostponed
 from worker.threads import run_in_thread
 
-MOST_LOOKUPS = 64  # at once
+MAX_LOOKUPS = 64  # at once
 RETURN_SECONDS = 5.0
 
 
@@ -36,7 +36,7 @@ class Lookups:
         """
         name = (host, port)
         if name not in self._running:
-            if len(self._running) >= MOST_LOOKUPS:
+            if len(self._running) >= MAX_LOOKUPS:
                 raise JobPostponed("too many host names are looked up", delay=RETURN_SECONDS)
             task = self._running[name] = asyncio.create_task(_look_up(host, port))
             task.add_done_callback(lambda done: self._end(name, done))

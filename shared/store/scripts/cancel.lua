@@ -9,7 +9,7 @@
 local id = ARGV[1]
 local record = RECORD .. id
 local retain = {completed = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), cancelled = tonumber(ARGV[4])}
-local job = look(id)
+local job = read_fields(id)
 if not job[STATE] then
   return {expired_lately(id, ARGV[5]) and 'expired' or 'missing'}
 elseif ARGV[5] ~= '' and job[CALLER] ~= ARGV[5] then
@@ -26,7 +26,7 @@ local result = 'finished'
 if job[STATE] == 'pending' then
   settle(id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
   redis.call('ZREM', QUEUE .. queue, id)
-  redis.call('ZREM', DEADLINES, id)
+  redis.call('ZREM', START_BY, id)
   flush()
   result = 'cancelled'
 elseif job[STATE] == 'running' then

@@ -23,7 +23,7 @@ for _, prefix in ipairs(kinds) do
   try('GET', prefix .. name)
   try('DEL', prefix .. name)
 end
-for _, index in ipairs({INDEX, DEADLINES, WORKERS, FILES, KEPT_ENDS}) do
+for _, index in ipairs({INDEX, START_BY, WORKERS, FILES, KEPT_ENDS}) do
   try('ZREM', index, name)
 end
 try('HDEL', UPKEEP, name)

@@ -12,7 +12,7 @@ local state, queue, start_by, run_at, claims = unpack(job)
 if not state then
   return {expired_lately(id, ARGV[5]) and -1 or 0}
 elseif state == 'pending' then
-  if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
+  if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', START_BY, id) then
     fail_unstarted(id, retain.failed)
     flush()
   elseif not run_at or tonumber(run_at) <= now then

@@ -5,8 +5,8 @@
 --          {per finished attempt 1 if it counts or 0 if the lease was lost},
 --          {ids whose lease ran out},
 --          {the words of a row CLAIM per claim}}
--- The fencing token counts all claims of a job, so that it never returns to a former value, as the attempt does when it
--- is released. It is the field `claims` of the record, and a part of the lease `fencing_token:id`.
+-- The fencing token counts all claims of a job. It only rises. `attempt` does not: a release lowers it again. The token
+-- is the field `claims` of the record, and a part of the lease `fencing_token:id`.
 -- A step that is repeated, because its reply was lost or a command of it failed, finishes nothing twice and claims the
 -- same jobs.
 
@@ -61,7 +61,7 @@ end
 local function finish(at)
   local queue, id, lease = ARGV[at + FINISHED.queue], ARGV[at + FINISHED.job_id], ARGV[at + FINISHED.lease]
   local outcome, lines = ARGV[at + FINISHED.outcome], ARGV[at + FINISHED.lines]
-  local job = look(id)
+  local job = read_fields(id)
   if not job[STATE] or job[FENCING_TOKEN] .. ':' .. id ~= lease then
     end_lease(queue, lease)
     return 0
@@ -133,7 +133,7 @@ local function claim_from(queue, limit, claims, memory)
       redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'created_at', 'max_attempts',
         'params', 'request_id', 'start_by', 'counted'))
     local pending = state == 'pending'
-    if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', DEADLINES, id) then
+    if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', START_BY, id) then
       late[#late + 1] = id  -- it has not started before
     elseif pending then
       local fencing_token = (last_token or 0) + 1
@@ -161,7 +161,7 @@ local function claim_from(queue, limit, claims, memory)
     redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #ids - 1)
   end
   if #in_time > 0 then
-    redis.call('ZREM', DEADLINES, unpack(in_time))
+    redis.call('ZREM', START_BY, unpack(in_time))
   end
   for _, id in ipairs(late) do
     fail_unstarted(id, retain.failed)
@@ -210,7 +210,7 @@ local function next_due(full, rescued_from)
     end
   end
   if not full then
-    at_latest(redis.call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2])
+    at_latest(redis.call('ZRANGE', START_BY, 0, 0, 'WITHSCORES')[2])
   end
   return next
 end

@@ -81,7 +81,7 @@ local function accept(at)
     redis.call('HSET', record, 'run_at', run_at)
   end
   if start_by ~= '' then
-    redis.call('ZADD', DEADLINES, start_by, id)
+    redis.call('ZADD', START_BY, start_by, id)
     redis.call('HSET', record, 'start_by', start_by)
   end
   redis.call('HSET', record, 'state', 'pending', 'type', kind, 'queue', queue, 'version', 1, 'created_at', now,
@@ -99,7 +99,7 @@ local function refuse(at)
   redis.pcall('ZREM', QUEUE .. ARGV[at + SUBMISSION.queue], id)
   redis.pcall('ZREM', INDEX_OF .. 'pending', id)
   redis.pcall('ZREM', INDEX, id)
-  redis.pcall('ZREM', DEADLINES, id)
+  redis.pcall('ZREM', START_BY, id)
   if key ~= '' then
     redis.pcall('DEL', key)
   end

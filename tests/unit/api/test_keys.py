@@ -169,7 +169,7 @@ def test_a_limit_without_keys_has_no_effect_and_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("API_RATE_LIMIT", "5")
     with pytest.raises(SystemExit):
         read_settings(ApiSettings)
-    assert "API_RATE_LIMIT: limits each key, and API_KEYS lists none" in capsys.readouterr().err
+    assert "API_RATE_LIMIT: needs API keys, but API_KEYS lists none" in capsys.readouterr().err
 
 
 def test_a_wrong_key_is_not_reported_as_a_missing_one_too(monkeypatch, capsys):

@@ -9,7 +9,7 @@ from io import BytesIO
 
 import pytest
 
-from job_types.csv_profile.dialect import MOST_RECORD_BYTES, SAMPLE_BYTES
+from job_types.csv_profile.dialect import MAX_RECORD_BYTES, SAMPLE_BYTES
 from shared.errors import FinalError
 from tests.unit.job_types.csv_profiles import Profiles
 
@@ -44,7 +44,7 @@ def tape() -> bytes:
             b"a,b\n" + b"1,2\n" * (SAMPLE_BYTES // 4) + b"1,\xff\n",
             f"Line {SAMPLE_BYTES // 4 + 2} is not UTF-8.",
         ),
-        (b"a,b\n1," + b"x" * MOST_RECORD_BYTES + b"\n", "Line 2 is longer than 1,048,576 bytes."),
+        (b"a,b\n1," + b"x" * MAX_RECORD_BYTES + b"\n", "Line 2 is longer than 1,048,576 bytes."),
         (b"a,b\n1,2\n3,4,\n5,6\n", "Line 3 has 3 fields instead of 2."),
         (b"a,b\n1,2,,\n3,4,,\n", "Line 2 has 4 fields instead of 2."),
         (b"\n\na,b\r\n1,2,\r\n", "Line 4 has 3 fields instead of 2."),

@@ -295,7 +295,7 @@ async def test_a_picture_with_too_many_pixels_is_not_decoded(bench: Thumbnails, 
 async def test_a_format_whose_decoder_takes_more_has_a_lower_limit(
     bench: Thumbnails, form: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(computing.MOST_PIXELS_OF, form, 400 * 200 - 1)
+    monkeypatch.setitem(computing.MAX_PIXELS_OF, form, 400 * 200 - 1)
     with pytest.raises(FinalError, match="80,000 pixels; 79,999 are allowed in this format") as caught:
         await bench.make(encoded(two_coloured(), form))
     assert caught.value.code == "picture_too_large"

@@ -36,7 +36,7 @@ async def test_a_child_that_speaks_unasked_is_replaced(function: Callable[[Any],
     async with a_pool() as pool:
         first = await pool.run(in_child.pid)
         for number in range(3):
-            with pytest.raises(RetryableError, match=r"no answer to this call|died") as caught:
+            with pytest.raises(RetryableError, match=r"does not belong to this call|died") as caught:
                 await pool.run(function, number)
             assert caught.value.code == "process_crashed"
             assert await pool.run(in_child.give_back, -number) == -number

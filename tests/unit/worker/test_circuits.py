@@ -9,7 +9,7 @@ import pytest
 
 from worker.execute import JobPostponed
 from worker.webhooks import circuits as module
-from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Circuits, RunningDelivery, current
+from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, MAX_PAUSE, Circuits, RunningDelivery, current
 
 HOST, OTHER = "slow.example", "quick.example"
 
@@ -157,11 +157,11 @@ async def test_probes_that_fail_double_the_pause_up_to_a_bound(clock):
         for _ in range(8):
             clock.now += pause
             await sent.time_out(HOST)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
             with pytest.raises(JobPostponed) as caught:
                 await sent.start(HOST)
             assert pause <= caught.value.delay < pause + 1
-        assert pause == LONGEST_PAUSE
+        assert pause == MAX_PAUSE
 
 
 async def test_failures_that_come_quickly_open_no_circuit(clock):
@@ -184,7 +184,7 @@ async def test_postponed_deliveries_return_one_by_one(clock):
 
 
 async def test_receivers_are_forgotten_when_there_are_too_many(clock, monkeypatch):
-    monkeypatch.setattr(module, "MOST_RECEIVERS", 10)
+    monkeypatch.setattr(module, "MAX_RECEIVERS", 10)
     async with deliveries(9) as sent:
         end = await sent.start("kept.example")
         for number in range(50):

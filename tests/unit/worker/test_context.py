@@ -14,7 +14,7 @@ from shared.store.job_leases import Claim
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, a_pool
 from worker.context import BlockingContext, JobContext, Tools
-from worker.log_lines import LONGEST_LINE, MOST_LINES
+from worker.log_lines import MAX_LINE_BYTES, MAX_UNSENT_LINES
 from worker.processes.pool import Processes
 from worker.threads import run_in_thread
 
@@ -151,17 +151,17 @@ def test_a_long_line_is_cut(character: str):
     job.log(character * 100_000, more=character * 100_000)
     lines = [line.split(b" ", 2)[2] for line in job.pending_report().lines.splitlines()]
     assert len(lines) == 3
-    assert all(300 < len(line) <= LONGEST_LINE + len(b'"attempt":1,') for line in lines)
+    assert all(300 < len(line) <= MAX_LINE_BYTES + len(b'"attempt":1,') for line in lines)
     assert all(orjson.loads(line)["message"] for line in lines)
 
 
 def test_of_too_many_lines_the_latest_are_kept_and_the_others_are_counted():
     job = JobContext("a-job", 1, 3)
-    for number in range(MOST_LINES + 5):
+    for number in range(MAX_UNSENT_LINES + 5):
         job.log("step", number=number)
     first, *lines = logged(job)
     assert first["fields"] == {"dropped": 5}
-    assert [line["fields"]["number"] for line in lines] == list(range(5, MOST_LINES + 5))
+    assert [line["fields"]["number"] for line in lines] == list(range(5, MAX_UNSENT_LINES + 5))
     job.log("step", number=0)
     assert len(logged(job)) == 1
 

@@ -15,7 +15,7 @@ from tests.new_jobs import RETENTION
 from tests.unit.worker.conftest import Bench, WatchedLeases
 from tests.unit.worker.pools import until
 from worker.connections import Connections
-from worker.lanes import Lanes
+from worker.lane_pair import LanePair
 from worker.running_job import StopReason
 from worker.services.cancellation_listener import CancellationListener
 from worker.services.deadlines import Deadlines
@@ -28,8 +28,8 @@ Start = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def lanes(bench: Bench) -> Lanes:
-    return Lanes(bench.lane, Bench(bench.redis).lane)
+def lanes(bench: Bench) -> LanePair:
+    return LanePair(bench.lane, Bench(bench.redis).lane)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def progress_of(bench: Bench, job_id: str) -> Any:
 # -- the reporter
 
 
-async def test_the_reporter_writes_progress_and_lines(bench: Bench, lanes: Lanes, start: Start):
+async def test_the_reporter_writes_progress_and_lines(bench: Bench, lanes: LanePair, start: Start):
     await start("a")
     bench.run(Reporter(lanes, bench.leases, bench.report_due).run)
     bench.contexts["a"].progress(0.5, "half")
@@ -62,7 +62,7 @@ async def test_the_reporter_writes_progress_and_lines(bench: Bench, lanes: Lanes
     assert orjson.loads(line)["message"] == "line"
 
 
-async def test_the_reporter_sends_again_what_redis_did_not_take(bench: Bench, lanes: Lanes, start: Start):
+async def test_the_reporter_sends_again_what_redis_did_not_take(bench: Bench, lanes: LanePair, start: Start):
     await start("a")
     bench.contexts["a"].progress(0.5)
     leases = WatchedLeases(bench.redis)
@@ -75,7 +75,9 @@ async def test_the_reporter_sends_again_what_redis_did_not_take(bench: Bench, la
     assert (await progress_of(bench, "a"))["fraction"] == 0.5
 
 
-async def test_the_reporter_stops_jobs_whose_cancellation_it_meets(bench: Bench, lanes: Lanes, start: Start):
+async def test_the_reporter_stops_jobs_whose_cancellation_it_meets(
+    bench: Bench, lanes: LanePair, start: Start
+):
     """The listener may have missed it."""
     await start("a", "b")
     await bench.job_queue.cancel("a")
@@ -115,7 +117,7 @@ class FakeConnections:
 
 
 async def test_the_listener_stops_the_job_whose_cancellation_is_published(
-    bench: Bench, lanes: Lanes, start: Start
+    bench: Bench, lanes: LanePair, start: Start
 ):
     await start("a", "b")
     connections = FakeConnections()
@@ -127,7 +129,7 @@ async def test_the_listener_stops_the_job_whose_cancellation_is_published(
 
 
 async def test_the_listener_subscribes_again_after_a_lost_connection(
-    bench: Bench, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, lanes: LanePair, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("worker.services.cancellation_listener.PING_SECONDS", 0.01)
     connections = FakeConnections()
@@ -143,7 +145,7 @@ async def test_the_listener_subscribes_again_after_a_lost_connection(
 
 
 async def test_the_listener_checks_a_silent_connection(
-    bench: Bench, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, lanes: LanePair, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("worker.services.cancellation_listener.PING_SECONDS", 0.01)
     connections = FakeConnections()
@@ -155,7 +157,7 @@ async def test_the_listener_checks_a_silent_connection(
 # -- the deadlines
 
 
-async def test_the_deadlines_stop_an_attempt_whose_time_is_over(bench: Bench, lanes: Lanes, start: Start):
+async def test_the_deadlines_stop_an_attempt_whose_time_is_over(bench: Bench, lanes: LanePair, start: Start):
     await start("a", "b")
     bench.jobs.running["1:a"].deadline = 0.0
     published: list[bool] = []
@@ -166,7 +168,9 @@ async def test_the_deadlines_stop_an_attempt_whose_time_is_over(bench: Bench, la
     assert published
 
 
-async def test_the_deadlines_abandon_an_attempt_that_does_not_end(bench: Bench, lanes: Lanes, start: Start):
+async def test_the_deadlines_abandon_an_attempt_that_does_not_end(
+    bench: Bench, lanes: LanePair, start: Start
+):
     await start("a")
     job = bench.jobs.running["1:a"]
     job.stop, job.stopped_at = StopReason.CANCELLED, job.started_at - ABANDON_SECONDS

@@ -207,7 +207,7 @@ async def test_a_name_server_that_does_not_answer_costs_no_more_than_the_timeout
 async def test_lookups_that_hang_have_a_bound(door: Door, monkeypatch):
     over = threading.Event()
     monkeypatch.setattr("worker.webhooks.lookups.resolve", lambda *_: over.wait(10) and [])
-    monkeypatch.setattr("worker.webhooks.lookups.MOST_LOOKUPS", 2)
+    monkeypatch.setattr("worker.webhooks.lookups.MAX_LOOKUPS", 2)
     guard = Guard(())
     try:
         for name in ("a.example", "b.example"):

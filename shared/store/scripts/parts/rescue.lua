@@ -1,7 +1,8 @@
--- Rescue, repair and pruning: the moves of jobs that no worker takes care of.
+-- Rescue, repair and pruning: the moves of jobs that no worker takes care of. worker/services/rescuer.py calls
+-- all of them through upkeep.lua; a worker's step rescues as well.
 
 -- Removes expired jobs from the indexes and from the counts of callers; their records have expired by themselves. Their
--- ids stay as long again as the records were kept, a day at most: until then a request for such a job is answered 410.
+-- ids stay for the same time once more, but at most one day. Until then a request for such a job is answered 410.
 local function prune(limit, retain)
   quotas().prune_kept(limit)
   for state, retention in pairs(retain) do
@@ -35,7 +36,7 @@ end
 
 -- Rescues a job whose lease has run out: the attempt is charged.
 local function rescue(queue, id, fencing_token, retain)
-  local job = look(id)
+  local job = read_fields(id)
   end_lease(queue, fencing_token .. ':' .. id)
   if job[STATE] ~= 'running' or job[FENCING_TOKEN] ~= fencing_token then
     return false  -- a claim that was not completed, or an attempt that has ended
@@ -82,7 +83,7 @@ local function repair(id, retain)
   local record, wrong = RECORD .. id, nil
   local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
   local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
-  local job = look(id)
+  local job = read_fields(id)
   local indexed = string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID
   begin_writing()
   if job[COUNTED] then

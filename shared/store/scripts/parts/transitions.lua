@@ -24,7 +24,7 @@ end
 -- The fields of a job that every move needs, by these indexes; the state is false if the record is gone.
 -- `counted` is the caller, if the caller had a quota when the job was submitted.
 local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
-local function look(id)
+local function read_fields(id)
   return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
 end
 
@@ -167,7 +167,7 @@ end
 
 -- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
 local function fail_unstarted(id, retention)
-  local job = look(id)
+  local job = read_fields(id)
   if job[STATE] == 'pending' then
     local queue = redis.call('HGET', RECORD .. id, 'queue')
     settle(id, job, 'failed', retention, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker was '
@@ -175,11 +175,11 @@ local function fail_unstarted(id, retention)
       .. 'workers.","retryable":true,"attempt":0}')})
     redis.call('ZREM', QUEUE .. queue, id)
   end
-  redis.call('ZREM', DEADLINES, id)
+  redis.call('ZREM', START_BY, id)
 end
 
 local function fail_late(retention, limit)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, limit)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', START_BY, '-inf', now, 'LIMIT', 0, limit)) do
     fail_unstarted(id, retention)
   end
   flush()

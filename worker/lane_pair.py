@@ -1,11 +1,11 @@
-"""Lanes: the lanes of one worker together, as its services and its shutdown see them."""
+"""LanePair: both lanes of a worker together, as its services and its shutdown see them."""
 
 from collections.abc import Iterator
 
 from worker.lane import Lane
 
 
-class Lanes:
+class LanePair:
     """The lane of the jobs and that of the webhooks: neither waits for the slots of the other."""
 
     def __init__(self, jobs: Lane, webhooks: Lane) -> None:
