@@ -19,7 +19,7 @@ MODULES = {*sys.stdlib_module_names, "api", "client", "dev", "shared", "tests", 
 MAX_NAME_LENGTH = 40
 
 CONTRACT = '''\
-"""The job type `{name}`: reverse a text. Replace params, result and summary by your own."""
+"""The job type `{name}`: reverse a text. Replace params, result and summary with your own."""
 
 from typing import Annotated
 

@@ -5,9 +5,9 @@ import sys
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from shared.settings import Name, SharedSettings
@@ -26,7 +26,12 @@ def available_cpus() -> int:
 
 def worker_slots() -> str | None:
     """WORKER_SLOTS, the older name of WORKER_CONCURRENCY, as the environment gives it."""
-    return next((value for name, value in os.environ.items() if name.lower() == "worker_slots"), None)
+    return _variable("worker_slots")
+
+
+def _variable(field: str) -> str | None:
+    """The environment variable of a field, in capitals or not."""
+    return next((value for name, value in os.environ.items() if name.lower() == field), None)
 
 
 class WorkerSettings(SharedSettings):
@@ -102,6 +107,18 @@ class WorkerSettings(SharedSettings):
         if len(set(queues)) < len(queues):
             raise ValueError("must name each queue once")
         return queues
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_older_name(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Key the value of WORKER_SLOTS by that name: the refusal of a wrong value names its key."""
+        older = worker_slots()
+        if older is None or _variable("worker_concurrency") is not None:
+            return values
+        if values.get("worker_concurrency") != older:
+            return values
+        renamed = {name: value for name, value in values.items() if name != "worker_concurrency"}
+        return {**renamed, "worker_slots": older}
 
     @field_validator("worker_concurrency", mode="before")
     @classmethod

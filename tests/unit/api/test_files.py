@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.upload import RATE_SECONDS
 from shared.file_writing import PIECE
 from shared.job_type import FILE_ID
 from shared.store.job_leases import Finished, Outcome, OutcomeKind
@@ -272,17 +273,23 @@ async def test_a_client_that_is_too_slow_is_refused_and_leaves_nothing(client, f
 
 
 async def test_a_client_may_be_slow_for_long_if_it_keeps_the_least_rate(client, folder, monkeypatch):
-    monkeypatch.setattr("api.upload.RATE_SECONDS", 0.25)
-    left = 12
+    """Each piece takes 25 s of the event loop's clock, which the test moves; every third wait is cut off."""
+    loop, moved, left = asyncio.get_running_loop(), 0.0, 12
+    clock = loop.time
 
     async def receive() -> dict[str, Any]:
-        nonlocal left
-        await asyncio.sleep(0.05)
+        nonlocal moved, left
+        moved += 25
+        for _ in range(3):  # the loop looks at its timers
+            await asyncio.sleep(0)
         left -= 1
-        return {"type": "http.request", "body": bytes(1000), "more_body": left > 0}
+        return {"type": "http.request", "body": bytes(30_000), "more_body": left > 0}
 
-    assert (await upload_from(client, receive))["status"] == 201
-    assert [path.stat().st_size for path in stored(folder)] == [12_000]
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", lambda: clock() + moved)
+        assert (await upload_from(client, receive))["status"] == 201
+    assert moved > 5 * RATE_SECONDS
+    assert [path.stat().st_size for path in stored(folder)] == [360_000]
 
 
 async def test_a_store_that_is_away(serve, fake_redis, s3_away):

@@ -65,6 +65,6 @@ async def test_no_body_makes_the_server_fail(client, prefix):
     @settings(max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(BODIES)
     def walk(body: bytes) -> None:
-        asyncio.run_coroutine_threadsafe(send(body), loop).result(10)
+        asyncio.run_coroutine_threadsafe(send(body), loop).result(60)
 
     await asyncio.to_thread(walk)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from shared.log_stream import LogStream
 
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 4 * 4096
+READER_SECONDS = 20
 
 
 def notice(count: int) -> bytes:
@@ -89,9 +91,15 @@ def test_the_rest_of_a_line_that_was_written_in_part_goes_first(stream: LogStrea
     assert got + pipe.read() == long + b"dropped 1\nagain\n"
 
 
-def test_a_pipe_that_is_read_slowly_gets_every_line_within_the_patience(stream: LogStream, pipe: Pipe):
+def test_a_pipe_that_is_read_slowly_gets_every_line_within_the_patience(
+    stream: LogStream, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(log_stream, "WAIT_SECONDS", READER_SECONDS / 2)
+    stream._patience = READER_SECONDS / 2
     reader = os.fork()
     if reader == 0:  # a reader that is late, but not too late
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(READER_SECONDS)  # a line that is dropped must not let it wait for ever
         time.sleep(0.03)
         os.set_blocking(pipe.reader, True)
         left = 2 * PIPE_BYTES

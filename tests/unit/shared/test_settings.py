@@ -229,6 +229,25 @@ def test_worker_slots_is_read_as_worker_concurrency(newer: dict[str, str], monke
     assert read_settings(WorkerSettings).worker_concurrency == 5
 
 
+@pytest.mark.parametrize("name", ["WORKER_SLOTS", "worker_slots"])
+@pytest.mark.parametrize("value", ["0", "1001", "ten", ""])
+def test_a_wrong_value_under_the_older_name_is_refused_by_that_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv(name, value)
+    line = refusal(WorkerSettings, capsys)
+    assert line.startswith("Configuration error: WORKER_SLOTS: ")
+    assert "WORKER_CONCURRENCY" not in line
+
+
+def test_a_wrong_value_under_both_names_is_refused_by_the_newer_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("WORKER_CONCURRENCY", "0")
+    monkeypatch.setenv("WORKER_SLOTS", "0")
+    assert refusal(WorkerSettings, capsys).startswith("Configuration error: WORKER_CONCURRENCY: ")
+
+
 def test_both_names_with_different_values_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -1,6 +1,10 @@
-"""A lane on a fake Redis; its handler waits until the test lets the job end."""
+"""Fixtures: a lane on a fake Redis, and a deliverer with its receiver.
+
+The handler of the lane waits until the test lets the job end.
+"""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,11 +16,14 @@ from shared.job_type import JobType, Params
 from shared.store.job_leases import JobLeases, Step
 from shared.store.job_queue import JobQueue
 from shared.stored_record import StoredRecord
+from shared.webhooks import read_secrets
 from tests.new_jobs import RETENTION, new_job
+from tests.unit.worker.webhook_receiver import LOOPBACK, SECRETS, Receiver
 from worker.context import JobContext
 from worker.lane import Lane
 from worker.registry import Handler
 from worker.running_jobs import RunningJobs
+from worker.webhooks.deliverer import Deliverer
 
 LEASE = 30.0
 
@@ -148,3 +155,18 @@ async def bench(fake_redis: Redis) -> AsyncIterator[Bench]:
     bench = Bench(fake_redis)
     yield bench
     await bench.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    async with receiver.listen():
+        yield receiver
+
+
+@pytest.fixture
+async def deliverer(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deliverer]:
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)  # reading what the system trusts takes its time
+    deliverer = Deliverer(read_secrets(",".join(SECRETS)), LOOPBACK)
+    yield deliverer
+    await deliverer.aclose()

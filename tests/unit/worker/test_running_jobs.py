@@ -28,6 +28,7 @@ WORK = JobType(
 )
 HELD: set[asyncio.Future[None]] = set()
 CLEANED: list[str] = []
+ENDLESS: list[str] = []
 NEVER = asyncio.Event()
 
 
@@ -59,6 +60,7 @@ async def ignore(params: Place, job: JobContext) -> None:
     HELD.add(asyncio.ensure_future(job.in_process(in_child.compute, params.started)))
     with suppress(asyncio.CancelledError):
         await asyncio.shield(*HELD)
+    ENDLESS.append(job.job_id)
     await NEVER.wait()
 
 
@@ -105,6 +107,7 @@ async def running() -> AsyncIterator[Callable[..., Awaitable[RunningJobs]]]:
     """Slots in which a handler keeps a process busy."""
     HELD.clear()
     CLEANED.clear()
+    ENDLESS.clear()
     async with a_pool() as pool:
 
         async def start(function: Callable[..., Any], started: Path) -> RunningJobs:
@@ -148,8 +151,12 @@ async def test_the_process_dies_even_if_the_handler_does_not_end(
 ):
     jobs = await running(ignore, tmp_path / "started")
     jobs.cancel({"a-job"})
-    await until(lambda: not lives(process_in(tmp_path / "started")), seconds=SOON)
-    assert jobs.running
+    await until(lambda: ENDLESS and not lives(process_in(tmp_path / "started")), seconds=SOON)
+    await asyncio.wait(HELD, timeout=SOON)  # its call, which was stopped too
+    (job,) = jobs.running.values()
+    assert job.task is not None
+    assert not job.task.done()
+    assert (ENDLESS, jobs.finished) == (["a-job"], [])
 
 
 async def test_a_process_that_nobody_waits_for_dies_with_its_attempt(
