@@ -73,7 +73,7 @@ def test_the_page_shows_the_files_that_the_command_writes(project: Path) -> None
 
 
 def test_the_tests_of_the_page_pass(project: Path) -> None:
-    assert "3 passed" in run(f"{sys.executable} -m pytest tests", project)
+    assert "3 passed" in run(".venv/bin/python -m pytest tests", project)
 
 
 def test_the_tests_beside_the_tree_pass(project: Path) -> None:
