@@ -26,7 +26,7 @@ from shared.addresses import Network, kind_of, may_be_reached
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
 from shared.job_type import JobType, Params
 from shared.params_codec import EncodedParams, ParamsNotKept
-from shared.webhooks import WebhookUrl, port_may_be_used, port_of, read_target
+from shared.webhooks.addresses import WebhookUrl, port_may_be_used, port_of, read_target
 from shared.yielding import in_parts
 
 YEAR = 365 * 86400

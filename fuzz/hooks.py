@@ -11,7 +11,7 @@ from schemathesis.openapi.checks import AllowHeaderMismatch, RejectedPositiveDat
 
 from api.strict_json import MAX_NUMBER
 from api.waiting import MAX_WAIT, preferred_wait
-from shared.webhooks import MAX_URL_LENGTH, URL
+from shared.webhooks.addresses import MAX_URL_LENGTH, URL
 
 Case = schemathesis.Case[Any]
 Object = dict[str, Any]

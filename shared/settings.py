@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 from shared.addresses import Network, read_networks
 from shared.job_type_loader import OWN_PACKAGES
 from shared.secret_files import SecretFiles, UnusableSecretFile
-from shared.webhooks import Signing, read_ports, read_secrets
+from shared.webhooks.addresses import read_ports
+from shared.webhooks.signing import Signing, read_secrets
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]

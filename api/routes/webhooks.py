@@ -15,7 +15,8 @@ from shared.errors import InvalidRequest, WebhookNotFound, WebhooksDisabled
 from shared.record import JobError, JobRecord, JobState, JobSummary
 from shared.store.job_queue import JobQueue
 from shared.stored_record import StoredRecord
-from shared.webhooks import read_host, receiver_key, webhook_id, write_secret
+from shared.webhooks.addresses import read_host
+from shared.webhooks.signing import receiver_key, webhook_id, write_secret
 
 router = APIRouter(tags=["webhooks"])
 sent = APIRouter()

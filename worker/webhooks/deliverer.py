@@ -16,16 +16,9 @@ from shared import VERSION
 from shared.addresses import Network
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.stored_record import StoredRecord
-from shared.webhooks import (
-    DELIVERY,
-    Delivered,
-    DeliveryParams,
-    Signing,
-    read_target,
-    sign,
-    signing_keys,
-    webhook_id,
-)
+from shared.webhooks.addresses import read_target
+from shared.webhooks.delivery import DELIVERY, Delivered, DeliveryParams
+from shared.webhooks.signing import Signing, sign, signing_keys, webhook_id
 from worker.context import JobContext
 from worker.execute import JobPostponed
 from worker.registry import Handler

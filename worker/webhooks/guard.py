@@ -9,7 +9,7 @@ from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream, Conn
 from shared.addresses import Address, Network, kind_of, may_be_reached
 from shared.errors import FinalError
 from shared.logging import get_log
-from shared.webhooks import port_may_be_used
+from shared.webhooks.addresses import port_may_be_used
 from worker.webhooks.circuits import Circuits
 from worker.webhooks.lookups import Lookups
 

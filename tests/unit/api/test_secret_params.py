@@ -13,7 +13,7 @@ from shared.job_type_loader import Contract, index_by_name
 from shared.store import redis_keys
 from shared.store.job_leases import Finished, JobLeases, Outcome, OutcomeKind
 from shared.stored_record import StoredRecord
-from shared.webhooks import DELIVERY
+from shared.webhooks.delivery import DELIVERY
 from tests.conftest import LogTape
 from tests.new_jobs import RETENTION
 from worker.registry import Handler

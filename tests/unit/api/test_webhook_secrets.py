@@ -8,7 +8,7 @@ import pytest
 from client.errors import NotGenuine
 from client.webhooks import verify
 from shared.record import EXAMPLE_RECORD
-from shared.webhooks import read_secrets, sign, signing_keys
+from shared.webhooks.signing import read_secrets, sign, signing_keys
 from tests.unit.api.callers import KEYS, as_caller, refused
 
 MASTERS = ",".join(["whsec_" + "A" * 32, "whsec_" + "B" * 32])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import JobServerError, NotGenuine, webhooks
-from shared.webhooks import read_secrets, sign, signing_keys, write_secret
+from shared.webhooks.signing import read_secrets, sign, signing_keys, write_secret
 from tests.unit.client.fake_server import JOB_ID, record
 
 NOW = 1_767_225_600

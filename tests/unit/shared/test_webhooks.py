@@ -6,7 +6,9 @@ from ipaddress import ip_address
 import pytest
 
 from shared.settings import SharedSettings, read_settings
-from shared.webhooks import main, read_secrets, read_target, receiver_key, sign, signing_keys
+from shared.webhooks.__main__ import main
+from shared.webhooks.addresses import read_target
+from shared.webhooks.signing import read_secrets, receiver_key, sign, signing_keys
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + b64encode(bytes(64)).decode()

@@ -16,7 +16,7 @@ from shared.job_type import JobType, Params
 from shared.store.job_leases import JobLeases, Step
 from shared.store.job_queue import JobQueue
 from shared.stored_record import StoredRecord
-from shared.webhooks import read_secrets
+from shared.webhooks.signing import read_secrets
 from tests.new_jobs import RETENTION, new_job
 from tests.unit.worker.webhook_receiver import LOOPBACK, SECRETS, Receiver
 from worker.context import JobContext

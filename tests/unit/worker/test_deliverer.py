@@ -12,7 +12,7 @@ from dev.stack import free_port
 from shared import VERSION
 from shared.errors import RetryableError
 from shared.stored_record import StoredRecord
-from shared.webhooks import read_secrets
+from shared.webhooks.signing import read_secrets
 from tests.unit.worker.webhook_receiver import (
     FIELDS,
     LOOPBACK,

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.webhooks import read_secrets
+from shared.webhooks.signing import read_secrets
 from tests.unit.worker.webhook_receiver import LOOPBACK, SECRETS, Receiver, answering, deliver, failure
 from worker.webhooks.deliverer import Deliverer
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from shared.errors import FinalError
-from shared.webhooks import DELIVERY
+from shared.webhooks.delivery import DELIVERY
 from tests.unit.worker.webhook_receiver import answering, deliver, failure, hang_up
 from worker.execute import JobPostponed
 from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, current

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from shared.errors import JobFailure
-from shared.webhooks import Delivered
+from shared.webhooks.delivery import Delivered
 from worker.webhooks.deliverer import Deliverer
 
 SECRETS = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + b64encode(b"k" * 32).decode()]

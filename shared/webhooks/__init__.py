@@ -1,0 +1,1 @@
+"""Webhooks by the Standard Webhooks specification: addresses, secrets, signatures, deliveries."""
