@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from api.server.connections import ConnectionLimits, Connections
 from api.server.protocols import CONNECTIONS, bound_connections
+from dev.stack import PATIENCE
 
 QUICK: dict[str, Any] = {"head_bytes": 8192, "linger_seconds": 0.2, "sweep_seconds": 0.02}
 
@@ -122,5 +123,7 @@ async def serving(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
+    """Let other tasks run until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.005)
