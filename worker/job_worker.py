@@ -121,7 +121,7 @@ class JobWorker(Worker):
             {webhook.job_type.name: webhook},
             self._circuits,
         )
-        self._circuits.on_room = webhooks.jobs.on_end
+        self._circuits.on_room = webhooks.jobs.note_room
         return LanePair(jobs, webhooks)
 
     def _open_lane(
@@ -158,7 +158,11 @@ class JobWorker(Worker):
         settings = self._settings
         upkeep = Upkeep(self._connection, self._retention)
         return [
-            *(service for lane in self._lanes for service in (lane.pump, lane.waker)),
+            *(
+                service
+                for lane in self._lanes
+                for service in (*(pump.run for pump in lane.pumps), lane.waker)
+            ),
             CancellationListener(self._connections, self._lanes).run,
             Reporter(self._lanes, self._job_leases, self._report_due).run,
             Deadlines(self._lanes, self._heartbeat.publish).run,
@@ -241,7 +245,8 @@ class JobWorker(Worker):
         with suppress(QueueUnavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 for lane in self._lanes:
-                    await self._job_leases.leave(lane.worker_id, lane.queues)
+                    for pump in lane.pumps:
+                        await self._job_leases.leave(pump.worker_id, lane.queues)
         log.info("worker ended", worker_id=self.worker_info.worker_id)
 
     async def close(self) -> None:

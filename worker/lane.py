@@ -12,7 +12,8 @@ from shared.store.retention import Retention
 from worker.running_jobs import RunningJobs
 
 WAKE_UP_SECONDS = 5.0
-LARGEST_BATCH = 500
+LARGEST_BATCH = 100  # jobs of a step: Redis does nothing else meanwhile
+MANY_FINISHED = 10  # attempts, for which a second step goes out while the first is under way
 LARGEST_STEP_BYTES = 1 << 20  # of outcomes: on a slow link a larger step would hold up the claims
 
 log = get_log(__name__)
@@ -21,9 +22,10 @@ log = get_log(__name__)
 class Lane:
     """Claims jobs for its free slots, and writes the outcomes of their attempts.
 
-    Two tasks share the work:
+    Three tasks share the work:
 
-    - the pump sends finished attempts to Redis and brings new claims, in one call;
+    - two pumps send finished attempts to Redis and bring new claims, in one call; the second goes only while the
+      first waits for Redis and many attempts have finished meanwhile;
     - the waker, when there is nothing to do, waits for the wake-up of a new job.
 
     Args:
@@ -53,68 +55,39 @@ class Lane:
         on_change: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
     ) -> None:
-        self.worker_id = worker_id
         self.queues = queues
         self.jobs = jobs
-        self._lease = lease
-        self._retention = retention
-        self._job_leases = job_leases
+        self.lease = lease
+        self.retention = retention
+        self.job_leases = job_leases
+        self.claiming = True
+        self.pumps = (Pump(self, worker_id), Pump(self, f"{worker_id}-2"))
+        self.on_step = on_step
+        self.on_change = on_change
+        self.on_redis = on_redis
         self._idle_leases = idle_leases
-        self._on_step = on_step
-        self._on_change = on_change
-        self._on_redis = on_redis
-        self._share = -(-jobs.size // 2)  # jobs to claim at once: Redis gets the next while these run
-        self._steps = 0
-        self._claiming = True
-        self._stepping = False
-        self._work = asyncio.Event()  # for the pump: something has finished, or may be due
-        self._idle = asyncio.Event()  # for the waker: the pump rests, and slots are free
+        self._more_due = True
+        self._look_at = 0.0  # when a job may be due, by the loop's clock
+        self._work = asyncio.Event()  # for the pumps: something has finished, or may be due
+        self._idle = asyncio.Event()  # for the waker: the pumps rest, and slots are free
         jobs.on_end = self._notice
 
     @property
     def free(self) -> int:
-        """The number of jobs to claim now."""
-        return self.jobs.free if self._claiming else 0
+        """The number of slots to claim jobs for."""
+        return self.jobs.free if self.claiming else 0
 
     @property
     def stepping(self) -> bool:
         """Whether a step is on its way."""
-        return self._stepping
-
-    @property
-    def open_step(self) -> int:
-        """The number of the step that is on its way; 0 if none is."""
-        return self._steps if self._stepping else 0
+        return self.pumps[0].stepping or self.pumps[1].stepping
 
     def stop_claiming(self) -> None:
-        self._claiming = False
-
-    async def pump(self) -> None:
-        """Make steps while there are outcomes to write or jobs that may be due; rest otherwise."""
-        more_due, wait = True, 0.0
-        while True:
-            if not self.jobs.finished and not (more_due and self.free > 0):
-                await self._rest(wait)
-            self._work.clear()  # before the step: events from now on need another step
-            finished = _batch(self.jobs.finished)
-            wanted = min(self.free, self._share)
-            if not self._stepping:  # else the pump was cancelled within a step, which is repeated
-                self._steps += 1
-            self._stepping = True
-            self._on_step()
-            step = await self._step(finished, wanted)
-            self._stepping = False
-            self.jobs.forget_finished(len(finished))
-            self._on_change()
-            for claim in step.claims:
-                self.jobs.start(claim)
-            _log_step(finished, step)
-            more_due = len(step.claims) == wanted
-            beat = self._lease / 3
-            wait = beat if step.wait is None else min(step.wait, beat)
+        self.claiming = False
+        self.jobs.stop_holding()
 
     async def waker(self) -> None:
-        """Wait for the wake-up of a new job, but only while the pump rests and slots are free."""
+        """Wait for the wake-up of a new job, but only while the pumps rest and slots are free."""
         while True:
             await self._idle.wait()
             try:
@@ -122,48 +95,136 @@ class Lane:
                 if queue is None:
                     continue
                 if self.free > 0:
-                    self._work.set()
+                    self._look()
                 else:
-                    await self._job_leases.return_wake_up(queue)
+                    await self.job_leases.return_wake_up(queue)
                     self._idle.clear()
             except QueueUnavailable:
-                self._work.set()  # the pump meets the same error, and logs it
+                self._look()  # the pump meets the same error, and logs it
                 await asyncio.sleep(random.uniform(0.2, 0.5))
 
-    async def _rest(self, seconds: float) -> None:
+    # -- for the pumps
+
+    @property
+    def step_due(self) -> bool:
+        """Whether there are outcomes to write, or jobs that may be due."""
+        finished = len(self.jobs.finished)
+        if self.stepping:
+            return finished >= MANY_FINISHED
+        if finished or (self._more_due and self.wanted):
+            return True
+        return asyncio.get_running_loop().time() >= self._look_at
+
+    @property
+    def wanted(self) -> int:
+        """The number of jobs to claim now: half of those that there is room for, so that Redis gets the next jobs
+        while the handlers of these run."""
+        if not self.claiming:
+            return 0
+        asked = sum(pump.wanted for pump in self.pumps if pump.stepping)
+        half = (self.jobs.size + self.jobs.ahead.most + 1) // 2
+        return max(0, min(self.jobs.room - asked, half, LARGEST_BATCH))
+
+    async def rest(self) -> None:
+        """Wait until an attempt has finished, or a job may be due."""
+        self._work.clear()
+        if self.stepping:
+            await self._work.wait()  # of the second pump; the first one looks for due jobs
+            return
         if self.free > 0:
             self._idle.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(self._look_at):
                 await self._work.wait()
         self._idle.clear()
 
-    async def _step(self, finished: list[Finished], wanted: int) -> Step:
-        """Make a step, repeated until Redis answers; once the worker drains, a repeat claims nothing new."""
-        pause = 0.05
+    def take(self, step: Step, wanted: int) -> None:
+        """Start the jobs that a step has brought."""
+        self.jobs.take(step.claims, step.made_at)
+        self._more_due = len(step.claims) == wanted
+        beat = self.lease / 3
+        wait = beat if step.wait is None else min(step.wait, beat)
+        self._look_at = asyncio.get_running_loop().time() + wait
+
+    def _look(self) -> None:
+        """Let a pump look for due jobs now."""
+        self._look_at = 0.0
+        self._work.set()
+
+    def _notice(self) -> None:
+        """Wake a pump, which has an outcome to send, and a shutdown, which may be done."""
+        if not self.stepping or len(self.jobs.finished) >= MANY_FINISHED:
+            self._work.set()
+        self.on_change()
+
+
+class Pump:
+    """Makes the steps of a lane, one at a time.
+
+    Attributes:
+        worker_id: the id under which its steps are numbered, so that Redis can tell a repeat.
+        stepping: whether a step is on its way.
+        wanted: the number of jobs that the step asks for.
+    """
+
+    def __init__(self, lane: Lane, worker_id: str) -> None:
+        self.worker_id = worker_id
+        self.stepping = False
+        self.wanted = 0
+        self._lane = lane
+        self._number = 0
+        self._finished: list[Finished] = []
+
+    @property
+    def open_step(self) -> int:
+        """The number of the step that is on its way; 0 if none is."""
+        return self._number if self.stepping else 0
+
+    async def run(self) -> None:
+        """Make steps while they are due; rest otherwise."""
+        lane = self._lane
+        while True:
+            while not self.stepping:  # else this task was cancelled within a step, which is repeated
+                if lane.step_due:
+                    self._begin()
+                else:
+                    await lane.rest()
+            lane.on_step()
+            step = await self._step()
+            self.stepping = False
+            lane.jobs.forget(self._finished)
+            lane.on_change()
+            lane.take(step, self.wanted)
+            _log_step(self._finished, step)
+
+    def _begin(self) -> None:
+        jobs = self._lane.jobs
+        self.wanted, self._finished = self._lane.wanted, _batch(jobs.finished)
+        jobs.send(self._finished)
+        self._number += 1
+        self.stepping = True
+
+    async def _step(self) -> Step:
+        """Make the step, repeated until Redis answers; once the worker drains, a repeat claims nothing new."""
+        lane, pause = self._lane, 0.05
         while True:
             try:
-                step = await self._job_leases.step(
+                step = await lane.job_leases.step(
                     self.worker_id,
-                    self._steps,
-                    self.queues,
-                    finished,
-                    slots=min(wanted, self.free),
-                    lease=self._lease,
-                    retention=self._retention,
+                    self._number,
+                    lane.queues,
+                    self._finished,
+                    slots=self.wanted if lane.claiming else 0,
+                    lease=lane.lease,
+                    retention=lane.retention,
                 )
             except QueueUnavailable as error:
-                self._on_redis(error)
+                lane.on_redis(error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, 1.0)
             else:
-                self._on_redis(None)
+                lane.on_redis(None)
                 return step
-
-    def _notice(self) -> None:
-        """Wake the pump, which has an outcome to send, and a shutdown, which may be done."""
-        self._work.set()
-        self._on_change()
 
 
 def _batch(finished: list[Finished]) -> list[Finished]:

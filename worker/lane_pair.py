@@ -26,7 +26,7 @@ class LanePair:
     @property
     def unwritten(self) -> int:
         """The number of ended attempts that Redis does not know of yet."""
-        return sum(len(lane.jobs.finished) for lane in self._lanes)
+        return sum(lane.jobs.unwritten for lane in self._lanes)
 
     @property
     def stepping(self) -> bool:

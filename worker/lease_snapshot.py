@@ -1,6 +1,6 @@
 """Snapshots of a worker's leases, in memory that the worker shares with its heartbeat process.
 
-A snapshot is text. Its first line holds the number of running jobs and, per lane, the number of the step
+A snapshot is text. Its first line holds the number of running jobs and, per pump, the number of the step
 that is under way, or 0. Each further line is one lease: queue, `claim:id`, and the deadline by the monotonic
 clock in milliseconds if there is one.
 """
@@ -30,7 +30,7 @@ class Snapshot(NamedTuple):
     Attributes:
         written_at: by the monotonic clock, which all processes share.
         running: the number of running jobs, without webhooks.
-        steps: per lane, the number of the step that was under way; 0 without a step.
+        steps: per pump, the number of the step that was under way; 0 without a step.
         leases: each with its deadline in seconds; infinite without a deadline.
     """
 

@@ -25,6 +25,9 @@ class RunningJob:
     """An attempt under way. Times are of the monotonic clock, in seconds.
 
     Attributes:
+        held_until: the start of an attempt whose claim was held, in milliseconds since the epoch by Redis' clock;
+            0 if the claim was not held.
+        start_reported: whether the reporter was given `held_until`.
         deadline: the end of the attempt's timeout; infinite without a handler.
         stop: the first reason to stop the attempt.
         stopped_at: the time of that stop; infinite before it.
@@ -35,6 +38,8 @@ class RunningJob:
     claim: Claim
     context: JobContext
     started_at: float
+    held_until: int = 0
+    start_reported: bool = False
     handler: Handler | None = None
     task: asyncio.Task[None] | None = None
     deadline: float = inf

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from math import inf
+from typing import NamedTuple
 
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from worker.claims_ahead import ClaimsAhead
 from worker.context import JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
@@ -19,12 +23,28 @@ from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
+HOLD_SECONDS = 0.05  # for which a claim waits for a slot; then it goes back to its place in the queue
 
 log = get_log(__name__)
 
 
+class HeldClaim(NamedTuple):
+    """A claim without a slot.
+
+    Attributes:
+        claimed_at: in milliseconds since the epoch, by Redis' clock.
+        arrived_at: in seconds, by the monotonic clock.
+    """
+
+    claim: Claim
+    claimed_at: int
+    arrived_at: float
+
+
 class RunningJobs:
     """Starts attempts, stops them, and collects their outcomes.
+
+    A claim for which no slot is free is held: it starts once a slot is free, or goes back after HOLD_SECONDS.
 
     Args:
         size: the number of slots: attempts at once.
@@ -40,7 +60,10 @@ class RunningJobs:
         most: attempts at once, with those that need no slot.
         on_end: called when an attempt has ended.
         running: the attempts by their leases.
-        finished: ended attempts that Redis does not know of yet.
+        held: claims without a slot, the oldest first.
+        ahead: bounds the number of held claims.
+        finished: ended attempts that wait for the next step.
+        sent: ended attempts that a step under way carries, per step.
         lease_lines: by lease, the lines of a snapshot: of running attempts, and of outcomes on their way.
         ticked_at: the time of the last tick, by the monotonic clock; an old one shows a blocked event loop.
     """
@@ -60,7 +83,10 @@ class RunningJobs:
         self.most = size + most_aside
         self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
+        self.held: deque[HeldClaim] = deque()
+        self.ahead = ClaimsAhead(size)
         self.finished: list[Finished] = []
+        self.sent: list[list[Finished]] = []
         self.lease_lines: dict[str, str] = {}
         self.ticked_at = time.monotonic()
         self._handlers = handlers
@@ -70,6 +96,8 @@ class RunningJobs:
         self._aside = aside
         self._unfinished: set[asyncio.Task[None]] = set()  # of jobs that have ended here
         self._loop = asyncio.get_event_loop()
+        self._holds = True
+        self._hold_timer: asyncio.TimerHandle | None = None
 
     @property
     def free(self) -> int:
@@ -78,10 +106,50 @@ class RunningJobs:
             return self.size - len(self.running)
         return max(0, self.size + self._aside() - len(self.running))
 
-    def start(self, claim: Claim) -> None:
-        """Start the attempt of a claim."""
+    @property
+    def room(self) -> int:
+        """The number of claims that can be taken now: to start, and to hold."""
+        return self.free + (self.ahead.most if self._holds else 0) - len(self.held)
+
+    @property
+    def unwritten(self) -> int:
+        """The number of ended attempts that Redis does not know of yet."""
+        return len(self.finished) + sum(map(len, self.sent))
+
+    def take(self, claims: Sequence[Claim], claimed_at: int) -> None:
+        """Start the attempts of new claims as far as slots are free, and hold the other claims.
+
+        Args:
+            claimed_at: in milliseconds since the epoch, by Redis' clock.
+        """
+        free = 0 if self.held else max(self.free, 0)
+        for claim in claims[:free]:
+            self.start(claim)
+        now = time.monotonic()
+        for claim in claims[free:]:
+            self.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, inf)
+            self.held.append(HeldClaim(claim, claimed_at, now))
+        if self.held and not self._holds:
+            self._return_held(len(self.held))
+        elif self.held and self._hold_timer is None:
+            self._hold_timer = self._loop.call_later(HOLD_SECONDS, self._return_old)
+
+    def stop_holding(self) -> None:
+        """Let the held claims go back, and from now on each claim without a free slot."""
+        self._holds = False
+        self._return_held(len(self.held))
+
+    def note_room(self) -> None:
+        """Start held claims: slots may have become free, though no attempt has ended."""
+        self._start_held()
+        self.on_end()
+
+    def start(self, claim: Claim, claimed_at: int = 0, arrived_at: float = 0.0) -> None:
+        """Start the attempt of a claim, which was held if it has a time of arrival; see `HeldClaim`."""
         context = JobContext.of(claim, self._on_report, self._tools)
-        job = RunningJob(claim, context, started_at=time.monotonic())
+        now = time.monotonic()
+        held_until = claimed_at + int((now - arrived_at) * 1000) if arrived_at else 0
+        job = RunningJob(claim, context, now, held_until)
         try:  # noqa: SIM105  # without a cost for each job
             prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
         except Exception:  # noqa: S110  # the attempt itself will fail with this error
@@ -95,6 +163,7 @@ class RunningJobs:
         for job in list(self.running.values()):
             if job.claim.job_id in job_ids:
                 self._stop(job, StopReason.CANCELLED)
+        self._drop_held(lambda claim: claim.job_id in job_ids, Outcome(OutcomeKind.CANCELLED))
 
     def release(self) -> None:
         """Stop every attempt, so that its job goes back to the queue for another worker."""
@@ -107,15 +176,21 @@ class RunningJobs:
             self._abandon(job)
 
     def tick(self) -> None:
-        """Enforce the timeouts, and keep the leases of outcomes that are on their way."""
+        """Enforce the timeouts, keep the leases of outcomes that are on their way, and report late starts."""
         self.ticked_at = now = time.monotonic()
-        for done in self.finished:  # for as long as Redis is away: no deadline ends the lease of an outcome
+        for done in chain(
+            self.finished, *self.sent
+        ):  # for as long as Redis is away: no deadline ends the lease of an outcome
             self.lease_lines[done.claim.lease] = lease_line(done.claim.queue, done.claim.lease, inf)
         late, endless = overdue(self.running.values(), now)
         for job in endless:
             self._abandon(job)
         for job in late:
             self._stop(job, StopReason.TIMEOUT)
+        for job in self.running.values():
+            if job.held_until and not job.start_reported:  # else the outcome would be the first to tell
+                job.start_reported = job.context.unsent = True
+                self._on_report()
 
     def pending_reports(self) -> list[tuple[RunningJob, PendingReport]]:
         """Progress and log lines of the running attempts that Redis does not have yet."""
@@ -126,11 +201,17 @@ class RunningJobs:
                     reports.append((job, job.context.pending_report()))
         return reports
 
-    def forget_finished(self, count: int) -> None:
-        """Forget the first ended attempts, whose outcomes Redis knows: their leases are over."""
-        for done in self.finished[:count]:
+    def send(self, finished: list[Finished]) -> None:
+        """Move the first ended attempts, which a step takes along, from `finished` to `sent`."""
+        del self.finished[: len(finished)]
+        self.sent.append(finished)
+        self.ahead.note_ended(len(finished))
+
+    def forget(self, finished: list[Finished]) -> None:
+        """Forget ended attempts whose outcomes Redis knows: their leases are over."""
+        self.sent.remove(finished)
+        for done in finished:
             self.lease_lines.pop(done.claim.lease, None)
-        del self.finished[:count]
 
     # -- called in the heartbeat's thread
 
@@ -164,6 +245,8 @@ class RunningJobs:
             self.finished.append(_finished(job, outcome))
         else:
             self.lease_lines.pop(job.claim.lease, None)
+        if self.held:
+            self._start_held()
         self.on_end()
         try:
             job.context.close()
@@ -202,6 +285,44 @@ class RunningJobs:
             self._stop(self.running[lease], StopReason.LEASE_LOST)
         for lease in cancelled & self.running.keys():
             self._stop(self.running[lease], StopReason.CANCELLED)
+        self._drop_held(lambda claim: claim.lease in lost, None)
+        self._drop_held(lambda claim: claim.lease in cancelled, Outcome(OutcomeKind.CANCELLED))
+
+    # -- held claims
+
+    def _start_held(self) -> None:
+        while self.held and self.free > 0:
+            self.start(*self.held.popleft())
+
+    def _return_old(self) -> None:
+        """Let the claims that no slot became free for go back to their places in the queue."""
+        self._hold_timer = None
+        limit = time.monotonic() - HOLD_SECONDS
+        self._return_held(sum(held.arrived_at <= limit for held in self.held))
+        if self.held:
+            wait = self.held[0].arrived_at - limit
+            self._hold_timer = self._loop.call_later(wait, self._return_old)
+
+    def _return_held(self, count: int) -> None:
+        if count:
+            self.ahead.note_release()
+            returned = [self.held.popleft().claim for _ in range(count)]
+            self._end_held(returned, Outcome(OutcomeKind.RETURNED))
+
+    def _drop_held(self, chosen: Callable[[Claim], bool], outcome: Outcome | None) -> None:
+        """End held claims before they start; without an outcome where their leases are lost."""
+        dropped = [held.claim for held in self.held if chosen(held.claim)]
+        if dropped:
+            self.held = deque(held for held in self.held if not chosen(held.claim))
+            self._end_held(dropped, outcome)
+
+    def _end_held(self, claims: list[Claim], outcome: Outcome | None) -> None:
+        for claim in claims:
+            if outcome is not None:
+                self.finished.append(Finished(claim, outcome))
+            else:
+                self.lease_lines.pop(claim.lease, None)
+        self.on_end()
 
 
 def _finished(job: RunningJob, outcome: Outcome) -> Finished:
@@ -224,7 +345,7 @@ def _finished(job: RunningJob, outcome: Outcome) -> Finished:
                     f"The artifacts could not be listed: {describe(error)}.", code="artifacts_lost"
                 ),
             )
-    return Finished(job.claim, outcome, progress, lines, artifacts)
+    return Finished(job.claim, outcome, progress, lines, artifacts, job.held_until)
 
 
 def _log_end(job: RunningJob, outcome: Outcome | None) -> None:

@@ -85,7 +85,7 @@ class StoreStateMachine(RuleBasedStateMachine):
             submitted = self.wait(self.queue.submit(job))
             assert submitted.record.job_id == job_id
             assert room
-            self.copy_queue_scores()
+            self.copy_places()
         except QueueFull:
             assert not room
         self.compare()
@@ -130,9 +130,8 @@ class StoreStateMachine(RuleBasedStateMachine):
     @rule(which=picks)
     def make_due(self, which: int) -> None:
         late = [job for job in self.pending() if job.due == LATER]
-        job = late[which % len(late)]
-        job.due = self.reference.tick()
-        self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
+        late[which % len(late)].due = self.reference.tick()
+        self.copy_places()
 
     @rule(number=st.integers(0, 6))
     def cancel(self, number: int) -> None:
@@ -174,14 +173,16 @@ class StoreStateMachine(RuleBasedStateMachine):
         assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
         assert (step.wait is None) == (not self.has_reason_to_wake(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]
-        self.copy_queue_scores()
+        self.copy_places()
         self.compare()
         return step
 
-    def copy_queue_scores(self) -> None:
-        """Give jobs that have just become pending the queue score of the reference."""
+    def copy_places(self) -> None:
+        """Give jobs that have just become pending the due time of the reference, in their records too."""
         for job in self.pending():
             if job.due != LATER:
+                field = "run_at" if job.moved else "created_at"
+                self.wait(self.redis.hset(redis_keys.RECORD + job.job_id, field, str(job.due)))
                 self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     def has_reason_to_wake(self, name: str, *, full: bool) -> bool:

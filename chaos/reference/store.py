@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from shared.store.job_leases import Claim, Finished, OutcomeKind
 
 LATER = float("inf")
-REQUEUED = 1e9  # due time of a job requeued in this step: after all that waited before
+REQUEUED = 1e9  # due time of a job that this step put at the end of its queue
+REQUEUING = (OutcomeKind.RETRY, OutcomeKind.RELEASED, OutcomeKind.RETURNED)
 PARAMS, MAX_WAITING = b'{"n":1}', 5
 
 
 @dataclass
 class ReferenceJob:
-    """A job. `due` orders the waiting jobs; `lease` is the fencing token of the held claim, or 0."""
+    """A job. `due` is its place in the queue; `lease` is the fencing token of the held claim, or 0."""
 
     job_id: str
     queue: str
@@ -26,7 +27,7 @@ class ReferenceJob:
     lost: int = 0  # the fencing token of the last claim whose lease ran out
     expired: bool = False
     cancel_requested: bool = False
-    delayed: bool = False  # the job was delayed once, so its record has a run_at
+    moved: bool = False  # the job has another place than at first, so its record has a run_at
     worker: str = ""
     result: bytes = b""
     progress: bytes = b""
@@ -36,12 +37,14 @@ class ReferenceJob:
         self.state, self.lease = state, 0
         self.version += 1
 
-    def requeue(self, delayed: bool) -> None:
+    def requeue(self, due: float | None) -> None:
+        """Put the job back: with another due time, or in its former place."""
         if self.cancel_requested:
             self.end("cancelled")
             return
         self.state, self.lease, self.worker, self.progress = "pending", 0, "", b""
-        self.due, self.delayed = (LATER if delayed else REQUEUED), self.delayed or delayed
+        if due is not None:
+            self.due, self.moved = due, True
         self.version += 1
 
 
@@ -134,19 +137,19 @@ class ReferenceStore:
 
     def _finish(self, done: Finished, held: bool) -> bool:
         job, kind = self.jobs[done.claim.job_id], done.outcome.kind
-        requeued = kind in (OutcomeKind.RETRY, OutcomeKind.RELEASED)
+        requeued = kind in REQUEUING
         if not held:
             same = {"pending", "cancelled"} if requeued else {kind.value}
             return job.claims == done.claim.fencing_token != job.lost and job.state in same
         if requeued:
-            job.requeue(done.outcome.delay > 0)
+            job.requeue(_due(kind, done.outcome.delay))
         else:
             job.end(kind.value)
             job.result = done.outcome.body if kind is OutcomeKind.COMPLETED else b""
             job.progress = done.progress or job.progress
         if kind in (OutcomeKind.FAILED, OutcomeKind.RETRY):
             job.errors.append(("broken", job.attempt))
-        job.attempt -= kind is OutcomeKind.RELEASED
+        job.attempt -= kind in (OutcomeKind.RELEASED, OutcomeKind.RETURNED)
         return True
 
     def _rescue(self, queue: str) -> list[ReferenceJob]:
@@ -159,7 +162,7 @@ class ReferenceStore:
         job.lost = job.lease
         job.errors.append(("worker_lost", job.attempt))
         if job.attempt < job.max_attempts or job.cancel_requested:
-            job.requeue(delayed=False)
+            job.requeue(REQUEUED)
         else:
             job.end("failed")
 
@@ -180,6 +183,13 @@ class ReferenceStore:
         if claimed:
             worker.step, worker.claimed = number, claimed
         return claimed
+
+
+def _due(kind: OutcomeKind, delay: int) -> float | None:
+    """The due time of a job that is put back; None for its former place."""
+    if kind is OutcomeKind.RETURNED or (kind is OutcomeKind.RELEASED and not delay):
+        return None
+    return LATER if delay else REQUEUED
 
 
 def as_claim(job: ReferenceJob, claim: int) -> Claim:

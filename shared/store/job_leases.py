@@ -29,6 +29,7 @@ class OutcomeKind(StrEnum):
     RETRY = "retry"
     CANCELLED = "cancelled"
     RELEASED = "released"
+    RETURNED = "returned"  # a claim whose handler was not started
 
 
 class Outcome(NamedTuple):  # as are those below that every job needs: half the price of a frozen dataclass
@@ -74,6 +75,7 @@ class Finished(NamedTuple):
         progress: the last progress, JSON; empty without one.
         lines: lines that the job's log lacks, as `Line.encode` writes them, joined by newlines.
         artifacts: the files that the job made, JSON; empty without any.
+        started_at: milliseconds since the epoch, by Redis' clock; 0 if the handler started with the claim.
     """
 
     claim: Claim
@@ -81,14 +83,16 @@ class Finished(NamedTuple):
     progress: bytes = b""
     lines: bytes = b""
     artifacts: bytes = b""
+    started_at: int = 0
 
 
 class AttemptReport(NamedTuple):
-    """Progress and log lines of a running attempt, in the form that they have in `Finished`."""
+    """Progress, log lines and start of a running attempt, in the form that they have in `Finished`."""
 
     claim: Claim
     progress: bytes = b""
     lines: bytes = b""
+    started_at: int = 0
 
 
 class Step(NamedTuple):
@@ -99,12 +103,14 @@ class Step(NamedTuple):
         accepted: per finished attempt, whether its outcome counts; False if the lease was lost.
         rescued: ids of jobs whose lease ran out.
         claims: the jobs to run now.
+        made_at: the time of the step, in milliseconds since the epoch by Redis' clock.
     """
 
     wait: float | None
     accepted: list[bool]
     rescued: list[str]
     claims: list[Claim]
+    made_at: int
 
 
 class JobLeases:
@@ -144,15 +150,27 @@ class JobLeases:
         """
         head = StepRow(worker_id, number, slots, milliseconds(lease), *retention, len(queues))
         words: list[Argument] = [*head, *queues]
-        for claim, (kind, body, delay), progress, lines, artifacts in finished:
+        for claim, (kind, body, delay), progress, lines, artifacts, started_at in finished:
             # a FinishedRow as a plain tuple, which is 0.3 µs cheaper for each job
-            words += (claim.queue, claim.job_id, claim.lease, kind, body, delay, progress, lines, artifacts)
-        wait, accepted, rescued, claims = await self._redis.run(scripts.STEP, *words)
+            words += (
+                claim.queue,
+                claim.job_id,
+                claim.lease,
+                kind,
+                body,
+                delay,
+                progress,
+                lines,
+                artifacts,
+                started_at,
+            )
+        wait, accepted, rescued, claims, now = await self._redis.run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,
             accepted=[counts == 1 for counts in accepted],
             rescued=[job_id.decode() for job_id in rescued],
             claims=_claims(claims),
+            made_at=now,
         )
 
     async def beat(
@@ -197,8 +215,8 @@ class JobLeases:
     async def report(self, reports: Iterable[AttemptReport]) -> set[str]:
         """Write progress and log lines of running attempts; returns ids of jobs that were asked to stop."""
         words: list[Argument] = []
-        for claim, progress, lines in reports:
-            words += ReportRow(claim.queue, claim.job_id, claim.fencing_token, progress, lines)
+        for claim, progress, lines, started_at in reports:
+            words += ReportRow(claim.queue, claim.job_id, claim.fencing_token, progress, lines, started_at)
         return {job_id.decode() for job_id in await self._redis.run(scripts.REPORT, *words)}
 
     async def wait_for_wake_up(self, queues: Sequence[str], seconds: float) -> str | None:

@@ -64,12 +64,13 @@ class FinishedRow(NamedTuple):
 
     Attributes:
         lease: `fencing_token:job_id`.
-        outcome: `completed`, `failed`, `retry`, `cancelled` or `released`.
+        outcome: `completed`, `failed`, `retry`, `cancelled`, `released` or `returned`.
         body: the result (completed) or the error (failed, retry), JSON; else empty.
         delay: milliseconds until the job is due again.
         progress: JSON; empty to leave the record's as it is.
         lines: lines of the job's log, as `append_lines` takes them.
         artifacts: JSON; empty without any; counts for completed jobs.
+        started_at: milliseconds since the epoch; 0 to leave the record's as it is.
     """
 
     queue: str
@@ -81,6 +82,7 @@ class FinishedRow(NamedTuple):
     progress: bytes
     lines: bytes
     artifacts: bytes
+    started_at: int
 
 
 class ClaimRow(NamedTuple):
@@ -97,13 +99,18 @@ class ClaimRow(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """Progress and log lines of a running attempt, each empty without any."""
+    """Progress and log lines of a running attempt, each empty without any.
+
+    Attributes:
+        started_at: as in `FinishedRow`.
+    """
 
     queue: str
     job_id: str
     fencing_token: int
     progress: bytes
     lines: bytes
+    started_at: int
 
 
 class BeatRow(NamedTuple):

@@ -34,6 +34,7 @@ class ManualLane(SimpleNamespace):
     """A lane, as far as the heartbeat needs one."""
 
     jobs: RunningJobs
+    pumps: list[SimpleNamespace]
 
     def run(self, claim: Claim, *, deadline: float = float("inf")) -> None:
         job = RunningJob(claim, JobContext.of(claim, lambda: None), time.monotonic())
@@ -50,7 +51,7 @@ def server(redis: Redis) -> Redis:
 @pytest.fixture
 async def lane(worker: ManualWorker) -> ManualLane:
     jobs = RunningJobs(10, {}, max_result_bytes=1, on_report=lambda: None)
-    return ManualLane(worker_id=worker.name, jobs=jobs, open_step=0)
+    return ManualLane(jobs=jobs, pumps=[SimpleNamespace(worker_id=worker.name, open_step=0)])
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ async def test_claims_of_a_step_whose_reply_was_not_read_are_renewed(
 ) -> None:
     await submit("a")
     claim = await worker.claim_one()
-    lane.open_step = worker.steps
+    lane.pumps[0].open_step = worker.steps
     await beating()
     await until_beaten(job_queue, worker)
     assert await is_renewed(worker.redis, claim)
@@ -137,7 +138,7 @@ async def test_a_deadline_that_is_not_known_is_bounded(
     unknown = await worker.claim_one()
     unread = await worker.claim_one()
     lane.run(unknown)
-    lane.open_step = worker.steps
+    lane.pumps[0].open_step = worker.steps
     await beating(longest=-7)  # as if the snapshot were 7 s older than the longest timeout
     await until_beaten(job_queue, worker)
     assert [await is_renewed(worker.redis, claim) for claim in (unknown, unread)] == [False, False]

@@ -47,7 +47,7 @@ class HeartbeatLoop:
         self._memory = memory
         self._writer = writer
         self._worker_info = WorkerInfo(**terms["worker_info"])
-        self._lanes: list[str] = terms["lanes"]
+        self._pumps: list[str] = terms["pumps"]
         self._lease: float = terms["lease"]
         self._longest: float = terms["longest"]
         self._overdue: float = terms["overdue"]
@@ -94,8 +94,8 @@ class HeartbeatLoop:
         latest = snapshot.written_at + self._longest
         leases = [lease for lease, deadline in snapshot.leases if min(deadline, latest) > now]
         steps = [
-            (lane, step)
-            for lane, step in zip(self._lanes, snapshot.steps, strict=True)
+            (pump, step)
+            for pump, step in zip(self._pumps, snapshot.steps, strict=True)
             if step and latest > now
         ]
         return leases, steps

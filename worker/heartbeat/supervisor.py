@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 from shared.logging import get_log
 from shared.store.worker_info import WorkerInfo
+from worker.claims_ahead import MOST_CLAIMS
 from worker.heartbeat.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.lane import LARGEST_BATCH, Lane
 from worker.lease_snapshot import SnapshotMemory
@@ -60,12 +61,14 @@ class HeartbeatSupervisor:
         self._on_failover = on_failover
         self._lanes = lanes
         self._folder = Path.cwd()  # a handler may change it
-        room = sum(2 * lane.jobs.most + 2 * LARGEST_BATCH for lane in lanes)  # running and ended attempts
+        self._pumps = [pump for lane in lanes for pump in lane.pumps]
+        most = sum(lane.jobs.most + MOST_CLAIMS for lane in lanes)
+        room = 2 * most + LARGEST_BATCH * len(self._pumps)  # running and ended attempts, and held claims
         self._memory = SnapshotMemory.create(room)
         terms = {
             "url": url,
             "worker_info": asdict(worker_info),
-            "lanes": [lane.worker_id for lane in lanes],
+            "pumps": [pump.worker_id for pump in self._pumps],
             "lease": lease,
             "longest": longest,
             "overdue": OVERDUE_SECONDS,
@@ -91,7 +94,7 @@ class HeartbeatSupervisor:
         """Write a snapshot; called on the event loop."""
         lanes = self._lanes
         leases = chain.from_iterable(lane.jobs.lease_lines.values() for lane in lanes)
-        self._memory.write(len(lanes[0].jobs.running), [lane.open_step for lane in lanes], leases)
+        self._memory.write(len(lanes[0].jobs.running), [pump.open_step for pump in self._pumps], leases)
 
     def stop(self) -> None:
         """End the process; returns when it has ended, or soon after."""

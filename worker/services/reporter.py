@@ -1,4 +1,4 @@
-"""Reporter: writes the progress and the log lines of running jobs."""
+"""Reporter: writes the progress, the log lines and the late starts of running jobs."""
 
 import asyncio
 import random
@@ -29,7 +29,10 @@ class Reporter:
             await self._due.wait()
             self._due.clear()
             unsent = [pair for lane in self._lanes for pair in lane.jobs.pending_reports()]
-            reports = [AttemptReport(job.claim, report.progress, report.lines) for job, report in unsent]
+            reports = [
+                AttemptReport(job.claim, report.progress, report.lines, job.held_until)
+                for job, report in unsent
+            ]
             try:
                 self._lanes.cancel(await self._job_leases.report(reports))
             except QueueUnavailable:

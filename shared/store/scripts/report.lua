@@ -1,4 +1,4 @@
--- Writes the progress and the log of running attempts, each only while its lease is held.
+-- Writes the progress, the log and the start of running attempts, each only while its lease is held.
 -- ARGV: a row REPORT per attempt
 -- Returns {ids of jobs that were asked to stop}
 
@@ -8,6 +8,9 @@ for at = 0, #ARGV - 1, #REPORT do
   local progress, lines = ARGV[at + REPORT.progress], ARGV[at + REPORT.lines]
   if redis.call('ZSCORE', LEASES .. ARGV[at + REPORT.queue], fencing_token .. ':' .. id) then
     publish(CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1))
+    if ARGV[at + REPORT.started_at] ~= '0' then
+      redis.call('HSET', RECORD .. id, 'started_at', ARGV[at + REPORT.started_at])
+    end
     if progress ~= '' then
       redis.call('HSET', RECORD .. id, 'progress', progress)
     end

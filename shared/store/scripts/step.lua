@@ -4,7 +4,8 @@
 -- Returns {ms until a job of these queues is due or a lease ends, -1 if that is not known,
 --          {per finished attempt 1 if it counts or 0 if the lease was lost},
 --          {ids whose lease ran out},
---          {the words of a row CLAIM per claim}}
+--          {the words of a row CLAIM per claim},
+--          now (ms)}
 -- The fencing token counts all claims of a job. It only rises. `attempt` does not: a release lowers it again. The token
 -- is the field `claims` of the record, and a part of the lease `fencing_token:id`.
 -- A step that is repeated, because its reply was lost or a command of it failed, finishes nothing twice and claims the
@@ -20,11 +21,24 @@ local retain = {
 local before_finished = #STEP + ARGV[STEP.queues]  -- words
 local queues = {unpack(ARGV, #STEP + 1, before_finished)}
 
+-- Ends a claim whose handler was not started. A job that must start in time goes back to the list of those, which the
+-- claim took the job from, unless an earlier attempt has started.
+local function return_claim(queue, id, job)
+  release(queue, id, job, nil, retain.cancelled)
+  local state, start_by, attempt, begun = unpack(
+    redis.call('HMGET', RECORD .. id, 'state', 'start_by', 'attempt', 'begun'))
+  if state == 'pending' and start_by and attempt == '0' and not begun then
+    redis.call('ZADD', START_BY, start_by, id)
+  end
+end
+
 -- Moves a running job on by the outcome of its attempt, whose row begins after `at` words.
 local function apply(at, id, job, outcome)
   local queue, body, delay = ARGV[at + FINISHED.queue], ARGV[at + FINISHED.body], tonumber(ARGV[at + FINISHED.delay])
-  if outcome == 'released' then
-    return release(queue, id, job, delay, retain.cancelled)
+  if outcome == 'returned' then
+    return return_claim(queue, id, job)
+  elseif outcome == 'released' then
+    return release(queue, id, job, delay > 0 and delay or nil, retain.cancelled, {'begun', 1})
   elseif outcome == 'retry' then
     return put_back(queue, id, job, delay, retain.cancelled, {'errors', errors_with(id, body)})
   end
@@ -42,6 +56,10 @@ local function apply(at, id, job, outcome)
     words[#words + 1] = 'progress'
     words[#words + 1] = progress
   end
+  if ARGV[at + FINISHED.started_at] ~= '0' then
+    words[#words + 1] = 'started_at'
+    words[#words + 1] = ARGV[at + FINISHED.started_at]
+  end
   settle(id, job, outcome, retain[outcome], words)
 end
 
@@ -52,9 +70,9 @@ local function was_applied(queue, id, job, lease, outcome)
     repair(id, retain)
     return true
   end
-  local state, returned = job[STATE], outcome == 'retry' or outcome == 'released'
+  local state, requeued = job[STATE], outcome == 'retry' or outcome == 'released' or outcome == 'returned'
   return redis.call('HGET', RECORD .. id, 'lost') ~= job[FENCING_TOKEN]
-    and (state == outcome or (returned and (state == 'pending' or state == 'cancelled')))
+    and (state == outcome or (requeued and (state == 'pending' or state == 'cancelled')))
 end
 
 -- Ends the attempt whose row begins after `at` words; returns 1 if its outcome counts, else 0.
@@ -249,4 +267,4 @@ end
 local outdated = step < last_step  -- it has claimed nothing, so it must not take the wake-up
 local wait = next_due(outdated or #claims / #CLAIM >= slots, rescued_from)
 wake_workers()
-return {wait, accepted, rescued, claims}
+return {wait, accepted, rescued, claims, now}

@@ -111,6 +111,10 @@ class Bench:
         self._ends: dict[str, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def pumps(self) -> list[Callable[[], Any]]:
+        return [pump.run for pump in self.lane.pumps]
+
     async def submit(self, *job_ids: str) -> None:
         for job_id in job_ids:
             await self.job_queue.submit(new_job(job_id, job_type="work"))

@@ -28,7 +28,7 @@ INFO = WorkerInfo("w", "host", os.getppid(), ["default"], slots=2, started_at=1.
 TERMS = {
     "url": "redis://127.0.0.1:1/0",
     "worker_info": asdict(INFO),
-    "lanes": ["w", "w-webhooks"],
+    "pumps": ["w", "w-2"],
     "lease": LEASE,
     "longest": 100.0,
     "overdue": 6.0,
@@ -73,7 +73,7 @@ async def loop(
 
 async def claimed(bench: Bench, *job_ids: str) -> None:
     await bench.submit(*job_ids)
-    bench.run(bench.lane.pump)
+    bench.run(*bench.pumps)
     await until(lambda: bench.started == list(job_ids))
 
 
@@ -251,7 +251,7 @@ async def test_lost_leases_and_cancelled_jobs_stop_their_attempts(bench: Bench, 
     await claimed(bench, "a", "b")
     await supervise(b'{"lost": ["1:a"], "cancelled": ["1:b"]}\n').start()
     await until(lambda: not bench.jobs.running)
-    await until(lambda: not bench.jobs.finished)
+    await until(lambda: not bench.jobs.unwritten)
     assert (await bench.state("a"), await bench.state("b")) == ("running", "cancelled")
 
 
@@ -290,5 +290,5 @@ async def test_the_snapshot_has_the_running_attempts_and_the_step_under_way(
     await supervisor.start()
     snapshot = supervisor._memory.read()
     assert snapshot is not None
-    assert (snapshot.running, snapshot.steps) == (1, [0])
+    assert (snapshot.running, snapshot.steps) == (1, [0, 0])
     assert [lease.lease for lease, _ in snapshot.leases] == ["1:a"]

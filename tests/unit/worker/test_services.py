@@ -38,7 +38,7 @@ def start(bench: Bench) -> Start:
 
     async def start(*job_ids: str) -> None:
         await bench.submit(*job_ids)
-        bench.run(bench.lane.pump)
+        bench.run(*bench.pumps)
         await until(lambda: bench.started == list(job_ids))
 
     return start
@@ -85,7 +85,7 @@ async def test_the_reporter_stops_jobs_whose_cancellation_it_meets(
     for job_id in "ab":
         bench.contexts[job_id].progress(0.5)
     await until(lambda: [job.claim.job_id for job in bench.jobs.running.values()] == ["b"])
-    await until(lambda: not bench.jobs.finished)
+    await until(lambda: not bench.jobs.unwritten)
     assert await bench.state("a") == "cancelled"
 
 
@@ -163,7 +163,7 @@ async def test_the_deadlines_stop_an_attempt_whose_time_is_over(bench: Bench, la
     published: list[bool] = []
     bench.run(Deadlines(lanes, lambda: published.append(True)).run)
     await until(lambda: list(bench.jobs.running) == ["1:b"])
-    await until(lambda: not bench.jobs.finished)
+    await until(lambda: not bench.jobs.unwritten)
     assert b"job_timeout" in (await bench.record("a")).fields[b"errors"]
     assert published
 
@@ -176,7 +176,7 @@ async def test_the_deadlines_abandon_an_attempt_that_does_not_end(
     job.stop, job.stopped_at = StopReason.CANCELLED, job.started_at - ABANDON_SECONDS
     bench.run(Deadlines(lanes, lambda: None).run)
     await until(lambda: not bench.jobs.running)
-    await until(lambda: not bench.jobs.finished)
+    await until(lambda: not bench.jobs.unwritten)
     assert await bench.state("a") == "cancelled"
 
 
@@ -184,7 +184,7 @@ async def test_a_tick_keeps_the_lease_of_an_outcome_that_redis_does_not_know(ben
     await start("a")
     bench.leases.away = True
     bench.let_end("a")
-    await until(lambda: bench.jobs.finished)
+    await until(lambda: bench.jobs.unwritten)
     bench.jobs.lease_lines["1:a"] = "default 1:a 5"  # with a deadline, as that of a running attempt
     bench.jobs.tick()
     assert bench.jobs.lease_lines == {"1:a": "default 1:a"}
@@ -218,7 +218,7 @@ async def ends_in(redis: Redis, key: str) -> float:
 async def test_a_step_keeps_an_ended_job_for_the_time_of_the_settings(bench: Bench, start: Start):
     await start("a")
     bench.let_end("a")
-    await until(lambda: not bench.jobs.running and not bench.jobs.finished)
+    await until(lambda: not bench.jobs.running and not bench.jobs.unwritten)
     fields = (await bench.record("a")).fields
     assert fields[b"state"] == OutcomeKind.COMPLETED.encode()
     assert int(fields[b"expires_at"]) - int(fields[b"finished_at"]) == RETENTION.completed * 1000

@@ -106,7 +106,7 @@ local function repair(id, retain)
     end
   elseif job[STATE] == 'running' then
     if not redis.call('ZSCORE', LEASES .. queue, job[FENCING_TOKEN] .. ':' .. id) then
-      release(queue, id, job, 0, retain.cancelled)
+      release(queue, id, job, nil, retain.cancelled)
       flush()
       wrong = 'running without a lease'
     elseif indexed then

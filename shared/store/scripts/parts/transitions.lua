@@ -137,32 +137,35 @@ local function settle(id, job, to, retention, words)
   publish(CHANGES .. id, version .. ' done')
 end
 
--- Moves a running job back to pending, due in `delay` ms. A job that was asked to stop ends as cancelled.
+-- Moves a running job back to pending: due in `delay` ms, or without a delay in its former place in the queue, which
+-- created_at and run_at tell. A job that was asked to stop ends as cancelled.
 local function put_back(queue, id, job, delay, retain_cancelled, words)
   local record = RECORD .. id
-  local created_at, cancel_requested = unpack(redis.call('HMGET', record, 'created_at', 'cancel_requested'))
+  local created_at, run_at, cancel_requested = unpack(
+    redis.call('HMGET', record, 'created_at', 'run_at', 'cancel_requested'))
   if cancel_requested then
     return settle(id, job, 'cancelled', retain_cancelled, words)
   end
-  local version = job[VERSION] + 1
-  if delay > 0 then
+  local version, due = job[VERSION] + 1, math.max(created_at, run_at or 0)
+  if delay then
+    due = now + delay
     words[#words + 1] = 'run_at'
-    words[#words + 1] = now + delay
+    words[#words + 1] = due
   end
   redis.call('HDEL', record, 'started_at', 'progress', 'worker')
   redis.call('HSET', record, 'state', 'pending', 'version', version, unpack(words))
-  redis.call('ZADD', QUEUE .. queue, now + delay, id)
+  redis.call('ZADD', QUEUE .. queue, due, id)
   move(id, 'running', 'pending', created_at, job[COUNTED])
   publish(CHANGES .. id, version)
-  if delay == 0 then
+  if due <= now then
     wake(queue)
   end
 end
 
--- Releases a running job: back to pending, and the attempt is not charged.
-local function release(queue, id, job, delay, retain_cancelled)
+-- Releases a running job: back to pending, and the attempt is not charged. Without a delay the job keeps its place.
+local function release(queue, id, job, delay, retain_cancelled, words)
   local attempt = redis.call('HGET', RECORD .. id, 'attempt')
-  put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1})
+  put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1, unpack(words or {})})
 end
 
 -- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
