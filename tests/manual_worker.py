@@ -35,13 +35,22 @@ class ManualWorker:
     def job_leases(self) -> JobLeases:
         return JobLeases(self.redis)
 
-    async def step(self, *finished: Finished, slots: int = 0, number: int | None = None) -> Step:
-        """Make a step: the next one, or a repeated one by its number."""
+    async def step(
+        self, *finished: Finished, slots: int = 0, number: int | None = None, pump: int = 1
+    ) -> Step:
+        """Make a step of a pump: the next one, or a repeated one by its number."""
         if number is None:
             self.steps += 1
             number = self.steps
         return await self.job_leases.step(
-            self.name, number, self.info.queues, finished, slots=slots, lease=60, retention=self.retention
+            self.name,
+            number,
+            self.info.queues,
+            finished,
+            slots=slots,
+            lease=60,
+            retention=self.retention,
+            pump=pump,
         )
 
     async def claim(self, slots: int = 1) -> list[Claim]:

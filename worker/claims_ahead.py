@@ -2,16 +2,17 @@
 
 import time
 
-AHEAD_SECONDS = 0.01  # an urgent job waits so long for claims that are held
+AHEAD_SECONDS = 0.01  # the time for which an urgent job may wait behind held claims
 MOST_CLAIMS = 200  # of a lane, running and held; two steps of a lane carry no more
 WINDOW_SECONDS = 0.02
-GROWTH = 1.1  # of the bound's share, in each window without a release
+GROWTH = 1.1  # of the bound in each window, after a return
 
 
 class ClaimsAhead:
-    """Bounds the held claims by time: as many as the slots will take within AHEAD_SECONDS, by their latest rate.
+    """Bounds the held claims by time: as many as the slots take within AHEAD_SECONDS, at their latest rate.
 
-    Claims that find no slot go back to the queue. Each such release halves the bound, which then grows again.
+    Claims that found no slot in time go back to the queue. Each such return halves the bound, which then
+    grows again.
 
     Args:
         size: the number of slots; with more of them fewer claims are held.
@@ -38,6 +39,6 @@ class ClaimsAhead:
     def note_ended(self, attempts: int) -> None:
         self._ended += attempts
 
-    def note_release(self) -> None:
+    def note_return(self) -> None:
         """Claims have found no slot in time."""
         self._share /= 2

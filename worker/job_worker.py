@@ -245,8 +245,7 @@ class JobWorker(Worker):
         with suppress(QueueUnavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 for lane in self._lanes:
-                    for pump in lane.pumps:
-                        await self._job_leases.leave(pump.worker_id, lane.queues)
+                    await self._job_leases.leave(lane.worker_id, lane.queues)
         log.info("worker ended", worker_id=self.worker_info.worker_id)
 
     async def close(self) -> None:

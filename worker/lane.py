@@ -24,8 +24,8 @@ class Lane:
 
     Three tasks share the work:
 
-    - two pumps send finished attempts to Redis and bring new claims, in one call; the second goes only while the
-      first waits for Redis and many attempts have finished meanwhile;
+    - two pumps send finished attempts to Redis and bring new claims, in one call; the second makes a step
+      only while the first waits for Redis and many attempts have finished meanwhile;
     - the waker, when there is nothing to do, waits for the wake-up of a new job.
 
     Args:
@@ -55,13 +55,14 @@ class Lane:
         on_change: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
     ) -> None:
+        self.worker_id = worker_id
         self.queues = queues
         self.jobs = jobs
         self.lease = lease
         self.retention = retention
         self.job_leases = job_leases
         self.claiming = True
-        self.pumps = (Pump(self, worker_id), Pump(self, f"{worker_id}-2"))
+        self.pumps = (Pump(self, 1), Pump(self, 2))
         self.on_step = on_step
         self.on_change = on_change
         self.on_redis = on_redis
@@ -84,7 +85,7 @@ class Lane:
 
     def stop_claiming(self) -> None:
         self.claiming = False
-        self.jobs.stop_holding()
+        self.jobs.held.close()
 
     async def waker(self) -> None:
         """Wait for the wake-up of a new job, but only while the pumps rest and slots are free."""
@@ -117,12 +118,14 @@ class Lane:
 
     @property
     def wanted(self) -> int:
-        """The number of jobs to claim now: half of those that there is room for, so that Redis gets the next jobs
-        while the handlers of these run."""
+        """The number of jobs to claim now: half of those that there is room for at most.
+
+        So Redis prepares the next jobs while the handlers of these run.
+        """
         if not self.claiming:
             return 0
         asked = sum(pump.wanted for pump in self.pumps if pump.stepping)
-        half = (self.jobs.size + self.jobs.ahead.most + 1) // 2
+        half = (self.jobs.size + self.jobs.held.most + 1) // 2
         return max(0, min(self.jobs.room - asked, half, LARGEST_BATCH))
 
     async def rest(self) -> None:
@@ -162,23 +165,25 @@ class Pump:
     """Makes the steps of a lane, one at a time.
 
     Attributes:
-        worker_id: the id under which its steps are numbered, so that Redis can tell a repeat.
+        worker_id: the id of its lane.
+        number: its own; Redis tells a repeated step by it and the step's number.
         stepping: whether a step is on its way.
         wanted: the number of jobs that the step asks for.
     """
 
-    def __init__(self, lane: Lane, worker_id: str) -> None:
-        self.worker_id = worker_id
+    def __init__(self, lane: Lane, number: int) -> None:
+        self.worker_id = lane.worker_id
+        self.number = number
         self.stepping = False
         self.wanted = 0
         self._lane = lane
-        self._number = 0
+        self._step_number = 0
         self._finished: list[Finished] = []
 
     @property
     def open_step(self) -> int:
         """The number of the step that is on its way; 0 if none is."""
-        return self._number if self.stepping else 0
+        return self._step_number if self.stepping else 0
 
     async def run(self) -> None:
         """Make steps while they are due; rest otherwise."""
@@ -201,22 +206,23 @@ class Pump:
         jobs = self._lane.jobs
         self.wanted, self._finished = self._lane.wanted, _batch(jobs.finished)
         jobs.send(self._finished)
-        self._number += 1
+        self._step_number += 1
         self.stepping = True
 
     async def _step(self) -> Step:
-        """Make the step, repeated until Redis answers; once the worker drains, a repeat claims nothing new."""
+        """Make the step, repeated until Redis answers; once the worker drains, it claims nothing new."""
         lane, pause = self._lane, 0.05
         while True:
             try:
                 step = await lane.job_leases.step(
                     self.worker_id,
-                    self._number,
+                    self._step_number,
                     lane.queues,
                     self._finished,
                     slots=self.wanted if lane.claiming else 0,
                     lease=lane.lease,
                     retention=lane.retention,
+                    pump=self.number,
                 )
             except QueueUnavailable as error:
                 lane.on_redis(error)

@@ -25,8 +25,8 @@ class RunningJob:
     """An attempt under way. Times are of the monotonic clock, in seconds.
 
     Attributes:
-        held_until: the start of an attempt whose claim was held, in milliseconds since the epoch by Redis' clock;
-            0 if the claim was not held.
+        held_until: the start of an attempt whose claim was held, in milliseconds since the epoch by Redis'
+            clock; else 0.
         start_reported: whether the reporter was given `held_until`.
         deadline: the end of the attempt's timeout; infinite without a handler.
         stop: the first reason to stop the attempt.

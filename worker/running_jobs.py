@@ -2,20 +2,18 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import chain
 from math import inf
-from typing import NamedTuple
 
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
-from worker.claims_ahead import ClaimsAhead
 from worker.context import JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
+from worker.held_claims import HeldClaims
 from worker.lease_snapshot import lease_line
 from worker.processes.protocol import describe
 from worker.registry import Handler
@@ -23,28 +21,14 @@ from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
-HOLD_SECONDS = 0.05  # for which a claim waits for a slot; then it goes back to its place in the queue
 
 log = get_log(__name__)
-
-
-class HeldClaim(NamedTuple):
-    """A claim without a slot.
-
-    Attributes:
-        claimed_at: in milliseconds since the epoch, by Redis' clock.
-        arrived_at: in seconds, by the monotonic clock.
-    """
-
-    claim: Claim
-    claimed_at: int
-    arrived_at: float
 
 
 class RunningJobs:
     """Starts attempts, stops them, and collects their outcomes.
 
-    A claim for which no slot is free is held: it starts once a slot is free, or goes back after HOLD_SECONDS.
+    A claim for which no slot is free is held: it starts once a slot is free, or soon goes back to the queue.
 
     Args:
         size: the number of slots: attempts at once.
@@ -60,8 +44,7 @@ class RunningJobs:
         most: attempts at once, with those that need no slot.
         on_end: called when an attempt has ended.
         running: the attempts by their leases.
-        held: claims without a slot, the oldest first.
-        ahead: bounds the number of held claims.
+        held: claims without a slot.
         finished: ended attempts that wait for the next step.
         sent: ended attempts that a step under way carries, per step.
         lease_lines: by lease, the lines of a snapshot: of running attempts, and of outcomes on their way.
@@ -83,8 +66,7 @@ class RunningJobs:
         self.most = size + most_aside
         self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
-        self.held: deque[HeldClaim] = deque()
-        self.ahead = ClaimsAhead(size)
+        self.held = HeldClaims(size, lambda claims: self._end_held(claims, OutcomeKind.RETURNED))
         self.finished: list[Finished] = []
         self.sent: list[list[Finished]] = []
         self.lease_lines: dict[str, str] = {}
@@ -96,8 +78,6 @@ class RunningJobs:
         self._aside = aside
         self._unfinished: set[asyncio.Task[None]] = set()  # of jobs that have ended here
         self._loop = asyncio.get_event_loop()
-        self._holds = True
-        self._hold_timer: asyncio.TimerHandle | None = None
 
     @property
     def free(self) -> int:
@@ -109,14 +89,14 @@ class RunningJobs:
     @property
     def room(self) -> int:
         """The number of claims that can be taken now: to start, and to hold."""
-        return self.free + (self.ahead.most if self._holds else 0) - len(self.held)
+        return self.free + self.held.most - len(self.held)
 
     @property
     def unwritten(self) -> int:
         """The number of ended attempts that Redis does not know of yet."""
         return len(self.finished) + sum(map(len, self.sent))
 
-    def take(self, claims: Sequence[Claim], claimed_at: int) -> None:
+    def take(self, claims: list[Claim], claimed_at: int) -> None:
         """Start the attempts of new claims as far as slots are free, and hold the other claims.
 
         Args:
@@ -125,31 +105,19 @@ class RunningJobs:
         free = 0 if self.held else max(self.free, 0)
         for claim in claims[:free]:
             self.start(claim)
-        now = time.monotonic()
         for claim in claims[free:]:
             self.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, inf)
-            self.held.append(HeldClaim(claim, claimed_at, now))
-        if self.held and not self._holds:
-            self._return_held(len(self.held))
-        elif self.held and self._hold_timer is None:
-            self._hold_timer = self._loop.call_later(HOLD_SECONDS, self._return_old)
-
-    def stop_holding(self) -> None:
-        """Let the held claims go back, and from now on each claim without a free slot."""
-        self._holds = False
-        self._return_held(len(self.held))
+        self.held.add(claims[free:], claimed_at)
 
     def note_room(self) -> None:
         """Start held claims: slots may have become free, though no attempt has ended."""
         self._start_held()
         self.on_end()
 
-    def start(self, claim: Claim, claimed_at: int = 0, arrived_at: float = 0.0) -> None:
-        """Start the attempt of a claim, which was held if it has a time of arrival; see `HeldClaim`."""
+    def start(self, claim: Claim, *, held_until: int = 0) -> None:
+        """Start the attempt of a claim; of one that was held, the time as in `RunningJob`."""
         context = JobContext.of(claim, self._on_report, self._tools)
-        now = time.monotonic()
-        held_until = claimed_at + int((now - arrived_at) * 1000) if arrived_at else 0
-        job = RunningJob(claim, context, now, held_until)
+        job = RunningJob(claim, context, time.monotonic(), held_until)
         try:  # noqa: SIM105  # without a cost for each job
             prepare(job, self._handlers)  # now, so that the next snapshot has the deadline
         except Exception:  # noqa: S110  # the attempt itself will fail with this error
@@ -163,7 +131,8 @@ class RunningJobs:
         for job in list(self.running.values()):
             if job.claim.job_id in job_ids:
                 self._stop(job, StopReason.CANCELLED)
-        self._drop_held(lambda claim: claim.job_id in job_ids, Outcome(OutcomeKind.CANCELLED))
+        dropped = self.held.drop(lambda claim: claim.job_id in job_ids)
+        self._end_held(dropped, OutcomeKind.CANCELLED)
 
     def release(self) -> None:
         """Stop every attempt, so that its job goes back to the queue for another worker."""
@@ -205,7 +174,7 @@ class RunningJobs:
         """Move the first ended attempts, which a step takes along, from `finished` to `sent`."""
         del self.finished[: len(finished)]
         self.sent.append(finished)
-        self.ahead.note_ended(len(finished))
+        self.held.ahead.note_ended(len(finished))
 
     def forget(self, finished: list[Finished]) -> None:
         """Forget ended attempts whose outcomes Redis knows: their leases are over."""
@@ -285,44 +254,23 @@ class RunningJobs:
             self._stop(self.running[lease], StopReason.LEASE_LOST)
         for lease in cancelled & self.running.keys():
             self._stop(self.running[lease], StopReason.CANCELLED)
-        self._drop_held(lambda claim: claim.lease in lost, None)
-        self._drop_held(lambda claim: claim.lease in cancelled, Outcome(OutcomeKind.CANCELLED))
+        for claim in self.held.drop(lambda claim: claim.lease in lost):
+            self.lease_lines.pop(claim.lease, None)
+        dropped = self.held.drop(lambda claim: claim.lease in cancelled)
+        self._end_held(dropped, OutcomeKind.CANCELLED)
 
     # -- held claims
 
     def _start_held(self) -> None:
         while self.held and self.free > 0:
-            self.start(*self.held.popleft())
+            claim, claimed_at, arrived_at = self.held.pop()
+            self.start(claim, held_until=claimed_at + int((time.monotonic() - arrived_at) * 1000))
 
-    def _return_old(self) -> None:
-        """Let the claims that no slot became free for go back to their places in the queue."""
-        self._hold_timer = None
-        limit = time.monotonic() - HOLD_SECONDS
-        self._return_held(sum(held.arrived_at <= limit for held in self.held))
-        if self.held:
-            wait = self.held[0].arrived_at - limit
-            self._hold_timer = self._loop.call_later(wait, self._return_old)
-
-    def _return_held(self, count: int) -> None:
-        if count:
-            self.ahead.note_release()
-            returned = [self.held.popleft().claim for _ in range(count)]
-            self._end_held(returned, Outcome(OutcomeKind.RETURNED))
-
-    def _drop_held(self, chosen: Callable[[Claim], bool], outcome: Outcome | None) -> None:
-        """End held claims before they start; without an outcome where their leases are lost."""
-        dropped = [held.claim for held in self.held if chosen(held.claim)]
-        if dropped:
-            self.held = deque(held for held in self.held if not chosen(held.claim))
-            self._end_held(dropped, outcome)
-
-    def _end_held(self, claims: list[Claim], outcome: Outcome | None) -> None:
-        for claim in claims:
-            if outcome is not None:
-                self.finished.append(Finished(claim, outcome))
-            else:
-                self.lease_lines.pop(claim.lease, None)
-        self.on_end()
+    def _end_held(self, claims: list[Claim], kind: OutcomeKind) -> None:
+        """End claims whose handlers were not started."""
+        if claims:
+            self.finished += [Finished(claim, Outcome(kind)) for claim in claims]
+            self.on_end()
 
 
 def _finished(job: RunningJob, outcome: Outcome) -> Finished:

@@ -182,7 +182,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         for job in self.pending():
             if job.due != LATER:
                 field = "run_at" if job.moved else "created_at"
-                self.wait(self.redis.hset(redis_keys.RECORD + job.job_id, field, str(job.due)))
+                self.wait(self.redis.execute_command("HSET", redis_keys.RECORD + job.job_id, field, job.due))
                 self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     def has_reason_to_wake(self, name: str, *, full: bool) -> bool:

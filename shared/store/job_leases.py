@@ -136,19 +136,21 @@ class JobLeases:
         slots: int,
         lease: float,
         retention: Retention,
+        pump: int = 1,
     ) -> Step:
         """Finish attempts, rescue jobs whose leases ran out, and claim up to `slots` due jobs.
 
         Args:
-            worker_id: the name under which the worker's steps are numbered.
-            number: rises with every step; a repeat carries the same number and gets the same claims.
+            worker_id: the worker, or one of its lanes.
+            number: rises with every step of the pump; a repeat has the same number and gets the same claims.
             queues: the queues to claim from, in strict order.
             finished: the attempts that have ended since the last step.
             slots: the number of jobs that the worker can start now.
             lease: seconds for which a claim holds without a heartbeat.
             retention: how long finished jobs are kept.
+            pump: the number of the pump, from 1: each makes one step at a time.
         """
-        head = StepRow(worker_id, number, slots, milliseconds(lease), *retention, len(queues))
+        head = StepRow(worker_id, pump, number, slots, milliseconds(lease), *retention, len(queues))
         words: list[Argument] = [*head, *queues]
         for claim, (kind, body, delay), progress, lines, artifacts, started_at in finished:
             # a FinishedRow as a plain tuple, which is 0.3 µs cheaper for each job
@@ -180,7 +182,7 @@ class JobLeases:
         *,
         running: int,
         lease: float,
-        steps: Sequence[tuple[str, int]] = (),
+        steps: Sequence[tuple[str, int, int]] = (),
     ) -> tuple[set[str], set[str]]:
         """Renew leases and show that the worker lives.
 
@@ -188,7 +190,7 @@ class JobLeases:
             leases: the leases that the worker knows of.
             running: the number of jobs that it runs.
             lease: seconds for which a renewal holds.
-            steps: worker id and number of the steps under way, whose claims the worker may not know yet.
+            steps: worker id, pump and number of each step under way, whose claims may not have arrived.
 
         Returns:
             The leases that are lost, and those whose jobs were asked to stop.

@@ -42,7 +42,8 @@ class StepRow(NamedTuple):
     """The head of a step.
 
     Attributes:
-        number: rises with every step of the worker.
+        pump: the number of the worker's pump, which numbers its own steps.
+        number: rises with every step of the pump.
         slots: jobs to claim at most.
         lease: milliseconds.
         retain_completed: seconds, as the two after it.
@@ -50,6 +51,7 @@ class StepRow(NamedTuple):
     """
 
     worker_id: str
+    pump: int
     number: int
     slots: int
     lease: int
@@ -139,6 +141,7 @@ class StepUnderWayRow(NamedTuple):
     """A step whose reply the worker may not have read."""
 
     worker_id: str
+    pump: int
     number: int
 
 

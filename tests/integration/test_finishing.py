@@ -253,3 +253,60 @@ async def test_every_tenth_step_prunes_the_indexes_too(submit, worker, server):
     for _ in range(10):
         await worker.step(slots=0)
     assert await server.zrange(redis_keys.INDEX, 0, -1) == [b"young"]
+
+
+# -- places in the queue
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.RELEASED, OutcomeKind.RETURNED])
+async def test_a_job_that_is_handed_back_keeps_its_place(submit, worker, job_queue, kind):
+    await submit("a")
+    claim = await worker.claim_one()
+    await submit("b")
+    assert await worker.finish(claim, kind)
+    assert (await job_queue.get("a")).position == 1
+    assert (await worker.claim_one()).job_id == "a"
+
+
+async def test_a_retried_job_that_is_handed_back_keeps_the_place_of_its_retry(submit, worker, job_queue):
+    await submit("m")  # named so that their order holds within one millisecond, too
+    first = await worker.claim_one()
+    await submit("a")
+    await worker.finish(first, OutcomeKind.RETRY, b'{"code":"x"}')
+    claims = [await worker.claim_one(), await worker.claim_one()]
+    assert [claim.job_id for claim in claims] == ["a", "m"]
+    await submit("z")
+    for claim in claims:
+        await worker.finish(claim, OutcomeKind.RETURNED)
+    assert [claim.job_id for claim in await worker.claim(slots=3)] == ["a", "m", "z"]
+
+
+async def test_a_returned_claim_charges_nothing_and_may_be_repeated(submit, worker, job_queue):
+    await submit("a")
+    claim = await worker.claim_one()
+    assert await worker.finish(claim, OutcomeKind.RETURNED)
+    assert await worker.finish(claim, OutcomeKind.RETURNED)
+    record = await job_queue.get("a")
+    assert (record.state, record.fields[b"attempt"], b"started_at" in record.fields) == (
+        "pending",
+        b"0",
+        False,
+    )
+    assert (await worker.claim_one()).attempt == 1
+    assert not await worker.finish(claim, OutcomeKind.RETURNED)
+
+
+async def test_a_returned_claim_of_a_cancelled_job_ends_it(submit, worker, job_queue):
+    await submit("a")
+    claim = await worker.claim_one()
+    await job_queue.cancel("a")
+    await worker.finish(claim, OutcomeKind.RETURNED)
+    assert (await job_queue.get("a")).state == "cancelled"
+
+
+async def test_the_start_of_a_held_claim_is_written_with_its_end(submit, worker, job_queue):
+    await submit("a")
+    step = await worker.step(slots=1)
+    outcome = Outcome(OutcomeKind.COMPLETED, b"1")
+    await worker.step(Finished(step.claims[0], outcome, started_at=step.made_at + 7))
+    assert int((await job_queue.get("a")).fields[b"started_at"]) == step.made_at + 7

@@ -51,7 +51,7 @@ def server(redis: Redis) -> Redis:
 @pytest.fixture
 async def lane(worker: ManualWorker) -> ManualLane:
     jobs = RunningJobs(10, {}, max_result_bytes=1, on_report=lambda: None)
-    return ManualLane(jobs=jobs, pumps=[SimpleNamespace(worker_id=worker.name, open_step=0)])
+    return ManualLane(jobs=jobs, pumps=[SimpleNamespace(worker_id=worker.name, number=1, open_step=0)])
 
 
 @pytest.fixture

@@ -96,16 +96,38 @@ async def test_a_beat_brings_no_lease_back(submit, worker, other, job_leases, se
     assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 
-async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, job_leases, server):
+@pytest.mark.parametrize("pump", [1, 2])
+async def test_a_beat_renews_the_claims_of_a_step_under_way(submit, worker, job_leases, server, pump):
+    for name in "abc":
+        await submit(name)
+    before, now, of_other_pump = [
+        (await worker.step(slots=1, pump=number)).claims[0] for number in (pump, pump, 3 - pump)
+    ]
+    for claim in (before, now, of_other_pump):
+        await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
+    steps = [(worker.name, pump, worker.steps - 1), ("nobody", 1, 1)]
+    assert await job_leases.beat(worker.info, [], running=0, lease=60, steps=steps) == (set(), set())
+    ends = [await server.zscore(redis_keys.LEASES + "default", c.lease) for c in (before, now, of_other_pump)]
+    assert (ends[0], ends[1] > 1, ends[2]) == (1, True, 1)
+
+
+async def test_the_steps_of_two_pumps_are_remembered_apart(submit, worker):
     for name in "ab":
         await submit(name)
-    before, now = await worker.claim_one(), await worker.claim_one()
-    for claim in (before, now):
-        await server.zadd(redis_keys.LEASES + "default", {claim.lease: 1})
-    steps = [(worker.name, worker.steps), ("nobody", 1)]
-    assert await job_leases.beat(worker.info, [], running=0, lease=60, steps=steps) == (set(), set())
-    assert await server.zscore(redis_keys.LEASES + "default", before.lease) == 1
-    assert await server.zscore(redis_keys.LEASES + "default", now.lease) > 1
+    first = await worker.step(slots=1, number=7)
+    second = await worker.step(slots=1, number=7, pump=2)
+    assert [claim.job_id for claim in first.claims + second.claims] == ["a", "b"]
+    assert (await worker.step(slots=1, number=7)).claims == first.claims
+    assert (await worker.step(slots=1, number=7, pump=2)).claims == second.claims
+
+
+async def test_a_worker_that_leaves_takes_the_steps_of_both_pumps_along(submit, worker, job_leases, server):
+    for name in "ab":
+        await submit(name)
+    for pump in (1, 2):
+        await worker.step(slots=1, pump=pump)
+    await job_leases.leave(worker.name, ["default"])
+    assert [key async for key in server.scan_iter(redis_keys.WORKER + "*")] == []
 
 
 async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, job_leases, server):
@@ -113,7 +135,7 @@ async def test_a_beat_brings_no_claim_of_a_step_back(submit, worker, other, job_
     lost = await worker.claim_one()
     await worker.lose(lost)
     await other.step()
-    await job_leases.beat(worker.info, [], running=0, lease=60, steps=[(worker.name, worker.steps)])
+    await job_leases.beat(worker.info, [], running=0, lease=60, steps=[(worker.name, 1, worker.steps)])
     assert await server.zscore(redis_keys.LEASES + "default", lost.lease) is None
 
 

@@ -130,6 +130,24 @@ async def test_a_job_that_was_started_in_time_has_no_deadline_any_more(
     assert b"start_by" in record.fields
 
 
+async def test_a_returned_claim_leaves_the_deadline_of_its_job(schedule, worker, server, too_late):
+    """Its handler was not started."""
+    await schedule("a", start_within_seconds=60)
+    await worker.finish(await worker.claim_one(), OutcomeKind.RETURNED)
+    await too_late("a")
+    assert await worker.claim() == []
+    assert not await server.exists(redis_keys.START_BY, redis_keys.QUEUE + "default")
+
+
+async def test_a_returned_claim_of_a_job_that_has_started_before_brings_no_deadline_back(
+    schedule, worker, server
+):
+    await schedule("a", start_within_seconds=60)
+    await worker.finish(await worker.claim_one(), OutcomeKind.RELEASED)
+    await worker.finish(await worker.claim_one(), OutcomeKind.RETURNED)
+    assert not await server.exists(redis_keys.START_BY)
+
+
 async def test_a_cancelled_job_leaves_no_deadline(schedule, job_queue, server):
     await schedule("a", start_within_seconds=60)
     verdict, _ = await job_queue.cancel("a")

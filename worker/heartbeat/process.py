@@ -47,7 +47,7 @@ class HeartbeatLoop:
         self._memory = memory
         self._writer = writer
         self._worker_info = WorkerInfo(**terms["worker_info"])
-        self._pumps: list[str] = terms["pumps"]
+        self._pumps: list[tuple[str, int]] = terms["pumps"]
         self._lease: float = terms["lease"]
         self._longest: float = terms["longest"]
         self._overdue: float = terms["overdue"]
@@ -84,7 +84,7 @@ class HeartbeatLoop:
             self._send(lost=sorted(lost), cancelled=sorted(cancelled))  # else the next beat sends it again
         return True
 
-    def to_renew(self, snapshot: Snapshot) -> tuple[list[Lease], list[tuple[str, int]]]:
+    def to_renew(self, snapshot: Snapshot) -> tuple[list[Lease], list[tuple[str, int, int]]]:
         """The leases, and the steps under way, whose time is not over.
 
         An unknown deadline counts as the longest timeout of the handlers after the snapshot: a worker that
@@ -94,7 +94,7 @@ class HeartbeatLoop:
         latest = snapshot.written_at + self._longest
         leases = [lease for lease, deadline in snapshot.leases if min(deadline, latest) > now]
         steps = [
-            (pump, step)
+            (*pump, step)
             for pump, step in zip(self._pumps, snapshot.steps, strict=True)
             if step and latest > now
         ]

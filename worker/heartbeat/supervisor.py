@@ -68,7 +68,7 @@ class HeartbeatSupervisor:
         terms = {
             "url": url,
             "worker_info": asdict(worker_info),
-            "pumps": [pump.worker_id for pump in self._pumps],
+            "pumps": [(pump.worker_id, pump.number) for pump in self._pumps],
             "lease": lease,
             "longest": longest,
             "overdue": OVERDUE_SECONDS,

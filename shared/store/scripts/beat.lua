@@ -29,7 +29,8 @@ for at = before_leases, #ARGV - 1, #LEASE do
 end
 for at = #BEAT, before_leases - 1, #STEP_UNDER_WAY do
   local last_step, claimed = unpack(
-    redis.call('HMGET', WORKER .. ARGV[at + STEP_UNDER_WAY.worker_id], 'step', 'claimed'))
+    redis.call('HMGET', WORKER .. ARGV[at + STEP_UNDER_WAY.worker_id],
+      memory_fields(ARGV[at + STEP_UNDER_WAY.pump])))
   if last_step == ARGV[at + STEP_UNDER_WAY.number] then
     for queue, member in string.gmatch(claimed, '(%S+) (%S+)') do
       renew(queue, member)

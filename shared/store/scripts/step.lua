@@ -12,6 +12,7 @@
 -- same jobs.
 
 local worker, step, slots = ARGV[STEP.worker_id], tonumber(ARGV[STEP.number]), tonumber(ARGV[STEP.slots])
+local step_field, claimed_field = memory_fields(ARGV[STEP.pump])
 local lease = tonumber(ARGV[STEP.lease])
 local retain = {
   completed = tonumber(ARGV[STEP.retain_completed]),
@@ -168,7 +169,7 @@ local function claim_from(queue, limit, claims, memory)
     end
   end
   if #starts > 0 then
-    redis.call('HSET', WORKER .. worker, 'step', step, 'claimed', table.concat(memory, ' '))
+    redis.call('HSET', WORKER .. worker, step_field, step, claimed_field, table.concat(memory, ' '))
     redis.call('ZADD', LEASES .. queue, unpack(scored))
   end
   for _, job in ipairs(starts) do
@@ -244,7 +245,7 @@ for _, queue in ipairs(queues) do
   rescued_from = math.max(rescued_from, rescue_all(queue, lease, rescued, retain))
 end
 fail_late(retain.failed, 100)
-local last_step, claimed, host = unpack(redis.call('HMGET', WORKER .. worker, 'step', 'claimed', 'host'))
+local last_step, claimed, host = unpack(redis.call('HMGET', WORKER .. worker, step_field, claimed_field, 'host'))
 last_step = tonumber(last_step or 0)
 if step == last_step then
   claim_again(claimed, claims)

@@ -135,6 +135,7 @@ class Bench:
         return tasks
 
     async def close(self) -> None:
+        self.lane.stop_claiming()
         self.jobs.abandon()
         for task in self._tasks:
             task.cancel()

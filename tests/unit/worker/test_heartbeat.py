@@ -28,7 +28,7 @@ INFO = WorkerInfo("w", "host", os.getppid(), ["default"], slots=2, started_at=1.
 TERMS = {
     "url": "redis://127.0.0.1:1/0",
     "worker_info": asdict(INFO),
-    "pumps": ["w", "w-2"],
+    "pumps": [("w", 1), ("w", 2)],
     "lease": LEASE,
     "longest": 100.0,
     "overdue": 6.0,
@@ -192,7 +192,7 @@ def test_a_lease_is_renewed_until_its_deadline_is_overdue(
     snapshot = Snapshot(now - age, 1, [3, 0], [(lease, now + deadline)])
     leases, steps = loop.to_renew(snapshot)
     assert leases == ([lease] if renewed else [])
-    assert steps == ([("w", 3)] if age < 106 else [])
+    assert steps == ([("w", 1, 3)] if age < 106 else [])
 
 
 # -- the thread

@@ -1,16 +1,18 @@
 """A lane: the steps of its pump, the wake-ups of its waker, the batch of one step."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from shared.store import redis_keys
-from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind, Step
 from tests.conftest import LogTape
-from tests.unit.worker.conftest import LEASE, Bench
+from tests.unit.worker.conftest import LEASE, Bench, WatchedLeases
 from tests.unit.worker.pools import until
-from worker.lane import LARGEST_BATCH, LARGEST_STEP_BYTES, _batch
+from worker.lane import LARGEST_BATCH, LARGEST_STEP_BYTES, MANY_FINISHED, _batch
 
 CLAIM = Claim("default", "a", 1, 1, 3, b"", b"", "r", "1:a")
 HALF = LARGEST_STEP_BYTES // 2
@@ -149,3 +151,110 @@ async def test_a_waker_without_redis_starts_the_pump_which_logs_it(bench: Bench)
     bench.leases.away = bench.idle_leases.away = True
     bench.run(bench.lane.waker)
     await until(lambda: bench.answers[-1] is not None, seconds=LEASE / 6)
+
+
+# -- two steps in flight
+
+
+class SlowLeases(WatchedLeases):
+    """Each step waits until the test lets it go.
+
+    Attributes:
+        waiting: the gate of each step under way, by its pump.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.waiting: dict[int, asyncio.Event] = {}
+
+    async def step(self, worker_id: str, number: int, *arguments: Any, **options: Any) -> Step:
+        pump = options["pump"]
+        gate = self.waiting.setdefault(pump, asyncio.Event())
+        try:
+            await gate.wait()
+            return await super().step(worker_id, number, *arguments, **options)
+        finally:
+            self.waiting.pop(pump, None)
+
+    def let_go(self, pump: int) -> None:
+        self.waiting[pump].set()
+
+
+@pytest.fixture
+async def slow(fake_redis: Redis) -> AsyncIterator[tuple[Bench, SlowLeases]]:
+    """A lane of many slots with as many running jobs, whose first step is under way."""
+    bench = Bench(fake_redis, slots=2 * MANY_FINISHED + 1)
+    await bench.submit(*(f"job-{n:02}" for n in range(bench.jobs.size)))
+    bench.run(*bench.pumps)
+    await until(lambda: len(bench.started) == bench.jobs.size and not bench.lane.stepping)
+    bench.lane.job_leases = leases = SlowLeases(fake_redis)
+    bench.let_end("job-00")
+    await until(lambda: leases.waiting)
+    yield bench, leases
+    for gate in leases.waiting.values():
+        gate.set()
+    await bench.close()
+
+
+def let_end(bench: Bench, count: int) -> None:
+    for job in list(bench.jobs.running.values())[:count]:
+        bench.let_end(job.claim.job_id)
+
+
+async def test_a_second_step_goes_out_only_for_many_outcomes(slow: tuple[Bench, SlowLeases]):
+    bench, leases = slow
+    let_end(bench, MANY_FINISHED - 1)
+    await until(lambda: len(bench.jobs.finished) == MANY_FINISHED - 1)
+    assert len(leases.waiting) == 1
+    let_end(bench, 1)
+    await until(lambda: len(leases.waiting) == 2)
+    assert [pump.open_step > 0 for pump in bench.lane.pumps] == [True, True]
+    assert (list(map(len, bench.jobs.sent)), bench.jobs.finished) == ([1, MANY_FINISHED], [])
+
+
+async def test_there_is_no_third_step(slow: tuple[Bench, SlowLeases]):
+    bench, leases = slow
+    let_end(bench, MANY_FINISHED)
+    await until(lambda: len(leases.waiting) == 2)
+    let_end(bench, MANY_FINISHED)
+    await until(lambda: len(bench.jobs.finished) == MANY_FINISHED)
+    assert (len(leases.waiting), len(bench.lane.pumps)) == (2, 2)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_replies_of_two_steps_may_come_in_any_order(
+    slow: tuple[Bench, SlowLeases], order: tuple[int, int]
+):
+    bench, leases = slow
+    let_end(bench, MANY_FINISHED)
+    await until(lambda: len(leases.waiting) == 2)
+    leases.let_go(order[0])
+    await until(lambda: order[0] not in leases.waiting)
+    leases.let_go(order[1])
+    await until(lambda: not bench.jobs.unwritten)
+    states = [await bench.state(job_id) for job_id in bench.started]
+    assert states.count("completed") == MANY_FINISHED + 1
+    assert bench.jobs.lease_lines.keys() == bench.jobs.running.keys()
+
+
+async def test_two_steps_whose_replies_were_lost_are_both_repeated(slow: tuple[Bench, SlowLeases]):
+    """Each with its own number, so that no job is claimed or finished twice."""
+    bench, leases = slow
+    await bench.submit(*(f"new-{n}" for n in range(5)))
+    let_end(bench, MANY_FINISHED)
+    await until(lambda: len(leases.waiting) == 2)
+    leases.replies_lost = 2
+    while bench.jobs.unwritten:
+        for pump in list(leases.waiting):
+            leases.let_go(pump)
+        await asyncio.sleep(0)
+    await until(lambda: len(bench.started) == bench.jobs.size + 5)
+    assert sorted(bench.started) == sorted(set(bench.started))
+    assert {(await bench.record(f"new-{n}")).fields[b"claims"] for n in range(5)} == {b"1"}
+
+
+async def test_two_steps_ask_for_no_slot_twice(slow: tuple[Bench, SlowLeases]):
+    bench, leases = slow
+    let_end(bench, MANY_FINISHED)
+    await until(lambda: len(leases.waiting) == 2)
+    assert sum(pump.wanted for pump in bench.lane.pumps) <= bench.jobs.free

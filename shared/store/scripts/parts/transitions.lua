@@ -16,6 +16,14 @@
 -- Redis is away.
 local MEMORY = 86400000
 
+-- The fields of a worker's hash that hold the last step of one of its pumps, and the claims of that step.
+local function memory_fields(pump)
+  if pump == '1' then
+    return 'step', 'claimed'
+  end
+  return 'step' .. pump, 'claimed' .. pump
+end
+
 -- Removes nothing, as the first write of a script that must not be refused for lack of memory.
 local function begin_writing()
   redis.call('HDEL', UPKEEP, '')
