@@ -6,7 +6,7 @@ The clock of Redis can't be set. So the machine changes scores instead: a lease 
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import orjson
 from hypothesis import strategies as st
@@ -182,7 +182,8 @@ class StoreStateMachine(RuleBasedStateMachine):
         for job in self.pending():
             if job.due != LATER:
                 field = "run_at" if job.moved else "created_at"
-                self.wait(self.redis.execute_command("HSET", redis_keys.RECORD + job.job_id, field, job.due))
+                record = redis_keys.RECORD + job.job_id
+                self.wait(cast(Awaitable[int], self.redis.hset(record, mapping={field: job.due})))
                 self.wait(self.redis.zadd(redis_keys.QUEUE + job.queue, {job.job_id: job.due}, xx=True))
 
     def has_reason_to_wake(self, name: str, *, full: bool) -> bool:
