@@ -44,6 +44,15 @@ local function known(id, key, digest)
   end
 end
 
+-- The number of jobs that wait in a queue. The names of queues that hold jobs are in QUEUES.
+local function count_waiting(queue)
+  local count = redis.call('ZCARD', QUEUE .. queue)
+  if count == 0 then
+    redis.call('SADD', QUEUES, queue)
+  end
+  return count
+end
+
 -- The bytes of a new record that count.
 local function bytes_of(at)
   local first, bytes = at + #SUBMISSION + 1, 0
@@ -75,7 +84,6 @@ local function accept(at)
     redis.call('HSET', record, 'counted', counted)
   end
   redis.call('ZADD', INDEX, now, id)
-  redis.call('ZADD', INDEX_OF .. 'pending', now, id)
   redis.call('ZADD', QUEUE .. queue, due, id)
   if run_at ~= '' then
     redis.call('HSET', record, 'run_at', run_at)
@@ -97,7 +105,6 @@ local function refuse(at)
   redis.pcall('DEL', RECORD .. id)
   redis.pcall('DEL', MESSAGE .. id)
   redis.pcall('ZREM', QUEUE .. ARGV[at + SUBMISSION.queue], id)
-  redis.pcall('ZREM', INDEX_OF .. 'pending', id)
   redis.pcall('ZREM', INDEX, id)
   redis.pcall('ZREM', START_BY, id)
   if key ~= '' then
@@ -149,7 +156,7 @@ while at < #ARGV do
   if answer and (answer[1] == 'conflict' or answer[1] == 'expired') then
     return answer
   elseif not answer then
-    waiting[queue] = (waiting[queue] or redis.call('ZCARD', QUEUE .. queue)) + 1
+    waiting[queue] = (waiting[queue] or count_waiting(queue)) + 1
     if waiting[queue] > tonumber(ARGV[at + SUBMISSION.max_waiting]) then
       return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}
     end
