@@ -28,7 +28,7 @@ check: .venv/ready ## check format, lint, types, import contracts, locks and Ope
 	$(PY) -m dev.linters
 	$(PYTEST)
 
-bench: .venv-bench/ready ## compare with other job systems, as Markdown tables (45 minutes)
+bench: .venv-bench/ready ## compare with other job systems, as Markdown tables (90 minutes)
 	.venv-bench/bin/python -m benchmarks
 
 chaos: .venv/ready ## break the service on purpose and check each promise (15 minutes)
