@@ -1,7 +1,8 @@
 """The catalog of peers: packages, setup, and the number of jobs of a measurement of two seconds or more."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
+
+from benchmarks.peer_environments import find_version
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Peer:
 
     @property
     def versions(self) -> str:
-        return ", ".join(f"{package} {version(package)}" for package in self.packages)
+        return ", ".join(f"{package} {find_version(self.module, package)}" for package in self.packages)
 
 
 OURS = Peer("job_server", "job_server", ("arq",), 80_000, "this project, full records, logs at WARNING")

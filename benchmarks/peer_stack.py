@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ from redis import Redis
 
 from benchmarks import job_counter
 from benchmarks.cpu_time import cpu_seconds
+from benchmarks.peer_environments import find_python
 from benchmarks.slow_scripts import record_slow_scripts, watch_scripts
 from dev.stack import ROOT, Process, Stack, join, wait_until
 
@@ -147,7 +147,7 @@ class PeerStack:
         return cast(dict[str, Any], self.redis.info(section))
 
     def _run(self, *arguments: str, **environment: str) -> str:
-        command = [sys.executable, "-m", f"benchmarks.peers.{self._peer}", *arguments]
+        command = [find_python(self._peer), "-m", f"benchmarks.peers.{self._peer}", *arguments]
         ended = subprocess.run(
             command,
             cwd=ROOT,
@@ -161,7 +161,7 @@ class PeerStack:
         return ended.stdout
 
     def _start(self, *arguments: str, **environment: str) -> Process:
-        command = [sys.executable, "-m", f"benchmarks.peers.{self._peer}", *arguments]
+        command = [find_python(self._peer), "-m", f"benchmarks.peers.{self._peer}", *arguments]
         with (self.folder / "worker.log").open("ab") as log:
             return subprocess.Popen(
                 command,
