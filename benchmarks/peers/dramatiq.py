@@ -1,7 +1,7 @@
 """dramatiq: the Redis broker without middleware, one thread per slot, no results.
 
-The catalog sets `dramatiq_queue_prefetch` to 1000, which doubles the rate with 10 threads. Without the default
-middleware (retries, limits of age and time, callbacks) a job costs the worker a tenth less.
+The catalog sets `dramatiq_queue_prefetch` to 1000, which doubles the rate with 10 threads. Without the
+default middleware (retries, limits of age and time, callbacks) a job costs the worker a tenth less.
 """
 
 import signal

@@ -1,7 +1,7 @@
 """taskiq: the Redis streams broker, no result backend, the worker process of its command line.
 
-`max_prefetch`, `no_parse` (no conversion of arguments) and reads of 1,000 messages make a job a tenth cheaper.
-A list as the broker, orjson and an earlier acknowledgement made no difference.
+`max_prefetch`, `no_parse` (no conversion of arguments) and reads of 1,000 messages make a job a tenth
+cheaper. A list as the broker, orjson and an earlier acknowledgement made no difference.
 """
 
 from collections.abc import AsyncIterator, Awaitable
