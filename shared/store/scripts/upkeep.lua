@@ -1,5 +1,5 @@
 -- Upkeep, by every process now and then: rescues jobs whose leases ran out, fails jobs that were not started in time,
--- prunes the indexes, repairs lost jobs.
+-- prunes the indexes, repairs lost jobs, removes prepared batches that have ended.
 -- ARGV: retention of completed, failed, cancelled jobs (s), lease (ms; 0 for that of the last worker), then queues
 -- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, its fault}}.
 
@@ -48,6 +48,42 @@ local function repair_lost()
   return repaired
 end
 
+-- Removes a prepared job, unless another batch has prepared it again, as after a fail-over.
+local function drop(id, key, batch)
+  local record = RECORD .. id
+  local state, of_batch, counted, files = unpack(redis.call('HMGET', record, 'state', 'batch', 'counted', 'files'))
+  if state or (of_batch and of_batch ~= batch) then
+    return
+  end
+  for file in string.gmatch(files or '', '%S+') do
+    redis.call('SREM', FILE .. file .. ':jobs', id)
+  end
+  if key ~= '' and string.match(redis.call('GET', key) or '', '^%x+:(.*)$') == id then
+    redis.call('DEL', key)
+  end
+  if counted then
+    quotas().discharge(KEPT .. counted, id)
+  end
+  redis.call('DEL', MESSAGE .. id, record)
+end
+
+-- Removes the next jobs of a prepared batch that has ended.
+local function drop_prepared(limit)
+  local batch = redis.call('ZRANGEBYSCORE', PREPARED_ENDS, '-inf', now, 'LIMIT', 0, 1)[1]
+  if not batch then
+    return
+  end
+  local entries = PREPARED .. batch
+  for _, entry in ipairs(redis.call('LRANGE', entries, 0, limit - 1)) do
+    local id, key = string.match(entry, '^(%S+) (.*)$')
+    drop(id, key, batch)
+  end
+  redis.call('LTRIM', entries, limit, -1)
+  if redis.call('LLEN', entries) == 0 then
+    redis.call('ZREM', PREPARED_ENDS, batch)
+  end
+end
+
 local rescued = {}
 local _, lease = rescue_from(given > 0 and given or nil, true)
 for i = 5, #ARGV do
@@ -56,5 +92,6 @@ end
 fail_late(retain.failed, 1000)
 prune(1000, retain)
 local repaired = repair_lost()
+drop_prepared(100)
 wake_workers()
 return {lease, rescued, repaired}
