@@ -48,7 +48,7 @@ class LargeBatch:
         self._jobs = jobs
         self._quota = quota_word(quota)
         self._max_waiting = max_waiting
-        self._batch = token_hex(8)
+        self._batch, self._created_at = token_hex(8), 0
         self._prepared: Counter[str] = Counter()  # jobs of each queue
         self._coming = Counter(job.job_type.queue for job in jobs if not job.idempotency_key)  # surely new
 
@@ -56,6 +56,7 @@ class LargeBatch:
         """Accept all jobs, or none. Raises QueueUnavailable."""
         jobs: list[EncodedJob] = []
         answers: list[Any] = []
+        self._created_at = await self._redis.now()
         for start in range(0, len(self._jobs), MAX_AT_ONCE):
             part = await self._encode(self._jobs[start : start + MAX_AT_ONCE])
             jobs += part
@@ -79,7 +80,7 @@ class LargeBatch:
     def _head(self) -> PrepareRow:
         prepared = self._prepared.total()
         others = prepared + self._coming.total()
-        return PrepareRow(self._batch, PATIENCE_MS, prepared, others, self._quota)
+        return PrepareRow(self._batch, self._created_at, PATIENCE_MS, prepared, others, self._quota)
 
     async def _commit(self, jobs: Sequence[EncodedJob], answers: list[Any]) -> Sequence[Any]:
         groups: dict[Group, list[int]] = {}
@@ -90,7 +91,7 @@ class LargeBatch:
         if not groups:
             return [b"done", answers]
         words: list[Argument] = [
-            *CommitRow(self._batch, self._prepared.total(), self._quota, self._max_waiting)
+            *CommitRow(self._batch, self._created_at, self._prepared.total(), self._quota, self._max_waiting)
         ]
         for group, places in groups.items():
             words += GroupRow(*group, len(places))

@@ -43,6 +43,7 @@ class PrepareRow(NamedTuple):
 
     Attributes:
         batch: the batch's id.
+        created_at: of all its jobs; milliseconds by Redis' clock.
         patience: milliseconds in which the batch must go on.
         prepared: jobs of the batch that parts before have prepared.
         others: jobs of the batch that are in other parts, and surely new.
@@ -50,6 +51,7 @@ class PrepareRow(NamedTuple):
     """
 
     batch: str
+    created_at: int
     patience: int
     prepared: int
     others: int
@@ -61,12 +63,14 @@ class CommitRow(NamedTuple):
 
     Attributes:
         batch: the batch's id.
+        created_at: of all its jobs.
         jobs: its prepared jobs.
         quota: as `submit` takes it.
         max_waiting: jobs that may wait in one queue.
     """
 
     batch: str
+    created_at: int
     jobs: int
     quota: str
     max_waiting: int

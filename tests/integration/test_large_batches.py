@@ -171,7 +171,7 @@ async def test_a_repeat_after_a_lost_reply_changes_nothing(
     class Repeating:
         async def execute_command(self, name: str, *words: Any) -> Any:
             reply = await server.execute_command(name, *words)
-            if words[0] in (getattr(scripts, script).sha, getattr(scripts, script).source):
+            if words[:1] in ((getattr(scripts, script).sha,), (getattr(scripts, script).source,)):
                 claims.extend(await worker.claim(slots=1))
                 return await server.execute_command(name, *words)
             return reply
@@ -210,10 +210,11 @@ async def test_a_batch_whose_time_has_passed_is_refused_as_a_whole(server: Redis
 async def test_a_batch_of_which_redis_has_lost_a_part_is_refused_as_a_whole(server: Redis, upkeep: Upkeep):
     class Losing:
         async def execute_command(self, name: str, *words: Any) -> Any:
-            if words[0] == scripts.COMMIT.sha:
+            if words[:1] == (scripts.COMMIT.sha,):
                 [name_of_batch] = await server.zrange(redis_keys.PREPARED_ENDS, 0, -1)
                 await server.rpop(redis_keys.PREPARED + name_of_batch.decode())
                 await server.delete(redis_keys.RECORD + "e", redis_keys.MESSAGE + "e")
+                await server.zrem(redis_keys.INDEX, "e")
             return await server.execute_command(name, *words)
 
     with pytest.raises(QueueUnavailable, match="no job of it was accepted"):
@@ -293,9 +294,8 @@ async def test_a_command_that_fails_leaves_all_jobs_or_none(redis: Redis, indexe
         try:
             await submit(FailingRunner(redis, (script, number)), batch(*accepted, **options))
         except QueueUnavailable:
-            assert (
-                await redis.exists(redis_keys.INDEX, redis_keys.QUEUE + "default", redis_keys.START_BY) == 0
-            )
+            for key in (redis_keys.QUEUE + "default", redis_keys.START_BY, redis_keys.INDEX_OF + "pending"):
+                assert not await redis.exists(key)
             assert not await redis.exists(redis_keys.BACKLOG + "me")
             await end_batches(redis)
             accepted = "def"

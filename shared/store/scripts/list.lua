@@ -11,8 +11,9 @@ local index = state == '' and INDEX or INDEX_OF .. state
 local page = {'', ''}
 
 local function matches(record)
-  local of_type, stored, of_caller = unpack(redis.call('HMGET', record, 'type', 'labels', 'caller'))
-  if not of_type or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller) then
+  local of_type, stored, of_caller, stored_state = unpack(
+    redis.call('HMGET', record, 'type', 'labels', 'caller', 'state'))
+  if not stored_state or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller) then
     return false
   end
   local labels = #ARGV >= labels_from and cjson.decode(stored or '{}')

@@ -1,25 +1,34 @@
 -- Prepares a part of a large batch: writes messages, idempotency keys, and records without a state, which count as
--- missing. `commit` gives all jobs of the batch their states at once. Upkeep removes a batch that has ended: one that
--- was refused, or did not go on in time.
+-- missing. `commit` gives all jobs of the batch their states at once. Upkeep removes a batch that has ended,
+-- because it was refused or did not go on in time.
 -- ARGV: a row PREPARE, then per job as `submit` takes them
--- Returns {'lost'} if the batch has ended; {'prepared', per job false, or the answer of `submit` to one that is known};
+-- Returns {'lost'} if the batch has ended; {'prepared', per job false or, if it is known, the answer of `submit`};
 --         or a refusal of `submit`, which ends the batch
 -- A repeat changes nothing.
 
 local batch, prepared = ARGV[PREPARE.batch], tonumber(ARGV[PREPARE.prepared])
-local others = tonumber(ARGV[PREPARE.others])
+local created_at, others = tonumber(ARGV[PREPARE.created_at]), tonumber(ARGV[PREPARE.others])
 local counted, most_waiting, most_kept = quota_in(PREPARE.quota)
 local entries = PREPARED .. batch
 
 -- The record comes first: without it an idempotency key seems to be that of an expired job.
 local function prepare(at)
-  local id, words = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.field_words]
-  local record = RECORD .. id
-  redis.call('HSET', record, 'type', ARGV[at + SUBMISSION.type], 'queue', ARGV[at + SUBMISSION.queue], 'version', 1,
-    'batch', batch, unpack(ARGV, at + #SUBMISSION + 1, at + #SUBMISSION + words))
+  local id, queue, field_words = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.queue],
+    ARGV[at + SUBMISSION.field_words]
+  local _, run_at, start_by = times_of(created_at, ARGV[at + SUBMISSION.due], ARGV[at + SUBMISSION.delay],
+    ARGV[at + SUBMISSION.start_within])
+  local words = {'type', ARGV[at + SUBMISSION.type], 'queue', queue, 'version', 1, 'batch', batch, 'created_at',
+    created_at, unpack(ARGV, at + #SUBMISSION + 1, at + #SUBMISSION + field_words)}
+  local n = #words
+  for name, value in pairs({run_at = run_at, start_by = start_by, counted = counted}) do
+    if value ~= '' then
+      words[n + 1], words[n + 2], n = name, value, n + 2
+    end
+  end
+  redis.call('HSET', RECORD .. id, unpack(words))
+  redis.call('ZADD', INDEX, created_at, id)
   write_hidden(at)
   if counted then
-    redis.call('HSET', record, 'counted', counted)
     quotas().charge(KEPT .. counted, id, bytes_of(at))
   end
 end

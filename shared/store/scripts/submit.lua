@@ -23,7 +23,7 @@ end
 -- The record's state comes last: without it none of the rest counts.
 local function accept(at)
   local id, queue = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.queue]
-  local due, run_at, start_by = times_of(ARGV[at + SUBMISSION.due], ARGV[at + SUBMISSION.delay],
+  local due, run_at, start_by = times_of(now, ARGV[at + SUBMISSION.due], ARGV[at + SUBMISSION.delay],
     ARGV[at + SUBMISSION.start_within])
   local record = RECORD .. id
   write_hidden(at)

@@ -64,6 +64,7 @@ local function drop(id, key, batch)
   if counted then
     quotas().discharge(KEPT .. counted, id)
   end
+  redis.call('ZREM', INDEX, id)
   redis.call('DEL', MESSAGE .. id, record)
 end
 
