@@ -58,7 +58,7 @@ async def list_jobs(
         ),
     ] = "",
 ) -> Response:
-    """Newest first: by creation; or, with a terminal `state`, by their end.
+    """Newest first: by creation; with a terminal `state`, by their end; with `pending`, by their due time.
 
     A page has at most 4 MiB, unless a single job is larger. A short page, or even an empty one, may have a
     next page. Jobs that come or go between two pages do not shift the others.

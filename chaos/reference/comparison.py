@@ -67,7 +67,7 @@ def _fields_of_job(job: ReferenceJob) -> dict[str, Any]:
 async def diff_indexes(redis: Redis, jobs: Collection[ReferenceJob], queues: Iterable[str]) -> list[str]:
     """The differences in indexes, queues, leases, messages and expiries, as texts."""
     members: dict[str, set[str]] = {redis_keys.INDEX: {job.job_id for job in jobs}}
-    for state in JobState:
+    for state in TERMINAL_STATES:
         members[redis_keys.INDEX_OF + state] = {job.job_id for job in jobs if job.state == state}
     for queue in queues:
         mine = [job for job in jobs if job.queue == queue]

@@ -67,9 +67,9 @@ async def submit_all(service: Service, worker: WorkerProcess, jobs: int) -> list
 
 
 def unfinished(service: Service) -> int:
-    return sum(
-        service.redis.zcard(redis_keys.INDEX_OF + state) for state in JobState if state != JobState.COMPLETED
-    )
+    keys = [redis_keys.INDEX_OF + JobState.FAILED, redis_keys.INDEX_OF + JobState.CANCELLED]
+    keys += [redis_keys.QUEUE + ECHO.queue, redis_keys.LEASES + ECHO.queue]
+    return sum(service.redis.zcard(key) for key in keys)
 
 
 def busy(service: Service) -> bool:

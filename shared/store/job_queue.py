@@ -291,10 +291,14 @@ class JobQueue:
 
     async def state_counts(self) -> dict[JobState, int]:
         """The number of jobs in each state, as far as their records are kept."""
-        counts, now = {}, await self._redis.now()
-        for state in JobState:  # those that have ended are indexed by their expiry, and a while beyond it
-            oldest = now if state in TERMINAL_STATES else "-inf"
-            counts[state] = await self._redis.command("ZCOUNT", redis_keys.INDEX_OF + state, oldest, "+inf")
+        counts = dict.fromkeys(JobState, 0)
+        for queue in await self._redis.command("SMEMBERS", redis_keys.QUEUES):
+            waiting, running = await self.queue_counts(queue.decode())
+            counts[JobState.PENDING] += waiting
+            counts[JobState.RUNNING] += running
+        now = await self._redis.now()
+        for state in TERMINAL_STATES:  # an index holds its jobs for a while beyond their expiry
+            counts[state] = await self._redis.command("ZCOUNT", redis_keys.INDEX_OF + state, now, "+inf")
         return counts
 
     # -- large records, and several at once

@@ -11,8 +11,10 @@
 | jobs:leases:<name>              | zset    | `token:id` by the lease's end (ms) | step, beat   | when nothing runs       |
 | jobs:wake:<name>                | list    | one wake-up, or none               | submit, step | by the next idle worker |
 | jobs:index                      | zset    | all ids by created_at (ms)         | submit       | trimmed after expiry(2) |
-| jobs:index:<state>              | zset    | ids of a state by created_at,      | every script | trimmed after expiry    |
-|                                 |         | once terminal by expires_at (ms)   |              |                         |
+| jobs:index:<state>              | zset    | ids of a terminal state by         | every script | trimmed after expiry    |
+|                                 |         | expires_at (ms)                    |              |                         |
+| jobs:queues                     | set     | names of queues that hold jobs     | submit,      | when no queue does      |
+|                                 |         |                                    | upkeep       |                         |
 | jobs:index:start_by             | zset    | ids that must start by a time (ms) | submit       | with their start or end |
 | jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
 |                                 |         | heartbeat (ms)                     |              | heartbeat               |
@@ -67,6 +69,7 @@ LEASES = "jobs:leases:"
 WAKE = "jobs:wake:"
 INDEX = "jobs:index"
 INDEX_OF = "jobs:index:"
+QUEUES = "jobs:queues"
 START_BY = "jobs:index:start_by"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"

@@ -13,7 +13,7 @@ from shared.store.rows import numbered
 FOLDER = Path(__file__).parent / "scripts"
 NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
 TRANSITIONS = ("message", "quotas", "transitions")
-SUBMISSIONS = ("message", "quotas", "whole_record", "times", "submissions")
+SUBMISSIONS = ("message", "quotas", "whole_record", "new_job", "submissions")
 RESCUE = (*TRANSITIONS, "rescue")
 
 
@@ -36,7 +36,7 @@ class Script:
 
 SUBMIT = Script("submit", *SUBMISSIONS)
 PREPARE = Script("prepare", *SUBMISSIONS, "prepared")
-COMMIT = Script("commit", "quotas", "times", "prepared")
+COMMIT = Script("commit", "quotas", "new_job", "prepared")
 STEP = Script("step", *RESCUE, "log")
 BEAT = Script("beat", *RESCUE)
 REPORT = Script("report", *TRANSITIONS, "log")

@@ -99,7 +99,7 @@ async def test_a_batch_is_accepted_as_a_whole_or_not_at_all(server: Redis):
         await submit(server, *batch, max_waiting=2)
     assert not await server.exists(redis_keys.INDEX)
     assert await submit(server, *batch, max_waiting=3) == [("b0", False), ("b1", False), ("b2", False)]
-    assert await server.zcard(redis_keys.INDEX_OF + "pending") == 3
+    assert await server.zcard(redis_keys.QUEUE + "default") == 3
 
 
 async def test_each_queue_of_a_batch_has_its_own_room(server: Redis):

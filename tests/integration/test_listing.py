@@ -97,6 +97,44 @@ async def test_finished_jobs_are_listed_by_their_end(job_queue, add, worker, ser
     assert await all_ids(job_queue, limit=2, state=JobState.COMPLETED) == ["a", "c", "b"]
 
 
+async def test_waiting_jobs_of_all_queues_are_listed_by_their_due_time(job_queue, add, server):
+    for n, name in enumerate("abcd"):
+        await add(name, 1000 + n)
+    await server.zrem(redis_keys.QUEUE + "default", "b", "d")
+    await server.hset(redis_keys.RECORD + "b", "queue", "other")
+    await server.hset(redis_keys.RECORD + "d", "queue", "other")
+    await server.sadd(redis_keys.QUEUES, "other")
+    await server.zadd(redis_keys.QUEUE + "other", {"b": FAR_AWAY, "d": 5})
+    await server.zadd(redis_keys.QUEUE + "default", {"a": 7, "c": 7})
+    assert await all_ids(job_queue, limit=1, state=JobState.PENDING) == ["b", "c", "a", "d"]
+
+
+async def test_running_jobs_of_all_queues_are_listed_by_their_ids(job_queue, add, worker, server):
+    for n, name in enumerate("cab"):
+        await add(name, 1000 + n)
+    await worker.claim(3)
+    assert await all_ids(job_queue, limit=2, state=JobState.RUNNING) == ["c", "b", "a"]
+
+
+async def test_pages_of_thousands_with_the_same_due_time_are_found_by_few_commands(job_queue, server):
+    names = [f"job-{n:05}" for n in range(20_000)]
+    for name in names[7000:7003]:
+        await job_queue.submit(new_job(name))
+    for key in (redis_keys.INDEX, redis_keys.QUEUE + "default"):
+        await server.zadd(key, dict.fromkeys(names, 1000))
+    for state in (None, JobState.PENDING):
+        found = await ids(job_queue, limit=2, after=("1000", names[7003]), state=state)
+        assert found == ([names[7002], names[7001]], ("1000", names[7001]))
+
+
+async def test_the_counts_of_waiting_and_running_jobs_are_those_of_all_queues(job_queue, add, worker, server):
+    for name in "abc":
+        await add(name, 1000)
+    await worker.claim(1)
+    counts = await job_queue.state_counts()
+    assert (counts[JobState.PENDING], counts[JobState.RUNNING]) == (2, 1)
+
+
 async def test_a_record_that_has_retired_is_left_out(job_queue, add, server):
     await add("a", 1)
     await add("b", 2)

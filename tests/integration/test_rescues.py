@@ -163,6 +163,18 @@ async def test_jobs_that_nothing_leads_to_are_put_back(
     assert len(await worker.claim(slots=3)) == 3
 
 
+async def test_a_reader_of_a_lost_job_puts_it_back_at_once(submit, worker, job_queue, server, indexes_agree):
+    await submit("runs")
+    await worker.claim_one()
+    await submit("waits")
+    await vanish(server, "runs", "waits")
+    for name in ("runs", "waits"):
+        record = await job_queue.get(name)
+        assert (record.state, record.position > 0) == (JobState.PENDING, True)
+    await indexes_agree()
+    assert {claim.job_id for claim in await worker.claim(slots=2)} == {"runs", "waits"}
+
+
 async def test_the_outcome_of_a_lease_that_vanished_counts_if_nobody_else_claimed(
     submit, worker, job_queue, server
 ):
@@ -174,16 +186,16 @@ async def test_the_outcome_of_a_lease_that_vanished_counts_if_nobody_else_claime
 
 
 async def test_the_repair_comes_to_every_job_in_bounded_looks(submit, upkeep, server):
-    names = [f"job-{number:04}" for number in range(1200)]
+    names = [f"job-{number:04}" for number in range(2100)]
     for name in names:
-        await submit(name, max_waiting=2000)
-    await vanish(server, names[3], names[700], names[1199])
+        await submit(name, max_waiting=3000)
+    await vanish(server, names[3], names[1700], names[2099])
     found = []
     for _ in range(3):
         found.append(list((await upkeep.run(["default"])).repaired))
-        assert (await upkeep.run(["default"])).repaired == {}  # one look in five seconds
+        assert (await upkeep.run(["default"])).repaired == {}  # one look in a second
         await server.hdel(redis_keys.UPKEEP, "repaired_at")
-    assert found == [[names[3]], [names[700]], [names[1199]]]
+    assert found == [[names[3]], [names[1700]], [names[2099]]]
 
 
 async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, upkeep, server, indexes_agree):
@@ -195,7 +207,6 @@ async def test_a_job_that_ended_half_way_is_seen_through(submit, worker, upkeep,
     await server.persist(redis_keys.RECORD + "a")
     await server.set(redis_keys.MESSAGE + "a", "m")
     await server.zrem(redis_keys.INDEX_OF + "completed", "a")
-    await server.zadd(redis_keys.INDEX_OF + "running", {"a": 1})
     assert (await upkeep.run(["default"])).repaired == {}
     assert await server.zscore(redis_keys.INDEX_OF + "completed", "a") == expires_at
     assert await server.ttl(redis_keys.RECORD + "a") > 0

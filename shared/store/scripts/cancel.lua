@@ -25,9 +25,9 @@ end
 local result = 'finished'
 if job[STATE] == 'pending' then
   settle(id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
+  flush()
   redis.call('ZREM', QUEUE .. queue, id)
   redis.call('ZREM', START_BY, id)
-  flush()
   result = 'cancelled'
 elseif job[STATE] == 'running' then
   if not requested then

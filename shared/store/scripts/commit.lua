@@ -41,7 +41,7 @@ local function without_room()
   local waiting = {}
   for _, group in ipairs(groups) do
     local queue = group.queue
-    waiting[queue] = (waiting[queue] or redis.call('ZCARD', QUEUE .. queue)) + group.last - group.first + 1
+    waiting[queue] = (waiting[queue] or count_waiting(queue)) + group.last - group.first + 1
   end
   for queue, number in pairs(waiting) do
     if number > tonumber(ARGV[COMMIT.max_waiting]) then
@@ -51,9 +51,10 @@ local function without_room()
   return counted and quotas().full_backlog(counted, most_waiting, jobs) or nil
 end
 
--- Scores and ids, as ZADD takes them: per queue by the due time; all by created_at; those that must start by a time.
+-- Scores and ids, as ZADD takes them: per queue by the due time; those that must start by a time; all by created_at, if
+-- they are counted.
 local function scored()
-  local queued, created, start_bys, n, m = {}, {}, {}, 0, 0
+  local queued, start_bys, created, n, m = {}, {}, {}, 0, 0
   for _, group in ipairs(groups) do
     local due, start_by = group.due, group.start_by
     local waiting = queued[group.queue] or {}
@@ -61,18 +62,20 @@ local function scored()
     local w = #waiting
     for i = group.first, group.last do
       waiting[w + 1], waiting[w + 2], w = due, ARGV[i], w + 2
-      created[n + 1], created[n + 2], n = created_at, ARGV[i], n + 2
+      if counted then
+        created[n + 1], created[n + 2], n = created_at, ARGV[i], n + 2
+      end
       if start_by ~= '' then
         start_bys[m + 1], start_bys[m + 2], m = start_by, ARGV[i], m + 2
       end
     end
   end
-  return queued, created, start_bys
+  return queued, start_bys, created
 end
 
 -- The states come last: before, none of the rest counts.
 local function accept_all()
-  local queued, created, start_bys = scored()
+  local queued, start_bys, created = scored()
   for queue, waiting in pairs(queued) do
     redis.call('ZADD', QUEUE .. queue, unpack(waiting))
     wake(queue)
@@ -80,7 +83,6 @@ local function accept_all()
   if start_bys[1] then
     redis.call('ZADD', START_BY, unpack(start_bys))
   end
-  redis.call('ZADD', INDEX_OF .. 'pending', unpack(created))
   if counted then
     redis.call('ZADD', BACKLOG .. counted, unpack(created))
   end
@@ -98,7 +100,7 @@ local function refuse_all()
     for i = group.first, group.last do
       redis.pcall('HDEL', RECORD .. ARGV[i], 'state')
     end
-    for _, key in ipairs({QUEUE .. group.queue, START_BY, INDEX_OF .. 'pending', BACKLOG .. (counted or '')}) do
+    for _, key in ipairs({QUEUE .. group.queue, START_BY, BACKLOG .. (counted or '')}) do
       redis.pcall('ZREM', key, unpack(ARGV, group.first, group.last))
     end
   end

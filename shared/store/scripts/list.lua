@@ -1,4 +1,5 @@
--- A page of jobs, newest first: by creation, or those in one terminal state by their end.
+-- A page of jobs, newest first: all jobs by creation, ended ones by their end, waiting ones by their due time, running
+-- ones by their ids, which begin with the time of creation.
 -- ARGV: a row LIST, the fields to return, then labels to match: names and values as pairs
 -- Returns {score and id of the cursor, or '' at the end, then {id, those fields and their values} per job}; one record
 -- at least, however large
@@ -7,13 +8,13 @@ local state, kind, caller = ARGV[LIST.state], ARGV[LIST.type], ARGV[LIST.caller]
 local limit, bytes, budget = tonumber(ARGV[LIST.limit]), tonumber(ARGV[LIST.bytes]), tonumber(ARGV[LIST.budget])
 local fields = fields_from(#LIST + 1)
 local labels_from = #LIST + 1 + #fields
-local index = state == '' and INDEX or INDEX_OF .. state
+local is_terminal = state ~= '' and state ~= 'pending' and state ~= 'running'
 local page = {'', ''}
 
 local function matches(record)
-  local of_type, stored, of_caller, stored_state = unpack(
-    redis.call('HMGET', record, 'type', 'labels', 'caller', 'state'))
-  if not stored_state or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller) then
+  local of_type, of_state, stored, of_caller = unpack(redis.call('HMGET', record, 'type', 'state', 'labels', 'caller'))
+  if not of_state or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller)
+      or (state ~= '' and of_state ~= state) then
     return false
   end
   local labels = #ARGV >= labels_from and cjson.decode(stored or '{}')
@@ -31,23 +32,85 @@ local function ended(score, id)
   return page
 end
 
--- An index of ended jobs is by their expiry, and still has some that have expired.
-local lowest = (state == '' or state == 'pending' or state == 'running') and '-inf' or now
-local score, last = ARGV[LIST.score], ARGV[LIST.last]
-while budget > 0 do
-  local from = score == '' and '+inf' or score
-  local skipped = 0  -- entries of the same millisecond that an earlier page has shown
-  if score ~= '' then
-    skipped = redis.call('ZCOUNT', index, score, score)
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', index, score, score)) do
-      skipped = id < last and skipped - 1 or skipped
+-- The number of entries of a sorted set below (score, last), by bisection: thousands may have the same score.
+local function count_below(key, score, last)
+  local begin, low, high = redis.call('ZCOUNT', key, '-inf', '(' .. score), 0, redis.call('ZCOUNT', key, score, score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if redis.call('ZRANGE', key, begin + middle, begin + middle)[1] < last then
+      low = middle + 1
+    else
+      high = middle
     end
   end
+  return begin + low
+end
+
+-- The next entries of a sorted set below (score, last), highest first: ids and scores in turn.
+local function entries_below(key, score, last, count)
+  local total = redis.call('ZCARD', key)
+  local first = score == '' and 0 or total - count_below(key, score, last)
+  return redis.call('ZRANGE', key, first, first + count - 1, 'REV', 'WITHSCORES')
+end
+
+-- Pairs of id and score as ids and scores in turn, highest first.
+local function in_order(pairs_found, count)
+  table.sort(pairs_found, function(a, b)
+    return a[2] > b[2] or (a[2] == b[2] and a[1] > b[1])
+  end)
+  local found = {}
+  for i = 1, math.min(#pairs_found, count) do
+    found[2 * i - 1], found[2 * i] = pairs_found[i][1], string.format('%.0f', pairs_found[i][2])
+  end
+  return found
+end
+
+-- The next waiting jobs of all queues.
+local function waiting_below(score, last, count)
+  local found = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', QUEUES)) do
+    local entries = entries_below(QUEUE .. queue, score, last, count)
+    for i = 1, #entries, 2 do
+      found[#found + 1] = {entries[i], tonumber(entries[i + 1])}
+    end
+  end
+  return in_order(found, count)
+end
+
+-- The next running jobs of all queues.
+local function running_below(score, last, count)
+  local found = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', QUEUES)) do
+    for _, lease in ipairs(redis.call('ZRANGE', LEASES .. queue, 0, -1)) do
+      local id = string.sub(lease, string.find(lease, ':', 1, true) + 1)
+      if score == '' or id < last then
+        found[#found + 1] = {id, 0}
+      end
+    end
+  end
+  return in_order(found, count)
+end
+
+local function next_entries(score, last, count)
+  if state == '' then
+    return entries_below(INDEX, score, last, count)
+  elseif state == 'pending' then
+    return waiting_below(score, last, count)
+  elseif state == 'running' then
+    return running_below(score, last, count)
+  end
+  return entries_below(INDEX_OF .. state, score, last, count)
+end
+
+local score, last = ARGV[LIST.score], ARGV[LIST.last]
+while budget > 0 do
   local count = math.min(budget, 200)
-  local found = redis.call('ZREVRANGEBYSCORE', index, from, lowest, 'WITHSCORES', 'LIMIT', skipped, count)
+  local found = next_entries(score, last, count)
   for i = 1, #found, 2 do
     local id, record = found[i], RECORD .. found[i]
-    if matches(record) then
+    if is_terminal and tonumber(found[i + 1]) < now then
+      return page  -- all further ones have expired
+    elseif matches(record) then
       local values, size = excerpt(record, fields, #page > 2 and bytes or math.huge)
       if not values then
         return ended(score, last)

@@ -2,7 +2,7 @@
 -- `rescue_and_read`: without the parts that rescue needs, this script takes half as long.
 -- ARGV: id, caller who alone may know that it has expired, or ''
 -- Returns {queue position, from 1, or 0, then the record's fields and values as pairs, or 'large' in place of them};
---         {-2} for a neglected job; of a record that is missing {-1} if it has expired lately, else {0}
+--         {-2} for a neglected job, or one that is in no queue; of a record that is missing {-1} if it has expired lately, else {0}
 
 local id, position = ARGV[1], 0
 local record = RECORD .. id
@@ -13,8 +13,12 @@ if not state then
 elseif state == 'pending' then
   if start_by and tonumber(start_by) <= now and redis.call('ZSCORE', START_BY, id) then
     return {-2}
+  end
+  local rank = redis.call('ZRANK', QUEUE .. queue, id)
+  if not rank then
+    return {-2}
   elseif not run_at or tonumber(run_at) <= now then
-    position = (redis.call('ZRANK', QUEUE .. queue, id) or -1) + 1
+    position = rank + 1
   end
 elseif state == 'running' then
   local ends = redis.call('ZSCORE', LEASES .. queue, claims .. ':' .. id)

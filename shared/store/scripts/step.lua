@@ -110,10 +110,10 @@ local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts
 end
 
 -- Writes a claim into the record of a pending job.
-local function start(id, fencing_token, attempt, version, created_at, counted)
+local function start(id, fencing_token, attempt, version, counted)
   redis.call('HSET', RECORD .. id, 'state', 'running', 'attempt', attempt, 'claims', fencing_token, 'version', version,
     'worker', worker, 'started_at', now)
-  move(id, 'pending', 'running', created_at, counted)
+  count(counted, id, 'running')
   publish(CHANGES .. id, version)
 end
 
@@ -122,14 +122,14 @@ end
 local function claim_again(memory, claims)
   for queue, fencing_token, id in string.gmatch(memory, '(%S+) (%d+):(%S+)') do
     if redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id) then
-      local state, last_token, attempt, max_attempts, params, request_id, version, created_at, counted = unpack(
+      local state, last_token, attempt, max_attempts, params, request_id, version, counted = unpack(
         redis.call('HMGET', RECORD .. id, 'state', 'claims', 'attempt', 'max_attempts', 'params', 'request_id',
-          'version', 'created_at', 'counted'))
+          'version', 'counted'))
       local started = state == 'running' and last_token == fencing_token
       attempt = tonumber(attempt or 0)
       if state == 'pending' and tonumber(last_token or 0) == fencing_token - 1 then
         attempt, started = attempt + 1, true
-        start(id, fencing_token, attempt, version + 1, created_at, counted)
+        start(id, fencing_token, attempt, version + 1, counted)
       end
       if started then
         redis.call('ZREM', QUEUE .. queue, id)
@@ -142,15 +142,28 @@ local function claim_again(memory, claims)
   end
 end
 
+-- Removes claimed jobs from a queue that also has jobs which do not wait: their moves were left incomplete.
+local function clear_up(queue, starts, misplaced)
+  for _, job in ipairs(starts) do
+    redis.call('ZREM', QUEUE .. queue, job[1])
+  end
+  for _, id in ipairs(misplaced) do
+    repair(id, retain)
+    if redis.call('HGET', RECORD .. id, 'state') ~= 'pending' then
+      redis.call('ZREM', QUEUE .. queue, id)
+    end
+  end
+end
+
 -- Claims due jobs of a queue. First it looks at them, so that worker and queue know of their leases before a record
 -- changes; `memory` holds the leases of this step so far.
 local function claim_from(queue, limit, claims, memory)
   local ids = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'LIMIT', 0, limit)
-  local starts, scored, late, in_time = {}, {}, {}, {}
+  local starts, scored, late, in_time, misplaced = {}, {}, {}, {}, {}
   for _, id in ipairs(ids) do
-    local state, attempt, last_token, version, created_at, max_attempts, params, request_id, start_by, counted = unpack(
-      redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'created_at', 'max_attempts',
-        'params', 'request_id', 'start_by', 'counted'))
+    local state, attempt, last_token, version, max_attempts, params, request_id, start_by, counted = unpack(
+      redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'max_attempts', 'params',
+        'request_id', 'start_by', 'counted'))
     local pending = state == 'pending'
     if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', START_BY, id) then
       late[#late + 1] = id  -- it has not started before
@@ -158,7 +171,7 @@ local function claim_from(queue, limit, claims, memory)
       local fencing_token = (last_token or 0) + 1
       local member = fencing_token .. ':' .. id
       attempt = (attempt or 0) + 1
-      starts[#starts + 1] = {id, fencing_token, attempt, version + 1, created_at, counted}
+      starts[#starts + 1] = {id, fencing_token, attempt, version + 1, counted}
       add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id)
       scored[#scored + 1] = now + lease
       scored[#scored + 1] = member
@@ -166,6 +179,8 @@ local function claim_from(queue, limit, claims, memory)
       if start_by then
         in_time[#in_time + 1] = id
       end
+    else
+      misplaced[#misplaced + 1] = id
     end
   end
   if #starts > 0 then
@@ -176,14 +191,16 @@ local function claim_from(queue, limit, claims, memory)
     start(unpack(job))
   end
   flush()
-  if #ids > 0 then
+  if #misplaced == 0 and #ids > 0 then
     redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #ids - 1)
+  elseif #misplaced > 0 then
+    clear_up(queue, starts, misplaced)
   end
   if #in_time > 0 then
     redis.call('ZREM', START_BY, unpack(in_time))
   end
   for _, id in ipairs(late) do
-    fail_unstarted(id, retain.failed)
+    fail_unstarted(id, retain)
   end
 end
 
@@ -244,7 +261,7 @@ end
 for _, queue in ipairs(queues) do
   rescued_from = math.max(rescued_from, rescue_all(queue, lease, rescued, retain))
 end
-fail_late(retain.failed, 100)
+fail_late(retain, 100)
 local last_step, claimed, host = unpack(redis.call('HMGET', WORKER .. worker, step_field, claimed_field, 'host'))
 last_step = tonumber(last_step or 0)
 if step == last_step then

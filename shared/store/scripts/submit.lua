@@ -33,7 +33,6 @@ local function accept(at)
     redis.call('HSET', record, 'counted', counted)
   end
   redis.call('ZADD', INDEX, now, id)
-  redis.call('ZADD', INDEX_OF .. 'pending', now, id)
   redis.call('ZADD', QUEUE .. queue, due, id)
   if run_at ~= '' then
     redis.call('HSET', record, 'run_at', run_at)
@@ -54,7 +53,6 @@ local function refuse(at)
   redis.pcall('DEL', RECORD .. id)
   redis.pcall('DEL', MESSAGE .. id)
   redis.pcall('ZREM', QUEUE .. ARGV[at + SUBMISSION.queue], id)
-  redis.pcall('ZREM', INDEX_OF .. 'pending', id)
   redis.pcall('ZREM', INDEX, id)
   redis.pcall('ZREM', START_BY, id)
   if key ~= '' then

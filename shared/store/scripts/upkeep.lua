@@ -5,47 +5,73 @@
 
 local retain = {completed = tonumber(ARGV[1]), failed = tonumber(ARGV[2]), cancelled = tonumber(ARGV[3])}
 local given = tonumber(ARGV[4])
-local PAUSE, LIMIT = 5000, 500  -- ms between two looks for lost jobs, jobs of each index at a look
+local PAUSE, LIMIT = 1000, 1000  -- ms between two looks for lost jobs, jobs at a look
 
--- Whether a job of an index is in the state, queue or lease, and count of its record.
-local function is_in_place(id, index)
-  local state, queue, fencing_token, counted = unpack(
-    redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted'))
-  if state ~= index then
-    return false
+-- Whether an ended job is in the index of its state; for a record that is gone, whether any index still knows its id.
+local function is_indexed(id, state)
+  for ended in pairs(retain) do
+    if (not state or state == ended) and redis.call('ZSCORE', INDEX_OF .. ended, id) then
+      return true
+    end
   end
-  local waits = index == 'pending'
-  if counted and waits ~= (redis.call('ZSCORE', BACKLOG .. counted, id) and true or false) then
-    return false
-  elseif waits then
-    return redis.call('ZSCORE', QUEUE .. queue, id)
-  end
-  return redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id)
 end
 
--- Looks at the next jobs of an index, the oldest first; returns the rank of the next look.
-local function look_through(index, from, repaired)
-  local ids = redis.call('ZRANGE', INDEX_OF .. index, from, from + LIMIT - 1)
+-- Whether a job is in the queue, lease or index, and in the count, that its record says.
+local function is_in_place(id)
+  local state, queue, fencing_token, counted, batch = unpack(
+    redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted', 'batch'))
+  if batch and not state then
+    return true  -- it is prepared
+  elseif counted and (state == 'pending') ~= (redis.call('ZSCORE', BACKLOG .. counted, id) and true or false) then
+    return false
+  elseif state == 'pending' then
+    return redis.call('ZSCORE', QUEUE .. queue, id)
+  elseif state == 'running' then
+    return redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id)
+  end
+  return is_indexed(id, state)
+end
+
+-- Repairs jobs that a move has lost: looks at the next jobs of the index, the oldest first. All processes together look
+-- once in a PAUSE.
+local function repair_lost()
+  local repaired_at, from = unpack(redis.call('HMGET', UPKEEP, 'repaired_at', 'repaired_to'))
+  local elapsed, repaired = now - (repaired_at or 0), {}
+  if elapsed >= 0 and elapsed < PAUSE then
+    return repaired
+  end
+  from = tonumber(from or 0)
+  local ids = redis.call('ZRANGE', INDEX, from, from + LIMIT - 1)
   for _, id in ipairs(ids) do
-    local wrong = not is_in_place(id, index) and repair(id, retain)
+    local wrong = not is_in_place(id) and repair(id, retain)
     if wrong then
       repaired[#repaired + 1] = id
       repaired[#repaired + 1] = wrong
     end
   end
-  return #ids < LIMIT and 0 or from + LIMIT
+  redis.call('HSET', UPKEEP, 'repaired_at', now, 'repaired_to', #ids < LIMIT and 0 or from + LIMIT)
+  return repaired
 end
 
--- Repairs jobs that are in no queue and under no lease; all processes together look once in a PAUSE.
-local function repair_lost()
-  local repaired_at, pending, running = unpack(redis.call('HMGET', UPKEEP, 'repaired_at', 'pending', 'running'))
-  local elapsed, repaired = now - (repaired_at or 0), {}
-  if elapsed < 0 or elapsed >= PAUSE then
-    pending = look_through('pending', tonumber(pending or 0), repaired)
-    running = look_through('running', tonumber(running or 0), repaired)
-    redis.call('HSET', UPKEEP, 'repaired_at', now, 'pending', pending, 'running', running)
+-- Keeps the names of the queues that hold jobs; a release before this one wrote none.
+local function keep_queues()
+  for i = 5, #ARGV do
+    if ARGV[i] ~= WEBHOOKS and redis.call('EXISTS', QUEUE .. ARGV[i], LEASES .. ARGV[i]) > 0 then
+      redis.call('SADD', QUEUES, ARGV[i])
+    end
   end
-  return repaired
+  for _, queue in ipairs(redis.call('SMEMBERS', QUEUES)) do
+    if redis.call('EXISTS', QUEUE .. queue, LEASES .. queue) == 0 then
+      redis.call('SREM', QUEUES, queue)
+    end
+  end
+end
+
+-- Removes the indexes of states that are not terminal, which older releases have written.
+local function prune_old_indexes()
+  for _, state in ipairs({'pending', 'running'}) do
+    redis.call('ZREMRANGEBYRANK', INDEX_OF .. state, 0, LIMIT - 1)
+  end
 end
 
 -- Removes a prepared job, unless another batch has prepared it again, as after a fail-over.
@@ -90,8 +116,10 @@ local _, lease = rescue_from(given > 0 and given or nil, true)
 for i = 5, #ARGV do
   rescue_all(ARGV[i], lease, rescued, retain)
 end
-fail_late(retain.failed, 1000)
+fail_late(retain, 1000)
 prune(1000, retain)
+keep_queues()
+prune_old_indexes()
 local repaired = repair_lost()
 drop_prepared(100)
 wake_workers()

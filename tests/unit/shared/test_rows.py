@@ -16,7 +16,7 @@ def test_a_field_is_its_index_in_the_row():
 
 
 def test_a_row_whose_name_begins_with_that_of_another_one_is_told_apart():
-    assert numbered("#STEP_UNDER_WAY + STEP_UNDER_WAY.number + STEP.number") == "2 + 2 + 2"
+    assert numbered("#STEP_UNDER_WAY + STEP_UNDER_WAY.pump + STEP.pump") == "3 + 2 + 2"
 
 
 def test_a_field_that_a_row_lacks_is_refused():

@@ -34,13 +34,65 @@ local function rescue_from(lease, sign)
   return from, lease
 end
 
+-- Completes the move of an ended job.
+local function repair_ended(id, job, queue, expires_at, deliveries)
+  redis.call('PEXPIREAT', RECORD .. id, expires_at)
+  remember_owner(id, job, tonumber(expires_at))
+  redis.call('DEL', MESSAGE .. id)
+  redis.call('ZREM', QUEUE .. queue, id)
+  if job[LINES] then
+    redis.call('PEXPIREAT', LOGS .. id, expires_at)
+  end
+  if job[WEBHOOK] and not deliveries then
+    add_delivery(id)
+  end
+  if string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID then
+    redis.call('ZADD', INDEX_OF .. job[STATE], expires_at, id)
+  end
+end
+
+-- Repairs a job whose move was left incomplete: queue, index and count follow its record. Returns the fault if no
+-- worker would have come to the job.
+local function repair(id, retain)
+  local queue, created_at, run_at, expires_at, kind, deliveries = unpack(redis.call('HMGET', RECORD .. id,
+    'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries'))
+  local job = read_fields(id)
+  begin_writing()
+  if not job[STATE] then
+    redis.call('ZREM', INDEX, id)
+    return
+  end
+  if job[COUNTED] then
+    quotas().count_job(job[COUNTED], id, job[STATE], expires_at)
+  end
+  if job[STATE] == 'pending' then
+    if not redis.call('ZSCORE', QUEUE .. queue, id) then
+      redis.call('SET', MESSAGE .. id, message_of(kind, id), 'NX')
+      redis.call('SADD', QUEUES, queue)
+      redis.call('ZADD', QUEUE .. queue, math.max(created_at, run_at or 0), id)
+      wake(queue)
+      return 'pending in no queue'
+    end
+  elseif job[STATE] == 'running' then
+    if not redis.call('ZSCORE', LEASES .. queue, job[FENCING_TOKEN] .. ':' .. id) then
+      release(queue, id, job, nil, retain.cancelled)
+      flush()
+      return 'running without a lease'
+    end
+  else
+    repair_ended(id, job, queue, expires_at, deliveries)
+  end
+end
+
 -- Rescues a job whose lease has run out: the attempt is charged.
 local function rescue(queue, id, fencing_token, retain)
   local job = read_fields(id)
-  end_lease(queue, fencing_token .. ':' .. id)
   if job[STATE] ~= 'running' or job[FENCING_TOKEN] ~= fencing_token then
-    return false  -- a claim that was not completed, or an attempt that has ended
+    repair(id, retain)  -- a claim or the end of an attempt was left incomplete
+    end_lease(queue, fencing_token .. ':' .. id)
+    return false
   end
+  end_lease(queue, fencing_token .. ':' .. id)
   local attempt, max_attempts, worker_id, cancel_requested = unpack(
     redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested'))
   -- `lost` tells a late outcome from a repeat
@@ -77,60 +129,26 @@ local function rescue_all(queue, lease, rescued, retain)
   return 0
 end
 
--- Repairs a job whose move was left incomplete: queue, indexes and counts follow its record. Returns the fault if no
--- worker would have come to the job.
-local function repair(id, retain)
-  local record, wrong = RECORD .. id, nil
-  local more = redis.call('HMGET', record, 'queue', 'created_at', 'run_at', 'expires_at', 'type', 'deliveries')
-  local queue, created_at, run_at, expires_at, kind, deliveries = unpack(more)
+-- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
+local function fail_unstarted(id, retain)
   local job = read_fields(id)
-  local indexed = string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID
-  begin_writing()
-  if job[COUNTED] then
-    quotas().count_job(job[COUNTED], id, job[STATE], expires_at)
-  end
-  if not job[STATE] then
-    redis.call('ZREM', INDEX, id)
-    redis.call('ZREM', INDEX_OF .. 'running', id)
-    redis.call('ZREM', INDEX_OF .. 'pending', id)
-  elseif job[STATE] == 'pending' then
-    if not redis.call('ZSCORE', QUEUE .. queue, id) then
-      redis.call('SET', MESSAGE .. id, message_of(kind, id), 'NX')
-      redis.call('ZADD', QUEUE .. queue, math.max(created_at, run_at or 0), id)
-      wake(queue)
-      wrong = 'pending in no queue'
-    end
-    if indexed then
-      redis.call('ZADD', INDEX_OF .. 'pending', created_at, id)
-      redis.call('ZREM', INDEX_OF .. 'running', id)
-    end
-  elseif job[STATE] == 'running' then
-    if not redis.call('ZSCORE', LEASES .. queue, job[FENCING_TOKEN] .. ':' .. id) then
-      release(queue, id, job, nil, retain.cancelled)
-      flush()
-      wrong = 'running without a lease'
-    elseif indexed then
-      redis.call('ZADD', INDEX_OF .. 'running', created_at, id)
-      redis.call('ZREM', INDEX_OF .. 'pending', id)
-    end
-  else
-    redis.call('PEXPIREAT', record, expires_at)
-    remember_owner(id, job, tonumber(expires_at))
-    redis.call('DEL', MESSAGE .. id)
+  if job[STATE] == 'pending' then
+    local queue = redis.call('HGET', RECORD .. id, 'queue')
+    settle(id, job, 'failed', retain.failed, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker '
+      .. 'was free to start the job in time.","hint":"Submit it again, with a later start_within_seconds, or start '
+      .. 'more workers.","retryable":true,"attempt":0}')})
+    flush()
     redis.call('ZREM', QUEUE .. queue, id)
-    if job[LINES] then
-      redis.call('PEXPIREAT', LOGS .. id, expires_at)
-    end
-    if job[WEBHOOK] and not deliveries then
-      add_delivery(id)
-    end
-    if indexed then
-      redis.call('ZADD', INDEX_OF .. job[STATE], expires_at, id)
-      redis.call('ZREM', INDEX_OF .. 'running', id)
-      redis.call('ZREM', INDEX_OF .. 'pending', id)
-    end
+  else
+    repair(id, retain)
   end
-  return wrong
+  redis.call('ZREM', START_BY, id)
+end
+
+local function fail_late(retain, limit)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', START_BY, '-inf', now, 'LIMIT', 0, limit)) do
+    fail_unstarted(id, retain)
+  end
 end
 
 -- Rescues one running job, if its lease has run out, before the job is shown.

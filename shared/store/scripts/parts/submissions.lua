@@ -51,7 +51,7 @@ local function look_at_jobs(at, batch)
     answers[n] = answer or false
     if not answer then
       local queue, files = ARGV[at + SUBMISSION.queue], ARGV[at + SUBMISSION.files]
-      local before = waiting[queue] or redis.call('ZCARD', QUEUE .. queue)
+      local before = waiting[queue] or count_waiting(queue)
       waiting[queue] = before + 1
       if before >= tonumber(ARGV[at + SUBMISSION.max_waiting]) then
         return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}

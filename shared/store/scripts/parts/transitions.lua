@@ -4,9 +4,10 @@
 -- order, and may be repeated from any point of it:
 --   1. the lease, where there is a new one: a worker that dies from here on is noticed
 --   2. the record, in one HSET: from here on the move has happened
---   3. queue, new index, message, webhook, the caller's counts
---   4. the end of the old lease, then the old index: until here a half-moved job is still listed, and `repair`
---      completes its move
+--   3. queue, index, message, webhook, the caller's counts
+--   4. the end of the old lease, or of the old place in the queue: until here the script that comes upon that place
+--      completes the move by `repair`
+-- The queues and leases are also the lists of pending and running jobs; only ended jobs have an index for each state.
 -- Announcements may come at any point after the record: their failure changes nothing.
 --
 -- A Redis without free memory refuses a script at its first write that needs memory, unless the script has begun with a
@@ -59,18 +60,22 @@ end
 
 -- The writes that follow the records that a script has moved. `flush` makes them in one call per key, because the time
 -- of a script is mostly calls.
-local entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
+local ended, messages, webhooks, counting, ended_leases = {}, {}, {}, {}, {}
 
-local function move(id, from, to, score, counted)
-  if string.sub(id, 1, #DELIVERY_ID) == DELIVERY_ID then
-    return
-  end
-  local out, into = leaving[from] or {}, entering[to] or {}
-  leaving[from], entering[to] = out, into
-  local n = #into
-  out[#out + 1], into[n + 1], into[n + 2] = id, score, id
+-- Counts a job in another state for its caller, if that one has a quota.
+local function count(counted, id, state, expires)
   if counted then
-    counting[#counting + 1] = {counted, id, to, score}
+    counting[#counting + 1] = {counted, id, state, expires}
+  end
+end
+
+-- Adds an ended job to the index of its state. Deliveries are in no index.
+local function add_ended(id, state, expires)
+  if string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID then
+    local scores = ended[state] or {}
+    ended[state] = scores
+    local n = #scores
+    scores[n + 1], scores[n + 2] = expires, id
   end
 end
 
@@ -82,10 +87,10 @@ end
 
 -- Makes the gathered writes, at the end of every script that moves a job. Between two flushes a job moves once at most.
 local function flush()
-  if not (next(leaving) or next(ended_leases) or messages[1]) then
+  if not (next(ended_leases) or messages[1] or counting[1]) then
     return
   end
-  for state, scores in pairs(entering) do
+  for state, scores in pairs(ended) do
     redis.call('ZADD', INDEX_OF .. state, unpack(scores))
   end
   if #messages > 0 then
@@ -100,10 +105,7 @@ local function flush()
   for queue, leases in pairs(ended_leases) do
     redis.call('ZREM', LEASES .. queue, unpack(leases))
   end
-  for state, ids in pairs(leaving) do
-    redis.call('ZREM', INDEX_OF .. state, unpack(ids))
-  end
-  entering, messages, webhooks, counting, ended_leases, leaving = {}, {}, {}, {}, {}, {}
+  ended, messages, webhooks, counting, ended_leases = {}, {}, {}, {}, {}
 end
 
 -- The record's list of errors with one more, a JSON object, and the time.
@@ -141,7 +143,8 @@ local function settle(id, job, to, retention, words)
     webhooks[#webhooks + 1] = id
   end
   messages[#messages + 1] = MESSAGE .. id
-  move(id, job[STATE], to, expires, job[COUNTED])
+  add_ended(id, to, expires)
+  count(job[COUNTED], id, to, expires)
   publish(CHANGES .. id, version .. ' done')
 end
 
@@ -163,7 +166,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   redis.call('HDEL', record, 'started_at', 'progress', 'worker')
   redis.call('HSET', record, 'state', 'pending', 'version', version, unpack(words))
   redis.call('ZADD', QUEUE .. queue, due, id)
-  move(id, 'running', 'pending', created_at, job[COUNTED])
+  count(job[COUNTED], id, 'pending')
   publish(CHANGES .. id, version)
   if due <= now then
     wake(queue)
@@ -174,24 +177,4 @@ end
 local function release(queue, id, job, delay, retain_cancelled, words)
   local attempt = redis.call('HGET', RECORD .. id, 'attempt')
   put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1, unpack(words or {})})
-end
-
--- Fails a job that was not started in time. A job is among the deadlines only until it starts or ends.
-local function fail_unstarted(id, retention)
-  local job = read_fields(id)
-  if job[STATE] == 'pending' then
-    local queue = redis.call('HGET', RECORD .. id, 'queue')
-    settle(id, job, 'failed', retention, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker was '
-      .. 'free to start the job in time.","hint":"Submit it again, with a later start_within_seconds, or start more '
-      .. 'workers.","retryable":true,"attempt":0}')})
-    redis.call('ZREM', QUEUE .. queue, id)
-  end
-  redis.call('ZREM', START_BY, id)
-end
-
-local function fail_late(retention, limit)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', START_BY, '-inf', now, 'LIMIT', 0, limit)) do
-    fail_unstarted(id, retention)
-  end
-  flush()
 end
