@@ -28,7 +28,7 @@ check: .venv/ready ## check format, lint, types, import contracts, locks and Ope
 	$(PY) -m dev.linters
 	$(PYTEST)
 
-bench: .venv-bench/ready ## compare with other job systems, as Markdown tables (45 minutes)
+bench: .venv-bench/ready .venv-bench-peers/ready ## compare with other job systems, as Markdown tables (90 minutes)
 	.venv-bench/bin/python -m benchmarks
 
 chaos: .venv/ready ## break the service on purpose and check each promise (15 minutes)
@@ -46,7 +46,12 @@ lock: .venv/ready ## update the locked requirements to the newest versions
 
 .venv-bench/ready: benchmarks/requirements.txt | .venv/ready
 	$(PY) -m venv --clear .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+.venv-bench-peers/ready: benchmarks/requirements-peers.txt | .venv/ready
+	$(PY) -m venv --clear .venv-bench-peers
+	.venv-bench-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 .venv/ready: requirements-dev.txt

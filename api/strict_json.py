@@ -29,7 +29,7 @@ def parse(body: bytes, *, max_values: int = MAX_VALUES) -> Any:
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"The body is not valid JSON: {error}.") from None
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_float=_number)
+        value = DECODER.decode(body.decode())
     except RecursionError:
         _refuse("", f"The body is nested deeper than {MAX_DEPTH} levels.", "too_deep")
     except ValueError:  # a number with more digits than Python reads (4,300)
@@ -57,6 +57,9 @@ def _number(text: str) -> int | float:
     """Read a number: 2.0 is an integer, as in JSON Schema; -0.0 stays a float, which keeps its sign."""
     value = float(text)
     return int(value) if value.is_integer() and (value or text[0] != "-") else value
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_number)  # json.loads would make one a call
 
 
 def _path_to(wanted: _Ambiguous, root: Any) -> str:

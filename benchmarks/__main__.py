@@ -10,6 +10,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.peer_stack import PeerStack
 from benchmarks.progress import log
 from benchmarks.sections import (
+    batches,
     csv_profile,
     depth,
     http,
@@ -22,6 +23,7 @@ from benchmarks.sections import (
     waits,
     workers,
 )
+from benchmarks.slow_scripts import report_slow_scripts
 
 SECTIONS = {
     "throughput": throughput,
@@ -32,6 +34,7 @@ SECTIONS = {
     "depth": depth,
     "memory": memory,
     "http": http,
+    "batches": batches,
     "waits": waits,
     "processes": processes,
     "csv_profile": csv_profile,
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections to run, with commas")
     parser.add_argument("--peers", default="", help="peers to measure, with commas; default: all")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="repetitions of each measurement (medians count)"
+        "--rounds", type=int, default=5, help="repetitions of each measurement (medians count)"
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the jobs: does everything run?")
     arguments = parser.parse_args()
@@ -61,6 +64,7 @@ def main() -> None:
         begin = time.monotonic()
         found = section.run(options)
         print(f"\n## {name}\n\n{(section.__doc__ or '').strip()}\n\n{found}", flush=True)
+        print(f"\n{report_slow_scripts()}", flush=True)
         log(f"{name}: {time.monotonic() - begin:.0f} s")
 
 

@@ -16,7 +16,7 @@ class BenchmarkOptions:
         peers: the names of the peers to measure; empty for all.
     """
 
-    rounds: int = 3
+    rounds: int = 5
     quick: bool = False
     peers: tuple[str, ...] = ()
 

@@ -1,7 +1,8 @@
-"""The catalog of peers: packages, setup, and the number of jobs of a measurement of a second or more."""
+"""The catalog of peers: packages, setup, and the number of jobs of a measurement of two seconds or more."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
+
+from benchmarks.peer_environments import find_version
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,19 @@ class Peer:
 
     @property
     def versions(self) -> str:
-        return ", ".join(f"{package} {version(package)}" for package in self.packages)
+        return ", ".join(f"{package} {find_version(self.module, package)}" for package in self.packages)
 
 
-OURS = Peer("job_server", "job_server", ("arq",), 40_000, "this project, full records, logs at WARNING")
+OURS = Peer("job_server", "job_server", ("arq",), 80_000, "this project, full records, logs at WARNING")
 LOGGING = Peer(
     "job_server_logging",
     "job_server",
     ("arq",),
-    20_000,
+    60_000,
     "the same, JSON logs at INFO",
     (("LOG_LEVEL", "INFO"),),
 )
-POLLING = Peer("arq_polling", "arq_polling", ("arq",), 2500, "poll_delay=0.01, orjson, no results, uvloop")
+POLLING = Peer("arq_polling", "arq_polling", ("arq",), 4000, "poll_delay=0.01, orjson, no results, uvloop")
 PEERS = (
     OURS,
     LOGGING,
@@ -50,22 +51,22 @@ PEERS = (
         "arq_records",
         "arq_records",
         ("arq",),
-        1500,
+        3000,
         "arq_polling, and a record per change of state",
         slots=(10,),
     ),
-    Peer("saq", "saq", ("saq",), 2500, "uvloop, orjson, no results"),
-    Peer("taskiq", "taskiq", ("taskiq", "taskiq-redis"), 2500, "Redis streams, uvloop, no results"),
-    Peer("streaq", "streaq", ("streaq",), 1500, "uvloop, no results", slots=(10,)),
-    Peer("dramatiq", "dramatiq", ("dramatiq",), 2500, "a thread per slot"),
+    Peer("saq", "saq", ("saq",), 4000, "uvloop, orjson, no results"),
+    Peer("taskiq", "taskiq", ("taskiq", "taskiq-redis"), 8000, "Redis streams, uvloop, no results"),
+    Peer("streaq", "streaq", ("streaq",), 2500, "uvloop, no results", slots=(10,)),
+    Peer("dramatiq", "dramatiq", ("dramatiq",), 8000, "a thread per slot"),
     Peer(
         "docket",
         "docket",
         ("pydocket",),
-        1500,
+        2500,
         "uvloop, no results, minimum_check_interval=10 ms",
         slots=(10,),
     ),
-    Peer("celery", "celery", ("celery",), 1000, "prefork, a child per core, no results", slots=(10,)),
-    Peer("rq", "rq", ("rq",), 500, "SimpleWorker: one job at a time", slots=(10,)),
+    Peer("celery", "celery", ("celery",), 2500, "prefork, a child per core, no results", slots=(10,)),
+    Peer("rq", "rq", ("rq",), 800, "SimpleWorker: one job at a time", slots=(10,)),
 )

@@ -48,7 +48,7 @@ class LoadConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, split, rest = self._buffer.partition(b"\r\n\r\n")
-        if not split or len(rest) < _length(head):
+        if not split or len(rest) < content_length(head):
             return
         self.seconds.append(time.perf_counter() - self._sent)
         if head[9:12] not in (b"200", b"202"):
@@ -72,7 +72,8 @@ class LoadConnection(asyncio.Protocol):
         self._transport.write(next(self._requests))
 
 
-def _length(head: bytes) -> int:
+def content_length(head: bytes) -> int:
+    """The number of bytes after the head of an answer."""
     after = head.lower().partition(b"content-length: ")[2]
     return int(after.partition(b"\r\n")[0])
 

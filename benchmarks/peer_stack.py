@@ -4,21 +4,36 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from redis import Redis
 
 from benchmarks import job_counter
 from benchmarks.cpu_time import cpu_seconds
+from benchmarks.peer_environments import find_python
+from benchmarks.slow_scripts import record_slow_scripts, watch_scripts
 from dev.stack import ROOT, Process, Stack, join, wait_until
 
 PATIENCE = 90.0  # seconds
 LOG_TAIL = 2000  # characters of a log in an error text
+
+
+class Rate(NamedTuple):
+    """The rate of a worker, and the processor time of each job.
+
+    Attributes:
+        jobs: jobs per second.
+        worker: processor microseconds per job of the worker processes.
+        redis: processor microseconds per job of Redis' main thread, which runs every command.
+    """
+
+    jobs: float
+    worker: float
+    redis: float
 
 
 class PeerStack:
@@ -42,10 +57,13 @@ class PeerStack:
             **environment,
         }
         self._processes: list[Process] = []
+        self._is_ours = peer == "job_server"
 
     def __enter__(self) -> "PeerStack":
         try:
             self._stack.start_redis()
+            if self._is_ours:
+                watch_scripts(self.redis)
         except BaseException:
             self.close()
             raise
@@ -54,6 +72,8 @@ class PeerStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_ours and error is None:
+            record_slow_scripts(self.redis)
         self.close()
 
     def close(self) -> None:
@@ -108,21 +128,26 @@ class PeerStack:
             time.sleep(0.01)
         return time.monotonic(), finished
 
-    def rate(self, jobs: int) -> tuple[float, float]:
-        """Jobs per second and processor µs per job, between the first and the last twentieth of `jobs`."""
+    def rate(self, jobs: int) -> Rate:
+        """The rate between the first and the last twentieth of `jobs`."""
         leaders = {process.pid for process in self._processes}
         begin, finished_before = self.wait_for_finished(jobs // 20)
-        used_before = cpu_seconds(leaders)
+        worker_before, redis_before = cpu_seconds(leaders), self.redis_seconds()
         end, finished = self.wait_for_finished(jobs - jobs // 20)
-        used = cpu_seconds(leaders) - used_before
+        worker, redis = cpu_seconds(leaders) - worker_before, self.redis_seconds() - redis_before
         jobs = finished - finished_before
-        return jobs / (end - begin), 1e6 * used / jobs
+        return Rate(jobs / (end - begin), 1e6 * worker / jobs, 1e6 * redis / jobs)
+
+    def redis_seconds(self) -> float:
+        """Processor seconds of Redis' main thread."""
+        found = self.info("cpu")
+        return float(found["used_cpu_user_main_thread"] + found["used_cpu_sys_main_thread"])
 
     def info(self, section: str) -> dict[str, Any]:
         return cast(dict[str, Any], self.redis.info(section))
 
     def _run(self, *arguments: str, **environment: str) -> str:
-        command = [sys.executable, "-m", f"benchmarks.peers.{self._peer}", *arguments]
+        command = [find_python(self._peer), "-m", f"benchmarks.peers.{self._peer}", *arguments]
         ended = subprocess.run(
             command,
             cwd=ROOT,
@@ -136,7 +161,7 @@ class PeerStack:
         return ended.stdout
 
     def _start(self, *arguments: str, **environment: str) -> Process:
-        command = [sys.executable, "-m", f"benchmarks.peers.{self._peer}", *arguments]
+        command = [find_python(self._peer), "-m", f"benchmarks.peers.{self._peer}", *arguments]
         with (self.folder / "worker.log").open("ab") as log:
             return subprocess.Popen(
                 command,

@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.errors import BadRequest, HeadTooLarge, RequestTimeout, TooManyConnections, error_response
 from api.middleware.body_limit import FILE_PATHS
-from api.request import REQUEST_ID, choose_request_id, request_id
+from api.request import HEAD, REQUEST_ID, choose_request_id, request_id
+from api.server.answer_writer import AnswerWriter
 from api.server.connections import STEP, Connections, Wait
 from shared.errors import JobServerError
 from shared.logging import get_log
@@ -250,6 +251,8 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):
         if len(self.pipeline) >= self._all.limits.pipelined:
             raise ValueError("too many pipelined requests")  # which ends the connection after those before
         super().on_headers_complete()
+        if self.scope["method"] != HEAD:  # whose answer ends with the head
+            self.cycle.transport = AnswerWriter(self.transport)
 
     def on_body(self, body: bytes) -> None:
         self._unproductive = 0

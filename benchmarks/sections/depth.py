@@ -38,9 +38,9 @@ def run(options: BenchmarkOptions) -> str:
 def measure(figures: Figures, stack: PeerStack, depth: int) -> None:
     stack.start_workers(1, 10)
     stack.go()
-    rate, used = stack.rate(min(LONGEST, depth))
-    figures.add(OURS.name, str(depth), rate)
-    figures.add(OURS.name, f"{depth} µs", used)
+    rate = stack.rate(min(LONGEST, depth))
+    figures.add(OURS.name, str(depth), rate.jobs)
+    figures.add(OURS.name, f"{depth} µs", rate.worker)
     stack.stop_workers()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.figures import Figures, ratio
+from benchmarks.slow_scripts import slow_scripts_recorded
 from dev.markdown import markdown_table
 from dev.stack import ROOT, free_port, running, wait_until
 
@@ -52,7 +53,7 @@ def run(options: BenchmarkOptions) -> str:
 
 
 def measure(figures: Figures, name: str, app: str, method: str, seconds: float) -> None:
-    with running(api=False, **QUIET) as stack:
+    with running(api=False, **QUIET) as stack, slow_scripts_recorded(stack.admin_url):
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
         command += ["--log-level", "warning"]

@@ -62,12 +62,11 @@ def _cost(stack: PeerStack) -> dict[str, float]:
     calls = {
         name.removeprefix("cmdstat_"): _calls(found) for name, found in stack.info("commandstats").items()
     }
-    cpu = stack.info("cpu")
     scripted = calls.get("evalsha", 0) > 0 and not calls.get("multi", 0)
     return {
         "calls": sum(calls.get(name, 0) for name in CLIENT_CALLS) if scripted else sum(calls.values()),
         "commands": sum(calls.values()),
-        "µs": 1e6 * (cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"]),
+        "µs": 1e6 * stack.redis_seconds(),
     }
 
 

@@ -1,4 +1,7 @@
-"""No-op jobs per second of one worker process."""
+"""No-op jobs per second of one worker process.
+
+Processor time is that of the worker's processes and that of Redis' main thread, over the same jobs.
+"""
 
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.catalog import OURS, Peer
@@ -26,9 +29,10 @@ def measure(figures: Figures, peer: Peer, column: str, jobs: int, slots: int, *,
         figures.add(peer.name, "submit", stack.enqueue(jobs))
         stack.start_workers(workers, slots)
         stack.go()
-        rate, used = stack.rate(jobs)
-        figures.add(peer.name, column, rate)
-        figures.add(peer.name, f"{column} µs", used)
+        rate = stack.rate(jobs)
+        figures.add(peer.name, column, rate.jobs)
+        figures.add(peer.name, f"{column} worker µs", rate.worker)
+        figures.add(peer.name, f"{column} Redis µs", rate.redis)
 
 
 def _table(figures: Figures, peers: list[Peer]) -> str:
@@ -40,9 +44,10 @@ def _table(figures: Figures, peers: list[Peer]) -> str:
             ours = figures.median(OURS.name, column)
             cells += [figures.show(peer.name, column), figures.spread(peer.name, column)]
             cells.append(ratio(ours, figures.median(peer.name, column)))
-            cells.append(figures.show(peer.name, f"{column} µs"))
+            cells += [figures.show(peer.name, f"{column} {process} µs") for process in ("worker", "Redis")]
         rows.append([*cells, figures.show(peer.name, "submit")])
     head = ["peer", "version", "setup"]
     for slots in SLOTS:
-        head += [f"jobs/s, {slots} slots", "range", "job_server is × as fast", "worker CPU µs/job"]
+        head += [f"jobs/s, {slots} slots", "range", "job_server is × as fast"]
+        head += ["worker CPU µs/job", "Redis CPU µs/job"]
     return markdown_table([*head, "submitted/s"], rows)

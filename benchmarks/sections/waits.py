@@ -22,6 +22,7 @@ from benchmarks.figures import Figures, ratio
 from benchmarks.held_clients import count_uninformed, open_clients
 from benchmarks.http_load import POST, measure_latency
 from benchmarks.progress import failure_logged
+from benchmarks.slow_scripts import slow_scripts_recorded
 from dev.json_request import json_request
 from dev.markdown import markdown_table
 from dev.stack import Stack, running, wait_until
@@ -80,8 +81,10 @@ def measure_echo(figures: Figures, seconds: float) -> None:
 
 
 def measure(figures: Figures, crowd: Crowd, seconds: float) -> None:
-    with failure_logged(), running(**QUIET) as stack, Redis.from_url(stack.admin_url) as redis:
-        for column, value in uvloop.run(_measure(stack, redis, crowd, seconds)).items():
+    with failure_logged(), running(**QUIET) as stack, slow_scripts_recorded(stack.admin_url):
+        with Redis.from_url(stack.admin_url) as redis:
+            found = uvloop.run(_measure(stack, redis, crowd, seconds))
+        for column, value in found.items():
             figures.add(crowd.name, column, value)
 
 
