@@ -1,5 +1,7 @@
 """JobQueue: the API's half of the store, which submits, reads, lists and cancels jobs."""
 
+import asyncio
+import random
 from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from secrets import token_hex
@@ -10,10 +12,21 @@ from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.job_list import LARGEST_PAGE_BYTES, Cursor, Filters, Page
+from shared.store.large_batch import MAX_AT_ONCE, BatchReply, LargeBatch
 from shared.store.missing_jobs import expired, key_expired, not_found
 from shared.store.redis_calls import RedisCalls, as_dict
 from shared.store.retention import Retention
-from shared.store.submission import LARGE, EncodedJob, JobQuota, NewJob, Submitted, accepted, encode, refusal
+from shared.store.submission import (
+    LARGE,
+    JobQuota,
+    NewJob,
+    Submitted,
+    accepted,
+    encode,
+    quota_word,
+    refusal,
+    words_of,
+)
 from shared.store.throughput import Throughput
 from shared.store.worker_info import live_workers
 from shared.stored_record import StoredRecord, WaitEstimate
@@ -23,6 +36,7 @@ DELIVERIES_SHOWN = 20
 NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
 ROOM = 0.05  # the share of a full queue that should be free before another try
 PAGES_AT_ONCE = 10
+BUSY_PAUSE, BUSY_TRIES = 0.1, 20  # seconds, and tries, while another request uses the idempotency key
 
 
 class CancelResult(StrEnum):
@@ -90,19 +104,14 @@ class JobQueue:
             IdempotencyConflict: the idempotency key was used before, for another request.
             JobExpired: the idempotency key was used before, for a job whose record has expired.
         """
-        return (await self._submit([encode(job, self._max_waiting)], quota))[0]
+        return (await self._submit([job], quota))[0]
 
     async def submit_all(self, jobs: Sequence[NewJob], quota: JobQuota | None = None) -> list[Submitted]:
         """Accept all of the jobs or none. Raises the errors of `submit`."""
-        return await self._submit([encode(job, self._max_waiting) async for job in in_parts(jobs)], quota)
+        return await self._submit(jobs, quota)
 
-    async def _submit(self, jobs: Sequence[EncodedJob], quota: JobQuota | None) -> list[Submitted]:
-        words: list[Argument] = [" ".join(map(str, quota)) if quota else ""]
-        for job in jobs:
-            words += job.row
-            for pair in job.fields.items():
-                words += pair
-        status, *answer = await self._redis.run(scripts.SUBMIT, *words)
+    async def _submit(self, jobs: Sequence[NewJob], quota: JobQuota | None) -> list[Submitted]:
+        (status, *answer), encoded = await self._submitted(jobs, quota)
         if status != b"done":
             error = refusal(status, answer, quota)
             if isinstance(error, QueueFull):
@@ -110,8 +119,23 @@ class JobQueue:
             elif isinstance(error, BacklogFull) and quota:
                 error.retry_after = await self._throughput.retry_after(ROOM * quota.waiting)
             raise error
-        submitted = [accepted(job, *found) for job, found in zip(jobs, answer[0], strict=True)]
-        return await self._with_large_records(submitted)
+        pairs = zip(encoded, answer[0], strict=True)
+        return await self._with_large_records([accepted(job, *found) async for job, found in in_parts(pairs)])
+
+    async def _submitted(self, jobs: Sequence[NewJob], quota: JobQuota | None) -> BatchReply:
+        """The reply to a submission, once no other request is under way with one of its idempotency keys."""
+        tries_left = BUSY_TRIES
+        while True:
+            if len(jobs) > MAX_AT_ONCE:
+                reply = await LargeBatch(self._redis, jobs, quota, self._max_waiting).submit()
+            else:
+                encoded = [encode(job, self._max_waiting) async for job in in_parts(jobs)]
+                words = await self._redis.run(scripts.SUBMIT, quota_word(quota), *words_of(encoded))
+                reply = BatchReply(words, encoded)
+            tries_left -= 1
+            if reply.words[0] != b"busy" or not tries_left:
+                return reply
+            await asyncio.sleep(random.uniform(0.5, 1.0) * BUSY_PAUSE)
 
     # -- reading
 
@@ -148,19 +172,17 @@ class JobQueue:
         return record
 
     async def version(self, job_id: str, *, owner: str | None = None) -> int | None:
-        """Only the record's version (one HGET, or one HMGET with an owner); None without a record.
+        """Only the record's version, in one HMGET; None without a record.
 
         Raises:
             JobNotFound: the id is that of a webhook's delivery.
         """
         _refuse_delivery(job_id)
         key = redis_keys.RECORD + job_id
-        if owner is None:
-            version = await self._redis.command("HGET", key, "version")
-        else:
-            version, caller = await self._redis.command("HMGET", key, "version", "caller")
-            version = version if caller == owner.encode() else None
-        return None if version is None else int(version)
+        version, state, caller = await self._redis.command("HMGET", key, "version", "state", "caller")
+        if owner is not None and caller != owner.encode():
+            return None
+        return int(version) if state else None  # without a state the job is prepared
 
     async def estimate_wait(self, record: StoredRecord) -> WaitEstimate:
         """Estimate the wait of a job that has a queue position."""

@@ -6,7 +6,7 @@
 | jobs:owner:<id>                 | string  | the caller of a finished job (1)   | step, cancel | when jobs:index forgets |
 |                                 |         |                                    |              | the job                 |
 | jobs:logs:<id>                  | list    | the job's log: its last 1000 lines | step, report | with the record         |
-| arq:job:<id>                    | string  | arq's message: function, job id    | submit       | with the terminal write |
+| arq:job:<id>                    | string  | arq's message: function, job id    | submit (3)   | with the terminal write |
 | arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
 | jobs:leases:<name>              | zset    | `token:id` by the lease's end (ms) | step, beat   | when nothing runs       |
 | jobs:wake:<name>                | list    | one wake-up, or none               | submit, step | by the next idle worker |
@@ -26,6 +26,10 @@
 |                                 |         | where the repair goes on           |              |                         |
 | jobs:idempotency:<caller>:<key> | string  | the job that a key of a caller     | submit       | 24 h after its use      |
 |                                 |         | made: `digest:id`                  |              |                         |
+| jobs:prepared                   | zset    | prepared batches by the time when  | prepare      | with their commit, or   |
+|                                 |         | they end unless they go on (ms)    |              | soon after that time    |
+| jobs:prepared:<batch>           | list    | `id key` of each prepared job of   | prepare      | as above                |
+|                                 |         | a batch: its idempotency key       |              |                         |
 | jobs:file:<id>                  | hash    | an uploaded file: name, caller,    | file_add     | with the file           |
 |                                 |         | content_type, size, sha256,        |              |                         |
 |                                 |         | created_at, expires_at (ms)        |              |                         |
@@ -51,6 +55,7 @@
 
 (1) A key that is limited to its own jobs gets 410 for those of its caller alone, and 404 for others.
 (2) As long after the expiry as the record was kept, a day at most: until then the job is 410, not 404.
+(3) Or prepare and commit, for a large batch; so too wherever submit is named.
 
 Scripts compute keys from ids and queue names, so Redis Cluster can't serve them.
 """  # noqa: E501
@@ -70,6 +75,8 @@ WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"
 UPKEEP = "jobs:upkeep"
 IDEMPOTENCY = "jobs:idempotency:"
+PREPARED = "jobs:prepared:"
+PREPARED_ENDS = "jobs:prepared"
 FILE = "jobs:file:"
 FILES = "jobs:index:files"
 SWEEP = "jobs:sweep"

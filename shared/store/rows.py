@@ -38,6 +38,59 @@ class SubmissionRow(NamedTuple):
     field_words: int
 
 
+class PrepareRow(NamedTuple):
+    """The head of a part of a large batch.
+
+    Attributes:
+        batch: the batch's id.
+        created_at: of all its jobs; milliseconds by Redis' clock.
+        patience: milliseconds in which the batch must go on.
+        prepared: jobs of the batch that parts before have prepared.
+        others: jobs of the batch that are in other parts, and surely new.
+        quota: as `submit` takes it.
+    """
+
+    batch: str
+    created_at: int
+    patience: int
+    prepared: int
+    others: int
+    quota: str
+
+
+class CommitRow(NamedTuple):
+    """The head of a commit.
+
+    Attributes:
+        batch: the batch's id.
+        created_at: of all its jobs.
+        jobs: its prepared jobs.
+        quota: as `submit` takes it.
+        max_waiting: jobs that may wait in one queue.
+    """
+
+    batch: str
+    created_at: int
+    jobs: int
+    quota: str
+    max_waiting: int
+
+
+class GroupRow(NamedTuple):
+    """Jobs of a queue that are due alike. Their ids follow.
+
+    Attributes:
+        due, delay, start_within: as in a SubmissionRow.
+        jobs: the number of ids.
+    """
+
+    queue: str
+    due: int
+    delay: int
+    start_within: int
+    jobs: int
+
+
 class StepRow(NamedTuple):
     """The head of a step.
 
@@ -179,8 +232,11 @@ class ListRow(NamedTuple):
 
 ROWS: dict[str, tuple[str, ...]] = {
     "BEAT": BeatRow._fields,
+    "COMMIT": CommitRow._fields,
+    "GROUP": GroupRow._fields,
     "LEASE": Lease._fields,
     "LIST": ListRow._fields,
+    "PREPARE": PrepareRow._fields,
     "STEP": StepRow._fields,
     "STEP_UNDER_WAY": StepUnderWayRow._fields,
     "SUBMISSION": SubmissionRow._fields,

@@ -13,6 +13,7 @@ from shared.store.rows import numbered
 FOLDER = Path(__file__).parent / "scripts"
 NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
 TRANSITIONS = ("message", "quotas", "transitions")
+SUBMISSIONS = ("message", "quotas", "whole_record", "new_job", "submissions")
 RESCUE = (*TRANSITIONS, "rescue")
 
 
@@ -33,7 +34,9 @@ class Script:
             return await runner.execute_command("EVAL", self.source, 0, *arguments)
 
 
-SUBMIT = Script("submit", "message", "quotas", "whole_record")
+SUBMIT = Script("submit", *SUBMISSIONS)
+PREPARE = Script("prepare", *SUBMISSIONS, "prepared")
+COMMIT = Script("commit", "quotas", "new_job", "prepared")
 STEP = Script("step", *RESCUE, "log")
 BEAT = Script("beat", *RESCUE)
 REPORT = Script("report", *TRANSITIONS, "log")

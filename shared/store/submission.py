@@ -1,6 +1,6 @@
 """Submissions: new jobs, as the script `submit` takes them, and its answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.errors import BacklogFull, IdempotencyConflict, JobServerError, QueueFull, QuotaReached
+from shared.errors import (
+    BacklogFull,
+    IdempotencyConflict,
+    JobServerError,
+    QueueFull,
+    QueueUnavailable,
+    QuotaReached,
+)
 from shared.ids import new_job_id
 from shared.job_type import JobType
 from shared.store import redis_keys
@@ -20,6 +27,10 @@ from shared.store.rows import SubmissionRow
 from shared.stored_record import StoredRecord
 
 IDEMPOTENCY_SECONDS = 86400
+UNFINISHED = {
+    b"busy": "Another request with this Idempotency-Key is being accepted.",
+    b"lost": "Redis was too slow, or away, before the whole batch was written; no job of it was accepted.",
+}
 LARGE = [b"large"]  # in place of a record's fields and values
 
 
@@ -107,6 +118,21 @@ def encode(job: NewJob, max_waiting: int) -> EncodedJob:
     return EncodedJob(row, fields)
 
 
+def words_of(jobs: Iterable[EncodedJob]) -> list[Argument]:
+    """The arguments of the scripts for these jobs."""
+    words: list[Argument] = []
+    for job in jobs:
+        words += job.row
+        for pair in job.fields.items():
+            words += pair
+    return words
+
+
+def quota_word(quota: JobQuota | None) -> str:
+    """The argument of the scripts for a caller's quota."""
+    return " ".join(map(str, quota)) if quota else ""
+
+
 def accepted(encoded: EncodedJob, status: bytes, *answer: Any) -> Submitted:
     """A job of an accepted submission; the large record of a replayed one has no fields yet."""
     if status == b"replayed":
@@ -139,6 +165,8 @@ def refusal(status: bytes, answer: Sequence[Any], quota: JobQuota | None) -> Job
         return _backlog_full(quota, *map(int, answer))
     if quota and status == b"kept":
         return _quota_reached(quota, *map(int, answer))
+    if status in (b"busy", b"lost"):
+        return QueueUnavailable(UNFINISHED[status])
     word: str = answer[0].decode()
     if status == b"missing":
         return unknown_file(word)

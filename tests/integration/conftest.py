@@ -144,6 +144,12 @@ async def _indexes_agree(redis: Redis) -> None:
 
 
 @pytest.fixture
+def indexes_of() -> Callable[[Redis], Awaitable[None]]:
+    """Check the indexes of a given Redis."""
+    return _indexes_agree
+
+
+@pytest.fixture
 def indexes_agree(server: Redis) -> Callable[[], Awaitable[None]]:
     return lambda: _indexes_agree(server)
 

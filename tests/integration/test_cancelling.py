@@ -128,8 +128,7 @@ async def test_every_change_raises_the_version_by_one_and_is_announced(
                 version
             ).encode()
 
-        await submit("a", max_attempts=9)
-        await raised_to(1)
+        await submit("a", max_attempts=9)  # nobody knows the id yet, so it is not announced
         claim = await worker.claim_one()
         await raised_to(2)
         await job_leases.report([AttemptReport(claim, b'{"fraction":0.5,"message":""}')])

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from chaos.failing_script import FAILED, with_failing_command
+from chaos.failing_script import FAILED
 from shared.errors import JobServerError, QueueUnavailable
 from shared.file_writing import Stored
 from shared.record import JobState
@@ -26,33 +26,12 @@ from shared.store.scripts import Script
 from shared.store.submission import JobQuota
 from shared.store.upkeep import Upkeep
 from shared.store.worker_info import WorkerInfo
+from tests.integration.failing_runner import FailingRunner
 from tests.new_jobs import RETENTION, new_job
 
 WORKER_INFO = WorkerInfo("w", "host", 1, ("default",), slots=10, started_at=1.5)
 QUOTA = JobQuota("me", waiting=1000, kept_bytes=10**6)
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
-
-
-@dataclass
-class FailingRunner:
-    """Runner of commands in which the n-th call of one script fails once.
-
-    Attributes:
-        failing: the script and the number of its call, until it has failed.
-    """
-
-    redis: Redis
-    failing: tuple[Script, int] | None = None
-
-    async def execute_command(self, name: str, *words: Any) -> Any:
-        if self.failing and name in ("EVALSHA", "EVAL"):
-            script, number = self.failing
-            if words[0] in (script.sha, script.source):
-                self.failing = None
-                return await self.redis.execute_command(
-                    "EVAL", with_failing_command(script, number), *words[1:]
-                )
-        return await self.redis.execute_command(name, *words)
 
 
 @dataclass

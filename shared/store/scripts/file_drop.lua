@@ -8,8 +8,8 @@ if not size or (ARGV[2] ~= '' and uploader ~= ARGV[2]) then
   return {'missing'}
 end
 for _, id in ipairs(redis.call('SMEMBERS', file .. ':jobs')) do
-  local state, caller = unpack(redis.call('HMGET', RECORD .. id, 'state', 'caller'))
-  if state == 'pending' or state == 'running' then
+  local state, caller, batch = unpack(redis.call('HMGET', RECORD .. id, 'state', 'caller', 'batch'))
+  if state == 'pending' or state == 'running' or (batch and not state) then  -- without a state it is prepared
     return {'in use', id, caller or ''}
   end
 end

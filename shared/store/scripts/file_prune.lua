@@ -13,8 +13,8 @@ local function next_look(jobs)
     if not id then
       return
     end
-    local state, expires_at = unpack(redis.call('HMGET', RECORD .. id, 'state', 'expires_at'))
-    if state then
+    local state, expires_at, batch = unpack(redis.call('HMGET', RECORD .. id, 'state', 'expires_at', 'batch'))
+    if state or batch then  -- without a state it is prepared
       return math.max(tonumber(expires_at or 0), now + ARGV[2])
     end
     redis.call('SREM', jobs, id)

@@ -13,7 +13,7 @@ local page = {'', ''}
 
 local function matches(record)
   local of_type, of_state, stored, of_caller = unpack(redis.call('HMGET', record, 'type', 'state', 'labels', 'caller'))
-  if not of_type or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller)
+  if not of_state or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller)
       or (state ~= '' and of_state ~= state) then
     return false
   end

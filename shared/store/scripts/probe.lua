@@ -17,13 +17,13 @@ end
 
 -- Every kind of key, by a write and a read.
 local kinds = {RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE,
-  BACKLOG, KEPT, UPLOADS}
+  PREPARED, BACKLOG, KEPT, UPLOADS}
 for _, prefix in ipairs(kinds) do
   try('SET', prefix .. name, 1, 'PX', 1000)
   try('GET', prefix .. name)
   try('DEL', prefix .. name)
 end
-for _, index in ipairs({INDEX, START_BY, WORKERS, FILES, KEPT_ENDS}) do
+for _, index in ipairs({INDEX, START_BY, WORKERS, FILES, KEPT_ENDS, PREPARED_ENDS}) do
   try('ZREM', index, name)
 end
 try('HDEL', UPKEEP, name)

@@ -1,5 +1,5 @@
 -- Accepts jobs: for each its record, its message, its place in the queue and in the indexes; all of them
--- or none.
+-- or none. Its time grows with the jobs; a large batch is prepared in parts, and then committed.
 -- ARGV: '', or the caller that has a quota, its jobs that may wait, and its bytes that may be kept, separated by spaces
 --       (0: no bound);
 --       then per job: a row SUBMISSION, and further fields of the record with their values
@@ -10,74 +10,23 @@
 --   {'kept', bytes, bytes of the params}: the caller's quota of bytes has no room for all
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'expired', id}: the idempotency key was used for that job, whose record has expired
+--   {'busy', id}: the idempotency key was used for that job, which is prepared
 --   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record,
 --   or {'large'}}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
-local answers, waiting, new = {}, {}, {}
 local counted, most_waiting, most_kept
 if ARGV[1] ~= '' then
   counted, most_waiting, most_kept = string.match(ARGV[1], '^(%S+) (%d+) (%d+)$')
 end
-local replayed = 0  -- bytes of the records that are returned
-
-local function accepted(record)
-  local times = redis.call('HMGET', record, 'created_at', 'run_at', 'start_by')
-  return times[1] and {'accepted', times[1], times[2] or '', times[3] or ''}
-end
-
--- The answer to a job that is known already; nil for a new one.
-local function known(id, key, digest)
-  if key == '' then
-    return accepted(RECORD .. id)
-  end
-  local stored = redis.call('GET', key)
-  local before, first = string.match(stored or '', '^(%x+):(.*)$')
-  if first == id then
-    return accepted(RECORD .. id)
-  elseif first and before ~= digest then
-    return {'conflict', first}
-  elseif first then
-    replayed = replayed + payload_size(RECORD .. first)
-    local fields = replayed > LARGE and {'large'} or redis.call('HGETALL', RECORD .. first)
-    return redis.call('EXISTS', RECORD .. first) == 1 and {'replayed', first, fields} or {'expired', first}
-  end
-end
-
--- The number of jobs that wait in a queue. The names of queues that hold jobs are in QUEUES.
-local function count_waiting(queue)
-  local count = redis.call('ZCARD', QUEUE .. queue)
-  if count == 0 then
-    redis.call('SADD', QUEUES, queue)
-  end
-  return count
-end
-
--- The bytes of a new record that count.
-local function bytes_of(at)
-  local first, bytes = at + #SUBMISSION + 1, 0
-  for i = first, first + ARGV[at + SUBMISSION.field_words] - 1, 2 do
-    if ARGV[i] == 'params' or ARGV[i] == 'params_shown' then
-      bytes = bytes + #ARGV[i + 1]
-    end
-  end
-  return bytes
-end
 
 -- The record's state comes last: without it none of the rest counts.
 local function accept(at)
-  local id, kind, queue = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.type], ARGV[at + SUBMISSION.queue]
-  local key, start_within = ARGV[at + SUBMISSION.idempotency_key], tonumber(ARGV[at + SUBMISSION.start_within])
-  local due = math.max(tonumber(ARGV[at + SUBMISSION.due]), now) + ARGV[at + SUBMISSION.delay]
+  local id, queue = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.queue]
+  local due, run_at, start_by = times_of(now, ARGV[at + SUBMISSION.due], ARGV[at + SUBMISSION.delay],
+    ARGV[at + SUBMISSION.start_within])
   local record = RECORD .. id
-  local run_at, start_by = due > now and due or '', start_within > 0 and due + start_within or ''
-  redis.call('SET', MESSAGE .. id, message_of(kind, id))
-  if key ~= '' then
-    redis.call('SET', key, ARGV[at + SUBMISSION.digest] .. ':' .. id, 'EX', ARGV[at + SUBMISSION.idempotency_seconds])
-  end
-  for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
-    redis.call('SADD', FILE .. file .. ':jobs', id)
-  end
+  write_hidden(at)
   if counted then
     quotas().count_job(counted, id, 'pending')
     quotas().charge(KEPT .. counted, id, bytes_of(at))
@@ -92,9 +41,8 @@ local function accept(at)
     redis.call('ZADD', START_BY, start_by, id)
     redis.call('HSET', record, 'start_by', start_by)
   end
-  redis.call('HSET', record, 'state', 'pending', 'type', kind, 'queue', queue, 'version', 1, 'created_at', now,
-    unpack(ARGV, at + #SUBMISSION + 1, at + #SUBMISSION + ARGV[at + SUBMISSION.field_words]))
-  publish(CHANGES .. id, 1)
+  redis.call('HSET', record, 'state', 'pending', 'type', ARGV[at + SUBMISSION.type], 'queue', queue, 'version', 1,
+    'created_at', now, unpack(ARGV, at + #SUBMISSION + 1, at + #SUBMISSION + ARGV[at + SUBMISSION.field_words]))
   wake(queue)
   return {'accepted', now, run_at, start_by}
 end
@@ -119,61 +67,16 @@ local function refuse(at)
   end
 end
 
--- The answer to a caller whose quota has no room for the new jobs; nil if there is room.
-local function without_room()
-  local key, most = BACKLOG .. counted, tonumber(most_waiting)
-  if most > 0 and redis.call('ZCARD', key) + #new > most then
-    for _, id in ipairs(redis.call('ZRANGE', key, 0, 9)) do
-      if redis.call('HGET', RECORD .. id, 'state') ~= 'pending' then
-        redis.call('ZREM', key, id)  -- left over, should a command have failed
-      end
-    end
-    local waiting = redis.call('ZCARD', key)
-    if waiting + #new > most then
-      return {'backlog', waiting, #new}
-    end
-  end
-  most = tonumber(most_kept)
-  if most > 0 then
-    quotas().prune_kept(1000)
-    local bytes, _, kept = 0, quotas().held(KEPT .. counted)
-    for _, job in ipairs(new) do
-      bytes = bytes + bytes_of(job.at)
-    end
-    if kept + bytes > most then
-      return {'kept', string.format('%.0f', kept), string.format('%.0f', bytes)}
-    end
-  end
-end
-
 -- First it looks at all jobs: no job is written unless all can be.
-local n, at = 0, 1
-while at < #ARGV do
-  n = n + 1
-  local queue = ARGV[at + SUBMISSION.queue]
-  local answer = known(ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key],
-    ARGV[at + SUBMISSION.digest])
-  if answer and (answer[1] == 'conflict' or answer[1] == 'expired') then
-    return answer
-  elseif not answer then
-    waiting[queue] = (waiting[queue] or count_waiting(queue)) + 1
-    if waiting[queue] > tonumber(ARGV[at + SUBMISSION.max_waiting]) then
-      return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}
-    end
-    for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
-      if redis.call('EXISTS', FILE .. file) == 0 then
-        return {'missing', file}
-      end
-    end
-    new[#new + 1] = {number = n, at = at}
-  end
-  answers[n] = answer or false
-  at = at + #SUBMISSION + ARGV[at + SUBMISSION.field_words]
-end
-
-local refusal = counted and #new > 0 and without_room()
+local refusal, answers, new = look_at_jobs(1)
 if refusal then
   return refusal
+elseif counted and #new > 0 then
+  refusal = quotas().full_backlog(counted, tonumber(most_waiting), #new)
+    or quotas().full_store(counted, tonumber(most_kept), bytes_of_all(new))
+  if refusal then
+    return refusal
+  end
 end
 
 local accepted_all, failure = pcall(function()

@@ -1,5 +1,5 @@
 -- Upkeep, by every process now and then: rescues jobs whose leases ran out, fails jobs that were not started in time,
--- prunes the indexes, repairs lost jobs.
+-- prunes the indexes, repairs lost jobs, removes prepared batches that have ended.
 -- ARGV: retention of completed, failed, cancelled jobs (s), lease (ms; 0 for that of the last worker), then queues
 -- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, its fault}}.
 
@@ -18,9 +18,11 @@ end
 
 -- Whether a job is in the queue, lease or index, and in the count, that its record says.
 local function is_in_place(id)
-  local state, queue, fencing_token, counted = unpack(
-    redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted'))
-  if counted and (state == 'pending') ~= (redis.call('ZSCORE', BACKLOG .. counted, id) and true or false) then
+  local state, queue, fencing_token, counted, batch = unpack(
+    redis.call('HMGET', RECORD .. id, 'state', 'queue', 'claims', 'counted', 'batch'))
+  if batch and not state then
+    return true  -- it is prepared
+  elseif counted and (state == 'pending') ~= (redis.call('ZSCORE', BACKLOG .. counted, id) and true or false) then
     return false
   elseif state == 'pending' then
     return redis.call('ZSCORE', QUEUE .. queue, id)
@@ -72,6 +74,43 @@ local function prune_old_indexes()
   end
 end
 
+-- Removes a prepared job, unless another batch has prepared it again, as after a fail-over.
+local function drop(id, key, batch)
+  local record = RECORD .. id
+  local state, of_batch, counted, files = unpack(redis.call('HMGET', record, 'state', 'batch', 'counted', 'files'))
+  if state or (of_batch and of_batch ~= batch) then
+    return
+  end
+  for file in string.gmatch(files or '', '%S+') do
+    redis.call('SREM', FILE .. file .. ':jobs', id)
+  end
+  if key ~= '' and string.match(redis.call('GET', key) or '', '^%x+:(.*)$') == id then
+    redis.call('DEL', key)
+  end
+  if counted then
+    quotas().discharge(KEPT .. counted, id)
+  end
+  redis.call('ZREM', INDEX, id)
+  redis.call('DEL', MESSAGE .. id, record)
+end
+
+-- Removes the next jobs of a prepared batch that has ended.
+local function drop_prepared(limit)
+  local batch = redis.call('ZRANGEBYSCORE', PREPARED_ENDS, '-inf', now, 'LIMIT', 0, 1)[1]
+  if not batch then
+    return
+  end
+  local entries = PREPARED .. batch
+  for _, entry in ipairs(redis.call('LRANGE', entries, 0, limit - 1)) do
+    local id, key = string.match(entry, '^(%S+) (.*)$')
+    drop(id, key, batch)
+  end
+  redis.call('LTRIM', entries, limit, -1)
+  if redis.call('LLEN', entries) == 0 then
+    redis.call('ZREM', PREPARED_ENDS, batch)
+  end
+end
+
 local rescued = {}
 local _, lease = rescue_from(given > 0 and given or nil, true)
 for i = 5, #ARGV do
@@ -82,5 +121,6 @@ prune(1000, retain)
 keep_queues()
 prune_old_indexes()
 local repaired = repair_lost()
+drop_prepared(100)
 wake_workers()
 return {lease, rescued, repaired}

@@ -36,7 +36,7 @@ async def test_a_known_version_is_found_without_reading_the_record(client, job_i
 
     monkeypatch.setattr(fake_redis, "execute_command", noted)
     await client.get(f"/jobs/{job_id}", headers={"If-None-Match": tag})
-    assert asked == ["HGET"]
+    assert asked == ["HMGET"]
 
 
 @pytest.mark.parametrize("tag", ['"1"', 'W/"1"', 'W/"0", "1"'])

@@ -1,7 +1,7 @@
 -- Part of every script: the clock, announcements, wake-ups.
 -- The key prefixes (RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, QUEUES, START_BY, WORKERS,
--- WORKER, UPKEEP, IDEMPOTENCY, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES, CANCEL) and the internal
--- names (WEBHOOKS, DELIVERY_ID) are locals that come from redis_keys.py.
+-- WORKER, UPKEEP, IDEMPOTENCY, PREPARED, PREPARED_ENDS, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES,
+-- CANCEL) and the internal names (WEBHOOKS, DELIVERY_ID) are locals that come from redis_keys.py.
 -- Names such as CLAIM.job_id and #CLAIM, of rows of words, are numbers that come from rows.py.
 
 local time = redis.call('TIME')

@@ -69,6 +69,31 @@ local function quotas()
     end
   end
 
+  -- The answer to a caller whose quota of waiting jobs has no room for `new` more; nil if there is room, or no quota.
+  function counts.full_backlog(caller, most, new)
+    local key = BACKLOG .. caller
+    if most == 0 or redis.call('ZCARD', key) + new <= most then
+      return nil
+    end
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, 9)) do
+      if redis.call('HGET', RECORD .. id, 'state') ~= 'pending' then
+        redis.call('ZREM', key, id)  -- left over, should a command have failed
+      end
+    end
+    local waiting = redis.call('ZCARD', key)
+    return waiting + new > most and {'backlog', waiting, new} or nil
+  end
+
+  -- The answer to a caller whose quota of kept bytes has no room for `new` more; nil if there is room, or no quota.
+  function counts.full_store(caller, most, new)
+    if most == 0 then
+      return nil
+    end
+    counts.prune_kept(200)
+    local _, kept = counts.held(KEPT .. caller)
+    return kept + new > most and {'kept', string.format('%.0f', kept), string.format('%.0f', new)} or nil
+  end
+
   return counts
 end
 
