@@ -14,7 +14,9 @@ from shared.settings import read_settings
 def main(arguments: list[str]) -> None:
     """Serve until a signal comes. Wrong settings or options end the process with exit code 2 and one line."""
     parser = argparse.ArgumentParser(
-        prog="python -m api", description=__doc__, epilog="Further options are those of uvicorn: uvicorn --help."
+        prog="python -m api",
+        description=__doc__,
+        epilog="Further options are those of uvicorn: uvicorn --help.",
     )
     parser.add_argument(
         "--workers",
