@@ -20,8 +20,9 @@ _lock = threading.Lock()  # some libraries run jobs in threads
 def count_finished(sent: float = 0.0) -> None:
     """Count one finished job of this process; `sent` is the time of its submission, to keep its latency."""
     if sent:
+        seconds = time.time() - sent  # before the file is opened, which takes a while
         with _path("latency").open("a") as file:
-            file.write(f"{time.time() - sent}\n")
+            file.write(f"{seconds}\n")
     _add("finished")
 
 

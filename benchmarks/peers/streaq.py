@@ -1,4 +1,4 @@
-"""streaq: uvloop, no kept results (ttl=0), no log line per job."""
+"""streaq: uvloop, no kept results (ttl=0), no log line per job, 100 tasks prefetched."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable
@@ -9,7 +9,7 @@ from streaq import Worker  # type: ignore[import-not-found]
 from benchmarks.peers import REDIS_URL, Submit, body, main
 
 SLOTS = int(os.environ.get("BENCH_SLOTS", "10"))
-worker = Worker(redis_url=REDIS_URL, concurrency=SLOTS, anyio_kwargs={"use_uvloop": True})
+worker = Worker(redis_url=REDIS_URL, concurrency=SLOTS, prefetch=100, anyio_kwargs={"use_uvloop": True})
 
 
 async def noop(sent: float) -> None:

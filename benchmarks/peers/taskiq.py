@@ -1,4 +1,8 @@
-"""taskiq: the Redis streams broker, no result backend, the worker process of its command line."""
+"""taskiq: the Redis streams broker, no result backend, the worker process of its command line.
+
+`max_prefetch`, `no_parse` (no conversion of arguments) and reads of 1,000 messages make a job a tenth
+cheaper. A list as the broker, orjson and an earlier acknowledgement made no difference.
+"""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -9,7 +13,7 @@ from taskiq_redis import RedisStreamBroker  # type: ignore[import-not-found]
 
 from benchmarks.peers import REDIS_URL, Submit, body, main
 
-broker = RedisStreamBroker(REDIS_URL)
+broker = RedisStreamBroker(REDIS_URL, xread_count=1000)
 
 
 async def noop(sent: float) -> None:
@@ -38,6 +42,8 @@ def work(slots: int) -> None:
             modules=[],
             workers=1,
             max_async_tasks=slots,
+            max_prefetch=100,
+            no_parse=True,
             configure_logging=False,
         )
     )
