@@ -13,6 +13,7 @@ from shared.store.redis_calls import RedisCalls, milliseconds
 from shared.store.retention import Retention
 
 RETRY_SECONDS = 0.5  # after a try that Redis did not answer
+SHORT_PAUSE = 0.02  # between two calls when one does not do everything
 MAX_PAUSE = 1.0  # of a process that does not know how long a lease of the next worker will hold
 
 log = get_log(__name__)
@@ -25,11 +26,13 @@ class UpkeepResult(NamedTuple):
         lease: seconds that the workers' leases hold.
         rescued: ids of jobs whose lease ran out.
         repaired: ids of jobs that were lost, each with its fault.
+        more: whether more is to be done, since a call is short.
     """
 
     lease: float
     rescued: list[str]
     repaired: dict[str, str]
+    more: bool
 
 
 class Upkeep:
@@ -51,7 +54,7 @@ class Upkeep:
             queues: where leases may have run out.
             lease: the caller's own, in seconds; 0 for that of the workers.
         """
-        lease_ms, rescued, repaired = await self._redis.run(
+        lease_ms, rescued, repaired, more = await self._redis.run(
             scripts.UPKEEP, *self._retention, milliseconds(lease), *queues
         )
         words = [word.decode() for word in repaired]
@@ -59,6 +62,7 @@ class Upkeep:
             lease_ms / 1000,
             [job_id.decode() for job_id in rescued],
             dict(zip(words[::2], words[1::2], strict=True)),
+            bool(more),
         )
 
 
@@ -85,4 +89,5 @@ async def keep_up(upkeep: Upkeep, queues: Sequence[str], *, lease: float = 0) ->
             for job_id, wrong in done.repaired.items():
                 log.error("repaired a job that was lost", job_id=job_id, wrong=wrong)
             pause = lease / 3 or min(done.lease / 3, MAX_PAUSE)
+            pause = min(pause, SHORT_PAUSE) if done.more else pause
         await asyncio.sleep(pause * random.uniform(0.8, 1.0))

@@ -199,3 +199,16 @@ async def test_the_place_in_the_queue(schedule, job_queue, worker):
     assert [(await job_queue.get(name)).position for name in "ab"] == [1, 2]
     await worker.claim_one()
     assert [(await job_queue.get(name)).position for name in "ab"] == [0, 1]
+
+
+async def test_the_upkeep_fails_many_late_jobs_in_short_calls_and_says_whether_more_are_left(
+    job_queue, upkeep, server
+):
+    names = [f"late-{number:03}" for number in range(150)]
+    await job_queue.submit_all([new_job(name, start_within_seconds=60) for name in names])
+    await server.zadd(redis_keys.START_BY, dict.fromkeys(names, 1))
+    assert (await upkeep.run(["default"])).more
+    assert await server.zcard(redis_keys.START_BY) == 50
+    await upkeep.run(["default"])
+    assert not (await upkeep.run(["default"])).more
+    assert {(await job_queue.get(name)).state for name in names} == {JobState.FAILED}

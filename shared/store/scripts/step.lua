@@ -259,7 +259,7 @@ if #ARGV > before_finished then
   flush()
 end
 for _, queue in ipairs(queues) do
-  rescued_from = math.max(rescued_from, rescue_all(queue, lease, rescued, retain))
+  rescued_from = math.max(rescued_from, rescue_all(queue, lease, rescued, retain, 100))
 end
 fail_late(retain, 100)
 local last_step, claimed, host = unpack(redis.call('HMGET', WORKER .. worker, step_field, claimed_field, 'host'))

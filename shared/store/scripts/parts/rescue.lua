@@ -3,15 +3,20 @@
 
 -- Removes expired jobs from the indexes and from the counts of callers; their records have expired by themselves. Their
 -- ids stay for the same time once more, but at most one day. Until then a request for such a job is answered 410.
+-- Returns whether an index may hold more.
 local function prune(limit, retain)
+  local more = false
   quotas().prune_kept(limit)
   for state, retention in pairs(retain) do
     local oldest = now - math.min(retention, 86400) * 1000
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)) do
-      redis.call('ZREM', INDEX, id)
-      redis.call('ZREM', INDEX_OF .. state, id)
+    local ids = redis.call('ZRANGEBYSCORE', INDEX_OF .. state, '-inf', oldest, 'LIMIT', 0, limit)
+    if #ids > 0 then
+      redis.call('ZREM', INDEX, unpack(ids))
+      redis.call('ZREM', INDEX_OF .. state, unpack(ids))
+      more = more or #ids == limit
     end
   end
+  return more
 end
 
 -- The time from which a lease that has run out means a dead worker. A lease also runs out while Redis is away, or when
@@ -108,9 +113,9 @@ local function rescue(queue, id, fencing_token, retain)
   return true
 end
 
--- Rescues the jobs of a queue whose leases have run out; appends their ids to `rescued`. Returns the time until
+-- Rescues `limit` jobs of a queue whose leases have run out; appends their ids to `rescued`. Returns the time until
 -- which no job is rescued, 0 if there is no such time.
-local function rescue_all(queue, lease, rescued, retain)
+local function rescue_all(queue, lease, rescued, retain, limit)
   local first = redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES')[2]
   if not first or tonumber(first) > now then
     return 0
@@ -119,7 +124,7 @@ local function rescue_all(queue, lease, rescued, retain)
   if from > now then
     return from
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES .. queue, '-inf', now, 'LIMIT', 0, 100)) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES .. queue, '-inf', now, 'LIMIT', 0, limit)) do
     local fencing_token, id = string.match(member, '^(%d+):(.*)$')
     if rescue(queue, id, fencing_token, retain) then
       rescued[#rescued + 1] = id
@@ -145,10 +150,13 @@ local function fail_unstarted(id, retain)
   redis.call('ZREM', START_BY, id)
 end
 
+-- Fails jobs that were not started in time; returns their number.
 local function fail_late(retain, limit)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', START_BY, '-inf', now, 'LIMIT', 0, limit)) do
+  local ids = redis.call('ZRANGEBYSCORE', START_BY, '-inf', now, 'LIMIT', 0, limit)
+  for _, id in ipairs(ids) do
     fail_unstarted(id, retain)
   end
+  return #ids
 end
 
 -- Rescues one running job, if its lease has run out, before the job is shown.
