@@ -149,7 +149,7 @@ class JobWorker(Worker):
             retention=self._retention,
             job_leases=self._job_leases,
             idle_leases=JobLeases(self._connections.open(timeout=WAKE_UP_SECONDS * 2)),  # BLPOP blocks it
-            on_step=lambda: self._heartbeat.publish(),  # opened after the lanes
+            on_leases=lambda: self._heartbeat.publish(),  # opened after the lanes
             on_change=self._shutdown.note_change,
             on_redis=self._connections.note_answer,
         )

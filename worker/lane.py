@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
-from shared.store.job_leases import Finished, JobLeases, Step
+from shared.store.job_leases import Finished, JobLeases, OutcomeKind, Step
 from shared.store.retention import Retention
 from worker.running_jobs import RunningJobs
 
@@ -36,7 +37,7 @@ class Lane:
         retention: how long finished jobs are kept.
         job_leases: for the steps.
         idle_leases: for the waker, which blocks its connection.
-        on_step: called just before a step goes out.
+        on_leases: called just before a step goes out, and before the handlers of its claims begin.
         on_change: called when a job has ended or a step is done.
         on_redis: called with each failure to reach Redis, and with None once a step was answered.
     """
@@ -51,7 +52,7 @@ class Lane:
         retention: Retention,
         job_leases: JobLeases,
         idle_leases: JobLeases,
-        on_step: Callable[[], None],
+        on_leases: Callable[[], None],
         on_change: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
     ) -> None:
@@ -63,7 +64,7 @@ class Lane:
         self.job_leases = job_leases
         self.claiming = True
         self.pumps = (Pump(self, 1), Pump(self, 2))
-        self.on_step = on_step
+        self.on_leases = on_leases
         self.on_change = on_change
         self.on_redis = on_redis
         self._idle_leases = idle_leases
@@ -141,9 +142,11 @@ class Lane:
                 await self._work.wait()
         self._idle.clear()
 
-    def take(self, step: Step, wanted: int) -> None:
+    def take(self, step: Step, wanted: int, asked_at: float) -> None:
         """Start the jobs that a step has brought."""
-        self.jobs.take(step.claims, step.made_at)
+        self.jobs.take(step.claims, step.made_at, asked_at)
+        if step.claims:
+            self.on_leases()  # before their handlers begin: else the heartbeat might return claims that run
         self._more_due = len(step.claims) == wanted
         beat = self.lease / 3
         wait = beat if step.wait is None else min(step.wait, beat)
@@ -178,6 +181,7 @@ class Pump:
         self.wanted = 0
         self._lane = lane
         self._step_number = 0
+        self._asked_at = 0.0
         self._finished: list[Finished] = []
 
     @property
@@ -194,12 +198,12 @@ class Pump:
                     self._begin()
                 else:
                     await lane.rest()
-            lane.on_step()
+            lane.on_leases()
             step = await self._step()
             self.stepping = False
             lane.jobs.forget(self._finished)
             lane.on_change()
-            lane.take(step, self.wanted)
+            lane.take(step, self.wanted, self._asked_at)
             _log_step(self._finished, step)
 
     def _begin(self) -> None:
@@ -207,6 +211,7 @@ class Pump:
         self.wanted, self._finished = self._lane.wanted, _batch(jobs.finished)
         jobs.send(self._finished)
         self._step_number += 1
+        self._asked_at = time.monotonic()
         self.stepping = True
 
     async def _step(self) -> Step:
@@ -245,7 +250,7 @@ def _batch(finished: list[Finished]) -> list[Finished]:
 
 def _log_step(finished: list[Finished], step: Step) -> None:
     for done, accepted in zip(finished, step.accepted, strict=True):
-        if not accepted:
+        if not accepted and done.outcome.kind is not OutcomeKind.RETURNED:  # else another has returned it
             claim = done.claim
             log.warning("outcome refused: the lease was lost", job_id=claim.job_id, attempt=claim.attempt)
     for job_id in step.rescued:

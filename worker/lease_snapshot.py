@@ -2,7 +2,8 @@
 
 A snapshot is text. Its first line holds the number of running jobs and, per pump, the number of the step
 that is under way, or 0. Each further line is one lease: queue, `claim:id`, and the deadline by the monotonic
-clock in milliseconds if there is one.
+clock in milliseconds if there is one, or `h` and the number of a held claim. Held claims start in the order
+of their numbers; the memory also has the number of the one that was started last, written at each start.
 """
 
 import os
@@ -18,6 +19,7 @@ from zlib import crc32
 
 from shared.store.rows import Lease
 
+TAKEN_BYTES = 8  # the largest number of a held claim that was started
 LATEST = Struct("=Q")  # number of the latest snapshot; its buffer is that number modulo 2
 FRONT = Struct("=QdII")  # before each buffer: its number, time of writing, length and checksum of the text
 LINE_BYTES = 256  # more than a lease takes: 64 of the queue, 60 of the member, 20 of the deadline
@@ -32,12 +34,14 @@ class Snapshot(NamedTuple):
         running: the number of running jobs, without webhooks.
         steps: per pump, the number of the step that was under way; 0 without a step.
         leases: each with its deadline in seconds; infinite without a deadline.
+        held: those of them whose handlers had not begun when the snapshot was read.
     """
 
     written_at: float
     running: int
     steps: list[int]
     leases: list[tuple[Lease, float]]
+    held: Sequence[Lease] = ()
 
 
 class SnapshotMemory:
@@ -46,16 +50,20 @@ class SnapshotMemory:
     Args:
         descriptor: the memory's file descriptor; both processes have one.
         leases: the number of leases that there is room for.
+
+    Attributes:
+        taken: its one item is the largest number of a held claim that was started.
     """
 
     def __init__(self, descriptor: int, leases: int) -> None:
         self.descriptor = descriptor
         self._size = FRONT.size + (leases + 1) * LINE_BYTES
-        total = LATEST.size + 2 * self._size
+        total = TAKEN_BYTES + LATEST.size + 2 * self._size
         if os.fstat(descriptor).st_size < total:
             os.ftruncate(descriptor, total)  # pages that are never written cost nothing
         self._memory = mmap(descriptor, total)
-        self._latest: int = LATEST.unpack_from(self._memory, 0)[0]
+        self.taken = memoryview(self._memory)[:TAKEN_BYTES].cast("Q")
+        self._latest: int = LATEST.unpack_from(self._memory, TAKEN_BYTES)[0]
 
     @classmethod
     def create(cls, leases: int) -> "SnapshotMemory":
@@ -74,28 +82,29 @@ class SnapshotMemory:
         at = self._place(number)
         FRONT.pack_into(self._memory, at, number, time.monotonic(), len(text), crc32(text))
         self._memory[at + FRONT.size : at + FRONT.size + len(text)] = text
-        LATEST.pack_into(self._memory, 0, number)
+        LATEST.pack_into(self._memory, TAKEN_BYTES, number)
         self._latest = number
 
     def read(self) -> Snapshot | None:
         """The latest snapshot; None before the first one."""
         for _ in range(READ_ATTEMPTS):  # the writer may pass by twice during one attempt
-            (latest,) = LATEST.unpack_from(self._memory, 0)
+            (latest,) = LATEST.unpack_from(self._memory, TAKEN_BYTES)
             if latest == 0:
                 return None
             at = self._place(latest)
             number, written_at, length, checksum = FRONT.unpack_from(self._memory, at)
             text = self._memory[at + FRONT.size : at + FRONT.size + length]
             if number == latest and crc32(text) == checksum:
-                return _parse(written_at, text.decode())
+                return _parse(written_at, text.decode(), self.taken[0])
         return None
 
     def close(self) -> None:
+        self.taken.release()
         self._memory.close()
         os.close(self.descriptor)
 
     def _place(self, number: int) -> int:
-        return LATEST.size + number % 2 * self._size
+        return TAKEN_BYTES + LATEST.size + number % 2 * self._size
 
 
 def lease_line(queue: str, lease: str, deadline: float) -> str:
@@ -103,11 +112,19 @@ def lease_line(queue: str, lease: str, deadline: float) -> str:
     return f"{queue} {lease}" if deadline == inf else f"{queue} {lease} {int(deadline * 1000)}"
 
 
-def _parse(written_at: float, text: str) -> Snapshot:
+def held_line(queue: str, lease: str, number: int) -> str:
+    """The line of a held claim."""
+    return f"{queue} {lease} h{number}"
+
+
+def _parse(written_at: float, text: str, taken: int) -> Snapshot:
     first, *lines = text.split("\n")
     running, *steps = map(int, first.split())
-    leases = []
+    leases, held = [], []
     for line in lines:
-        queue, lease, *deadline = line.split()
-        leases.append((Lease(queue, lease), int(deadline[0]) / 1000 if deadline else inf))
-    return Snapshot(written_at, running, steps, leases)
+        queue, lease, *more = line.split()
+        timed = more and not more[0].startswith("h")
+        leases.append((Lease(queue, lease), int(more[0]) / 1000 if timed else inf))
+        if more and not timed and int(more[0][1:]) > taken:
+            held.append(Lease(queue, lease))
+    return Snapshot(written_at, running, steps, leases, held)

@@ -13,8 +13,8 @@ from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from worker.context import JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
-from worker.held_claims import HeldClaims
-from worker.lease_snapshot import lease_line
+from worker.held_claims import STALE_SECONDS, HeldClaims
+from worker.lease_snapshot import held_line, lease_line
 from worker.processes.protocol import describe
 from worker.registry import Handler
 from worker.running_job import RunningJob, StopReason
@@ -49,6 +49,8 @@ class RunningJobs:
         sent: ended attempts that a step under way carries, per step.
         lease_lines: by lease, the lines of a snapshot: of running attempts, and of outcomes on their way.
         ticked_at: the time of the last tick, by the monotonic clock; an old one shows a blocked event loop.
+            Infinite before the first tick.
+        unblocked_at: the time at which the event loop was last found to have been blocked.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class RunningJobs:
         self.finished: list[Finished] = []
         self.sent: list[list[Finished]] = []
         self.lease_lines: dict[str, str] = {}
-        self.ticked_at = time.monotonic()
+        self.ticked_at = inf
+        self.unblocked_at = 0.0
         self._handlers = handlers
         self._max_result_bytes = max_result_bytes
         self._tools = tools
@@ -96,18 +99,25 @@ class RunningJobs:
         """The number of ended attempts that Redis does not know of yet."""
         return len(self.finished) + sum(map(len, self.sent))
 
-    def take(self, claims: list[Claim], claimed_at: int) -> None:
+    def take(self, claims: list[Claim], claimed_at: int, asked_at: float = inf) -> None:
         """Start the attempts of new claims as far as slots are free, and hold the other claims.
+
+        Claims whose reply waited in a blocked event loop go back; the heartbeat process may have done so.
 
         Args:
             claimed_at: in milliseconds since the epoch, by Redis' clock.
+            asked_at: the time at which the step that claimed them began, by the monotonic clock.
         """
+        self._note_time()
+        if self.unblocked_at >= asked_at:
+            self._end_held(claims, OutcomeKind.RETURNED)
+            return
         free = 0 if self.held else max(self.free, 0)
         for claim in claims[:free]:
             self.start(claim)
-        for claim in claims[free:]:
-            self.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, inf)
-        self.held.add(claims[free:], claimed_at)
+        for held in self.held.add(claims[free:], claimed_at):
+            claim = held.claim
+            self.lease_lines[claim.lease] = held_line(claim.queue, claim.lease, held.number)
 
     def note_room(self) -> None:
         """Start held claims: slots may have become free, though no attempt has ended."""
@@ -146,7 +156,7 @@ class RunningJobs:
 
     def tick(self) -> None:
         """Enforce the timeouts, keep the leases of outcomes that are on their way, and report late starts."""
-        self.ticked_at = now = time.monotonic()
+        self.ticked_at = now = self._note_time()
         for done in chain(
             self.finished, *self.sent
         ):  # for as long as Redis is away: no deadline ends the lease of an outcome
@@ -261,9 +271,19 @@ class RunningJobs:
 
     # -- held claims
 
+    def _note_time(self) -> float:
+        """Notice the end of a blockage of the event loop; returns the time."""
+        now = time.monotonic()
+        if now - self.ticked_at > STALE_SECONDS:
+            self.unblocked_at = now
+        if self.ticked_at < inf:
+            self.ticked_at = now
+        return now
+
     def _start_held(self) -> None:
+        self.held.return_stale()
         while self.held and self.free > 0:
-            claim, claimed_at, arrived_at = self.held.pop()
+            claim, claimed_at, arrived_at, _ = self.held.pop()
             self.start(claim, held_until=claimed_at + int((time.monotonic() - arrived_at) * 1000))
 
     def _end_held(self, claims: list[Claim], kind: OutcomeKind) -> None:

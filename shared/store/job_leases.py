@@ -19,6 +19,7 @@ from shared.store.rows import (
 from shared.store.worker_info import WorkerInfo
 
 CLAIM_WORDS = len(ClaimRow._fields)
+RETURNING_PUMP = 3  # a number that no pump of a lane has; its steps claim nothing, so Redis remembers none
 
 
 class OutcomeKind(StrEnum):
@@ -214,6 +215,25 @@ class JobLeases:
         lost, cancelled = await self._redis.run(scripts.BEAT, *words)
         return {lease.decode() for lease in lost}, {lease.decode() for lease in cancelled}
 
+    async def step_claims(self, worker_id: str, pump: int, number: int) -> list[Lease]:
+        """The leases of the claims that a step has made; none if Redis has another step last."""
+        names = ("step", "claimed") if pump == 1 else (f"step{pump}", f"claimed{pump}")
+        last, claimed = await self._redis.command("HMGET", redis_keys.WORKER + worker_id, *names)
+        if claimed is None or int(last) != number:
+            return []
+        words = claimed.decode().split(" ")
+        return [Lease(*pair) for pair in zip(words[::2], words[1::2], strict=True)]
+
+    async def return_claims(
+        self, worker_id: str, leases: Sequence[Lease], retention: Retention
+    ) -> list[bool]:
+        """Return claims whose handlers have not begun, for another process; whether each lease was held."""
+        finished = [Finished(_bare_claim(lease), Outcome(OutcomeKind.RETURNED)) for lease in leases]
+        step = await self.step(
+            worker_id, 1, [], finished, slots=0, lease=0, retention=retention, pump=RETURNING_PUMP
+        )
+        return step.accepted
+
     async def report(self, reports: Iterable[AttemptReport]) -> set[str]:
         """Write progress and log lines of running attempts; returns ids of jobs that were asked to stop."""
         words: list[Argument] = []
@@ -236,6 +256,12 @@ class JobLeases:
     async def leave(self, worker_id: str, queues: Sequence[str]) -> None:
         """Remove a worker that shuts down."""
         await self._redis.run(scripts.LEAVE, worker_id, *queues)
+
+
+def _bare_claim(lease: Lease) -> Claim:
+    """The claim of a lease, as far as its return needs one."""
+    fencing_token, _, job_id = lease.lease.partition(":")
+    return Claim(lease.queue, job_id, int(fencing_token), 0, 0, b"", b"", "", lease.lease)
 
 
 def _claims(words: list[Any]) -> list[Claim]:

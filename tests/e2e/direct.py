@@ -32,6 +32,13 @@ class Direct:
         job = NewJob(KNOWN[job_type], orjson.dumps(params), "rogue-test")
         return self._with_queue(lambda queue: queue.submit(job)).record.job_id
 
+    def submit_all(self, jobs: list[NewJob]) -> list[str]:
+        async def submit(queue: JobQueue) -> list[str]:
+            parts = [await queue.submit_all(jobs[at : at + 500]) for at in range(0, len(jobs), 500)]
+            return [answer.record.job_id for part in parts for answer in part]
+
+        return self._with_queue(submit)
+
     def cancel(self, job_id: str) -> CancelResult:
         return self._with_queue(lambda queue: queue.cancel(job_id))[0]
 

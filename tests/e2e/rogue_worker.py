@@ -92,6 +92,24 @@ async def block_the_loop(params: Numbers, job: JobContext) -> str:
     return "done"
 
 
+class Note(Params):
+    file: str
+    seconds: float = 0
+
+
+@rogue(Note)
+async def note_start(params: Note, job: JobContext) -> None:
+    """Append job id, process id and time to a file."""
+    with open(params.file, "a") as file:  # noqa: ASYNC230, PTH123  # the quickest way
+        file.write(f"{job.job_id} {os.getpid()} {time.monotonic()}\n")
+
+
+@rogue(Note)
+async def block_noted(params: Note, job: JobContext) -> None:
+    await note_start(params, job)
+    time.sleep(params.seconds)  # noqa: ASYNC251  # the fault on trial
+
+
 class Hold(Kind):
     seconds: float
 

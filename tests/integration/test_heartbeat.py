@@ -18,6 +18,7 @@ from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from shared.store.job_queue import JobQueue
 from tests.conftest import LogTape
 from tests.integration.conftest import ManualWorker, Submit
+from tests.new_jobs import RETENTION
 from tests.unit.worker.pools import lives, until
 from worker.context import JobContext
 from worker.heartbeat.supervisor import HeartbeatSupervisor
@@ -51,7 +52,8 @@ def server(redis: Redis) -> Redis:
 @pytest.fixture
 async def lane(worker: ManualWorker) -> ManualLane:
     jobs = RunningJobs(10, {}, max_result_bytes=1, on_report=lambda: None)
-    return ManualLane(jobs=jobs, pumps=[SimpleNamespace(worker_id=worker.name, number=1, open_step=0)])
+    pumps = [SimpleNamespace(worker_id=worker.name, number=1, open_step=0)]
+    return ManualLane(jobs=jobs, pumps=pumps, retention=RETENTION)
 
 
 @pytest.fixture
@@ -171,3 +173,26 @@ async def test_a_heartbeat_that_is_stopped_beats_no_more(
     await until_beaten(job_queue, worker)
     heartbeat.stop()
     await until(lambda: not lives(heartbeat.pid))
+
+
+async def test_held_claims_of_a_worker_that_is_blocked_go_back_to_the_queue(
+    submit: Submit, worker: ManualWorker, lane: ManualLane, beating: Beating, job_queue: JobQueue
+) -> None:
+    """The worker of this test writes no second snapshot, as one whose event loop is blocked."""
+    for name in "abc":
+        await submit(name)
+    runs, *held = await worker.claim(slots=3)
+    lane.run(runs)
+    lane.jobs.size = 1
+    lane.jobs.take(held, 0)
+    await beating()
+    queue = redis_keys.QUEUE + "default"
+    async with asyncio.timeout(PATIENCE):
+        while await worker.redis.zcard(queue) < 2:
+            await asyncio.sleep(0.01)
+    records = [(await job_queue.get(name)).parse() for name in "abc"]
+    assert [(record.state, record.attempt) for record in records] == [
+        ("running", 1),
+        ("pending", 0),
+        ("pending", 0),
+    ]

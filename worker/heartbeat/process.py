@@ -20,8 +20,10 @@ from shared.errors import QueueUnavailable
 from shared.store.client import connect
 from shared.store.job_leases import JobLeases
 from shared.store.multiplexer import Multiplexer
+from shared.store.retention import Retention
 from shared.store.rows import Lease
 from shared.store.worker_info import WorkerInfo
+from worker.heartbeat.claim_returner import ClaimReturner
 from worker.lease_snapshot import Snapshot, SnapshotMemory
 
 LAST_BEAT_SECONDS = 0.15
@@ -58,6 +60,9 @@ class HeartbeatLoop:
             on_failover=lambda: self._send(failover=True),
         )
         self._job_leases = JobLeases(runner)
+        self.returner = ClaimReturner(
+            self._worker_info, self._pumps, Retention(*terms["retention"]), memory, self._job_leases
+        )
 
     async def run(self) -> None:
         """Beat until the worker has ended; a beat that fails is repeated soon."""
@@ -125,12 +130,15 @@ async def serve(connection: socket.socket, descriptor: int) -> None:
         return
     beats = HeartbeatLoop(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
     beating, end = asyncio.create_task(beats.run()), asyncio.create_task(reader.read())
-    await asyncio.wait({beating, end}, return_when=asyncio.FIRST_COMPLETED)
+    returning = asyncio.create_task(beats.returner.run())
+    await asyncio.wait({beating, returning, end}, return_when=asyncio.FIRST_COMPLETED)
+    returning.cancel()
     beats.ending.set()
     # A beat that reached Redis after the worker's `leave` would show a dead worker.
     await asyncio.wait({beating}, timeout=LAST_BEAT_SECONDS)
     if beating.done():
         beating.result()
+    await beats.returner.return_of_dead()
 
 
 def main() -> None:

@@ -65,6 +65,8 @@ class HeartbeatSupervisor:
         most = sum(lane.jobs.most + MOST_CLAIMS for lane in lanes)
         room = 2 * most + LARGEST_BATCH * len(self._pumps)  # running and ended attempts, and held claims
         self._memory = SnapshotMemory.create(room)
+        for lane in lanes:
+            lane.jobs.held.taken = self._memory.taken
         terms = {
             "url": url,
             "worker_info": asdict(worker_info),
@@ -73,6 +75,7 @@ class HeartbeatSupervisor:
             "longest": longest,
             "overdue": OVERDUE_SECONDS,
             "leases": room,
+            "retention": lanes[0].retention,
         }
         self._terms = json.dumps(terms).encode() + b"\n"
         self._watch = LoopWatch([lane.jobs for lane in lanes])

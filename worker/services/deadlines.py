@@ -20,6 +20,6 @@ class Deadlines:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
             self._lanes.tick()
             self._publish()
+            await asyncio.sleep(TICK_SECONDS)

@@ -104,7 +104,7 @@ class Bench:
             retention=RETENTION,
             job_leases=self.leases,
             idle_leases=self.idle_leases,
-            on_step=lambda: None,
+            on_leases=lambda: None,
             on_change=lambda: None,
             on_redis=self.answers.append,
         )

@@ -32,6 +32,7 @@ TERMS = {
     "lease": LEASE,
     "longest": 100.0,
     "overdue": 6.0,
+    "retention": [60, 60, 60],
 }
 
 

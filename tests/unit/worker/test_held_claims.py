@@ -50,6 +50,7 @@ async def bench(fake_redis: Redis) -> AsyncIterator[Bench]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims are held for as long as a test lasts."""
     monkeypatch.setattr("worker.held_claims.HOLD_SECONDS", 3600.0)
+    monkeypatch.setattr("worker.held_claims.STALE_SECONDS", 3600.0)
 
 
 async def holding(bench: Bench, *job_ids: str) -> None:

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from shared.store.rows import Lease
-from worker.lease_snapshot import LATEST, SnapshotMemory, lease_line
+from worker.lease_snapshot import LATEST, TAKEN_BYTES, SnapshotMemory, lease_line
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_snapshot_is_read_as_it_was_written(memory: SnapshotMemory) -> None:
     memory.write(2, [0, 7], [lease_line("default", "1:a", 12.5), lease_line("other", "3:b", inf)])
     snapshot = SnapshotMemory(memory.descriptor, 3).read()
     assert snapshot
-    assert snapshot[1:] == (2, [0, 7], [(Lease("default", "1:a"), 12.5), (Lease("other", "3:b"), inf)])
+    assert snapshot[1:] == (2, [0, 7], [(Lease("default", "1:a"), 12.5), (Lease("other", "3:b"), inf)], [])
     assert 0 <= time.monotonic() - snapshot.written_at < 5
 
 
@@ -33,7 +33,7 @@ def test_a_snapshot_that_was_not_written_to_its_end_leaves_the_one_before(memory
     memory.write(1, [4], [lease_line("default", "1:a", 1.0)])
     whole = memory.read()
     memory.write(2, [5], [])
-    LATEST.pack_into(memory._memory, 0, 1)  # as if the writer had frozen before the flip
+    LATEST.pack_into(memory._memory, TAKEN_BYTES, 1)  # as if the writer had frozen before the flip
     assert memory.read() == whole
 
 
