@@ -31,7 +31,6 @@ FILE_ID = "file_" + "0" * 32
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepare two jobs at a time, so that a batch of five takes three parts and a commit."""
     monkeypatch.setattr(large_batch, "MAX_AT_ONCE", 2)
-    monkeypatch.setattr("shared.store.job_queue.MAX_AT_ONCE", 2)
 
 
 class Crashed(Exception):
@@ -148,7 +147,7 @@ async def test_a_process_that_crashes_between_any_two_scripts_leaves_all_jobs_or
 async def test_a_batch_in_the_hands_of_a_crashed_process_may_be_submitted_again_at_its_end(
     server: Redis, upkeep: Upkeep, indexes_agree, monkeypatch
 ):
-    monkeypatch.setattr("shared.store.job_queue.BUSY_PAUSE", 0)
+    monkeypatch.setattr("shared.store.large_batch.BUSY_PAUSE", 0)
     with pytest.raises(Crashed):
         await submit(CrashingRunner(server, 3), batch(*"abcde"))
     with pytest.raises(QueueUnavailable, match="Another request with this Idempotency-Key"):
