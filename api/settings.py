@@ -21,6 +21,9 @@ class ApiSettings(SharedSettings):
     api_max_file_bytes: Annotated[
         int, Field(ge=1024, le=LARGEST, description="Largest request body that brings a file")
     ] = 1073741824
+    api_workers: Annotated[
+        int, Field(ge=0, le=256, description="Processes of `python -m api`; 0: one for each CPU")
+    ] = 1
     api_max_connections: Annotated[
         int, Field(ge=0, description="Connections at once; 0: as many as the limit of open files allows")
     ] = 0

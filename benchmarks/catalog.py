@@ -69,7 +69,7 @@ PEERS = (
         "dramatiq",
         ("dramatiq",),
         12_000,
-        "a thread per slot, no middleware, dramatiq_queue_prefetch=1000",
+        "a thread per slot, dramatiq_queue_prefetch=1000",
         (("dramatiq_queue_prefetch", "1000"),),
     ),
     Peer(

@@ -1,27 +1,15 @@
 """The worker's settings: each field is the environment variable of the same name."""
 
 import os
-import sys
-from contextlib import suppress
-from math import ceil
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from shared.cpus import available_cpus
 from shared.settings import Name, SharedSettings
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-
-
-def available_cpus() -> int:
-    """The CPUs that this process may use: those it is bound to, or fewer if its container has a limit."""
-    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # ValueError: "max", without a limit
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cpus = min(cpus, ceil(int(quota) / int(period)))
-    return cpus
 
 
 def worker_slots() -> str | None:

@@ -124,6 +124,8 @@ WRONG = [
     (WORKER, "REDIS_URL", "http://user:hunter2@localhost"),
     (API, "API_MAX_BODY_BYTES", "many"),
     (API, "REDIS_URL", "redis://:hunter2@localhost:port/0"),
+    (("-m", "api"), "API_WORKERS", "many"),
+    (("-m", "api", "--workers", "2"), "JOB_TYPES", "no_such_package"),
 ]
 
 
