@@ -1,7 +1,7 @@
 """Idempotency keys: several requests with the same key make one job.
 
-`shared/store/submission.py` makes the digest of a request (`_digest`). The script
-`shared/store/scripts/submit.lua` finds the job of a key, and compares the digests.
+`shared/store/submission.py` makes the digest of a request (`_digest`). The part
+`shared/store/scripts/parts/submissions.lua` finds the job of a key, and compares the digests.
 """
 
 import re

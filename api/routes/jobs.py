@@ -64,7 +64,8 @@ async def submit_batch(request: Request) -> Response:
     value = parse(await request.body(), max_values=MAX_VALUES_IN_BATCH)
     state = state_of(request)
     submissions = await state.submissions.validate_batch(value)
-    jobs = [_new_job(request, submission, key and f"{key}/{n}") for n, submission in enumerate(submissions)]
+    numbered = in_parts(enumerate(submissions))
+    jobs = [_new_job(request, submission, key and f"{key}/{n}") async for n, submission in numbered]
     await _require_files(request, *jobs)
     if meter := request.scope.get("meter"):
         await meter.count(len(jobs))

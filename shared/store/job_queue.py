@@ -1,7 +1,5 @@
 """JobQueue: the API's half of the store, which submits, reads, lists and cancels jobs."""
 
-import asyncio
-import random
 from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from secrets import token_hex
@@ -12,21 +10,11 @@ from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.job_list import LARGEST_PAGE_BYTES, Cursor, Filters, Page
-from shared.store.large_batch import MAX_AT_ONCE, BatchReply, LargeBatch
+from shared.store.large_batch import reply_to
 from shared.store.missing_jobs import expired, key_expired, not_found
 from shared.store.redis_calls import RedisCalls, as_dict
 from shared.store.retention import Retention
-from shared.store.submission import (
-    LARGE,
-    JobQuota,
-    NewJob,
-    Submitted,
-    accepted,
-    encode,
-    quota_word,
-    refusal,
-    words_of,
-)
+from shared.store.submission import LARGE, JobQuota, NewJob, Submitted, accepted, refusal
 from shared.store.throughput import Throughput
 from shared.store.worker_info import live_workers
 from shared.stored_record import StoredRecord, WaitEstimate
@@ -35,8 +23,8 @@ from shared.yielding import in_parts
 DELIVERIES_SHOWN = 20
 NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
 ROOM = 0.05  # the share of a full queue that should be free before another try
-PAGES_AT_ONCE = 10
-BUSY_PAUSE, BUSY_TRIES = 0.1, 20  # seconds, and tries, while another request uses the idempotency key
+PAGES_AT_ONCE = 15
+RECORDS_AT_ONCE = 200
 
 
 class CancelResult(StrEnum):
@@ -111,7 +99,7 @@ class JobQueue:
         return await self._submit(jobs, quota)
 
     async def _submit(self, jobs: Sequence[NewJob], quota: JobQuota | None) -> list[Submitted]:
-        (status, *answer), encoded = await self._submitted(jobs, quota)
+        (status, *answer), encoded = await reply_to(self._redis, jobs, quota, self._max_waiting)
         if status != b"done":
             error = refusal(status, answer, quota)
             if isinstance(error, QueueFull):
@@ -121,21 +109,6 @@ class JobQueue:
             raise error
         pairs = zip(encoded, answer[0], strict=True)
         return await self._with_large_records([accepted(job, *found) async for job, found in in_parts(pairs)])
-
-    async def _submitted(self, jobs: Sequence[NewJob], quota: JobQuota | None) -> BatchReply:
-        """The reply to a submission, once no other request is under way with one of its idempotency keys."""
-        tries_left = BUSY_TRIES
-        while True:
-            if len(jobs) > MAX_AT_ONCE:
-                reply = await LargeBatch(self._redis, jobs, quota, self._max_waiting).submit()
-            else:
-                encoded = [encode(job, self._max_waiting) async for job in in_parts(jobs)]
-                words = await self._redis.run(scripts.SUBMIT, quota_word(quota), *words_of(encoded))
-                reply = BatchReply(words, encoded)
-            tries_left -= 1
-            if reply.words[0] != b"busy" or not tries_left:
-                return reply
-            await asyncio.sleep(random.uniform(0.5, 1.0) * BUSY_PAUSE)
 
     # -- reading
 
@@ -335,8 +308,15 @@ class JobQueue:
         self, ids: Sequence[str], fields: Sequence[str], most_bytes: int
     ) -> list[StoredRecord]:
         """Records: whole as far as `most_bytes` allow, else with these fields alone; empty if missing."""
-        found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *ids)
-        return [StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(ids, found, strict=True)]
+        records: list[StoredRecord] = []
+        for start in range(0, len(ids), RECORDS_AT_ONCE):
+            some = ids[start : start + RECORDS_AT_ONCE]
+            found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *some)
+            most_bytes -= sum(len(word) for pairs in found for word in pairs)
+            records += [
+                StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(some, found, strict=True)
+            ]
+        return records
 
 
 def _refuse_delivery(job_id: str) -> None:

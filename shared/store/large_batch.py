@@ -1,10 +1,12 @@
-"""Large batches of jobs: prepared in parts, then accepted by one script as a whole.
+"""Submissions of any size: large batches are prepared in parts, then accepted by one script as a whole.
 
 Redis does nothing else while a script runs. So the script `prepare` writes what no reader sees, for
 MAX_AT_ONCE jobs at a time, and `commit` does for all of them only what must happen at once. The upkeep
 removes a batch that is not committed.
 """
 
+import asyncio
+import random
 from collections import Counter
 from collections.abc import Sequence
 from secrets import token_hex
@@ -18,6 +20,7 @@ from shared.store.submission import EncodedJob, JobQuota, NewJob, encode, quota_
 from shared.yielding import in_parts
 
 MAX_AT_ONCE = 100  # jobs; a script takes about 2 ms for them
+BUSY_PAUSE, BUSY_TRIES = 0.1, 20  # seconds, and tries, while another request uses the idempotency key
 PATIENCE_MS = 30_000  # between two parts of a batch; over a slow link a part takes its time
 
 Group = tuple[str, int, int, int]
@@ -103,3 +106,21 @@ class LargeBatch:
             for place in places:
                 answers[place] = answer
         return [status, answers]
+
+
+async def reply_to(
+    redis: RedisCalls, jobs: Sequence[NewJob], quota: JobQuota | None, max_waiting: int
+) -> BatchReply:
+    """The reply to a submission, once no other request is under way with one of its idempotency keys."""
+    tries_left = BUSY_TRIES
+    while True:
+        if len(jobs) > MAX_AT_ONCE:
+            reply = await LargeBatch(redis, jobs, quota, max_waiting).submit()
+        else:
+            encoded = [encode(job, max_waiting) async for job in in_parts(jobs)]
+            words = await redis.run(scripts.SUBMIT, quota_word(quota), *words_of(encoded))
+            reply = BatchReply(words, encoded)
+        tries_left -= 1
+        if reply.words[0] != b"busy" or not tries_left:
+            return reply
+        await asyncio.sleep(random.uniform(0.5, 1.0) * BUSY_PAUSE)

@@ -31,7 +31,6 @@ FILE_ID = "file_" + "0" * 32
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepare two jobs at a time, so that a batch of five takes three parts and a commit."""
     monkeypatch.setattr(large_batch, "MAX_AT_ONCE", 2)
-    monkeypatch.setattr("shared.store.job_queue.MAX_AT_ONCE", 2)
 
 
 class Crashed(Exception):
@@ -127,7 +126,7 @@ async def test_a_process_that_crashes_between_any_two_scripts_leaves_all_jobs_or
             if committed:
                 assert (await job_queue.get(name)).state is JobState.PENDING
                 continue
-            with pytest.raises(JobNotFound):
+            with pytest.raises(JobNotFound, match="No job"):  # not JobExpired
                 await job_queue.get(name)
             assert await job_queue.version(name) is None
             with pytest.raises(JobNotFound):
@@ -148,7 +147,7 @@ async def test_a_process_that_crashes_between_any_two_scripts_leaves_all_jobs_or
 async def test_a_batch_in_the_hands_of_a_crashed_process_may_be_submitted_again_at_its_end(
     server: Redis, upkeep: Upkeep, indexes_agree, monkeypatch
 ):
-    monkeypatch.setattr("shared.store.job_queue.BUSY_PAUSE", 0)
+    monkeypatch.setattr("shared.store.large_batch.BUSY_PAUSE", 0)
     with pytest.raises(Crashed):
         await submit(CrashingRunner(server, 3), batch(*"abcde"))
     with pytest.raises(QueueUnavailable, match="Another request with this Idempotency-Key"):
@@ -184,6 +183,15 @@ async def test_a_repeat_after_a_lost_reply_changes_nothing(
     assert (counts[JobState.PENDING], counts[JobState.RUNNING]) == (5 - running, running)
     assert await server.hmget(redis_keys.KEPT + "me", "count", "bytes") == [b"5", b"10"]
     await indexes_agree()
+
+
+async def test_the_upkeep_leaves_a_batch_alone_that_is_being_prepared(server: Redis, upkeep: Upkeep):
+    with pytest.raises(Crashed):
+        await submit(CrashingRunner(server, 4), batch(*"abcde"))
+    before = await all_keys(server)
+    assert (await upkeep.run(["default"])).repaired == {}
+    assert await all_keys(server) == before
+    assert await server.zcard(redis_keys.INDEX) == 5
 
 
 async def test_a_batch_whose_time_has_passed_is_refused_as_a_whole(server: Redis, upkeep: Upkeep):

@@ -104,7 +104,7 @@ end
 
 local score, last = ARGV[LIST.score], ARGV[LIST.last]
 while budget > 0 do
-  local count = math.min(budget, 200)
+  local count = state == 'running' and budget or math.min(budget, 200)  -- running jobs are sorted once
   local found = next_entries(score, last, count)
   for i = 1, #found, 2 do
     local id, record = found[i], RECORD .. found[i]

@@ -29,7 +29,7 @@ local function prepare(at)
   redis.call('ZADD', INDEX, created_at, id)
   write_hidden(at)
   if counted then
-    quotas().charge(KEPT .. counted, id, bytes_of(at))
+    quotas().charge(KEPT .. counted, id, quotas().bytes_of(at))
   end
 end
 
@@ -56,7 +56,7 @@ local refusal, answers, new = look_at_jobs(#PREPARE, batch)
 local repeated = redis.call('LLEN', entries) > prepared
 if not refusal and counted and #new > 0 and not repeated then
   refusal = quotas().full_backlog(counted, most_waiting, #new + others)
-    or quotas().full_store(counted, most_kept, bytes_of_all(new))
+    or quotas().full_store(counted, most_kept, new)
 end
 if refusal then
   end_batch(batch)

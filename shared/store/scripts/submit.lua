@@ -29,7 +29,7 @@ local function accept(at)
   write_hidden(at)
   if counted then
     quotas().count_job(counted, id, 'pending')
-    quotas().charge(KEPT .. counted, id, bytes_of(at))
+    quotas().charge(KEPT .. counted, id, quotas().bytes_of(at))
     redis.call('HSET', record, 'counted', counted)
   end
   redis.call('ZADD', INDEX, now, id)
@@ -47,49 +47,52 @@ local function accept(at)
   return {'accepted', now, run_at, start_by}
 end
 
--- Removes the writes of `accept` for a job, the record first.
-local function refuse(at)
-  local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
-  redis.pcall('DEL', RECORD .. id)
-  redis.pcall('DEL', MESSAGE .. id)
-  redis.pcall('ZREM', QUEUE .. ARGV[at + SUBMISSION.queue], id)
-  redis.pcall('ZREM', INDEX, id)
-  redis.pcall('ZREM', START_BY, id)
-  if key ~= '' then
-    redis.pcall('DEL', key)
-  end
-  for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
-    redis.pcall('SREM', FILE .. file .. ':jobs', id)
-  end
-  if counted then
-    redis.pcall('ZREM', BACKLOG .. counted, id)
-    pcall(quotas().discharge, KEPT .. counted, id)
-  end
-end
-
 -- First it looks at all jobs: no job is written unless all can be.
 local refusal, answers, new = look_at_jobs(1)
 if refusal then
   return refusal
 elseif counted and #new > 0 then
   refusal = quotas().full_backlog(counted, tonumber(most_waiting), #new)
-    or quotas().full_store(counted, tonumber(most_kept), bytes_of_all(new))
+    or quotas().full_store(counted, tonumber(most_kept), new)
   if refusal then
     return refusal
   end
 end
 
-local accepted_all, failure = pcall(function()
-  for _, job in ipairs(new) do
-    job.begun = true
-    answers[job.number] = accept(job.at)
+local begun, failure = 0, nil
+for n, job in ipairs(new) do
+  local accepted, answer = pcall(accept, job.at)
+  begun = n
+  if not accepted then
+    failure = answer
+    break
   end
-end)
-if not accepted_all then
-  for _, job in ipairs(new) do
-    if job.begun then
-      refuse(job.at)
+  answers[job.number] = answer
+end
+
+if failure then
+  -- Removes the writes of `accept` for a job, the record first.
+  local function refuse(at)
+    local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
+    redis.pcall('DEL', RECORD .. id)
+    redis.pcall('DEL', MESSAGE .. id)
+    redis.pcall('ZREM', QUEUE .. ARGV[at + SUBMISSION.queue], id)
+    redis.pcall('ZREM', INDEX, id)
+    redis.pcall('ZREM', START_BY, id)
+    if key ~= '' then
+      redis.pcall('DEL', key)
     end
+    for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
+      redis.pcall('SREM', FILE .. file .. ':jobs', id)
+    end
+    if counted then
+      redis.pcall('ZREM', BACKLOG .. counted, id)
+      pcall(quotas().discharge, KEPT .. counted, id)
+    end
+  end
+
+  for n = 1, begun do
+    refuse(new[n].at)
   end
   return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
 end

@@ -1,4 +1,4 @@
--- Part of every script: the clock, announcements, wake-ups.
+-- Part of every script: the clock, wake-ups.
 -- The key prefixes (RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX, INDEX_OF, QUEUES, START_BY, WORKERS,
 -- WORKER, UPKEEP, IDEMPOTENCY, PREPARED, PREPARED_ENDS, FILE, FILES, RATE, BACKLOG, KEPT, KEPT_ENDS, UPLOADS, CHANGES,
 -- CANCEL) and the internal names (WEBHOOKS, DELIVERY_ID) are locals that come from redis_keys.py.
@@ -8,11 +8,6 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local waking = {}
-
--- Announces a change. A failure changes nothing: a subscriber that misses a message notices the change by itself.
-local function publish(channel, message)
-  redis.pcall('PUBLISH', channel, message)
-end
 
 -- Wakes one idle worker of a queue.
 local function wake(queue)

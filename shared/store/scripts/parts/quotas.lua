@@ -69,6 +69,17 @@ local function quotas()
     end
   end
 
+  -- The bytes that count of a new record, whose row SUBMISSION begins after `at` words.
+  function counts.bytes_of(at)
+    local first, bytes = at + #SUBMISSION + 1, 0
+    for i = first, first + ARGV[at + SUBMISSION.field_words] - 1, 2 do
+      if ARGV[i] == 'params' or ARGV[i] == 'params_shown' then
+        bytes = bytes + #ARGV[i + 1]
+      end
+    end
+    return bytes
+  end
+
   -- The answer to a caller whose quota of waiting jobs has no room for `new` more; nil if there is room, or no quota.
   function counts.full_backlog(caller, most, new)
     local key = BACKLOG .. caller
@@ -84,14 +95,17 @@ local function quotas()
     return waiting + new > most and {'backlog', waiting, new} or nil
   end
 
-  -- The answer to a caller whose quota of kept bytes has no room for `new` more; nil if there is room, or no quota.
-  function counts.full_store(caller, most, new)
+  -- The answer to a caller whose quota of kept bytes has no room for new jobs; nil if there is room, or no quota.
+  function counts.full_store(caller, most, jobs)
     if most == 0 then
       return nil
     end
     counts.prune_kept(200)
-    local _, kept = counts.held(KEPT .. caller)
-    return kept + new > most and {'kept', string.format('%.0f', kept), string.format('%.0f', new)} or nil
+    local bytes, _, kept = 0, counts.held(KEPT .. caller)
+    for _, job in ipairs(jobs) do
+      bytes = bytes + counts.bytes_of(job.at)
+    end
+    return kept + bytes > most and {'kept', string.format('%.0f', kept), string.format('%.0f', bytes)} or nil
   end
 
   return counts

@@ -56,9 +56,11 @@ local function look_at_jobs(at, batch)
       if before >= tonumber(ARGV[at + SUBMISSION.max_waiting]) then
         return {'full', queue, redis.call('ZCARD', QUEUE .. queue)}
       end
-      for file in string.gmatch(files, '%S+') do
-        if redis.call('EXISTS', FILE .. file) == 0 then
-          return {'missing', file}
+      if files ~= '' then
+        for file in string.gmatch(files, '%S+') do
+          if redis.call('EXISTS', FILE .. file) == 0 then
+            return {'missing', file}
+          end
         end
       end
       new[#new + 1] = {number = n, at = at}
@@ -70,25 +72,6 @@ local function look_at_jobs(at, batch)
   return nil, answers, new
 end
 
--- The bytes of a new record that count.
-local function bytes_of(at)
-  local first, bytes = at + #SUBMISSION + 1, 0
-  for i = first, first + ARGV[at + SUBMISSION.field_words] - 1, 2 do
-    if ARGV[i] == 'params' or ARGV[i] == 'params_shown' then
-      bytes = bytes + #ARGV[i + 1]
-    end
-  end
-  return bytes
-end
-
-local function bytes_of_all(jobs)
-  local bytes = 0
-  for _, job in ipairs(jobs) do
-    bytes = bytes + bytes_of(job.at)
-  end
-  return bytes
-end
-
 -- The writes of a new job that no reader sees: its message, its idempotency key, the files that it names.
 local function write_hidden(at)
   local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
@@ -96,7 +79,9 @@ local function write_hidden(at)
   if key ~= '' then
     redis.call('SET', key, ARGV[at + SUBMISSION.digest] .. ':' .. id, 'EX', ARGV[at + SUBMISSION.idempotency_seconds])
   end
-  for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
-    redis.call('SADD', FILE .. file .. ':jobs', id)
+  if ARGV[at + SUBMISSION.files] ~= '' then
+    for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
+      redis.call('SADD', FILE .. file .. ':jobs', id)
+    end
   end
 end

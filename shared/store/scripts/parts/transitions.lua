@@ -25,6 +25,11 @@ local function memory_fields(pump)
   return 'step' .. pump, 'claimed' .. pump
 end
 
+-- Announces a change. A failure changes nothing: a subscriber that misses a message notices the change by itself.
+local function publish(channel, message)
+  redis.pcall('PUBLISH', channel, message)
+end
+
 -- Removes nothing, as the first write of a script that must not be refused for lack of memory.
 local function begin_writing()
   redis.call('HDEL', UPKEEP, '')
