@@ -5,6 +5,7 @@ The clock of Redis can't be set. So the machine changes scores instead: a lease 
 # ruff: noqa: S101  # the assertions are the test
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -21,6 +22,7 @@ from shared.store import redis_keys
 from shared.store.job_leases import AttemptReport, Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
 from shared.store.job_queue import JobQueue
 from shared.store.retention import Retention
+from shared.store.rows import Lease
 from shared.store.submission import NewJob
 from shared.store.worker_info import WorkerInfo
 
@@ -33,6 +35,7 @@ T = TypeVar("T")
 
 names = st.sampled_from(sorted(WORKERS))
 picks = st.integers(0, 1 << 16)
+pumps = st.sampled_from((1, 2))
 
 
 class StoreStateMachine(RuleBasedStateMachine):
@@ -48,8 +51,8 @@ class StoreStateMachine(RuleBasedStateMachine):
         self.queue = JobQueue(self.redis, RETENTION, max_waiting=MAX_WAITING)
         self.job_leases = JobLeases(self.redis)
         self.reference = ReferenceStore(WORKERS)
-        self.numbers = dict.fromkeys(WORKERS, 0)
-        self.last: dict[str, tuple[list[Finished], int]] = {}
+        self.numbers: Counter[tuple[str, int]] = Counter()  # of steps, by worker and pump
+        self.last: dict[tuple[str, int], tuple[list[Finished], int]] = {}
         self.claims: list[Claim] = []  # all claims so far
 
     def wait(self, call: Awaitable[T]) -> T:
@@ -90,34 +93,66 @@ class StoreStateMachine(RuleBasedStateMachine):
             assert not room
         self.compare()
 
-    @rule(name=names, slots=st.integers(0, 4), kinds=st.lists(st.sampled_from(OutcomeKind), max_size=3))
-    def step(self, name: str, slots: int, kinds: list[OutcomeKind]) -> None:
+    @rule(
+        name=names,
+        pump=pumps,
+        slots=st.integers(0, 4),
+        kinds=st.lists(st.sampled_from(OutcomeKind), max_size=3),
+    )
+    def step(self, name: str, pump: int, slots: int, kinds: list[OutcomeKind]) -> None:
         """Finish some of the worker's jobs and claim others, twice, as after a lost reply."""
+        key = name, pump
         mine = [c for c in self.claims if self.reference.jobs[c.job_id].worker == name]
-        self.numbers[name] += 1
-        self.last[name] = [_finish(c, kind) for c, kind in zip(mine[::-1], kinds, strict=False)], slots
-        first = self.do_step(name)
-        again = self.do_step(name)
+        self.numbers[key] += 1
+        self.last[key] = [_finish(c, kind) for c, kind in zip(mine[::-1], kinds, strict=False)], slots
+        first = self.do_step(*key)
+        again = self.do_step(*key)
         assert not first.claims or again.claims == first.claims
-        for done, was, now in zip(self.last[name][0], first.accepted, again.accepted, strict=True):
+        for done, was, now in zip(self.last[key][0], first.accepted, again.accepted, strict=True):
             job = self.reference.jobs[done.claim.job_id]
             if job.claims == done.claim.fencing_token:  # no later claim since
                 assert was == now
 
     @precondition(lambda self: self.claims)
-    @rule(name=names, kind=st.sampled_from(OutcomeKind), which=picks, delay=st.sampled_from([0, HOUR]))
-    def finish(self, name: str, kind: OutcomeKind, which: int, delay: int) -> None:
+    @rule(
+        name=names,
+        pump=pumps,
+        kind=st.sampled_from(OutcomeKind),
+        which=picks,
+        delay=st.sampled_from([0, HOUR]),
+    )
+    def finish(self, name: str, pump: int, kind: OutcomeKind, which: int, delay: int) -> None:
         """Report an outcome of any claim so far: in time, too late, or for the second time."""
         claim = self.claims[-1 - which % len(self.claims)]
-        self.numbers[name] += 1
-        self.last[name] = [_finish(claim, kind, delay=delay, progress=b'{"p":%d}' % (which % 3))], 0
-        self.do_step(name)
+        self.numbers[name, pump] += 1
+        self.last[name, pump] = [_finish(claim, kind, delay=delay, progress=b'{"p":%d}' % (which % 3))], 0
+        self.do_step(name, pump)
 
     @precondition(lambda self: self.last)
     @rule(which=picks)
     def repeat(self, which: int) -> None:
-        """Repeat a worker's last step, whatever has changed since."""
-        self.do_step(sorted(self.last)[which % len(self.last)])
+        """Repeat the last step of a pump, whatever has changed since."""
+        self.do_step(*sorted(self.last)[which % len(self.last)])
+
+    @precondition(lambda self: self.claims)
+    @rule(name=names, choice=st.lists(picks, min_size=1, max_size=4))
+    def return_claims(self, name: str, choice: list[int]) -> None:
+        """Return claims as the heartbeat process of a blocked worker does, and repeat that."""
+        claims = list({c.lease: c for c in (self.claims[n % len(self.claims)] for n in choice)}.values())
+        leases = [Lease(claim.queue, claim.lease) for claim in claims]
+        for _ in range(2):
+            accepted = self.wait(self.job_leases.return_claims(name, leases, RETENTION))
+            assert accepted == self.reference.return_claims(claims)
+            self.copy_places()
+        self.compare()
+
+    @precondition(lambda self: self.numbers)
+    @rule(which=picks)
+    def read_claims(self, which: int) -> None:
+        """Read the claims of a pump's last step."""
+        key = sorted(self.numbers)[which % len(self.numbers)]
+        leases = self.wait(self.job_leases.step_claims(*key, self.numbers[key]))
+        assert [lease.lease for lease in leases] == self.reference.step_claims(*key, self.numbers[key])
 
     @precondition(lambda self: self.leases())
     @rule(which=picks)
@@ -162,14 +197,14 @@ class StoreStateMachine(RuleBasedStateMachine):
         )
         self.compare()
 
-    def do_step(self, name: str) -> Step:
-        """Send a worker's last step to both stores, and compare."""
-        (finished, slots), number = self.last[name], self.numbers[name]
+    def do_step(self, name: str, pump: int) -> Step:
+        """Send the last step of a pump to both stores, and compare."""
+        (finished, slots), number = self.last[name, pump], self.numbers[name, pump]
         call = self.job_leases.step(
-            name, number, WORKERS[name], finished, slots=slots, lease=LEASE, retention=RETENTION
+            name, number, WORKERS[name], finished, slots=slots, lease=LEASE, retention=RETENTION, pump=pump
         )
         step = with_plain_messages(self.wait(call))
-        accepted, rescued, claims = self.reference.step(name, number, finished, slots)
+        accepted, rescued, claims = self.reference.step(name, pump, number, finished, slots)
         assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
         assert (step.wait is None) == (not self.has_reason_to_wake(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from shared.store.job_leases import Claim, Finished, OutcomeKind
+from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 
 LATER = float("inf")
 REQUEUED = 1e9  # due time of a job that this step put at the end of its queue
@@ -50,11 +50,11 @@ class ReferenceJob:
 
 @dataclass
 class ReferenceWorker:
-    """The memory of a worker: its last step that claimed, and the claims of that step."""
+    """The memory of a worker: per pump, its last step that claimed, and the claims of that step."""
 
     queues: tuple[str, ...]
-    step: int = 0
-    claimed: list[tuple[ReferenceJob, int]] = field(default_factory=list)
+    steps: dict[int, int] = field(default_factory=dict)
+    claimed: dict[int, list[tuple[ReferenceJob, int]]] = field(default_factory=dict)
 
 
 class ReferenceStore:
@@ -96,21 +96,36 @@ class ReferenceStore:
         return "cancelled" if job.state == "cancelled" else "finished"
 
     def step(
-        self, name: str, number: int, finished: Sequence[Finished], slots: int
+        self, name: str, pump: int, number: int, finished: Sequence[Finished], slots: int
     ) -> tuple[list[bool], set[str], list[Claim]]:
         """Make a step; returns whether each outcome is accepted, the rescued jobs, and the claims."""
         worker = self.workers[name]
         held = {done.claim.lease for done in finished if self._holds(done.claim)}
         accepted = [self._finish(done, done.claim.lease in held) for done in finished]
         rescued = {job.job_id for queue in worker.queues for job in self._rescue(queue)}
-        if number == worker.step:
-            claimed = [(job, claim) for job, claim in worker.claimed if job.lease == claim]
+        last = worker.steps.get(pump, 0)
+        if number == last:
+            claimed = [(job, claim) for job, claim in worker.claimed[pump] if job.lease == claim]
         else:
-            claimed = self._claim(name, number, slots) if number > worker.step else []
+            claimed = self._claim(name, slots) if number > last else []
+        if number > last and claimed:
+            worker.steps[pump], worker.claimed[pump] = number, claimed
         for job in sorted(self.jobs.values(), key=lambda job: job.job_id):
             if job.state == "pending" and job.due == REQUEUED:
                 job.due = self.tick()
         return accepted, rescued, [as_claim(job, claim) for job, claim in claimed]
+
+    def step_claims(self, name: str, pump: int, number: int) -> list[str]:
+        """The leases of a step's claims, if the step was the pump's last that claimed."""
+        worker = self.workers[name]
+        if worker.steps.get(pump) != number:
+            return []
+        return [f"{claim}:{job.job_id}" for job, claim in worker.claimed[pump]]
+
+    def return_claims(self, claims: Sequence[Claim]) -> list[bool]:
+        """Return claims that were not started; returns whether each one is accepted."""
+        returned = [Finished(claim, Outcome(OutcomeKind.RETURNED)) for claim in claims]
+        return [self._finish(done, self._holds(done.claim)) for done in returned]
 
     def beat(self, claims: Iterable[Claim]) -> tuple[set[str], set[str]]:
         lost, cancelled = set(), set()
@@ -166,7 +181,7 @@ class ReferenceStore:
         else:
             job.end("failed")
 
-    def _claim(self, name: str, number: int, slots: int) -> list[tuple[ReferenceJob, int]]:
+    def _claim(self, name: str, slots: int) -> list[tuple[ReferenceJob, int]]:
         """Due jobs, the worker's queues in strict order, each by due time and then by id."""
         worker = self.workers[name]
         order = [
@@ -180,8 +195,6 @@ class ReferenceStore:
             job.state, job.worker, job.expired = "running", name, False
             job.attempt, job.claims, job.lease = job.attempt + 1, claim, claim
             job.version += 1
-        if claimed:
-            worker.step, worker.claimed = number, claimed
         return claimed
 
 
