@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from chaos.handlers import cross_calls, hold_interpreter, make_data, rogue_handlers
+from chaos.handlers.start_reports import report_no_start
 from chaos.records import STARTS_FILE
 from dev.stack import STACK_FOLDER
 from job_types.sleep.contract import SLEEP, SleepParams, SleepResult
@@ -44,7 +45,11 @@ def with_start_log(starts: StartLog) -> Handler:
 
     async def perform(params: SleepParams, job: JobContext) -> SleepResult:
         starts.add(job)
-        result: SleepResult = await sleep(params, job if PROGRESS in os.environ else without_progress(job))
+        if PROGRESS in os.environ:
+            result: SleepResult = await sleep(params, job)
+        else:
+            report_no_start()
+            result = await sleep(params, without_progress(job))
         return result
 
     return Handler(SLEEP, perform)

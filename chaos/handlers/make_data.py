@@ -3,6 +3,7 @@
 from hashlib import sha256
 from random import Random
 
+from chaos.handlers.start_reports import report_no_start
 from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
 from worker.registry import Handler
@@ -28,6 +29,7 @@ MAKE_FILES = JobType(
 
 
 async def make_files(params: Files, job: JobContext) -> int:
+    report_no_start()
     for number in range(FILES):
         await job.save_artifact(f"{number}.bin", content(params.seed, number))
     return FILES

@@ -112,7 +112,7 @@ def perform(service: Service, jobs: int, name: str, *, end: bool = True) -> list
         job_ids.append(service.submit("sleep", seconds=0))
         slowest = max(slowest, time.monotonic() - begin)
     found = records.settled(service.redis, job_ids, seconds=SETTLE_SECONDS)
-    charged = [r for r in found.values() if r.get("claims") != "1" or r.get("state") != "completed"]
+    charged = [r for r in found.values() if r.get("attempt") != "1" or r.get("state") != "completed"]
     return [
         *records.check_ends(name, found),
         exactly(f"{name}: jobs not completed at their first attempt", len(charged), 0),
