@@ -31,6 +31,7 @@ SCENARIOS = (
     "rogues",
     "crossed_calls",
     "gil",
+    "held_claims",
     "flush",
     "leaks",
     "artifacts",

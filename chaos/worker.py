@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from chaos.handlers import cross_calls, hold_interpreter, make_data, rogue_handlers
+from chaos.handlers import cross_calls, hold_interpreter, make_data, rogue_handlers, watched_jobs
 from chaos.handlers.start_reports import report_no_start
 from chaos.records import STARTS_FILE
 from dev.stack import STACK_FOLDER
@@ -23,7 +23,10 @@ from worker.registry import Handler, load_handlers
 from worker.settings import WorkerSettings
 
 JOB_TYPES = {
-    **{job_type.name: job_type for job_type in (cross_calls.CROSS, hold_interpreter.HOLD)},
+    **{
+        job_type.name: job_type
+        for job_type in (cross_calls.CROSS, hold_interpreter.HOLD, watched_jobs.WATCHED)
+    },
     **make_data.JOB_TYPES,
     **rogue_handlers.JOB_TYPES,
 }
@@ -63,7 +66,13 @@ def without_progress(job: JobContext) -> JobContext:
 def main() -> int:
     starts = StartLog(Path(os.environ[STACK_FOLDER]) / STARTS_FILE)
     others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
-    own = [cross_calls.HANDLER, hold_interpreter.HANDLER, *make_data.HANDLERS, *rogue_handlers.HANDLERS]
+    own = [
+        cross_calls.HANDLER,
+        hold_interpreter.HANDLER,
+        watched_jobs.HANDLER,
+        *make_data.HANDLERS,
+        *rogue_handlers.HANDLERS,
+    ]
     handlers = [with_start_log(starts), *others, *own]
     return work(read_settings(WorkerSettings), load_job_types() | JOB_TYPES, handlers)
 

@@ -20,6 +20,7 @@ from worker.registry import Handler
 from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 
+REPORTED_SECONDS = 0.05  # the age of an attempt whose late start is reported; else its outcome tells it
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)
@@ -167,7 +168,7 @@ class RunningJobs:
         for job in late:
             self._stop(job, StopReason.TIMEOUT)
         for job in self.running.values():
-            if job.held_until and not job.start_reported:  # else the outcome would be the first to tell
+            if job.held_until and not job.start_reported and now - job.started_at >= REPORTED_SECONDS:
                 job.start_reported = job.context.unsent = True
                 self._on_report()
 
