@@ -97,9 +97,9 @@ class Multiplexer:
         remedy = remedy_for(error)
         if remedy is Remedy.NONE:
             return False
-        if current is not None and not current.lost:
+        if current is not None and current is self._current:
             if remedy is Remedy.RECONNECT:
-                self._outdated = True
+                self._outdated = True  # though the server may have hung up already, as on blocked clients
                 current.lose(f"Redis said {str(error)[:100]!r}.")
             elif remedy is Remedy.WAIT and last and current.opened_at < begun:
                 # This server could not serve all the time. Another one behind the same address may.

@@ -264,6 +264,29 @@ async def test_a_fail_over_is_told_once_the_new_connection_is_open(echo_server: 
     assert connections == [3]
 
 
+async def test_a_fail_over_is_told_even_if_the_server_hangs_up_at_once(
+    echo_server: EchoServer, open_to: Open, monkeypatch: pytest.MonkeyPatch
+):
+    """As a primary does with blocked clients; error and end may arrive in one turn of the event loop."""
+    failovers: list[bool] = []
+    multiplexer = open_to(echo_server.port, patience=0.0, on_failover=lambda: failovers.append(True))
+    assert await multiplexer.execute_command("A") == [b"A"]
+    connection = multiplexer._current
+    assert connection is not None
+    receive = connection.data_received
+
+    def receive_and_end(data: bytes) -> None:
+        receive(data)
+        connection.connection_lost(None)
+
+    monkeypatch.setattr(connection, "data_received", receive_and_end)
+    echo_server.errors = [b"UNBLOCKED force unblock from blocking operation"]
+    with pytest.raises(ResponseError):
+        await multiplexer.execute_command("BLPOP")
+    assert await multiplexer.execute_command("B") == [b"B"]
+    assert failovers == [True]
+
+
 async def test_a_renewed_connection_is_opened_again_for_those_who_wait(
     echo_server: EchoServer, open_to: Open
 ):
