@@ -26,9 +26,12 @@ def main(arguments: list[str]) -> None:
     )
     options, further = parser.parse_known_args(arguments)
     settings = read_settings(ApiSettings)
-    workers = settings.api_workers if options.workers is None else options.workers
-    create_app(settings)  # a setting that the app refuses ends this process, not one child after the other
-    run_uvicorn(["api.main:app", "--workers", str(workers or available_cpus()), *further])
+    workers = (settings.api_workers if options.workers is None else options.workers) or available_cpus()
+    if workers > 1:
+        create_app(
+            settings
+        )  # a setting that the app refuses ends this process, not one child after the other
+    run_uvicorn(["api.main:app", "--workers", str(workers), *further])
 
 
 def _count(text: str) -> int:

@@ -126,7 +126,7 @@ class RunningJobs:
         self.on_end()
 
     def start(self, claim: Claim, *, held_until: int = 0) -> None:
-        """Start the attempt of a claim; of one that was held, the time as in `RunningJob`."""
+        """Start the attempt of a claim; `held_until` as in `RunningJob`."""
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, time.monotonic(), held_until)
         try:  # noqa: SIM105  # without a cost for each job

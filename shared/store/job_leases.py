@@ -154,19 +154,9 @@ class JobLeases:
         head = StepRow(worker_id, pump, number, slots, milliseconds(lease), *retention, len(queues))
         words: list[Argument] = [*head, *queues]
         for claim, (kind, body, delay), progress, lines, artifacts, started_at in finished:
-            # a FinishedRow as a plain tuple, which is 0.3 µs cheaper for each job
-            words += (
-                claim.queue,
-                claim.job_id,
-                claim.lease,
-                kind,
-                body,
-                delay,
-                progress,
-                lines,
-                artifacts,
-                started_at,
-            )
+            # a FinishedRow as plain tuples, which are 0.3 µs cheaper for each job
+            words += (claim.queue, claim.job_id, claim.lease)
+            words += (kind, body, delay, progress, lines, artifacts, started_at)
         wait, accepted, rescued, claims, now = await self._redis.run(scripts.STEP, *words)
         return Step(
             wait=None if wait < 0 else wait / 1000,

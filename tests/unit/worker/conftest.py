@@ -5,7 +5,7 @@ The handler of the lane waits until the test lets the job end.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from tests.new_jobs import RETENTION, new_job
 from tests.unit.worker.webhook_receiver import LOOPBACK, SECRETS, Receiver
 from worker.context import JobContext
 from worker.lane import Lane
+from worker.lease_snapshot import SnapshotMemory
 from worker.registry import Handler
 from worker.running_jobs import RunningJobs
 from worker.webhooks.deliverer import Deliverer
@@ -73,6 +74,15 @@ class WatchedLeases(JobLeases):
         if self.away:
             self.refused += 1
             raise QueueUnavailable("Redis is away")
+
+
+class Clock:
+    """Stands in for the module `time`; a test moves it on."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 class Bench:
@@ -153,6 +163,13 @@ class Bench:
 WORK = JobType(
     name="work", summary="", params=Params, result=type(None), example={}, timeout=3600, max_attempts=3
 )
+
+
+@pytest.fixture
+def memory() -> Iterator[SnapshotMemory]:
+    memory = SnapshotMemory.create(20)
+    yield memory
+    memory.close()
 
 
 @pytest.fixture

@@ -7,18 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpcore
 import pytest
 
+from tests.unit.worker.conftest import Clock
 from worker.execute import JobPostponed
 from worker.webhooks import circuits as module
 from worker.webhooks.circuits import FAILURES, FIRST_PAUSE, MAX_PAUSE, Circuits, RunningDelivery, current
 
 HOST, OTHER = "slow.example", "quick.example"
-
-
-class Clock:
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -30,13 +30,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims are held, and may start, for as long as a test lasts."""
     monkeypatch.setattr("worker.held_claims.HOLD_SECONDS", 3600.0)
     monkeypatch.setattr("worker.held_claims.STALE_SECONDS", 3600.0)
-
-
-@pytest.fixture
-def memory() -> Iterator[SnapshotMemory]:
-    memory = SnapshotMemory.create(20)
-    yield memory
-    memory.close()
 
 
 @pytest.fixture

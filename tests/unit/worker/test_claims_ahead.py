@@ -3,16 +3,10 @@
 import pytest
 
 import worker.claims_ahead as module
+from tests.unit.worker.conftest import Clock
 from worker.claims_ahead import AHEAD_SECONDS, MOST_CLAIMS, ClaimsAhead
 
 WINDOW = 0.25  # seconds, exact in binary
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

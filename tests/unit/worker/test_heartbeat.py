@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -49,13 +49,6 @@ class FakeWriter:
 
     def get_write_buffer_size(self) -> int:
         return self.unread
-
-
-@pytest.fixture
-def memory() -> Iterator[SnapshotMemory]:
-    memory = SnapshotMemory.create(10)
-    yield memory
-    memory.close()
 
 
 @pytest.fixture

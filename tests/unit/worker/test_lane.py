@@ -244,10 +244,13 @@ async def test_two_steps_whose_replies_were_lost_are_both_repeated(slow: tuple[B
     let_end(bench, MANY_FINISHED)
     await until(lambda: len(leases.waiting) == 2)
     leases.replies_lost = 2
-    while bench.jobs.unwritten:
+
+    def all_written() -> bool:
         for pump in list(leases.waiting):
             leases.let_go(pump)
-        await asyncio.sleep(0)
+        return not bench.jobs.unwritten
+
+    await until(all_written)
     await until(lambda: len(bench.started) == bench.jobs.size + 5)
     assert sorted(bench.started) == sorted(set(bench.started))
     assert {(await bench.record(f"new-{n}")).fields[b"claims"] for n in range(5)} == {b"1"}
