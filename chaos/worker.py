@@ -19,7 +19,8 @@ from shared.job_type_loader import load_job_types
 from shared.settings import read_settings
 from worker.__main__ import work
 from worker.context import JobContext
-from worker.registry import Handler, load_handlers
+from worker.handler import Handler
+from worker.registry import load_handlers
 from worker.settings import WorkerSettings
 
 JOB_TYPES = {

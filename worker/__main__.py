@@ -18,8 +18,9 @@ from shared.store.preflight import obstacle
 from shared.store.redis_calls import RedisCalls
 from shared.store.worker_info import live_workers
 from worker.event_loop import WorkerLoop
+from worker.handler import Handler
 from worker.job_worker import JobWorker
-from worker.registry import Handler, load_handlers, match_handlers
+from worker.registry import load_handlers, match_handlers
 from worker.settings import WorkerSettings, worker_slots
 
 log = get_log(__name__)

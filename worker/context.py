@@ -128,7 +128,7 @@ class JobContext:
             Exception: any error of the function itself.
         """
         async with self._tools_in_use() as (tools, _):
-            return await tools.processes.run(function, *arguments, on_message=self._take_report)
+            return await tools.processes.run(function, *arguments, on_message=self.take_report)
 
     async def save_artifact(self, name: str, data: bytes | Path, content_type: str = BYTES) -> None:
         """Save data, or a copy of a file, as an artifact of the job."""
@@ -174,12 +174,12 @@ class JobContext:
         self.cancel_requested = True
         self.cancel_calls()
 
-    def _take_report(self, report: CallReport) -> None:
-        progress, lines = report
-        if progress is not None:
-            self.progress(*progress)
-        if lines:
-            self._add_lines(lines)
+    def take_report(self, report: CallReport) -> None:
+        """Take the reports of a function that runs in another process."""
+        if report.progress is not None:
+            self.progress(*report.progress)
+        if report.lines:
+            self._add_lines(report.lines)
 
     def _add_lines(self, lines: list[Line]) -> None:
         with LOCK:

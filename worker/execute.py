@@ -13,8 +13,8 @@ from shared.logging import get_log
 from shared.record import storable
 from shared.store.job_leases import Claim, Outcome, OutcomeKind
 from shared.store.redis_calls import milliseconds
+from worker.handler import Handler, unfit_result
 from worker.processes.protocol import describe
-from worker.registry import Handler
 from worker.running_job import RunningJob, StopReason
 from worker.timeouts import set_deadline, timeout_error
 
@@ -100,11 +100,7 @@ def encode(handler: Handler, result: Any, max_bytes: int) -> bytes:
     try:
         body = handler.encode(result)
     except Exception as error:
-        raise FinalError(
-            f"The handler returned a value that does not fit the result of its job type: {describe(error)}",
-            code="invalid_result",
-            hint="Correct the handler, or the result of the job type.",
-        ) from error
+        raise unfit_result(error) from error
     if len(body) > max_bytes:
         raise FinalError(
             f"The result has {len(body)} bytes; {max_bytes} are allowed.",
@@ -126,7 +122,7 @@ def outcome_of_stop(job: RunningJob) -> Outcome | None:
         case StopReason.SHUTDOWN:
             return Outcome(OutcomeKind.RELEASED)
         case StopReason.TIMEOUT:
-            return failed(job, timeout_error(job))
+            return failed(job, timeout_error(job.deadline - job.started_at))
         case _:
             return None
 

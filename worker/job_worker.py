@@ -27,12 +27,13 @@ from shared.store.worker_info import WorkerInfo
 from worker.connections import Connections
 from worker.context import Tools
 from worker.files import AttemptFiles
+from worker.handler import Handler
 from worker.heartbeat.supervisor import HeartbeatSupervisor
 from worker.lane import WAKE_UP_SECONDS, Lane
 from worker.lane_pair import LanePair
+from worker.models.hosts import ModelHosts
 from worker.processes.environment import child_environment
 from worker.processes.pool import Processes
-from worker.registry import Handler
 from worker.running_jobs import RunningJobs
 from worker.scratch import Scratch
 from worker.services.cancellation_listener import CancellationListener
@@ -90,6 +91,7 @@ class JobWorker(Worker):
             settings.retain_completed, settings.retain_failed, settings.retain_cancelled
         )
         self._processes = _open_processes(settings)
+        self._models = _open_models(settings, handlers, self._note_models)
         self._files = files
         self._scratch = Scratch()
         self._report_due = asyncio.Event()
@@ -170,6 +172,11 @@ class JobWorker(Worker):
             Rescuer(upkeep, self._lanes.queues, lease=settings.worker_lease_seconds).run,
         ]
 
+    def _note_models(self) -> None:
+        """Claim from the queues whose models are loaded, and show the states of the model hosts."""
+        self._lanes.close_queues(self._models.closed_queues)
+        self._heartbeat.show_models(self._models.states.decode())
+
     def _renew_connections(self) -> None:
         """Leave the former primary after a fail-over; called in the heartbeat's thread."""
         self.loop.call_soon_threadsafe(self._connections.renew)
@@ -196,6 +203,8 @@ class JobWorker(Worker):
     async def main(self) -> None:
         """Work until a signal comes, then leave without losing anything."""
         await self._heartbeat.start()  # before the first claim: its handler may hold the interpreter at once
+        self._models.start(self._settings.worker_concurrency)
+        self._note_models()  # before the first claim too: no job is claimed whose model is not loaded
         log.info("worker started", worker_id=self.worker_info.worker_id, queues=self.worker_info.queues)
         running = {self.loop.create_task(service()): service for service in self._services}
         stop = self.loop.create_task(self._shutdown.requested.wait())
@@ -250,6 +259,7 @@ class JobWorker(Worker):
 
     async def close(self) -> None:
         await self._processes.close()
+        await self._models.close()
         self._files.close()
         self._scratch.close()
         await self._deliverer.aclose()
@@ -275,6 +285,22 @@ def _open_processes(settings: WorkerSettings) -> Processes:
         max_memory=settings.worker_process_max_memory_bytes,
         job_types=settings.job_types,
         environment=child_environment(settings.worker_child_environment),
+    )
+
+
+def _open_models(
+    settings: WorkerSettings, handlers: Mapping[str, Handler], on_change: Callable[[], None]
+) -> ModelHosts:
+    return ModelHosts(
+        handlers,
+        settings.worker_queues,
+        devices=settings.worker_devices,
+        threads=settings.worker_model_threads,
+        max_memory=settings.worker_process_max_memory_bytes,
+        max_growth=settings.worker_process_max_rss_bytes,
+        job_types=settings.job_types,
+        environment=child_environment(settings.worker_child_environment),
+        on_change=on_change,
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from shared.errors import QueueUnavailable
@@ -13,6 +13,7 @@ from shared.store.retention import Retention
 from worker.running_jobs import RunningJobs
 
 WAKE_UP_SECONDS = 5.0
+CLOSED_SECONDS = 0.25  # in place of it while a queue is closed, which may open meanwhile
 LARGEST_BATCH = 100  # jobs of a step: Redis does nothing else meanwhile
 MANY_FINISHED = 10  # attempts, for which a second step goes out while the first is under way
 LARGEST_STEP_BYTES = 1 << 20  # of outcomes: on a slow link a larger step would hold up the claims
@@ -31,7 +32,7 @@ class Lane:
 
     Args:
         worker_id: the id under which steps are numbered; no other lane has it.
-        queues: the queues to claim from, in strict order.
+        queues: the queues to claim from, in strict order, as far as they are open.
         jobs: the attempts under way, with their slots.
         lease: seconds for which a claim holds without a heartbeat.
         retention: how long finished jobs are kept.
@@ -63,6 +64,7 @@ class Lane:
         self.retention = retention
         self.job_leases = job_leases
         self.claiming = True
+        self.closed: frozenset[str] = frozenset()
         self.pumps = (Pump(self, 1), Pump(self, 2))
         self.on_leases = on_leases
         self.on_change = on_change
@@ -75,9 +77,19 @@ class Lane:
         jobs.on_end = self._notice
 
     @property
+    def open_queues(self) -> Sequence[str]:
+        """The queues to claim from now."""
+        return [queue for queue in self.queues if queue not in self.closed] if self.closed else self.queues
+
+    def close_queues(self, queues: Collection[str]) -> None:
+        """Claim no job from these queues until the next call: their jobs could not start."""
+        self.closed = frozenset(queues)
+        self._look()
+
+    @property
     def free(self) -> int:
         """The number of slots to claim jobs for."""
-        return self.jobs.free if self.claiming else 0
+        return self.jobs.free if self.claiming and self.open_queues else 0
 
     @property
     def stepping(self) -> bool:
@@ -93,7 +105,8 @@ class Lane:
         while True:
             await self._idle.wait()
             try:
-                queue = await self._idle_leases.wait_for_wake_up(self.queues, WAKE_UP_SECONDS)
+                seconds = CLOSED_SECONDS if self.closed else WAKE_UP_SECONDS
+                queue = await self._idle_leases.wait_for_wake_up(self.open_queues, seconds)
                 if queue is None:
                     continue
                 if self.free > 0:
@@ -123,7 +136,7 @@ class Lane:
 
         So Redis prepares the next jobs while the handlers of these run.
         """
-        if not self.claiming:
+        if not self.claiming or not self.open_queues:
             return 0
         asked = sum(pump.wanted for pump in self.pumps if pump.stepping)
         half = (self.jobs.size + self.jobs.held.most + 1) // 2
@@ -222,7 +235,7 @@ class Pump:
                 step = await lane.job_leases.step(
                     self.worker_id,
                     self._step_number,
-                    lane.queues,
+                    lane.open_queues,
                     self._finished,
                     slots=self.wanted if lane.claiming else 0,
                     lease=lane.lease,

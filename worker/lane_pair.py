@@ -1,6 +1,6 @@
 """LanePair: both lanes of a worker together, as its services and its shutdown see them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from worker.lane import Lane
 
@@ -46,6 +46,11 @@ class LanePair:
     def stop_claiming(self) -> None:
         for lane in self._lanes:
             lane.stop_claiming()
+
+    def close_queues(self, queues: Collection[str]) -> None:
+        """Claim no job from these queues until the next call."""
+        for lane in self._lanes:
+            lane.close_queues(queues)
 
     def release(self) -> None:
         """Stop every attempt, so that its job goes back to the queue for another worker."""

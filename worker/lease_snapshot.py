@@ -1,9 +1,10 @@
 """Snapshots of a worker's leases, in memory that the worker shares with its heartbeat process.
 
 A snapshot is text. Its first line holds the number of running jobs and, per pump, the number of the step
-that is under way, or 0. Each further line is one lease: queue, `claim:id`, and the deadline by the monotonic
-clock in milliseconds if there is one, or `h` and the number of a held claim. Held claims start in the order
-of their numbers; the memory also has the number of the one that was started last, written at each start.
+that is under way, or 0. The second line has the states of the model hosts, JSON. Each further line is one
+lease: queue, `claim:id`, and the deadline by the monotonic clock in milliseconds if there is one, or `h` and
+the number of a held claim. Held claims start in the order of their numbers; the memory also has the number of
+the one that was started last, written at each start.
 """
 
 import os
@@ -22,6 +23,7 @@ from shared.store.rows import Lease
 TAKEN_BYTES = 8  # the largest number of a held claim that was started
 LATEST = Struct("=Q")  # number of the latest snapshot; its buffer is that number modulo 2
 FRONT = Struct("=QdII")  # before each buffer: its number, time of writing, length and checksum of the text
+MODELS_BYTES = 1 << 16  # of the states of the model hosts
 LINE_BYTES = 256  # more than a lease takes: 64 of the queue, 60 of the member, 20 of the deadline
 READ_ATTEMPTS = 100
 
@@ -35,6 +37,7 @@ class Snapshot(NamedTuple):
         steps: per pump, the number of the step that was under way; 0 without a step.
         leases: each with its deadline in seconds; infinite without a deadline.
         held: those of them whose handlers had not begun when the snapshot was read.
+        models: the states of the model hosts, JSON; empty without any.
     """
 
     written_at: float
@@ -42,6 +45,7 @@ class Snapshot(NamedTuple):
     steps: list[int]
     leases: list[tuple[Lease, float]]
     held: Sequence[Lease] = ()
+    models: str = ""
 
 
 class SnapshotMemory:
@@ -57,7 +61,7 @@ class SnapshotMemory:
 
     def __init__(self, descriptor: int, leases: int) -> None:
         self.descriptor = descriptor
-        self._size = FRONT.size + (leases + 1) * LINE_BYTES
+        self._size = FRONT.size + (leases + 1) * LINE_BYTES + MODELS_BYTES
         total = TAKEN_BYTES + LATEST.size + 2 * self._size
         if os.fstat(descriptor).st_size < total:
             os.ftruncate(descriptor, total)  # pages that are never written cost nothing
@@ -74,8 +78,8 @@ class SnapshotMemory:
                 descriptor = os.dup(file.fileno())
         return cls(descriptor, leases)
 
-    def write(self, running: int, steps: Sequence[int], leases: Iterable[str]) -> None:
-        text = "\n".join((f"{running} {' '.join(map(str, steps))}", *leases)).encode()
+    def write(self, running: int, steps: Sequence[int], leases: Iterable[str], models: str = "") -> None:
+        text = "\n".join((f"{running} {' '.join(map(str, steps))}", models, *leases)).encode()
         if len(text) > self._size - FRONT.size:
             text = text[: text.rfind(b"\n", 0, self._size - FRONT.size)]  # whole lines only
         number = self._latest + 1
@@ -118,7 +122,7 @@ def held_line(queue: str, lease: str, number: int) -> str:
 
 
 def _parse(written_at: float, text: str, taken: int) -> Snapshot:
-    first, *lines = text.split("\n")
+    first, models, *lines = text.split("\n")
     running, *steps = map(int, first.split())
     leases, held = [], []
     for line in lines:
@@ -127,4 +131,4 @@ def _parse(written_at: float, text: str, taken: int) -> Snapshot:
         leases.append((Lease(queue, lease), int(more[0]) / 1000 if timed else inf))
         if more and not timed and int(more[0][1:]) > taken:
             held.append(Lease(queue, lease))
-    return Snapshot(written_at, running, steps, leases, held)
+    return Snapshot(written_at, running, steps, leases, held, models)

@@ -1,74 +1,19 @@
 """Registry of handlers: the function that performs each job type."""
 
-from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload
-
-from pydantic import TypeAdapter
 
 from shared.job_type import JobType, Params, UnusableJobType
 from shared.job_type_loader import OWN_PACKAGES, import_modules
 from worker.context import BlockingContext, JobContext
-from worker.finite_numbers import require_finite
-from worker.threads import run_in_thread
+from worker.handler import Handler
+from worker.models.batch import SETUP_SECONDS, Batch, Device, ModelFunction
+from worker.models.handler import ModelHandler
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 AsyncFunction = Callable[[P, JobContext], Awaitable[R]]
 PlainFunction = Callable[[P, BlockingContext], R]
-
-
-class Handler:
-    """A job type with the function that performs it.
-
-    Args:
-        job_type: the type of its jobs.
-        function: performs a job of that type.
-        logs_start: whether the start of an attempt is logged at INFO.
-    """
-
-    def __init__(
-        self,
-        job_type: JobType[Any, Any],
-        function: Callable[[Any, Any], Any],
-        *,
-        logs_start: bool = True,
-    ) -> None:
-        self.job_type = job_type
-        self.function = function
-        self.logs_start = logs_start
-        self._decode: Callable[[bytes], Any] = job_type.codec.decode
-        self._result = TypeAdapter(job_type.result)
-        self._asynchronous = iscoroutinefunction(function)
-
-    @property
-    def function_name(self) -> str:
-        """The full name of the function, for errors."""
-        return f"{self.function.__module__}.{self.function.__qualname__}"
-
-    def validate(self, params: bytes) -> Params:
-        """Stored params as the contract's model. Raises pydantic.ValidationError."""
-        model: Params = self._decode(params)
-        return model
-
-    async def perform(self, params: Params, context: JobContext) -> Any:
-        """Run the function: `async def` on the loop, `def` in a thread of its own."""
-        if self._asynchronous:
-            return await self.function(params, context)
-        return await run_in_thread(self.function, params, BlockingContext(context, get_running_loop()))
-
-    def encode(self, result: Any) -> bytes:
-        """The result as JSON.
-
-        Raises:
-            ValueError: the result does not fit the contract, or holds NaN or infinity, which JSON lacks.
-        """
-        value = self._result.validate_python(result)
-        body = self._result.dump_json(value)
-        if b"null" in body and value is not None:  # pydantic writes null for NaN and infinity
-            require_finite(self._result.dump_python(value, by_alias=True))
-        return body
 
 
 class Mark(Protocol[P, R]):
@@ -80,11 +25,45 @@ class Mark(Protocol[P, R]):
     def __call__(self, function: PlainFunction[P, R]) -> PlainFunction[P, R]: ...
 
 
-def handles(job_type: JobType[P, R]) -> Mark[P, R]:
-    """Mark a function as the handler of a job type."""
+BatchMark = Callable[[Callable[[Any, list[Any]], Sequence[R | Exception]]], Any]
+"""The decorator for a function of a model and a list of params."""
+
+ModelMark = Callable[[Callable[[Any, P], R]], Any]
+"""The decorator for a function of a model and params."""
+
+
+@overload
+def handles(job_type: JobType[P, R]) -> Mark[P, R]: ...
+@overload
+def handles(job_type: JobType[P, R], *, batch: Batch) -> BatchMark[R]: ...
+@overload
+def handles(
+    job_type: JobType[P, R], *, setup: Callable[[Device], Any], setup_timeout: float = SETUP_SECONDS
+) -> ModelMark[P, R]: ...
+def handles(
+    job_type: JobType[Any, Any],
+    *,
+    batch: Batch | None = None,
+    setup: Callable[[Device], Any] | None = None,
+    setup_timeout: float = SETUP_SECONDS,
+) -> Any:
+    """Mark a function as the handler of a job type.
+
+    Args:
+        job_type: the type of its jobs.
+        batch: for a model that performs batches: the function gets the model and a list of params, in a
+            process that holds the model, and returns as many results or errors.
+        setup: for a model that performs one job at a time: the function gets what this returns, and params.
+        setup_timeout: seconds for `setup`.
+    """
 
     def mark(function: Any) -> Any:
         function.__handles__ = job_type
+        if batch is not None:
+            function.__model__ = ModelFunction(batch)
+        elif setup is not None:
+            single = Batch(setup=setup, size=1, setup_timeout=setup_timeout)
+            function.__model__ = ModelFunction(single, single=True)
         return function
 
     return mark
@@ -97,12 +76,20 @@ def load_handlers(packages: Iterable[str] = OWN_PACKAGES) -> list[Handler]:
         UnusableJobType: a package, or a `handler.py` in it, can't be imported.
     """
     return [
-        Handler(function.__handles__, function)
+        handler_of(function)
         for package in packages
         for module in import_modules(package, "handler")
         for function in vars(module).values()
         if hasattr(function, "__handles__") and function.__module__ == module.__name__
     ]
+
+
+def handler_of(function: Any) -> Handler:
+    """The handler of a function that `handles` has marked."""
+    model: ModelFunction | None = getattr(function, "__model__", None)
+    if model is not None:
+        return ModelHandler(function.__handles__, function, model)
+    return Handler(function.__handles__, function)
 
 
 def match_handlers(

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.store.job_leases import Claim
 from worker.context import JobContext
-from worker.registry import Handler
+from worker.handler import Handler
 
 
 class StopReason(Enum):

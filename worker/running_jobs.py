@@ -13,10 +13,10 @@ from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
 from worker.context import JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
+from worker.handler import Handler
 from worker.held_claims import STALE_SECONDS, HeldClaims
 from worker.lease_snapshot import held_line, lease_line
 from worker.processes.protocol import describe
-from worker.registry import Handler
 from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 

@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 from shared.cpus import available_cpus
 from shared.settings import Name, SharedSettings
 
+Device = Annotated[str, Field(pattern=r"^(cpu|[0-9]{1,3})$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
@@ -76,6 +77,23 @@ class WorkerSettings(SharedSettings):
             description="Variables that child processes get besides the harmless ones, separated by commas"
         ),
     ] = ()
+    worker_devices: Annotated[
+        tuple[Device, ...],
+        NoDecode,
+        Field(
+            min_length=1,
+            description="Devices of models, separated by commas: `cpu`, or numbers of GPUs; each model has a "
+            "process on each",
+        ),
+    ] = ("cpu",)
+    worker_model_threads: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Threads of the process of a model; 0: the CPUs divided by the processes of a model",
+        ),
+    ] = 0
     worker_sweep_seconds: Annotated[
         float,
         Field(
@@ -116,7 +134,7 @@ class WorkerSettings(SharedSettings):
             raise ValueError(f"differs from WORKER_SLOTS={older}, its older name; remove WORKER_SLOTS")
         return value
 
-    @field_validator("worker_child_environment", mode="before")
+    @field_validator("worker_child_environment", "worker_devices", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -1,6 +1,6 @@
 """Harness for tests of handlers: no server and no Redis, but real processes and real files."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,18 @@ import orjson
 
 from shared.files import FileStore, artifact_key, upload_key
 from shared.ids import new_file_id
+from shared.job_type_loader import OWN_PACKAGES
 from shared.store.job_leases import Claim
 from worker.context import JobContext, Tools
 from worker.files import AttemptFiles
+from worker.models.batch import Device
+from worker.models.batcher import Answer, Batcher
+from worker.models.handler import ModelHandler
+from worker.models.host_calls import LoadedModel
+from worker.processes.plain_pickles import packages_of
 from worker.processes.pool import Processes
-from worker.registry import Handler
+from worker.processes.protocol import CallReport, unpack
+from worker.registry import handler_of
 
 
 class Harness:
@@ -37,6 +44,7 @@ class Harness:
         )
         self._claim = Claim("default", "harness", 1, 1, 1, b"", b"{}", "", "1:harness")
         self._context = JobContext("harness", 1, 1)
+        self._batchers: dict[str, Batcher] = {}
 
     async def upload(self, data: bytes | Path) -> str:
         """Store a file as an upload does; returns its reference for params."""
@@ -56,7 +64,9 @@ class Harness:
             pydantic.ValidationError: the params or the result do not fit the contract.
             Exception: any error of the handler.
         """
-        handler = Handler(function.__handles__, function)  # type: ignore[attr-defined]
+        handler = handler_of(function)
+        if isinstance(handler, ModelHandler):
+            handler.batcher = self._batcher_of(handler)
         self._context = JobContext.of(self._claim, self._record, self._tools)
         try:
             given = handler.job_type.params.model_validate_json(orjson.dumps(params), strict=True)
@@ -83,6 +93,13 @@ class Harness:
         """Close the file store."""
         self._files.close()
 
+    def _batcher_of(self, handler: ModelHandler) -> Batcher:
+        """The batcher of a model, which is loaded into this process at its first use."""
+        if handler.function_name not in self._batchers:
+            host = LocalHost(handler)
+            self._batchers[handler.function_name] = Batcher(handler.batch, [host])
+        return self._batchers[handler.function_name]
+
     def _record(self) -> None:
         news = self._context.pending_report()
         self._context.acknowledge(news)
@@ -91,6 +108,25 @@ class Harness:
             if self.fractions[-1:] != [fraction]:
                 self.fractions.append(fraction)
         self.messages += [orjson.loads(line.split(b" ", 2)[2])["message"] for line in news.lines.splitlines()]
+
+
+class LocalHost:
+    """A model host within this process.
+
+    Args:
+        handler: the handler with the model, which is loaded now.
+    """
+
+    free = ready = True
+    failed = False
+
+    def __init__(self, handler: ModelHandler) -> None:
+        self._packages = packages_of(handler.function, OWN_PACKAGES)
+        self._loaded = LoadedModel(handler.function, Device("cpu", 1), self._packages)
+
+    async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]:
+        answers = self._loaded.perform(items)
+        return [body if fine else unpack(body, self._packages) for fine, body in answers]
 
 
 @asynccontextmanager

@@ -11,9 +11,9 @@ OVERDUE_SECONDS = ABANDON_SECONDS + 1  # from a deadline until the heartbeat sto
 
 
 def set_deadline(job: RunningJob) -> None:
-    """Start the timeout of an attempt: that of its job type, counted from the attempt's start."""
+    """Start the timeout of an attempt, counted from its start."""
     if job.handler is not None:
-        job.deadline = job.started_at + job.handler.job_type.timeout
+        job.deadline = job.started_at + job.handler.timeout
 
 
 def overdue(jobs: Iterable[RunningJob], now: float) -> tuple[list[RunningJob], list[RunningJob]]:
@@ -32,9 +32,8 @@ def overdue(jobs: Iterable[RunningJob], now: float) -> tuple[list[RunningJob], l
     return late, endless
 
 
-def timeout_error(job: RunningJob) -> RetryableError:
-    """The error of an attempt that was stopped at its deadline."""
-    seconds = job.deadline - job.started_at
+def timeout_error(seconds: float) -> RetryableError:
+    """The error of an attempt that was stopped after its timeout."""
     return RetryableError(
         f"The attempt took longer than {seconds:g} s.",
         code="job_timeout",

@@ -12,6 +12,7 @@ from shared.answer import ALWAYS_SENT
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import FileStore
 from shared.store.preflight import lacking
+from shared.store.worker_info import models_of
 
 NO_WORKER = "warn: no worker is alive; start one with python -m worker"
 FULL = "warn: the file store is full; make room behind ARTIFACTS_URL"
@@ -26,7 +27,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """With `warn` the server still accepts jobs, but no worker is alive, or files have no room."""
+    """With `warn` the server still accepts jobs, but no worker or model is ready, or files have no room."""
 
     status: Literal["pass", "warn", "fail"]
     checks: Annotated[
@@ -47,14 +48,31 @@ async def readyz(request: Request) -> Response:
     try:
         if missing := await state.queue.probe():
             return _fail(lacking(missing[0]))
-        workers = len(await state.queue.workers())
+        workers = await state.queue.workers()
     except QueueUnavailable as error:
         return _fail(error.message)
-    checks = {"redis": "pass", "workers": f"pass: {workers} alive" if workers else NO_WORKER}
+    checks = {"redis": "pass", "workers": f"pass: {len(workers)} alive" if workers else NO_WORKER}
+    if models := _check_of_models(workers):
+        checks["models"] = models
     if fault := await _fault_of_files(state.files):
         checks["files"] = fault
     warned = any(check.startswith("warn") for check in checks.values())
     return _answer(Readiness(status="warn" if warned else "pass", checks=checks))
+
+
+def _check_of_models(workers: list[dict[str, str]]) -> str | None:
+    """Whether each model is loaded by a worker; None if no worker has a model."""
+    states: dict[str, set[str]] = {}
+    for worker in workers:
+        for model in models_of(worker):
+            states.setdefault(model["type"], set()).add(model["state"])
+    waiting = sorted(name for name, found in states.items() if "READY" not in found)
+    failed = [name for name in waiting if "STARTING" not in states[name]]
+    if failed:
+        return f"warn: models can't be loaded: {', '.join(failed)}; see the errors in /server/info"
+    if waiting:
+        return f"warn: models load: {', '.join(waiting)}"
+    return "pass" if states else None
 
 
 async def _fault_of_files(files: FileStore) -> str | None:

@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -15,6 +15,7 @@ from shared.job_type_loader import names_by_package
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_queue import JobQueue
+from shared.store.worker_info import models_of
 
 NAME = "job-server"
 OWN_ONLY = "for a key with the scope `read:own` alone"
@@ -27,6 +28,16 @@ class QueueInfo(BaseModel):
     running: int
 
 
+class ModelInfo(BaseModel):
+    """A process of a worker that holds the model of a job type."""
+
+    type: str
+    device: Annotated[str, Field(description="As `WORKER_DEVICES` names it.")]
+    state: Literal["STARTING", "READY", "SETUP_FAILED"]
+    since: datetime
+    error: Annotated[str, Field(description="The reason of the last failed setup; empty without one.")]
+
+
 class WorkerInfo(BaseModel):
     worker_id: str
     host: str
@@ -34,6 +45,7 @@ class WorkerInfo(BaseModel):
     queues: list[str]
     slots: Annotated[int, Field(description="Jobs it runs at once.")]
     running: int
+    models: Annotated[list[ModelInfo], Field(description="The models of its job types.")]
     started_at: datetime
 
 
@@ -97,9 +109,11 @@ async def _queues(state: State) -> dict[str, QueueInfo]:
 
 
 async def _workers(queue: JobQueue) -> list[WorkerInfo]:
-    workers = await queue.workers()
     return [
-        WorkerInfo.model_validate({**worker, "queues": worker["queues"].split(",")}) for worker in workers
+        WorkerInfo.model_validate(
+            {**worker, "queues": worker["queues"].split(","), "models": models_of(worker)}
+        )
+        for worker in await queue.workers()
     ]
 
 

@@ -13,7 +13,7 @@ from shared.store.retention import Retention
 from shared.store.submission import NewJob
 from worker.__main__ import work as run_worker
 from worker.context import JobContext
-from worker.registry import Handler
+from worker.handler import Handler
 from worker.settings import WorkerSettings
 
 RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
-from worker.registry import Handler
+from worker.handler import Handler
 from worker.reporting import log, progress
 
 Fault = Literal["none", "fork", "exec", "thread", "write"]

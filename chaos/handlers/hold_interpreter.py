@@ -7,7 +7,7 @@ from math import log2
 
 from shared.job_type import JobType, Params
 from worker.context import BlockingContext
-from worker.registry import Handler
+from worker.handler import Handler
 
 
 class HoldParams(Params):

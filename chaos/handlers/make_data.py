@@ -6,7 +6,7 @@ from random import Random
 from chaos.handlers.start_reports import report_no_start
 from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
-from worker.registry import Handler
+from worker.handler import Handler
 
 MEGABYTE = 1_000_000
 FILES = 3

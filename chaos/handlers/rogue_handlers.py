@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.job_type import Backoff, JobType, Params
 from worker.context import JobContext
-from worker.registry import Handler
+from worker.handler import Handler
 
 BLOCK_SECONDS = 1.5
 HUGE = 100_000_000

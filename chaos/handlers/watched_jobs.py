@@ -11,7 +11,7 @@ from chaos.handlers.start_reports import report_no_start
 from dev.stack import STACK_FOLDER
 from shared.job_type import JobType, Params
 from worker.context import JobContext
-from worker.registry import Handler
+from worker.handler import Handler
 
 FILE = "watched"
 

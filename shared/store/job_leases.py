@@ -173,6 +173,7 @@ class JobLeases:
         *,
         running: int,
         lease: float,
+        models: str = "",
         steps: Sequence[tuple[str, int, int]] = (),
     ) -> tuple[set[str], set[str]]:
         """Renew leases and show that the worker lives.
@@ -180,6 +181,7 @@ class JobLeases:
         Args:
             leases: the leases that the worker knows of.
             running: the number of jobs that it runs.
+            models: the states of its model hosts, JSON; empty without any.
             lease: seconds for which a renewal holds.
             steps: worker id, pump and number of each step under way, whose claims may not have arrived.
 
@@ -194,6 +196,7 @@ class JobLeases:
             ",".join(worker.queues),
             worker.slots,
             running,
+            models,
             worker.started_at,
             len(steps),
         )

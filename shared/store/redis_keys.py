@@ -19,7 +19,8 @@
 | jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
 |                                 |         | heartbeat (ms)                     |              | heartbeat               |
 | jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a day after the last    |
-|                                 |         | started_at; the last claims        | leave        | heartbeat               |
+|                                 |         | models, started_at; the last       | leave        | heartbeat               |
+|                                 |         | claims                             |              |                         |
 | jobs:upkeep                     | hash    | seen_at: the last sign of life of  | beat, upkeep | -                       |
 |                                 |         | a process (ms); rescue_from (ms);  |              |                         |
 |                                 |         | lease (ms); repaired_at (ms), and  |              |                         |

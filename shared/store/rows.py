@@ -175,6 +175,7 @@ class BeatRow(NamedTuple):
         lease: milliseconds.
         queues: separated by commas.
         running: the number of running jobs.
+        models: the states of the model hosts, JSON; empty without any.
         started_at: seconds since the epoch.
         steps: the number of rows of steps under way that follow.
     """
@@ -186,6 +187,7 @@ class BeatRow(NamedTuple):
     queues: str
     slots: int
     running: int
+    models: str
     started_at: float
     steps: int
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from shared.store import redis_keys
 from shared.store.redis_calls import RedisCalls
@@ -29,3 +32,9 @@ async def live_workers(redis: RedisCalls) -> list[dict[str, str]]:
             shown = {name.decode(): value.decode() for name, value in fields.items()}
             found.append({"worker_id": worker_id.decode()} | shown)
     return found
+
+
+def models_of(worker: dict[str, str]) -> list[dict[str, Any]]:
+    """The model hosts of a live worker: `type`, `device`, `state`, `since` and `error` of each."""
+    states: list[dict[str, Any]] = orjson.loads(worker.get("models") or "[]")
+    return states

@@ -15,7 +15,8 @@ from shared.settings import read_settings
 from tests.unit.worker import in_child
 from worker.__main__ import work
 from worker.context import BlockingContext, JobContext
-from worker.registry import Handler, load_handlers
+from worker.handler import Handler
+from worker.registry import load_handlers
 from worker.settings import WorkerSettings
 
 LONG = 3600.0

@@ -41,11 +41,13 @@ class HeartbeatLoop:
         writer: the connection to the worker.
 
     Attributes:
-        ending: set to end the loop after the current beat.
+        due: set to beat now.
+        ending: set, with `due`, to end the loop after the current beat.
     """
 
     def __init__(self, terms: dict[str, Any], memory: SnapshotMemory, writer: asyncio.StreamWriter) -> None:
-        self.ending = asyncio.Event()
+        self.due = asyncio.Event()
+        self.ending = False
         self._memory = memory
         self._writer = writer
         self._worker_info = WorkerInfo(**terms["worker_info"])
@@ -67,12 +69,13 @@ class HeartbeatLoop:
     async def run(self) -> None:
         """Beat until the worker has ended; a beat that fails is repeated soon."""
         self._send(lost=[], cancelled=[])  # the first message says that the process is ready
-        while not self.ending.is_set() and os.getppid() == self._worker_info.pid:
+        while not self.ending and os.getppid() == self._worker_info.pid:
+            self.due.clear()
             beaten = await self._beat()
             pause = self._lease / 3 if beaten else min(MAX_PAUSE, self._lease / 20)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self.ending.wait()
+                    await self.due.wait()
 
     async def _beat(self) -> bool:
         snapshot = self._memory.read()
@@ -81,7 +84,12 @@ class HeartbeatLoop:
         leases, steps = self.to_renew(snapshot)
         try:
             lost, cancelled = await self._job_leases.beat(
-                self._worker_info, leases, running=snapshot.running, lease=self._lease, steps=steps
+                self._worker_info,
+                leases,
+                running=snapshot.running,
+                models=snapshot.models,
+                lease=self._lease,
+                steps=steps,
             )
         except QueueUnavailable:
             return False  # the worker's own steps log it
@@ -129,16 +137,23 @@ async def serve(connection: socket.socket, descriptor: int) -> None:
     if terms is None:
         return
     beats = HeartbeatLoop(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
-    beating, end = asyncio.create_task(beats.run()), asyncio.create_task(reader.read())
+    beating, end = asyncio.create_task(beats.run()), asyncio.create_task(listen(reader, beats))
     returning = asyncio.create_task(beats.returner.run())
     await asyncio.wait({beating, returning, end}, return_when=asyncio.FIRST_COMPLETED)
     returning.cancel()
-    beats.ending.set()
+    beats.ending = True
+    beats.due.set()
     # A beat that reached Redis after the worker's `leave` would show a dead worker.
     await asyncio.wait({beating}, timeout=LAST_BEAT_SECONDS)
     if beating.done():
         beating.result()
     await beats.returner.return_of_dead()
+
+
+async def listen(reader: asyncio.StreamReader, beats: HeartbeatLoop) -> None:
+    """Beat whenever the worker asks for it, until it closes the connection."""
+    while await reader.readline():
+        beats.due.set()
 
 
 def main() -> None:

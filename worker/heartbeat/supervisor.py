@@ -83,6 +83,7 @@ class HeartbeatSupervisor:
         self._ready = asyncio.Event()
         self._stopping = Event()
         self._connection: socket.socket | None = None
+        self._models = ""
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
 
     async def start(self) -> None:
@@ -97,7 +98,16 @@ class HeartbeatSupervisor:
         """Write a snapshot; called on the event loop."""
         lanes = self._lanes
         leases = chain.from_iterable(lane.jobs.lease_lines.values() for lane in lanes)
-        self._memory.write(len(lanes[0].jobs.running), [pump.open_step for pump in self._pumps], leases)
+        steps = [pump.open_step for pump in self._pumps]
+        self._memory.write(len(lanes[0].jobs.running), steps, leases, self._models)
+
+    def show_models(self, states: str) -> None:
+        """Show the states of the model hosts, JSON, at once; called on the event loop."""
+        self._models = states
+        self.publish()
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.sendall(b"beat\n")
 
     def stop(self) -> None:
         """End the process; returns when it has ended, or soon after."""

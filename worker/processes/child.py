@@ -28,6 +28,7 @@ from worker.processes.protocol import (
     ERROR,
     HEADER,
     NOTHING,
+    PINNED,
     PROCESSES,
     READY,
     REPORT,
@@ -37,7 +38,7 @@ from worker.processes.protocol import (
 )
 
 if TYPE_CHECKING:
-    from worker.log_lines import LogBuffer
+    from worker.log_lines import Line, LogBuffer
 
 REPORT_SECONDS = 0.05
 END_SECONDS = 0.2  # for threads and processes of a call that are about to end
@@ -47,7 +48,7 @@ FORK_EXIT = 70
 MAX_DESCRIPTORS = 1 << 16
 LARGEST_FILE = 64 << 30  # bytes that a function may write into one
 OPEN_FILES = 4096
-NICENESS = 10  # the worker's event loop and its heartbeat go first
+NICENESS = 10
 
 
 class Connection:
@@ -74,6 +75,18 @@ class Connection:
         os.kill(0, signal.SIGKILL)  # the whole process group, which is this process's own
 
 
+class PendingReports:
+    """Reports to one job that were not sent yet."""
+
+    def __init__(self) -> None:
+        self.progress: tuple[float, str] | None = None
+        self.lines: LogBuffer | None = None
+        self.output: list[bytes] = []
+
+    def take(self) -> tuple[tuple[float, str] | None, "list[Line]", list[bytes]]:
+        return self.progress, self.lines.take() if self.lines else [], self.output
+
+
 class Call:
     """A call that runs, and its reports: sent at once, or together with those that follow soon.
 
@@ -86,34 +99,45 @@ class Call:
         self._connection = connection
         self._number = number
         self._lock = Lock()
-        self._progress: tuple[float, str] | None = None
-        self._lines: LogBuffer | None = None
+        self._pending: dict[int | None, PendingReports] = {}
         self._sent_at = -REPORT_SECONDS
         self._timer: Timer | None = None
         self._over = False
 
-    def progress(self, fraction: float, message: str) -> None:
+    def progress(self, index: int | None, fraction: float, message: str) -> None:
         with self._lock:
-            self._progress = (fraction, message)
+            self._pending_of(index).progress = (fraction, message)
             self._send_soon()
 
-    def log(self, message: str, fields: dict[str, object]) -> None:
+    def log(self, index: int | None, message: str, fields: dict[str, object]) -> None:
         from worker.log_lines import LogBuffer, line_of
 
         line = line_of(message, fields)
         with self._lock:
-            self._lines = self._lines or LogBuffer()
-            self._lines.add([line])
+            pending = self._pending_of(index)
+            pending.lines = pending.lines or LogBuffer()
+            pending.lines.add([line])
+            self._send_soon()
+
+    def emit(self, index: int, chunk: object) -> None:
+        import orjson
+
+        body = orjson.dumps(chunk)
+        with self._lock:
+            self._pending_of(index).output.append(body)
             self._send_soon()
 
     def end(self) -> None:
-        """Send the last report; reports of a thread that was left behind are dropped from now on."""
+        """Send the last reports; those of a thread that was left behind are dropped from now on."""
         with self._lock:
             timer, self._over = self._timer, True
             self._send()
         if timer is not None:
             timer.cancel()
             timer.join()
+
+    def _pending_of(self, index: int | None) -> PendingReports:
+        return self._pending.setdefault(index, PendingReports())
 
     def _send_soon(self) -> None:
         if self._over or self._timer is not None:
@@ -132,11 +156,11 @@ class Call:
                 self._send()
 
     def _send(self) -> None:
-        lines = self._lines.take() if self._lines else []
-        if self._progress or lines:
-            self._connection.send(REPORT, self._number, pickle.dumps((self._progress, lines)))
+        if self._pending:
+            reports = [(index, *pending.take()) for index, pending in self._pending.items()]
+            self._connection.send(REPORT, self._number, pickle.dumps(reports))
             self._sent_at = time.monotonic()
-        self._progress = self._timer = None
+        self._pending, self._timer = {}, None
 
 
 class Surroundings:
@@ -183,9 +207,9 @@ class Surroundings:
 
 
 def main() -> None:
-    os.nice(NICENESS)
-    with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123  # pathlib is slow to load
-        group.write(str(NICENESS))  # Linux may weigh sessions against each other, and this is one of its own
+    pinned = sys.argv[4:] == [PINNED]
+    if not pinned:
+        yield_to_others()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the worker, which lets running jobs finish
     faulthandler.enable()
     set_limits(int(sys.argv[3]))
@@ -194,7 +218,7 @@ def main() -> None:
         os.closerange(lower + 1, upper)  # an inherited descriptor would stay open for others
     connection = Connection(descriptor)
     Thread(target=connection.listen, daemon=True).start()
-    surroundings = Surroundings()
+    surroundings = None if pinned else Surroundings()  # a model keeps what it has made of its process
     connection.send(READY, 0, b"")
     while True:
         number, request = connection.requests.get()
@@ -204,9 +228,19 @@ def main() -> None:
             os._exit(FORK_EXIT)  # a fork that came back from the function: the answer is not its to give
         reporting.current_call = None
         call.end()
-        surroundings.restore()
-        connection.send(kind, number, body, left=surroundings.left_behind())
+        left = NOTHING
+        if surroundings is not None:
+            surroundings.restore()
+            left = surroundings.left_behind()
+        connection.send(kind, number, body, left=left)
         del request, body  # they may be large, and the next call may be long in coming
+
+
+def yield_to_others() -> None:
+    """Run at a lower priority: the worker's event loop and its heartbeat go first."""
+    os.nice(NICENESS)
+    with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123  # pathlib is slow to load
+        group.write(str(NICENESS))  # Linux may weigh sessions against each other, and this is one of its own
 
 
 def set_limits(memory: int) -> None:

@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable
 from math import isfinite
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worker.processes.plain_pickles import Packages, load_plain
 
@@ -23,6 +23,8 @@ All frames to the child are of the kind CALL.
 CALL, READY, REPORT, RESULT, ERROR = range(5)
 NOTHING, THREADS, PROCESSES = range(3)  # left behind by a call; then the process is replaced
 
+PINNED = "pinned"  # argument of a child that holds a model: it keeps its priority, and is never restored
+
 LARGEST_ERROR = 1 << 20  # bytes of a pickled error; a larger one is replaced by its text
 MAX_TEXT_LENGTH = 20_000  # characters of an error's message or traceback; a record shows 1,000
 UNPICKLABLE_HINT = (
@@ -30,8 +32,21 @@ UNPICKLABLE_HINT = (
     "arguments and result be plain data: numbers, text, bytes, lists, dicts."
 )
 
-CallReport = tuple[tuple[float, str] | None, "list[Line]"]
-"""A function's reports since the one before: its latest progress, if there is any, and its log lines."""
+
+class CallReport(NamedTuple):
+    """Reports of a function since the one before.
+
+    Attributes:
+        place: that of the job in its batch; None for every job of the call.
+        progress: the latest fraction and message, if there is any.
+        lines: lines of the job's log.
+        output: chunks of the job's output.
+    """
+
+    place: int | None
+    progress: "tuple[float, str] | None"
+    lines: "list[Line]"
+    output: list[Any]
 
 
 class ProtocolError(Exception):
@@ -55,18 +70,25 @@ def unpack(body: bytes, packages: Packages) -> Any:
         raise unpicklable(text, error) from error
 
 
-def read_report(body: bytes) -> CallReport:
-    """A report with checked parts: the worker passes them on as they are. Raises ProtocolError."""
+def read_reports(body: bytes) -> list[CallReport]:
+    """Reports with checked parts: the worker passes them on as they are. Raises ProtocolError."""
     from worker.log_lines import Line
 
     try:
-        progress, lines = load_plain(body, (Line.__module__,))
-        if progress is not None:
-            fraction, message = progress
-            progress = (float(fraction), str(message))
-        return progress, [_checked(line) for line in lines]
+        return [_checked_report(*report) for report in load_plain(body, (Line.__module__,))]
     except Exception as error:
         raise ProtocolError(f"it sent a report that can't be read: {describe(error)}.") from None
+
+
+def _checked_report(index: Any, progress: Any, lines: Any, output: Any) -> CallReport:
+    import orjson
+
+    if progress is not None:
+        fraction, message = progress
+        progress = (float(fraction), str(message))
+    if index is not None and index != abs(int(index)):
+        raise ValueError("a job's place in its batch is malformed")
+    return CallReport(index, progress, [_checked(line) for line in lines], [orjson.loads(c) for c in output])
 
 
 def unpicklable(text: str, error: Exception) -> Exception:

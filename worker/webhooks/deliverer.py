@@ -21,7 +21,7 @@ from shared.webhooks.delivery import DELIVERY, Delivered, DeliveryParams
 from shared.webhooks.signing import Signing, sign, signing_keys, webhook_id
 from worker.context import JobContext
 from worker.execute import JobPostponed
-from worker.registry import Handler
+from worker.handler import Handler
 from worker.webhooks.circuits import Circuits
 from worker.webhooks.guard import Guard
 

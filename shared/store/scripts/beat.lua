@@ -39,7 +39,8 @@ for at = #BEAT, before_leases - 1, #STEP_UNDER_WAY do
 end
 
 redis.call('HSET', WORKER .. worker, 'host', ARGV[BEAT.host], 'pid', ARGV[BEAT.pid], 'queues', ARGV[BEAT.queues],
-  'slots', ARGV[BEAT.slots], 'running', ARGV[BEAT.running], 'started_at', ARGV[BEAT.started_at])
+  'slots', ARGV[BEAT.slots], 'running', ARGV[BEAT.running], 'models', ARGV[BEAT.models],
+  'started_at', ARGV[BEAT.started_at])
 redis.call('PEXPIRE', WORKER .. worker, MEMORY)
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
 redis.call('ZADD', WORKERS, now + lease, worker)

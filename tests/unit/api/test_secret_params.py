@@ -16,7 +16,7 @@ from shared.stored_record import StoredRecord
 from shared.webhooks.delivery import DELIVERY
 from tests.conftest import LogTape
 from tests.new_jobs import RETENTION
-from worker.registry import Handler
+from worker.handler import Handler
 from worker.webhooks.deliverer import event
 
 WORDS = ("hunter2", "hunter3", "hunter4")

@@ -10,7 +10,8 @@ from job_types.sleep.contract import SLEEP
 from shared.job_type import JobType
 from shared.job_type_loader import load_job_types
 from worker.context import JobContext
-from worker.registry import Handler, handles, load_handlers, match_handlers
+from worker.handler import Handler
+from worker.registry import handles, load_handlers, match_handlers
 
 ELSEWHERE = replace(ECHO, name="elsewhere", queue="gpu")
 

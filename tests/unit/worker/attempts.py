@@ -11,7 +11,7 @@ from shared.job_type import Backoff, JobType, Params
 from shared.store.job_leases import Claim, Outcome
 from worker.context import JobContext
 from worker.execute import RunningJob, execute
-from worker.registry import Handler
+from worker.handler import Handler
 
 
 class Work(Params):

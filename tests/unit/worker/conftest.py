@@ -20,9 +20,9 @@ from shared.webhooks.signing import read_secrets
 from tests.new_jobs import RETENTION, new_job
 from tests.unit.worker.webhook_receiver import LOOPBACK, SECRETS, Receiver
 from worker.context import JobContext
+from worker.handler import Handler
 from worker.lane import Lane
 from worker.lease_snapshot import SnapshotMemory
-from worker.registry import Handler
 from worker.running_jobs import RunningJobs
 from worker.webhooks.deliverer import Deliverer
 

@@ -82,18 +82,31 @@ class RecordedCall:
         self.pid = pid
         self.reports: list[str] = []
 
-    def progress(self, fraction: float, message: str) -> None:
-        self.reports.append(f"{fraction:g} {message}")
+    def progress(self, index: int | None, fraction: float, message: str) -> None:
+        self.reports.append(f"{index} {fraction:g} {message}")
 
-    def log(self, message: str, fields: dict[str, object]) -> None:
-        self.reports.append(f"{message} {fields}")
+    def log(self, index: int | None, message: str, fields: dict[str, object]) -> None:
+        self.reports.append(f"{index} {message} {fields}")
+
+    def emit(self, index: int, chunk: object) -> None:
+        self.reports.append(f"{index} {chunk}")
 
 
 def test_a_report_reaches_the_call_that_runs(monkeypatch: pytest.MonkeyPatch):
     call = RecordedCall(os.getpid())
     monkeypatch.setattr(reporting, "current_call", call)
     in_child.report(1)
-    assert call.reports == ["1 step 1", "step {'number': 1}"]
+    assert call.reports == ["None 1 step 1", "None step {'number': 1}"]
+
+
+def test_a_report_to_one_job_of_a_batch_names_its_place(monkeypatch: pytest.MonkeyPatch):
+    call = RecordedCall(os.getpid())
+    monkeypatch.setattr(reporting, "current_call", call)
+    job = reporting.JobReports(3)
+    job.progress(0.5, "half")
+    job.log("line", number=1)
+    job.emit("chunk")
+    assert call.reports == ["3 0.5 half", "3 line {'number': 1}", "3 chunk"]
 
 
 def test_a_report_of_a_fork_is_dropped(monkeypatch: pytest.MonkeyPatch):

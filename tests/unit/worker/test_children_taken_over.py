@@ -139,15 +139,21 @@ async def test_in_a_group_each_error_is_sent_as_it_can_be(pool: Processes):
 # -- reports
 
 GOOD = line_of("a", {"b": 1})
+LONG_BODY = b'{"message":"%s","fields":{}}' % (b"a" * 5000)
 BAD_REPORTS = {
-    "no report": 5,
-    "a trap": ((0.5, "x"), [in_child.Trap("false")]),
-    "a progress of another type": (("much", "x"), []),
-    "lines that are none": (None, ["a"]),
-    "a body that is no JSON": (None, [Line(1.0, b"{")]),
-    "a body of other fields": (None, [Line(1.0, b'{"attempt":9,"message":"a","fields":{}}')]),
-    "a time without an end": (None, [Line(float("inf"), GOOD.body)]),
-    "a line that is too long": (None, [Line(1.0, b'{"message":"%s","fields":{}}' % (b"a" * 5000))]),
+    "no list": 5,
+    "no report": [5],
+    "a trap": [(None, (0.5, "x"), [in_child.Trap("false")], [])],
+    "a progress of another type": [(None, ("much", "x"), [], [])],
+    "lines that are none": [(None, None, ["a"], [])],
+    "a body that is no JSON": [(None, None, [Line(1.0, b"{")], [])],
+    "a body of other fields": [(None, None, [Line(1.0, b'{"attempt":9,"message":"a","fields":{}}')], [])],
+    "a time without an end": [(None, None, [Line(float("inf"), GOOD.body)], [])],
+    "a line that is too long": [
+        (None, None, [Line(1.0, b'{"message":"%s","fields":{}}' % (b"a" * 5000))], [])
+    ],
+    "a place before the first": [(-1, None, [], [])],
+    "a chunk that is no JSON": [(None, None, [], [b"{"])],
 }
 
 

@@ -10,7 +10,7 @@ from shared.store.job_leases import Outcome, OutcomeKind
 from tests.unit.worker.attempts import WORK, Work, a_job, error_in, message_of, run, run_raising, succeed
 from worker.context import BlockingContext, JobContext
 from worker.execute import RELEASE_SECONDS, JobPostponed, execute
-from worker.registry import Handler
+from worker.handler import Handler
 
 # -- completed
 

@@ -161,7 +161,8 @@ async def test_a_beat_that_fails_is_repeated_soon(
     await until(lambda: leases.refused >= 2, seconds=LEASE / 6)
     leases.away = False
     await until(lambda: leases.beats, seconds=LEASE / 6)
-    loop.ending.set()
+    loop.ending = True
+    loop.due.set()
     await beating
     assert writer.messages == [{"lost": [], "cancelled": []}]  # the process is ready
 

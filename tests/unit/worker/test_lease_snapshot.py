@@ -18,10 +18,13 @@ def memory() -> Iterator[SnapshotMemory]:
 
 
 def test_a_snapshot_is_read_as_it_was_written(memory: SnapshotMemory) -> None:
-    memory.write(2, [0, 7], [lease_line("default", "1:a", 12.5), lease_line("other", "3:b", inf)])
+    leases = [lease_line("default", "1:a", 12.5), lease_line("other", "3:b", inf)]
+    memory.write(2, [0, 7], leases, '[{"type":"a"}]')
     snapshot = SnapshotMemory(memory.descriptor, 3).read()
     assert snapshot
-    assert snapshot[1:] == (2, [0, 7], [(Lease("default", "1:a"), 12.5), (Lease("other", "3:b"), inf)], [])
+    assert (snapshot.running, snapshot.steps, snapshot.models) == (2, [0, 7], '[{"type":"a"}]')
+    assert snapshot.leases == [(Lease("default", "1:a"), 12.5), (Lease("other", "3:b"), inf)]
+    assert snapshot.held == []
     assert 0 <= time.monotonic() - snapshot.written_at < 5
 
 
@@ -45,11 +48,11 @@ def test_a_snapshot_that_is_torn_is_not_read(memory: SnapshotMemory) -> None:
 
 
 def test_leases_beyond_the_room_are_left_out_whole(memory: SnapshotMemory) -> None:
-    lines = [lease_line("q" * 64, f"{n}:{'x' * 60}", 1e9 + 0.123456789) for n in range(100)]
-    memory.write(100, [0], lines)
+    lines = [lease_line("q" * 64, f"{n}:{'x' * 60}", 1e9 + 0.123456789) for n in range(1000)]
+    memory.write(1000, [0], lines)
     snapshot = memory.read()
     assert snapshot
-    assert 3 <= len(snapshot.leases) < 100
+    assert 3 <= len(snapshot.leases) < 1000
     assert [lease_line(*lease, deadline) for lease, deadline in snapshot.leases] == lines[
         : len(snapshot.leases)
     ]

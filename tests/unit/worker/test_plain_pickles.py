@@ -13,7 +13,7 @@ from worker.log_lines import Line, line_of
 from worker.processes.environment import child_environment
 from worker.processes.plain_pickles import load_plain, packages_of
 from worker.processes.pool import Processes
-from worker.processes.protocol import ProtocolError, read_report
+from worker.processes.protocol import ProtocolError, read_reports
 
 GOOD = line_of("a", {"b": 1})
 
@@ -67,12 +67,15 @@ def test_a_function_speaks_for_its_own_package_alone():
 
 def test_a_line_of_a_report_is_one_line():
     body = b'{"message":"a",\n"fields":{}}'
-    _, lines = read_report(pickle.dumps((None, [Line(1.0, body)])))
-    assert b"\n" not in lines[0].body
+    [report] = read_reports(pickle.dumps([(None, None, [Line(1.0, body)], [])]))
+    assert b"\n" not in report.lines[0].body
 
 
-def test_a_report_as_children_send_it_is_read():
-    assert read_report(pickle.dumps(((1, "x"), [GOOD]))) == ((1.0, "x"), [GOOD])
-    assert read_report(pickle.dumps((None, []))) == (None, [])
+def test_reports_as_children_send_them_are_read():
+    sent = [(None, (1, "x"), [GOOD], []), (3, None, [], [b'"a"', b"1"])]
+    assert read_reports(pickle.dumps(sent)) == [(None, (1.0, "x"), [GOOD], []), (3, None, [], ["a", 1])]
+    assert read_reports(pickle.dumps([])) == []
     with pytest.raises(ProtocolError):
-        read_report(b"")
+        read_reports(b"")
+    with pytest.raises(ProtocolError):
+        read_reports(pickle.dumps([(-1, None, [], [])]))

@@ -19,6 +19,7 @@ from tests.unit.worker.pools import PATIENCE, SOON, a_pool, begin, children, liv
 from worker.processes import child
 from worker.processes import pool as processes
 from worker.processes.pool import Processes
+from worker.processes.protocol import CallReport
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -257,12 +258,12 @@ async def test_a_process_that_does_not_start_is_tried_again_later_and_later(
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 8:
-            monkeypatch.setattr(processes.sys, "executable", python)
+            monkeypatch.setattr(sys, "executable", python)
         await sleep(0)
 
     python = sys.executable
-    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
-    monkeypatch.setattr(processes.asyncio, "sleep", pause)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(asyncio, "sleep", pause)
     async with a_pool() as pool:
         assert await pool.run(in_child.give_back, 1) == 1
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10])
@@ -270,7 +271,7 @@ async def test_a_process_that_does_not_start_is_tried_again_later_and_later(
 
 
 async def test_an_interpreter_that_is_gone_is_logged(monkeypatch: pytest.MonkeyPatch, log_tape: Any):
-    monkeypatch.setattr(processes.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     async with a_pool():
         await until(lambda: log_tape.lines("a child process does not start"))
     assert "FileNotFoundError" in log_tape.lines("a child process does not start")[0]["reason"]
@@ -280,25 +281,25 @@ async def test_an_interpreter_that_is_gone_is_logged(monkeypatch: pytest.MonkeyP
 
 
 async def test_reports_arrive_while_the_function_runs(pool: Processes, tmp_path: Path):
-    reports: list[child.Report] = []
+    reports: list[CallReport] = []
     end = tmp_path / "end"
     call = asyncio.create_task(pool.run(in_child.report, 3, str(end), on_message=reports.append))
-    await until(lambda: reports and reports[-1][0] == (1.0, "step 3"))
+    await until(lambda: reports and reports[-1].progress == (1.0, "step 3"))
     assert not call.done()
     end.touch()
     await call
-    lines = [orjson.loads(line.body) for _, lines in reports for line in lines]
+    lines = [orjson.loads(line.body) for report in reports for line in report.lines]
     assert lines == [{"message": "step", "fields": {"number": n}} for n in (1, 2, 3)]
 
 
 async def test_many_reports_become_a_few_and_the_last_one_is_among_them(pool: Processes):
-    reports: list[child.Report] = []
+    reports: list[CallReport] = []
     loop = asyncio.get_running_loop()
     start = loop.time()
     await pool.run(in_child.report, 20_000, on_message=reports.append)
     assert len(reports) <= 3 + (loop.time() - start) / child.REPORT_SECONDS
-    assert reports[-1][0] == (1.0, "step 20000")
-    lines = [orjson.loads(line.body) for _, lines in reports for line in lines]
+    assert reports[-1].progress == (1.0, "step 20000")
+    lines = [orjson.loads(line.body) for report in reports for line in report.lines]
     numbers = [line["fields"]["number"] for line in lines if line["message"] == "step"]
     dropped = sum(line["fields"].get("dropped", 0) for line in lines)
     assert numbers == sorted(set(numbers))
@@ -310,7 +311,7 @@ async def test_who_does_not_listen_gets_the_result_alone(pool: Processes):
 
 
 async def test_what_a_thread_that_was_left_behind_reports_goes_nowhere(pool: Processes):
-    reports: list[child.Report] = []
+    reports: list[CallReport] = []
     await pool.run(in_child.report_for_ever)
     await pool.run(in_child.give_back, 1)
     assert await pool.run(in_child.give_back, 1, on_message=reports.append) == 1

@@ -11,7 +11,7 @@ from pydantic import BaseModel, JsonValue
 from typing_extensions import TypedDict
 
 from shared.job_type import JobType, Params
-from worker.registry import Handler
+from worker.handler import Handler
 
 NAN = math.nan
 

@@ -15,7 +15,7 @@ from shared.store.job_leases import Claim, OutcomeKind
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, SOON, a_pool, lives, process_in, until
 from worker.context import BlockingContext, JobContext, Tools
-from worker.registry import Handler
+from worker.handler import Handler
 from worker.running_jobs import RunningJobs
 
 

@@ -13,7 +13,7 @@ from tests.unit.worker.pools import until
 from worker.context import JobContext
 from worker.execute import execute
 from worker.files import AttemptFiles
-from worker.registry import Handler
+from worker.handler import Handler
 from worker.running_jobs import RunningJobs
 
 

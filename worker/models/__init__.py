@@ -1,0 +1,1 @@
+"""Model hosts: processes that load a model once, and run batches of jobs with it."""
