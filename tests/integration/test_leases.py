@@ -148,7 +148,7 @@ async def test_a_beat_tells_which_jobs_to_stop(submit, worker, job_queue, job_le
 
 
 async def test_a_beat_shows_the_worker(worker, job_queue, job_leases, server, find_leaks):
-    await job_leases.beat(worker.info, [], running=3, lease=60)
+    await job_leases.beat(worker.info, [], running=3, models='[{"type":"a"}]', lease=60)
     (shown,) = await job_queue.workers()
     expected = {
         "worker_id": worker.name, "host": "host", "pid": "1", "queues": "default", "slots": "10",

@@ -95,7 +95,7 @@ async def test_the_server_shows_its_queues_and_workers(client, worker):
     assert (info["jobs"]["pending"], info["jobs"]["running"]) == (2, 1)
     shown = {
         "worker_id": "w", "host": "host", "pid": 7, "queues": ["default", "other"], "slots": 3, "running": 2,
-        "started_at": "2026-01-01T00:00:00.250000Z",
+        "models": [], "started_at": "2026-01-01T00:00:00.250000Z",
     }  # fmt: skip
     assert info["workers"] == [shown]
 

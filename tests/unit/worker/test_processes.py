@@ -17,7 +17,6 @@ from shared.errors import FinalError, JobFailure, RetryableError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import PATIENCE, SOON, a_pool, begin, children, lives, until
 from worker.processes import child
-from worker.processes import pool as processes
 from worker.processes.pool import Processes
 from worker.processes.protocol import CallReport
 
