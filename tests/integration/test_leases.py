@@ -152,7 +152,7 @@ async def test_a_beat_shows_the_worker(worker, job_queue, job_leases, server, fi
     (shown,) = await job_queue.workers()
     expected = {
         "worker_id": worker.name, "host": "host", "pid": "1", "queues": "default", "slots": "10",
-        "running": "3", "started_at": "1.5",
+        "running": "3", "models": '[{"type":"a"}]', "started_at": "1.5",
     }  # fmt: skip
     assert shown == expected
     assert 86_390 < await server.ttl(redis_keys.WORKER + worker.name) <= 86_400
