@@ -17,7 +17,7 @@ import httpx
 from client import files, streaming
 from client.blocking import blocking, iterating
 from client.errors import JobFailed, NotDoneInTime
-from client.models import File, Job, JobPage, LogLine, NewJob, Webhook
+from client.models import File, Job, JobPage, LogLine, NewJob, OutputChunk, Webhook
 from client.retries import DEFAULT_RETRIES, Retries
 from client.transport import DEFAULT_URL, AsyncTransport, BlockingTransport, Transport, job_path, parse
 
@@ -177,7 +177,18 @@ class Operations:
         """
         async with aclosing(streaming.follow(self._transport, job)) as items:
             async for item in items:
-                yield item
+                if not isinstance(item, OutputChunk):
+                    yield item
+
+    async def output(self, job: Job | str) -> AsyncGenerator[OutputChunk, None]:
+        """Yield the job's output as its handler emits it, until the job is done; a broken stream is resumed.
+
+        Every chunk of a run comes once, in order. A retry begins a new run, whose chunks begin with 1 again.
+        """
+        async with aclosing(streaming.follow(self._transport, job)) as items:
+            async for item in items:
+                if isinstance(item, OutputChunk):
+                    yield item
 
     async def logs(self, job: Job | str, after: int = 0) -> list[LogLine]:
         """Get the job's log so far, oldest first: its last 1,000 lines, or those after the line `after`."""
@@ -310,6 +321,7 @@ class Client:
     iter_jobs = iterating(Operations.iter_jobs)
     stream = iterating(Operations.stream)
     follow = iterating(Operations.follow)
+    output = iterating(Operations.output)
     logs = blocking(Operations.logs)
     upload = blocking(Operations.upload)
     file = blocking(Operations.file)

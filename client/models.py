@@ -4,6 +4,7 @@ Every `from_record` ignores unknown fields, so that a newer server can add some.
 raises KeyError, TypeError, ValueError or AttributeError; `client.transport.parse` makes one error of these.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -258,6 +259,31 @@ class LogLine:
     @classmethod
     def from_log(cls, log: Record) -> list[Self]:
         return list(map(cls.from_record, log["items"]))
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """A chunk of a job's output.
+
+    Attributes:
+        run: the number of the run that emitted it; each run begins the output anew.
+        attempt: the attempt that the run makes.
+        seq: its number within the run, from 1.
+        value: any value of JSON, such as a piece of text.
+    """
+
+    run: int
+    attempt: int
+    seq: int
+    value: Any
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        return cls(record["run"], record["attempt"], record["seq"], record["chunk"])
+
+    def __str__(self) -> str:
+        """The value as text; JSON of values that are no text."""
+        return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
 
 
 # -- webhooks

@@ -1,4 +1,4 @@
-"""Streaming of a job's changes and log lines over Server-Sent Events; a broken stream is resumed."""
+"""Streaming of a job's changes, log lines and output over Server-Sent Events; a broken stream is resumed."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from client.errors import ServerUnreachable
-from client.models import Job, LogLine
+from client.models import Job, LogLine, OutputChunk
 from client.transport import Transport, job_path, parse
 
 HEARTBEAT = 15.0  # seconds: the server sends something at least so often
@@ -19,12 +19,15 @@ RECONNECT_PAUSE = 0.2  # seconds: no tight loop, should a server end every strea
 LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 
 
-async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Job | LogLine, None]:
-    """Yield each change of a job and each line of its log, over as many connections as that takes.
+Item = Job | LogLine | OutputChunk
 
-    Change and line each have a number. After a reconnect the server may repeat some: these are skipped.
+
+async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Item, None]:
+    """Yield each change of a job, line of its log and chunk of its output; a broken stream is resumed.
+
+    Each has a number. After a reconnect the server may repeat some: these are skipped.
     """
-    last_id, seen = "", {Job: -1, LogLine: 0}
+    last_id, seen = "", {Job: (-1, 0), LogLine: (0, 0), OutputChunk: (0, 0)}
     while True:
         response = await transport.send(_request(transport, job, last_id), stream=True)
         if response.status_code == httpx.codes.NO_CONTENT:  # an earlier connection brought the end
@@ -33,7 +36,7 @@ async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Job | L
         reader = EventReader(last_id)
         async with aclosing(_items(transport, response, reader)) as items:
             async for item in items:
-                number = item.version if isinstance(item, Job) else item.seq
+                number = _number(item)
                 if number > seen[type(item)]:
                     seen[type(item)] = number
                     yield item
@@ -41,6 +44,17 @@ async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Job | L
                     return
         last_id = reader.last_id
         await transport.sleep(RECONNECT_PAUSE)
+
+
+def _number(item: Item) -> tuple[int, int]:
+    """The number of an item, which rises among those of its kind."""
+    match item:
+        case Job():
+            return item.version, 0
+        case LogLine():
+            return item.seq, 0
+        case OutputChunk():
+            return item.run, item.seq
 
 
 def _request(transport: Transport, job: Job | str, last_id: str) -> httpx.Request:
@@ -52,7 +66,7 @@ def _request(transport: Transport, job: Job | str, last_id: str) -> httpx.Reques
 
 async def _items(
     transport: Transport, response: httpx.Response, reader: "EventReader"
-) -> AsyncGenerator[Job | LogLine, None]:
+) -> AsyncGenerator[Item, None]:
     """Yield the events of one connection as models, until it closes; skip those of an unknown kind."""
     try:
         async with aclosing(transport.chunks(response)) as chunks:
@@ -62,6 +76,8 @@ async def _items(
                         yield parse(event.data, Job.from_record)
                     elif event.kind == "log":
                         yield parse(event.data, LogLine.from_record)
+                    elif event.kind == "output":
+                        yield parse(event.data, OutputChunk.from_record)
     except ServerUnreachable:
         return
 

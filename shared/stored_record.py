@@ -71,6 +71,11 @@ class StoredRecord:
         return int(self.fields.get(b"lines", 0))
 
     @property
+    def has_output(self) -> bool:
+        """Whether its handler has emitted output."""
+        return b"output" in self.fields
+
+    @property
     def webhook(self) -> str | None:
         """The address that gets the record once the job has ended."""
         return _text(self.fields.get(b"webhook"))

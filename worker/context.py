@@ -16,6 +16,7 @@ from shared.record import storable
 from shared.store.job_leases import Claim
 from worker.files import AttemptFiles
 from worker.log_lines import Line, LogBuffer, line_of
+from worker.output_buffer import OutputBuffer
 from worker.processes.pool import Processes
 from worker.processes.protocol import CallReport
 
@@ -28,11 +29,18 @@ T = TypeVar("T")
 
 
 class PendingReport(NamedTuple):
-    """Progress and lines that Redis does not have yet, as `Finished` has them, and the last line's number."""
+    """Progress, lines and chunks that Redis does not have yet, as `Finished` has them.
+
+    Attributes:
+        last_line: the number of the last line.
+        last_chunk: the number of the last chunk of the output.
+    """
 
     progress: bytes = b""
     lines: bytes = b""
     last_line: int = 0
+    output: bytes = b""
+    last_chunk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class JobContext:
             worker shuts down. An `async def` handler is interrupted as well; a `def` handler that
             runs for long checks this now and then.
         latest: the last progress reported, JSON.
-        unsent: whether Redis lacks progress or lines of this attempt.
+        unsent: whether Redis lacks progress, lines or output of this attempt.
         files: the attempt's files; None until the handler uses one.
     """
 
@@ -78,6 +86,7 @@ class JobContext:
     _claim: Claim | None = field(default=None, repr=False)
     _tools: Tools | None = field(default=None, repr=False)
     _lines: LogBuffer | None = field(default=None, repr=False)
+    _output: OutputBuffer | None = field(default=None, repr=False)
     _calls: set[asyncio.Task[Any]] | None = field(default=None, repr=False)
 
     @classmethod
@@ -115,6 +124,23 @@ class JobContext:
         """
         self._add_lines([line_of(message, fields)])
 
+    def emit(self, chunk: object) -> None:
+        """Stream a chunk of the job's output to its readers; from any thread.
+
+        A further attempt begins the output anew.
+
+        Args:
+            chunk: any value of JSON, such as a piece of text.
+
+        Raises:
+            FinalError: the chunk has no JSON or is too large, or the whole output is.
+        """
+        with LOCK:
+            self._output = self._output or OutputBuffer(self.max_result_bytes)
+            self._output.add(chunk)
+        self.unsent = True
+        self._on_report()
+
     async def in_process(self, function: Callable[..., T], *arguments: object) -> T:
         """The function's result, computed in a process that is killed if the attempt is stopped.
 
@@ -142,25 +168,41 @@ class JobContext:
 
     # -- for the worker
 
-    def pending_report(self) -> PendingReport:
-        """Progress and lines that Redis lacks; see `shared.store.job_leases.Finished`."""
-        if self._lines is None:
+    def pending_report(self, *, whole: bool = False) -> PendingReport:
+        """Progress, lines and output that Redis lacks; see `shared.store.job_leases.Finished`.
+
+        Args:
+            whole: with all of the output; else a part of it, if it is much.
+        """
+        if self._lines is None and self._output is None:
             return PendingReport(self.latest)
         with LOCK:
-            lines, last = self._lines.numbered(), self._lines.last
+            lines, last_line = self._numbered_lines()
+            output, last_chunk = self._output.numbered(whole=whole) if self._output else (b"", 0)
+        return PendingReport(self.latest, lines, last_line, output, last_chunk)
+
+    def _numbered_lines(self) -> tuple[bytes, int]:
+        if self._lines is None:
+            return b"", 0
+        lines = self._lines.numbered()
         now, attempt = time.monotonic(), b'{"attempt":%d,' % self.attempt
         words = [
             b"%d %d %b" % (number, (now - line.at) * 1000, attempt + line.body[1:]) for number, line in lines
         ]
-        return PendingReport(self.latest, b"\n".join(words), last)
+        return b"\n".join(words), self._lines.last
 
     def acknowledge(self, report: PendingReport) -> None:
         """Forget a report that Redis has."""
         self.unsent = False  # first: progress and lines from now on are unsent again
-        if self._lines is not None:
-            with LOCK:
+        with LOCK:
+            if self._lines is not None:
                 self._lines.acknowledge(report.last_line)
                 self.unsent = self._lines.waiting
+            if self._output is not None:
+                self._output.acknowledge(report.last_chunk)
+                self.unsent = self.unsent or self._output.waiting
+        if self.unsent and report.output:
+            self._on_report()  # more output waits than one report carries
         if self.latest is not report.progress:
             self.unsent = True
 
@@ -180,6 +222,8 @@ class JobContext:
             self.progress(*report.progress)
         if report.lines:
             self._add_lines(report.lines)
+        for chunk in report.output:
+            self.emit(chunk)
 
     def _add_lines(self, lines: list[Line]) -> None:
         with LOCK:
@@ -225,6 +269,7 @@ class BlockingContext:
         self.max_attempts = context.max_attempts
         self.progress = context.progress
         self.log = context.log
+        self.emit = context.emit
 
     @property
     def cancel_requested(self) -> bool:

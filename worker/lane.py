@@ -255,7 +255,13 @@ def _batch(finished: list[Finished]) -> list[Finished]:
     """As many outcomes as one step may carry, and at least one if there is any."""
     room = LARGEST_STEP_BYTES
     for number, done in enumerate(finished[:LARGEST_BATCH]):
-        room -= len(done.outcome.body) + len(done.lines) + len(done.progress) + len(done.artifacts)
+        room -= (
+            len(done.outcome.body)
+            + len(done.lines)
+            + len(done.progress)
+            + len(done.artifacts)
+            + len(done.output)
+        )
         if room < 0:
             return finished[: max(number, 1)]
     return finished[:LARGEST_BATCH]

@@ -21,6 +21,7 @@ from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 
 REPORTED_SECONDS = 0.05  # the age of an attempt whose late start is reported; else its outcome tells it
+NO_REPORT = PendingReport()
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)
@@ -299,9 +300,9 @@ def _finished(job: RunningJob, outcome: Outcome) -> Finished:
 
     An attempt whose artifacts can't be listed has not completed.
     """
-    progress, lines, artifacts = b"", b"", b""
+    report, artifacts = NO_REPORT, b""
     try:  # noqa: SIM105  # without a cost for each job
-        progress, lines, _ = job.context.pending_report()
+        report = job.context.pending_report(whole=True)
     except Exception:  # noqa: S110  # the outcome matters more than its last report
         pass
     try:
@@ -314,7 +315,9 @@ def _finished(job: RunningJob, outcome: Outcome) -> Finished:
                     f"The artifacts could not be listed: {describe(error)}.", code="artifacts_lost"
                 ),
             )
-    return Finished(job.claim, outcome, progress, lines, artifacts, job.held_until)
+    return Finished(
+        job.claim, outcome, report.progress, report.lines, artifacts, job.held_until, report.output
+    )
 
 
 def _log_end(job: RunningJob, outcome: Outcome | None) -> None:

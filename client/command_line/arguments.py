@@ -115,6 +115,9 @@ def _add_following(command: ArgumentParser) -> None:
     following.add_argument(
         "--watch", action="store_true", help="show the job's progress, then print its result"
     )
+    following.add_argument(
+        "--output", action="store_true", help="print the job's output as it comes, in place of its result"
+    )
     following.add_argument("--wait", type=seconds, metavar="S", help="wait S seconds for the job's result")
 
 
@@ -179,6 +182,7 @@ SUBPARSERS: dict[str, tuple[str, Callable[[ArgumentParser], None]]] = {
     "cancel": ("cancel a job", _add_id),
     "retry": ("submit a finished job again", _add_retry),
     "logs": ("print the log of a job", _add_logs),
+    "output": ("print the output of a job as it comes", _add_id),
     "upload": ("upload a file for jobs; prints its id", _add_upload),
     "download": ("save an artifact of a job", _add_download),
 }

@@ -129,6 +129,27 @@ def _log_lines(client: Client, options: Namespace) -> Iterator[LogLine]:
             yield item
 
 
+def output(client: Client, options: Namespace) -> None:
+    print_output(client, options.job_id)
+
+
+def print_output(client: Client, job: Job | str) -> None:
+    """Print the output of a job as it comes; a note on standard error tells of a new run.
+
+    Raises:
+        JobFailed: the job failed or was cancelled.
+    """
+    run = 0
+    for chunk in client.output(job):
+        if run and chunk.run != run:
+            print(flush=True)
+            print_error(f"Attempt {chunk.attempt} begins the output anew.")
+        run = chunk.run
+        print(chunk, end="" if isinstance(chunk.value, str) else "\n", flush=True)
+    print(flush=True)
+    client.wait(job, raise_on_failure=True)
+
+
 def upload(client: Client, options: Namespace) -> None:
     source = standard_streams.standard_input() if options.file == "-" else options.file
     print(client.upload(source, options.name, options.content_type).file_id)
@@ -139,8 +160,11 @@ def download(client: Client, options: Namespace) -> None:
 
 
 def print_submitted(client: Client, job: Job, options: Namespace) -> None:
-    """Print the result of a submitted job with --watch or --wait, else its id."""
+    """Print the output or the result of a submitted job, as the options say; else its id."""
     try:
+        if options.output:
+            print_output(client, job)
+            return
         if not options.watch and options.wait is None:
             _print_of_job(job, job.job_id)
             return
@@ -184,6 +208,7 @@ COMMANDS: dict[str, Callable[[Client, Namespace], None]] = {
     "cancel": cancel,
     "retry": retry,
     "logs": logs,
+    "output": output,
     "upload": upload,
     "download": download,
 }

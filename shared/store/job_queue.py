@@ -10,6 +10,7 @@ from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
 from shared.store.job_list import LARGEST_PAGE_BYTES, Cursor, Filters, Page
+from shared.store.job_output import JobOutput, read_output
 from shared.store.large_batch import reply_to
 from shared.store.missing_jobs import expired, key_expired, not_found
 from shared.store.redis_calls import RedisCalls, as_dict
@@ -169,6 +170,13 @@ class JobQueue:
         if total < 0:
             raise expired(job_id) if total == -1 else not_found(job_id)
         return JobLog(total, lines)
+
+    async def output(
+        self, job_id: str, *, claim: int = 0, after: int = 0, owner: str | None = None
+    ) -> JobOutput:
+        """The next chunks of a job's output, as `read_output` does. Raises the errors of `get`."""
+        _refuse_delivery(job_id)
+        return await read_output(self._bulk, job_id, claim, after, owner)
 
     async def page(
         self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()

@@ -6,6 +6,7 @@
 | jobs:owner:<id>                 | string  | the caller of a finished job (1)   | step, cancel | when jobs:index forgets |
 |                                 |         |                                    |              | the job                 |
 | jobs:logs:<id>                  | list    | the job's log: its last 1000 lines | step, report | with the record         |
+| jobs:output:<id>                | list    | the output of the job's last claim | step, report | with the record         |
 | arq:job:<id>                    | string  | arq's message: function, job id    | submit (3)   | with the terminal write |
 | arq:queue:<name>                | zset    | waiting ids by due time (ms)       | submit, step | when nothing waits      |
 | jobs:leases:<name>              | zset    | `token:id` by the lease's end (ms) | step, beat   | when nothing runs       |
@@ -51,7 +52,8 @@
 |                                 |         | caller with a quota; bytes, count  |              |                         |
 | jobs:stream-secret              | string  | the secret of stream tokens        | an API       | -                       |
 | jobs:changes:<id>               | pub/sub | a record's new version, and `done` | every script | -                       |
-|                                 |         | after it once the job is done      |              |                         |
+|                                 |         | after it once the job is done; or  |              |                         |
+|                                 |         | `output`                           |              |                         |
 | jobs:cancel                     | pub/sub | ids of running jobs to cancel      | cancel       | -                       |
 
 (1) A key that is limited to its own jobs gets 410 for those of its caller alone, and 404 for others.
@@ -64,6 +66,7 @@ Scripts compute keys from ids and queue names, so Redis Cluster can't serve them
 RECORD = "jobs:record:"
 OWNER = "jobs:owner:"
 LOGS = "jobs:logs:"
+OUTPUT = "jobs:output:"
 MESSAGE = "arq:job:"
 QUEUE = "arq:queue:"
 LEASES = "jobs:leases:"

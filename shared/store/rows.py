@@ -126,6 +126,7 @@ class FinishedRow(NamedTuple):
         lines: lines of the job's log, as `append_lines` takes them.
         artifacts: JSON; empty without any; counts for completed jobs.
         started_at: milliseconds since the epoch; 0 to leave the record's as it is.
+        output: chunks of the job's output, as `append_output` takes them.
     """
 
     queue: str
@@ -138,6 +139,7 @@ class FinishedRow(NamedTuple):
     lines: bytes
     artifacts: bytes
     started_at: int
+    output: bytes
 
 
 class ClaimRow(NamedTuple):
@@ -154,10 +156,10 @@ class ClaimRow(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """Progress and log lines of a running attempt, each empty without any.
+    """Progress, log lines and output of a running attempt, each empty without any.
 
     Attributes:
-        started_at: as in `FinishedRow`.
+        started_at, output: as in `FinishedRow`.
     """
 
     queue: str
@@ -166,6 +168,7 @@ class ReportRow(NamedTuple):
     progress: bytes
     lines: bytes
     started_at: int
+    output: bytes
 
 
 class BeatRow(NamedTuple):

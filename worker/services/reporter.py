@@ -1,4 +1,4 @@
-"""Reporter: writes the progress, the log lines and the late starts of running jobs."""
+"""Reporter: writes the progress, log lines, output and late starts of running jobs."""
 
 import asyncio
 import random
@@ -7,11 +7,11 @@ from shared.errors import QueueUnavailable
 from shared.store.job_leases import AttemptReport, JobLeases
 from worker.lane_pair import LanePair
 
-REPORT_SECONDS = 0.1
+REPORT_SECONDS = 0.05
 
 
 class Reporter:
-    """Writes the reports of all jobs together, ten times a second at most.
+    """Writes the reports of all jobs together, twenty times a second at most.
 
     Reports are sent until Redis has answered; the last ones of an attempt go out with its outcome.
 
@@ -30,7 +30,7 @@ class Reporter:
             self._due.clear()
             unsent = [pair for lane in self._lanes for pair in lane.jobs.pending_reports()]
             reports = [
-                AttemptReport(job.claim, report.progress, report.lines, job.held_until)
+                AttemptReport(job.claim, report.progress, report.lines, job.held_until, report.output)
                 for job, report in unsent
             ]
             try:

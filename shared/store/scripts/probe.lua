@@ -16,7 +16,7 @@ local function try(...)
 end
 
 -- Every kind of key, by a write and a read.
-local kinds = {RECORD, OWNER, LOGS, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE,
+local kinds = {RECORD, OWNER, LOGS, OUTPUT, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE,
   PREPARED, BACKLOG, KEPT, UPLOADS}
 for _, prefix in ipairs(kinds) do
   try('SET', prefix .. name, 1, 'PX', 1000)

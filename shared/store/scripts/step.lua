@@ -79,7 +79,7 @@ end
 -- Ends the attempt whose row begins after `at` words; returns 1 if its outcome counts, else 0.
 local function finish(at)
   local queue, id, lease = ARGV[at + FINISHED.queue], ARGV[at + FINISHED.job_id], ARGV[at + FINISHED.lease]
-  local outcome, lines = ARGV[at + FINISHED.outcome], ARGV[at + FINISHED.lines]
+  local outcome, lines, output = ARGV[at + FINISHED.outcome], ARGV[at + FINISHED.lines], ARGV[at + FINISHED.output]
   local job = read_fields(id)
   if not job[STATE] or job[FENCING_TOKEN] .. ':' .. id ~= lease then
     end_lease(queue, lease)
@@ -91,6 +91,9 @@ local function finish(at)
   end
   if lines ~= '' then
     append_lines(id, job[FENCING_TOKEN], lines)
+  end
+  if output ~= '' then
+    append_output(id, job[FENCING_TOKEN], output)
   end
   end_lease(queue, lease)
   return 1

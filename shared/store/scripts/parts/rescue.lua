@@ -47,6 +47,7 @@ local function repair_ended(id, job, queue, expires_at, deliveries)
   redis.call('ZREM', QUEUE .. queue, id)
   if job[LINES] then
     redis.call('PEXPIREAT', LOGS .. id, expires_at)
+    redis.call('PEXPIREAT', OUTPUT .. id, expires_at)
   end
   if job[WEBHOOK] and not deliveries then
     add_delivery(id)

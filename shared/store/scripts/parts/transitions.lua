@@ -142,6 +142,7 @@ local function settle(id, job, to, retention, words)
   end
   if job[LINES] then
     redis.call('PEXPIREAT', LOGS .. id, expires)
+    redis.call('PEXPIREAT', OUTPUT .. id, expires)
   end
   remember_owner(id, job, expires)
   if job[WEBHOOK] then
