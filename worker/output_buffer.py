@@ -42,7 +42,7 @@ class OutputBuffer:
         self._left -= len(body) + CHUNK_OVERHEAD
         if self._left < 0:
             raise FinalError(
-                f"The output has more than {self._most_bytes} bytes; each chunk counts {CHUNK_OVERHEAD} more.",
+                f"The output has more than {self._most_bytes} bytes; a chunk counts {CHUNK_OVERHEAD} more.",
                 code="output_too_large",
                 hint="Emit fewer and larger chunks or less in all, or raise WORKER_MAX_RESULT_BYTES.",
             )

@@ -33,11 +33,13 @@ class Harness:
     Attributes:
         fractions: the progress that the handlers have reported, in order.
         messages: the messages that they have logged, in order.
+        output: the chunks that they have emitted, in order.
     """
 
     def __init__(self, folder: Path, processes: Processes) -> None:
         self.fractions: list[float] = []
         self.messages: list[str] = []
+        self.output: list[object] = []
         self._files = FileStore.open((folder / "files").absolute().as_uri())
         self._tools = Tools(
             processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.fencing_token, folder)
@@ -107,6 +109,7 @@ class Harness:
             fraction = orjson.loads(news.progress)["fraction"]
             if self.fractions[-1:] != [fraction]:
                 self.fractions.append(fraction)
+        self.output += [orjson.loads(chunk.split(b" ", 1)[1]) for chunk in news.output.splitlines()]
         self.messages += [orjson.loads(line.split(b" ", 2)[2])["message"] for line in news.lines.splitlines()]
 
 

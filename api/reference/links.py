@@ -7,6 +7,7 @@ OF_JOBS = {
     "GetJob": ("get_job", "Read the job."),
     "FollowJob": ("follow_job", "Follow the job to its end."),
     "ReadLog": ("read_log", "Read the lines that the job's handler wrote."),
+    "ReadOutput": ("read_output", "Read the output that the job's handler streams."),
     "CancelJob": ("cancel_job", "Cancel the job, unless it is done."),
     "RetryJob": ("retry_job", "Submit the job again, once it is done."),
 }

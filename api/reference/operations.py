@@ -210,6 +210,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "read_log": Operation("Read a job's log", errors=(InvalidRequest,)),
+    "read_output": Operation("Read a job's output", errors=(InvalidRequest,)),
     "issue_stream_token": Operation("Let a page follow a job"),
     "read_artifact": Operation(
         "Read an artifact",

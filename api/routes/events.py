@@ -41,7 +41,7 @@ async def follow_job(request: Request, job_id: str) -> Response:
     """An event's `data` is the record; its `id` leads back to this place. Comments keep the connection open.
 
     A line of the job's log is an event of the type `log`, without an `id`, before the record that counts it.
-    A chunk of its output is an event of the type `output`; its `data` has `run`, `attempt`, `seq` and `chunk`.
+    A chunk of its output is an event of the type `output`, with `run`, `attempt`, `seq` and `chunk`.
     """
     place = Place.read(header(request, b"last-event-id") or "")
     state = state_of(request)

@@ -11,7 +11,7 @@ import httpx_sse
 import pytest
 from redis.asyncio import Redis
 
-from api.routes.events import HEARTBEAT, RETRY, EventStream
+from api.routes.events import HEARTBEAT, RETRY, EventStream, Place
 from dev.stack import PATIENCE, Stack
 from shared.store import redis_keys
 from shared.store.changes import Changes
@@ -53,7 +53,7 @@ async def changes(redis_stack: Stack) -> AsyncIterator[Changes]:
 def stream(redis: Redis, changes: Changes, *, version: int = 1) -> EventStream:
     """Stream for a reader that has seen a version of the record, with a comment every 20 ms."""
     queue = JobQueue(redis, RETENTION, max_waiting=1)
-    return EventStream(queue, changes, "a", version=version, heartbeat=0.02)
+    return EventStream(queue, changes, "a", Place(version), heartbeat=0.02)
 
 
 async def test_comments_keep_a_quiet_stream_open_until_the_reader_leaves(redis: Redis, changes: Changes):

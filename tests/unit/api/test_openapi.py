@@ -63,7 +63,14 @@ def test_an_answer_that_is_a_job_has_its_etag_and_links(operations):
     assert len(answers) == 6
     for answer in answers:
         assert answer["headers"]["ETag"]["required"]
-        assert set(answer["links"]) == {"GetJob", "FollowJob", "ReadLog", "CancelJob", "RetryJob"}
+        assert set(answer["links"]) == {
+            "GetJob",
+            "FollowJob",
+            "ReadLog",
+            "ReadOutput",
+            "CancelJob",
+            "RetryJob",
+        }
 
 
 def test_a_direct_route_needs_no_more_than_its_request_and_its_path():

@@ -7,6 +7,7 @@ import pytest
 from job_types.csv_profile.contract import CSV_PROFILE
 from job_types.echo.contract import ECHO
 from job_types.flaky.contract import FLAKY
+from job_types.generate.contract import GENERATE
 from job_types.mandelbrot.contract import MANDELBROT
 from job_types.sleep.contract import SLEEP
 from job_types.thumbnail.contract import THUMBNAIL
@@ -24,6 +25,7 @@ def test_the_job_types_are_found_by_their_files():
         "csv_profile": CSV_PROFILE,
         "echo": ECHO,
         "flaky": FLAKY,
+        "generate": GENERATE,
         "mandelbrot": MANDELBROT,
         "sleep": SLEEP,
         "thumbnail": THUMBNAIL,

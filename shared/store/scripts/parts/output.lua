@@ -4,13 +4,13 @@
 -- earlier call has appended, whose reply was lost, are not appended again: the length of the list tells.
 local function append_output(id, fencing_token, chunks)
   local record, key, entries = RECORD .. id, OUTPUT .. id, {}
-  local claim, attempt = unpack(redis.call('HMGET', record, 'output', 'attempt'))
+  local claim, attempt, lines = unpack(redis.call('HMGET', record, 'output', 'attempt', 'lines'))
   local known = redis.call('LLEN', key)
   if string.match(claim or '', '^%d+') ~= fencing_token then
     redis.call('DEL', key)
     known = 0
-    redis.call('HSET', record, 'output', fencing_token .. ':' .. attempt)
-    redis.call('HSETNX', record, 'lines', 0)  -- so that the end of the job also bounds the life of its output
+    -- `lines`, so that the end of the job also bounds the life of its output
+    redis.call('HSET', record, 'output', fencing_token .. ':' .. attempt, 'lines', lines or 0)
   end
   for number, chunk in string.gmatch(chunks, '(%d+) ([^\n]+)') do
     if tonumber(number) > known then
