@@ -35,6 +35,8 @@ SCENARIOS = (
     "flush",
     "leaks",
     "artifacts",
+    "model_hosts",
+    "output",
     "webhooks",
     "tarpits",
     "attacks",

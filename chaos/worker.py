@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from chaos.handlers import cross_calls, hold_interpreter, make_data, rogue_handlers, watched_jobs
+from chaos.handlers import batched, cross_calls, hold_interpreter, make_data, rogue_handlers, watched_jobs
 from chaos.handlers.start_reports import report_no_start
 from chaos.records import STARTS_FILE
 from dev.stack import STACK_FOLDER
@@ -26,7 +26,7 @@ from worker.settings import WorkerSettings
 JOB_TYPES = {
     **{
         job_type.name: job_type
-        for job_type in (cross_calls.CROSS, hold_interpreter.HOLD, watched_jobs.WATCHED)
+        for job_type in (batched.BATCHED, cross_calls.CROSS, hold_interpreter.HOLD, watched_jobs.WATCHED)
     },
     **make_data.JOB_TYPES,
     **rogue_handlers.JOB_TYPES,
@@ -68,6 +68,7 @@ def main() -> int:
     starts = StartLog(Path(os.environ[STACK_FOLDER]) / STARTS_FILE)
     others = [handler for handler in load_handlers() if handler.job_type is not SLEEP]
     own = [
+        batched.HANDLER,
         cross_calls.HANDLER,
         hold_interpreter.HANDLER,
         watched_jobs.HANDLER,
