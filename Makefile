@@ -28,7 +28,7 @@ check: .venv/ready ## check format, lint, types, import contracts, locks and Ope
 	$(PY) -m dev.linters
 	$(PYTEST)
 
-bench: .venv-bench/ready .venv-bench-peers/ready ## compare with other job systems, as Markdown tables (90 minutes)
+bench: .venv-bench/ready .venv-bench-peers/ready .venv-bench-inference/ready ## compare with peers, as Markdown tables (2 hours)
 	.venv-bench/bin/python -m benchmarks
 
 chaos: .venv/ready ## break the service on purpose and check each promise (15 minutes)
@@ -52,6 +52,11 @@ lock: .venv/ready ## update the locked requirements to the newest versions
 .venv-bench-peers/ready: benchmarks/requirements-peers.txt | .venv/ready
 	$(PY) -m venv --clear .venv-bench-peers
 	.venv-bench-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+.venv-bench-inference/ready: benchmarks/requirements-inference.txt | .venv/ready
+	$(PY) -m venv --clear .venv-bench-inference
+	.venv-bench-inference/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 .venv/ready: requirements-dev.txt

@@ -14,6 +14,7 @@ from benchmarks.sections import (
     csv_profile,
     depth,
     http,
+    inference,
     latency,
     memory,
     processes,
@@ -38,6 +39,7 @@ SECTIONS = {
     "waits": waits,
     "processes": processes,
     "csv_profile": csv_profile,
+    "inference": inference,
 }
 
 

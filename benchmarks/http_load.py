@@ -29,15 +29,21 @@ class LoadConnection(asyncio.Protocol):
         seconds: the duration of each request.
         job_ids: the job ids in the answers, if `keep_ids`.
         stopping: set to close the connection after the next answer.
+
+    Args:
+        requests: the requests, shared by all connections.
+        keep_ids: whether the job ids are kept.
+        expected: bytes that every answer has; another one ends the load with an error.
     """
 
-    def __init__(self, requests: "cycle[bytes]", *, keep_ids: bool = False) -> None:
+    def __init__(self, requests: "cycle[bytes]", *, keep_ids: bool = False, expected: bytes = b"") -> None:
         self.seconds: list[float] = []
         self.job_ids: list[str] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.stopping = False
         self._requests = requests
         self._keep_ids = keep_ids
+        self._expected = expected
         self._buffer = b""
         self._sent = 0.0
 
@@ -51,7 +57,7 @@ class LoadConnection(asyncio.Protocol):
         if not split or len(rest) < content_length(head):
             return
         self.seconds.append(time.perf_counter() - self._sent)
-        if head[9:12] not in (b"200", b"202"):
+        if head[9:12] not in (b"200", b"202") or self._expected not in rest:
             self.ended.set_exception(RuntimeError(self._buffer[:500].decode(errors="replace")))
             self._transport.abort()
             return
@@ -79,14 +85,20 @@ def content_length(head: bytes) -> int:
 
 
 async def keep_busy(
-    port: int, requests: list[bytes], connections: int, seconds: float, *, keep_ids: bool = False
+    port: int,
+    requests: list[bytes],
+    connections: int,
+    seconds: float,
+    *,
+    keep_ids: bool = False,
+    expected: bytes = b"",
 ) -> list[LoadConnection]:
     """Keep a server busy for `seconds`; returns the closed connections."""
     loop, queue = asyncio.get_running_loop(), cycle(requests)
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(
-            lambda: LoadConnection(queue, keep_ids=keep_ids), "127.0.0.1", port
+            lambda: LoadConnection(queue, keep_ids=keep_ids, expected=expected), "127.0.0.1", port
         )
         clients.append(client)
     await asyncio.sleep(seconds)
@@ -100,7 +112,7 @@ async def measure_latency(
     port: int, requests: list[bytes], connections: int, seconds: float
 ) -> dict[str, float]:
     """Milliseconds that requests take on busy connections: p50 and p99."""
-    return _percentiles(await keep_busy(port, requests, connections, seconds))
+    return latencies(await keep_busy(port, requests, connections, seconds))
 
 
 async def measure_rate(port: int, method: str, connections: int, seconds: float, server: int) -> None:
@@ -114,10 +126,10 @@ async def measure_rate(port: int, method: str, connections: int, seconds: float,
     clients = await keep_busy(port, requests, connections, seconds)
     took, used = time.perf_counter() - begin, cpu_seconds({server}) - used
     count = sum(len(client.seconds) for client in clients)
-    print(json.dumps({"rate": count / took, **_percentiles(clients), "µs": 1e6 * used / count}))
+    print(json.dumps({"rate": count / took, **latencies(clients), "µs": 1e6 * used / count}))
 
 
-def _percentiles(clients: list[LoadConnection]) -> dict[str, float]:
+def latencies(clients: list[LoadConnection]) -> dict[str, float]:
     """The p50 and the p99 of all requests, in milliseconds."""
     values = [1e3 * value for client in clients for value in client.seconds]
     return {"p50": percentile(values, 50), "p99": percentile(values, 99)}

@@ -21,6 +21,7 @@ SOURCES = {
     "requirements-worker.txt": ("pyproject.toml", "--extra", "worker"),
     "requirements-dev.txt": ("pyproject.toml", "--extra", "worker", "--extra", "dev"),
     "benchmarks/requirements.txt": ("benchmarks/requirements.in",),
+    "benchmarks/requirements-inference.txt": ("benchmarks/requirements-inference.in",),
     "benchmarks/requirements-peers.txt": ("benchmarks/requirements-peers.in",),
 }
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
