@@ -16,13 +16,21 @@ from packaging.utils import canonicalize_name
 from dev.stack import ROOT
 
 COMPILE = ("pip", "compile", "--universal", "--generate-hashes", "--no-header", "--upgrade", "--quiet")
-SOURCES = {
-    "requirements.txt": ("pyproject.toml",),
-    "requirements-worker.txt": ("pyproject.toml", "--extra", "worker"),
-    "requirements-dev.txt": ("pyproject.toml", "--extra", "worker", "--extra", "dev"),
-    "benchmarks/requirements.txt": ("benchmarks/requirements.in",),
-    "benchmarks/requirements-inference.txt": ("benchmarks/requirements-inference.in",),
-    "benchmarks/requirements-peers.txt": ("benchmarks/requirements-peers.in",),
+EXTRAS = {
+    "requirements.txt": (),
+    "requirements-worker.txt": ("worker",),
+    "requirements-dev.txt": ("worker", "dev"),
+    "requirements-models.txt": ("worker", "models"),
+    "requirements-models-dev.txt": ("worker", "dev", "models", "models-dev"),
+}
+"""The extras of pyproject.toml in each lock."""
+
+# Locks of models keep to the versions of this one: `make models` adds to an environment that has it.
+MODEL_LOCKS, FIRST_LOCK = ("requirements-models.txt", "requirements-models-dev.txt"), "requirements-dev.txt"
+INPUTS = {
+    "benchmarks/requirements.txt": "benchmarks/requirements.in",
+    "benchmarks/requirements-inference.txt": "benchmarks/requirements-inference.in",
+    "benchmarks/requirements-peers.txt": "benchmarks/requirements-peers.in",
 }
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
@@ -32,21 +40,26 @@ def main() -> int:
         faults = list(find_faults())
         print("\n".join(faults) or "The locks fit pyproject.toml.")
         return 1 if faults else 0
-    for lock, sources in SOURCES.items():
-        command = [sys.executable, "-m", "uv", *COMPILE, *sources, "--output-file", lock]
+    for lock in (*EXTRAS, *INPUTS):
+        command = [sys.executable, "-m", "uv", *COMPILE, *sources_of(lock), "--output-file", lock]
         subprocess.run(command, cwd=ROOT, check=True)
     return 0
+
+
+def sources_of(lock: str) -> Iterable[str]:
+    """The arguments that name the requirements of a lock."""
+    if lock in INPUTS:
+        return [INPUTS[lock]]
+    extras = [argument for name in EXTRAS[lock] for argument in ("--extra", name)]
+    return ["pyproject.toml", *extras, *(("--constraint", FIRST_LOCK) if lock in MODEL_LOCKS else ())]
 
 
 def find_faults() -> Iterable[str]:
     """The faults: a missing requirement, a pinned version that a requirement excludes, an address."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed, extras = project["dependencies"], project["optional-dependencies"]
-    for lock, requirements in (
-        ("requirements.txt", needed),
-        ("requirements-worker.txt", needed + extras["worker"]),
-        ("requirements-dev.txt", needed + extras["worker"] + extras["dev"]),
-    ):
+    for lock, names in EXTRAS.items():
+        requirements = needed + [requirement for name in names for requirement in extras[name]]
         text = (ROOT / lock).read_text()
         pinned = {canonicalize_name(name): version for name, version in PINNED.findall(text)}
         for requirement in map(Requirement, requirements):
