@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
-.PHONY: help demo dev test check bench chaos fuzz format lock
+.PHONY: help demo dev models test check bench chaos fuzz format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -16,7 +16,9 @@ demo: .venv/ready ## run eight real jobs, show each change of state, stop
 dev: .venv/ready ## run Redis, the API on port 8000 and 2 workers here; reload on change
 	@$(PY) -m dev
 
-test: .venv/ready ## run all tests
+models: .venv/models ## install the libraries of the job types with a model (200 MB)
+
+test: .venv/ready ## run all tests; those of models need `make models`
 	$(PYTEST)
 
 check: .venv/ready ## check format, lint, types, import contracts, locks and OpenAPI; then run all tests
@@ -43,6 +45,11 @@ format: .venv/ready ## format every file
 
 lock: .venv/ready ## update the locked requirements to the newest versions
 	$(PY) -m dev.locks
+
+.venv/models: requirements-models-dev.txt | .venv/ready
+	@echo "Installing the locked requirements of models …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 .venv-bench/ready: benchmarks/requirements.txt | .venv/ready
 	$(PY) -m venv --clear .venv-bench

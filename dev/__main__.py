@@ -16,6 +16,7 @@ from pathlib import Path
 
 from honcho.environ import parse
 
+from dev import model_libraries
 from dev.new_job_type import UnusableName, write_job_type
 from dev.stack import ROOT, free_port
 
@@ -67,8 +68,9 @@ def run_procfile() -> int:
         port = free_port()
         environment |= {"REDIS_PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
     environment["JOB_TYPE_FOLDERS"] = os.pathsep.join(job_type_folders(environment))
-    print(describe_stack(environment["REDIS_URL"] if embedded else None), flush=True)
-    concurrency = f"redis={int(embedded)},api=1,worker={WORKERS}"
+    models = serves_models(environment)
+    print(describe_stack(environment["REDIS_URL"] if embedded else None, models=models), flush=True)
+    concurrency = f"redis={int(embedded)},api=1,worker={WORKERS},models={int(models)}"
     command = [sys.executable, "-m", "honcho", "start", "--concurrency", concurrency]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # honcho ends the others
@@ -80,14 +82,20 @@ def run_procfile() -> int:
         return 0 if code in (0, 130, 143, -signal.SIGINT, -signal.SIGTERM) else code
 
 
-def describe_stack(embedded_redis: str | None) -> str:
+def serves_models(environment: Mapping[str, str]) -> bool:
+    """Whether a worker for the job types with a model is started: their libraries are there, and they are."""
+    packages = environment.get("JOB_TYPES", "job_types").split(",")
+    return not model_libraries.missing() and "job_types" in map(str.strip, packages)
+
+
+def describe_stack(embedded_redis: str | None, *, models: bool) -> str:
     """The lines that `make dev` begins with."""
     redis = f"{embedded_redis}, data in .dev/redis" if embedded_redis else "as REDIS_URL says"
     return "\n".join(
         (
             f"  API      {API_URL} (reference: {API_URL}/docs)",
             f"  Redis    {redis}",
-            f"  workers  {WORKERS}",
+            f"  workers  {WORKERS}{', and one for models' if models else ''}",
             "The code is reloaded when it changes. Ctrl-C ends everything.\n",
         )
     )

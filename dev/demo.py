@@ -1,4 +1,7 @@
-"""`make demo`: the whole service for some seconds, with every change of state of eight jobs."""
+"""`make demo`: the whole service for some seconds, with every change of state of eight jobs.
+
+A ninth job, with a model, runs where `make models` has installed its libraries.
+"""
 
 import hashlib
 import json
@@ -9,6 +12,7 @@ import time
 import urllib.request
 from typing import Any
 
+from dev import model_libraries
 from dev.json_request import json_request
 from dev.stack import ROOT, Stack, running, wait_until
 
@@ -22,12 +26,15 @@ Record = dict[str, Any]
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print("Starting Redis, the API and 2 workers …\n")
+    models = not model_libraries.missing()
+    print(f"Starting Redis, the API and 2 workers{', and one for models' if models else ''} …\n")
     with running(workers=2, JOB_TYPES=packages(os.environ.get("JOB_TYPES", ""))) as stack:
-        server_info = stack.api_url + "/server/info"
-        wait_until(lambda: len(json_request("GET", server_info)["workers"]) == 2, "both workers are alive")
+        if models:
+            stack.start_worker(WORKER_QUEUES=",".join(model_libraries.QUEUES), WORKER_CONCURRENCY="128")
+        server_info, workers = stack.api_url + "/server/info", len(stack.workers)
+        wait_until(lambda: len(json_request("GET", server_info)["workers"]) == workers, "all workers are alive")
         print(f"  API    {stack.api_url} (reference: {stack.api_url}/docs)\n  Redis  {stack.admin_url}\n")
-        print_results(stack, watch(stack, submit_all(stack)))
+        print_results(stack, watch(stack, submit_all(stack, models=models)))
     print("\nAll processes have ended. Next: make dev, then the curl lines of the README.")
     return 0
 
@@ -38,8 +45,8 @@ def packages(job_types: str) -> str:
     return ",".join(dict.fromkeys(("job_types", *named)))
 
 
-def submit_all(stack: Stack) -> dict[str, Record]:
-    """Submit the jobs; returns their records by the name to show. The last job is cancelled while it runs."""
+def submit_all(stack: Stack, *, models: bool) -> dict[str, Record]:
+    """Submit the jobs; returns their records by the name to show. One job is cancelled while it runs."""
     readme = (ROOT / "README.md").read_text()
     jobs = {
         "word_count: the README": ("word_count", {"text": readme, "top": 3}),
@@ -50,6 +57,7 @@ def submit_all(stack: Stack) -> dict[str, Record]:
         "flaky: fails twice": ("flaky", {"failures": 2}),
         "flaky: fails for good": ("flaky", {"final": True}),
         "sleep: cancelled": ("sleep", {"seconds": 600}),
+        **({"embed: a model": ("embed", {"texts": ["A cat sits on the mat."]})} if models else {}),
     }
     records = {
         name: json_request("POST", stack.api_url + "/jobs", {"type": job_type, "params": params})

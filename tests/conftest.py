@@ -1,4 +1,7 @@
-"""Fixtures of several folders: a real Redis, its fake twin, the log, and a search for leftover keys."""
+"""Fixtures of several folders: a real Redis, its fake twin, the log, and a search for leftover keys.
+
+Tests with the mark `models` are skipped where the libraries of models are missing, and the last line says so.
+"""
 
 import os
 import socket
@@ -18,10 +21,32 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
+from dev import model_libraries
 from dev.leftover_keys import KeyFound, judge
 from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
 from shared.store.client import connect
+
+MISSING = model_libraries.missing((*model_libraries.LIBRARIES, *model_libraries.FOR_TESTS))
+SKIPPED = f"needs {', '.join(MISSING)}; `make models` installs what is missing"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if MISSING:
+        for item in items:
+            if item.get_closest_marker("models"):
+                item.add_marker(pytest.mark.skip(reason=SKIPPED))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(SKIPPED)
+    ]
+    if skipped:
+        files = sorted({Path(report.nodeid.partition("::")[0]).name for report in skipped})
+        terminalreporter.write_line(f"{len(skipped)} tests skipped ({', '.join(files)}): {SKIPPED}.")
 
 
 @pytest.fixture(scope="session", autouse=True)

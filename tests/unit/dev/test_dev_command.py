@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dev.model_libraries import missing
 from dev.stack import ROOT, wait_until
 
 HONCHO = """
@@ -46,7 +47,8 @@ def test_sigterm_ends_honcho_too(tmp_path: Path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert arguments.read_text() == "start --concurrency redis=1,api=1,worker=2"
+    models = int(not missing())
+    assert arguments.read_text() == f"start --concurrency redis=1,api=1,worker=2,models={models}"
     assert process.returncode == 0
     assert (folder / "ended").exists()
     assert "http://localhost:8000/docs" in output

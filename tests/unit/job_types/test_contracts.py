@@ -6,8 +6,10 @@ import pytest
 
 from job_types.csv_profile.contract import CSV_PROFILE
 from job_types.echo.contract import ECHO
+from job_types.embed.contract import EMBED
 from job_types.flaky.contract import FLAKY
 from job_types.generate.contract import GENERATE
+from job_types.identify_file.contract import IDENTIFY_FILE
 from job_types.mandelbrot.contract import MANDELBROT
 from job_types.sleep.contract import SLEEP
 from job_types.thumbnail.contract import THUMBNAIL
@@ -24,8 +26,10 @@ def test_the_job_types_are_found_by_their_files():
     assert dict(load_job_types()) == {
         "csv_profile": CSV_PROFILE,
         "echo": ECHO,
+        "embed": EMBED,
         "flaky": FLAKY,
         "generate": GENERATE,
+        "identify_file": IDENTIFY_FILE,
         "mandelbrot": MANDELBROT,
         "sleep": SLEEP,
         "thumbnail": THUMBNAIL,
@@ -103,6 +107,14 @@ def test_params_do_not_change():
         (CSV_PROFILE, {**CSV_PROFILE.example, "top": 51}),
         (CSV_PROFILE, {**CSV_PROFILE.example, "quantiles": [1.1]}),
         (CSV_PROFILE, {**CSV_PROFILE.example, "quantiles": [0.5] * 21}),
+        (EMBED, {}),
+        (EMBED, {"texts": []}),
+        (EMBED, {"texts": ["a"] * 65}),
+        (EMBED, {"texts": ["a" * 65_537]}),
+        (EMBED, {"texts": [1]}),
+        (EMBED, {"texts": ["a"], "encoding": "hex"}),
+        (IDENTIFY_FILE, {}),
+        (IDENTIFY_FILE, {"file": "/etc/passwd"}),
     ],
 )
 def test_params_outside_their_bounds_are_refused(job_type: JobType, params: dict):

@@ -1,0 +1,91 @@
+"""The model of `identify_file`: labels of files, each by itself."""
+
+import json
+import subprocess
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dev.stack import ROOT
+from job_types.identify_file.handler import identify_file, load
+from shared.errors import RetryableError
+from worker.models.batch import Device
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load(Device("cpu", 1))
+
+
+def png() -> bytes:
+    data = BytesIO()
+    Image.radial_gradient("L").save(data, "png")
+    return data.getvalue()
+
+
+def zipped() -> bytes:
+    data = BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("README.md", (ROOT / "README.md").read_text())
+    return data.getvalue()
+
+
+FILES = {
+    "python": (ROOT / "worker/execute.py").read_bytes(),
+    "json": json.dumps({"name": ["value", 1, None]} | {f"key{n}": n for n in range(50)}, indent=1).encode(),
+    "markdown": (ROOT / "docs/glossary.md").read_bytes(),
+    "png": png(),
+    "zip": zipped(),
+    "empty": b"",
+    "txt": b"hi",
+    "unknown": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("label", FILES)
+def test_a_file_is_known_by_its_bytes(model, tmp_path: Path, label: str):
+    (file := tmp_path / "upload").write_bytes(FILES[label])
+    found = model.identify(file)
+    assert found.label == label
+    assert 0.5 < found.score <= 1
+
+
+def test_the_mime_type_and_the_kind_come_with_the_label(model, tmp_path: Path):
+    (file := tmp_path / "upload").write_bytes(png())
+    found = model.identify(file)
+    assert (found.mime_type, found.group, found.is_text, found.extensions) == ("image/png", "image", False, ["png"])
+
+
+def test_a_score_is_the_same_alone_and_among_others(model):
+    """Among them are files that the model is unsure of: their scores are the first to differ."""
+    files = sorted(path for path in ROOT.rglob("*.*") if path.is_file() and ".git" not in path.parts)[:120]
+    together = identify_file(model, files)
+    alone = [identify_file(model, [file])[0] for file in files]
+    assert together == alone
+    assert any(result.score < 0.9 for result in alone)
+
+
+def test_a_file_that_can_not_be_read_fails_its_own_job_alone(model, tmp_path: Path):
+    (file := tmp_path / "upload").write_bytes(png())
+    first, second = identify_file(model, [tmp_path / "missing", file])
+    assert isinstance(first, RetryableError)
+    assert second.label == "png"
+
+
+def test_a_bound_of_threads_is_kept():
+    script = (
+        "import threading, pathlib\n"
+        "from job_types.identify_file.model import Model\n"
+        "before = len(list(pathlib.Path('/proc/self/task').iterdir()))\n"
+        "Model(3)\n"
+        "print(len(list(pathlib.Path('/proc/self/task').iterdir())) - before)\n"
+    )
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 2  # besides the thread that calls
