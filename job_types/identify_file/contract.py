@@ -8,7 +8,9 @@ from shared.job_type import FileReference, JobType, Params
 
 
 class IdentifyFileParams(Params):
-    file: Annotated[FileReference, Field(description="The file; its name and its declared type do not count.")]
+    file: Annotated[
+        FileReference, Field(description="The file; its name and its declared type do not count.")
+    ]
 
 
 class IdentifyFileResult(BaseModel):
@@ -26,7 +28,9 @@ class IdentifyFileResult(BaseModel):
     description: str
     extensions: Annotated[list[str], Field(description="Usual endings of names, without a dot.")]
     is_text: bool
-    score: Annotated[float, Field(ge=0, le=1, description="How sure the model is; 1 where no model is needed.")]
+    score: Annotated[
+        float, Field(ge=0, le=1, description="How sure the model is; 1 where no model is needed.")
+    ]
 
 
 IDENTIFY_FILE = JobType(

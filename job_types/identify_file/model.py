@@ -24,7 +24,7 @@ class Model:
     def identify(self, path: Path) -> IdentifyFileResult:
         """Identify one file.
 
-        The model is called for each file by itself. Together with others a score would differ by up to 0.0014,
+        The model is called for each file by itself. With others a score would differ by up to 0.0014,
         and 64 files would take a third longer.
 
         Raises:

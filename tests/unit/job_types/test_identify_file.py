@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -58,7 +59,12 @@ def test_a_file_is_known_by_its_bytes(model, tmp_path: Path, label: str):
 def test_the_mime_type_and_the_kind_come_with_the_label(model, tmp_path: Path):
     (file := tmp_path / "upload").write_bytes(png())
     found = model.identify(file)
-    assert (found.mime_type, found.group, found.is_text, found.extensions) == ("image/png", "image", False, ["png"])
+    assert (found.mime_type, found.group, found.is_text, found.extensions) == (
+        "image/png",
+        "image",
+        False,
+        ["png"],
+    )
 
 
 def test_a_score_is_the_same_alone_and_among_others(model):
@@ -82,10 +88,10 @@ def test_a_bound_of_threads_is_kept():
         "import threading, pathlib\n"
         "from job_types.identify_file.model import Model\n"
         "before = len(list(pathlib.Path('/proc/self/task').iterdir()))\n"
-        "Model(3)\n"
+        "model = Model(3)\n"
         "print(len(list(pathlib.Path('/proc/self/task').iterdir())) - before)\n"
     )
-    import sys
-
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) == 2  # besides the thread that calls
