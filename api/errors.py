@@ -162,6 +162,20 @@ class TooManyAtOnce(JobServerError):
     retry_after = 1
 
 
+class EmbeddingsLate(JobServerError):
+    code = "embeddings_late"
+    example = "The vectors were not ready within 60 s; the jobs were cancelled."
+    hint = "Send the request again after Retry-After; the operator can start workers for the queue 'embed'."
+    retryable = True
+    retry_after = 1
+
+
+class EmbeddingsFailed(JobServerError):
+    code = "embeddings_failed"
+    example = "The job 019ab1c2-7d10-7c4e-9a55-3f5b8f0e6d21 is failed: process_crashed: The process died."
+    hint = "Read the errors in the record of that job."
+
+
 STATUS: dict[type[JobServerError], int] = {
     BadRequest: 400,
     MalformedJson: 400,
@@ -196,6 +210,8 @@ STATUS: dict[type[JobServerError], int] = {
     QuotaReached: 429,
     HeadTooLarge: 431,
     JobServerError: 500,
+    EmbeddingsFailed: 500,
+    EmbeddingsLate: 503,
     ServerBusy: 503,
     QueueUnavailable: 503,
     QueueFull: 503,

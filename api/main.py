@@ -23,6 +23,7 @@ from api.middleware.request_context import RequestContext
 from api.reference.openapi import ABOUT, describe
 from api.routes import (
     artifacts,
+    embeddings,
     events,
     files,
     health,
@@ -48,6 +49,7 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 ROUTERS = (
     jobs.router,
     events.router,
+    embeddings.router,
     stream_tokens.router,
     logs.router,
     output.router,

@@ -10,6 +10,9 @@ from typing import Any
 
 from api.errors import (
     ArtifactNotFound,
+    EmbeddingsFailed,
+    EmbeddingsLate,
+    Forbidden,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
@@ -35,8 +38,10 @@ from api.reference.parameters import (
     WAIT,
     Parameter,
 )
+from api.routes.embeddings import EmbeddingsRequest
 from api.routes.webhooks import no_host, no_key
 from api.upload import FORM
+from job_types.embed.contract import MODEL
 from shared.errors import (
     BacklogFull,
     FileInUse,
@@ -115,6 +120,15 @@ FILE_BODY = {  # not required: no body is an empty file
                 "additionalProperties": False,
             }
         },
+    },
+}
+EMBEDDINGS_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": EmbeddingsRequest.model_json_schema(),
+            "examples": {"texts": {"value": {"model": MODEL, "input": ["A cat sits on the mat."]}}},
+        }
     },
 }
 NO_REDIS = {"status": "fail", "checks": {"redis": "fail: Redis does not answer.", "workers": "unknown"}}
@@ -207,6 +221,23 @@ OPERATIONS: dict[str, Operation] = {
         errors=(
             InvalidRequest("The header Last-Event-ID was sent more than once."),
             TooManyAtOnce("Streams of this caller that run here: 1000 of 1000."),
+        ),
+    ),
+    "create_embeddings": Operation(
+        "Embed texts",
+        body=EMBEDDINGS_BODY,
+        answers={200: Answer("The vectors.")},
+        errors=(
+            MalformedJson,
+            PayloadTooLarge,
+            UnsupportedMediaType,
+            InvalidRequest,
+            UnknownJobType("This server has no job type 'embed'."),
+            Forbidden("POST /embeddings needs a scope to read the caller's own jobs, such as 'read:own'."),
+            TooManyAtOnce,
+            EmbeddingsFailed,
+            EmbeddingsLate,
+            *NO_ROOM,
         ),
     ),
     "read_log": Operation("Read a job's log", errors=(InvalidRequest,)),

@@ -8,15 +8,15 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.conditions import OTHER_VERSION, entity_tags, etag_matches, not_modified, require_version, versions
-from api.errors import PreconditionFailed, UnsupportedMediaType
+from api.errors import PreconditionFailed
 from api.idempotency import idempotency_key
 from api.job_answers import answer, answer_submitted, preference_applied, render
 from api.middleware.direct_routes import DirectRouter
+from api.new_jobs import new_job, require_files, require_json
 from api.ownership import may_read, owner_changed, owner_read, owner_used
-from api.request import elements, header, name_and_value, request_id
+from api.request import request_id
 from api.state import state_of
 from api.strict_json import MAX_VALUES, parse
-from api.submission import Submission
 from api.waiting import requested_wait, until_done
 from shared.errors import (
     JobAlreadyFinished,
@@ -45,12 +45,12 @@ class JobBatch(BaseModel):
 @router.post("/jobs", status_code=202, response_model=JobRecord)
 async def submit_job(request: Request) -> Response:
     """Answers as soon as the job is safe in Redis; a worker performs it later."""
-    _require_json(request)
+    require_json(request)
     key, seconds = idempotency_key(request), requested_wait(request)
     state = state_of(request)
     submission = state.submissions.validate(parse(await request.body()))
-    job = _new_job(request, submission, key)
-    await _require_files(request, job)
+    job = new_job(request, submission, key)
+    await require_files(request, job)
     with state.quotas.waiting(request.scope, seconds):  # first: a client that is refused submits again
         submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
         return await answer_submitted(request, submitted, seconds)
@@ -59,14 +59,14 @@ async def submit_job(request: Request) -> Response:
 @router.post("/jobs/batch", status_code=202, response_model=JobBatch)
 async def submit_batch(request: Request) -> Response:
     """Up to 1,000 jobs, all accepted or none. An `Idempotency-Key` counts for each of them, by its place."""
-    _require_json(request)
+    require_json(request)
     key = idempotency_key(request)
     value = parse(await request.body(), max_values=MAX_VALUES_IN_BATCH)
     state = state_of(request)
     submissions = await state.submissions.validate_batch(value)
     numbered = in_parts(enumerate(submissions))
-    jobs = [_new_job(request, submission, key and f"{key}/{n}") async for n, submission in numbered]
-    await _require_files(request, *jobs)
+    jobs = [new_job(request, submission, key and f"{key}/{n}") async for n, submission in numbered]
+    await require_files(request, *jobs)
     if meter := request.scope.get("meter"):
         await meter.count(len(jobs))
     submitted = await state.queue.submit_all(jobs, state.quotas.of_jobs(request.scope))
@@ -132,42 +132,6 @@ async def retry_job(request: Request, job_id: str) -> Response:
         files=old.fields.get(b"files", b"").decode().split(),
         params_shown=old.fields.get(b"params_shown", b""),
     )
-    await _require_files(request, job)
+    await require_files(request, job)
     submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
     return await answer_submitted(request, submitted)
-
-
-def _new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
-    job_type = state_of(request).job_types[submission.type]
-    return NewJob(
-        job_type,
-        submission.encoded.stored,
-        request_id.get(),
-        request.scope.get("caller"),
-        key,
-        submission.labels,
-        submission.run_at,
-        submission.delay_seconds,
-        submission.start_within_seconds,
-        webhook=submission.webhook.url if submission.webhook else None,
-        files=submission.files,
-        params_shown=submission.encoded.shown,
-    )
-
-
-async def _require_files(request: Request, *jobs: NewJob) -> None:
-    """Require that the request may use all files of the jobs. Raises UnknownFile."""
-    owner = owner_used(request)
-    files = [file_id for job in jobs for file_id in job.files]
-    if owner is not None and files:
-        await state_of(request).file_records.require_owned(files, owner)
-
-
-def _require_json(request: Request) -> None:
-    given_type = header(request, b"content-type") or ""
-    if given_type == "application/json":
-        return
-    kind, *rest = elements(given_type.lower(), ";") or [""]
-    charset = dict(name_and_value(element) for element in rest).get("charset", "utf-8")
-    if kind != "application/json" or charset not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType("The body is not declared as JSON.")

@@ -166,7 +166,7 @@ async def test_a_page_can_read_that_the_server_failed(serve, fake_redis, monkeyp
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("api.routes.jobs._new_job", fail)
+    monkeypatch.setattr("api.routes.jobs.new_job", fail)
     client = await serve(fake_redis, app=app)
     answer = await client.post("/jobs", json=ECHO, headers={"Origin": PAGE})
     assert ErrorEnvelope.model_validate(answer.json()).code == "internal_error"
