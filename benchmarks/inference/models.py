@@ -1,6 +1,7 @@
-"""The models that the peers serve: a simulated device."""
+"""The models that the peers serve: a simulated device, and the embeddings of the job type `embed`."""
 
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -22,11 +23,23 @@ class SimulatedDevice:
         return [item[::-1] for item in items]
 
 
+class Embedder:
+    """The model of the job type `embed`; an answer is the base64 of 384 floats."""
+
+    def __init__(self, threads: int) -> None:
+        from job_types.embed.model import Model
+
+        self._model = Model("cpu", threads)
+
+    def perform(self, items: Sequence[str]) -> list[str]:
+        return [b64encode(vector.tobytes()).decode() for vector in self._model.embed(items).vectors]
+
+
 def call_seconds(items: int) -> float:
     """The time of a call of the simulated device."""
     return CALL_SECONDS + ITEM_SECONDS * items
 
 
 def load_model(name: str, threads: int) -> Model:
-    """The model `device`, which needs no threads."""
-    return {"device": SimulatedDevice}[name]()
+    """The model `device` or `embedding`."""
+    return SimulatedDevice() if name == "device" else Embedder(threads)

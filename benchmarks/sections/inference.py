@@ -1,8 +1,8 @@
 """Items per second of models behind HTTP, with clients that wait for the answer to one item each.
 
-*device* is a simulated one, whose call takes 20 ms and 0.2 ms for each item. A client sends its next request
-when it has its answer: `POST /jobs?wait=60` here, `POST /predict` at the peers. *After* is a lone client
-right after 64.
+*device* is a simulated one, whose call takes 20 ms and 0.2 ms for each item; *short* and *mixed* are
+embeddings of texts of 4 to 12 words, and of 4 to 180. A client sends its next request when it has its answer:
+`POST /jobs?wait=60` here, `POST /predict` at the peers. *After* is a lone client right after 64.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.figures import Figures, ratio
 from benchmarks.inference.goals import show_goals
-from benchmarks.inference.load import measure, short_texts
+from benchmarks.inference.load import measure, mixed_texts, short_texts
 from benchmarks.inference.memory import MemoryPeak
 from benchmarks.inference.models import call_seconds
 from benchmarks.inference.servers import Server, serving
@@ -25,6 +25,7 @@ WARM_UP = 0.7
 Texts = dict[str, Callable[[], list[str]]]
 LOADS: dict[str, Texts] = {
     "device": {"device": short_texts},
+    "embedding": {"short": short_texts, "mixed": mixed_texts},
 }
 
 
@@ -83,8 +84,8 @@ def _rates(figures: Figures, setups: list[Setup], load: str) -> str:
 
 
 def _memory(figures: Figures, setups: list[Setup]) -> str:
-    head = ["server", "device, MB"]
-    columns = ("device all",)
+    head = ["server", "device, MB", "embedding, MB", "its models, MB"]
+    columns = ("device all", "embedding all", "embedding models")
     return markdown_table(
         head, [[setup.name, *(figures.show(setup.name, column) for column in columns)] for setup in setups]
     )
