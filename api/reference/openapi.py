@@ -38,6 +38,7 @@ ABOUT: dict[str, Any] = {
 }
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
+    {"name": "embeddings", "description": "Vectors of texts, for clients of OpenAI's API."},
     {"name": "webhooks", "description": "Deliveries of webhooks, redelivery, and the secrets of receivers."},
     {"name": "files", "description": "Upload, read and delete the files that jobs work on."},
     {"name": "job types", "description": "The job types, with the schemas of their params and results."},

@@ -197,7 +197,7 @@ def test_a_thousand_jobs_leave_nothing_but_their_records(deserted_service: Servi
             assert record["result"] == params
     info = service.info()
     assert info["jobs"] == {"pending": 0, "running": 0, "completed": 950, "failed": 50, "cancelled": 0}
-    assert info["queues"] == {"default": {"waiting": 0, "running": 0}}
+    assert info["queues"]["default"] == {"waiting": 0, "running": 0}
     assert all(worker.log("job completed") for worker in workers)
 
     wait_until(lambda: not find_leftovers(service.redis)[1], "nothing is left over")
