@@ -9,6 +9,7 @@ import pytest
 
 from dev.service import Service, serving
 from dev.stack import Stack
+from tests.e2e.model_worker import TYPES, Models
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,16 @@ def sigint_at_default() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Models:
+    return Models(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Service]:
+    """An API and Redis; the test starts the workers."""
+    words = {"MODEL_FOLDER": str(tmp_path), "WORKER_CHILD_ENVIRONMENT": "MODEL_FOLDER"}
+    with serving(WORKER_CONCURRENCY="128", WORKER_LEASE_SECONDS="5", **TYPES, **words) as service:
+        yield service

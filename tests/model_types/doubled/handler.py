@@ -10,7 +10,7 @@ from tests.model_types.doubled.contract import BATCH_SIZE, DOUBLED, HASTY, Doubl
 from tests.model_types.loaded import LoadedModel
 from worker.models.batch import Batch, Device
 from worker.registry import handles
-from worker.reporting import JobReports, log, progress
+from worker.reporting import JobReports, emit, log, progress
 
 
 def load(device: Device) -> LoadedModel:
@@ -45,4 +45,5 @@ def perform(place: int, given: DoubledParams, model: LoadedModel) -> Any:
             progress(0.5, "half")
             log("to all")
             JobReports(place).log("to one", number=given.number)
+            emit(place, "a chunk")
     return given.number * 2
