@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from api.configuration import Configuration
 from api.quotas import CallerQuotas
 from api.retry_after import RunTimes
+from api.served_queues import ServedQueues
 from api.server.connections import Connections, limits_of_process
 from api.server.exposure import warn_if_exposed
 from api.server.protocols import CONNECTIONS
@@ -55,6 +56,7 @@ class State:
     rate_limits: RateLimits
     quotas: CallerQuotas
     stream_tokens: StreamTokens
+    served_queues: ServedQueues
     started_at: float
 
 
@@ -120,6 +122,7 @@ def _state(configuration: Configuration, queue: JobQueue, runner: Runner, change
         rate_limits=RateLimits(runner),
         quotas=CallerQuotas(settings.quotas),
         stream_tokens=StreamTokens(StreamSecret(runner)),
+        served_queues=ServedQueues(queue),
         started_at=time.time(),
     )
 

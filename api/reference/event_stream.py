@@ -1,12 +1,30 @@
 """Schemas of a job's event stream."""
 
+OUTPUT_EVENT = {
+    "type": "object",
+    "title": "OutputEvent",
+    "properties": {
+        "run": {"type": "integer", "description": "The number of the run that emitted the chunk."},
+        "attempt": {"type": "integer", "description": "The attempt that the run makes."},
+        "seq": {"type": "integer", "description": "The chunk's number within the run, from 1."},
+        "chunk": {"description": "Any value of JSON, such as a piece of text."},
+    },
+    "required": ["run", "attempt", "seq", "chunk"],
+    "additionalProperties": False,
+}
 JOB_EVENT = {
     "type": "object",
     "title": "JobEvent",
-    "description": "One event of the stream of a job: its record, or a line of its log.",
+    "description": "One event of a job's stream: its record, a line of its log, or a chunk of its output.",
     "properties": {
-        "event": {"type": "string", "description": "`log` for a line of the log; absent for a record."},
-        "id": {"type": "string", "description": "The record's version, for `Last-Event-ID`."},
+        "event": {
+            "type": "string",
+            "description": "`log` for a line of the log, `output` for a chunk; absent for a record.",
+        },
+        "id": {
+            "type": "string",
+            "description": "The reader's place, for `Last-Event-ID`: the record's version, run and `seq`.",
+        },
         "retry": {
             "type": "integer",
             "description": "Milliseconds before a reader connects again; in the first event alone.",
@@ -18,6 +36,7 @@ JOB_EVENT = {
                 "anyOf": [
                     {"$ref": "#/components/schemas/JobRecord"},
                     {"$ref": "#/components/schemas/LogLine"},
+                    OUTPUT_EVENT,
                 ]
             },
         },

@@ -90,6 +90,8 @@ async def create_embeddings(request: Request) -> Response:
     if not may_read(request, request.scope.get("caller")):
         raise Forbidden("POST /embeddings needs a scope to read the caller's own jobs, such as 'read:own'.")
     state = state_of(request)
+    if not await state.served_queues.serves(EMBED.queue):
+        raise EmbeddingsLate(f"No worker serves the queue {EMBED.queue!r}.")
     jobs = [new_job(request, state.submissions.validate(job), None) for job in _submissions(wanted)]
     with state.quotas.waiting(request.scope, WAIT_SECONDS):
         if len(jobs) > 1 and (meter := request.scope.get("meter")):

@@ -54,6 +54,12 @@ def embedder(worker: Any, monkeypatch: pytest.MonkeyPatch) -> Embedder:
     return Embedder(worker)
 
 
+@pytest.fixture(autouse=True)
+async def _live(worker: Any) -> None:
+    """A live worker that serves the queue."""
+    await replace(worker, info=replace(worker.info, queues=("embed",))).beat()
+
+
 async def ask(client: Any, embedder: Embedder, jobs: int = 1, **body: Any) -> Any:
     answer, _ = await asyncio.gather(
         client.post("/v1/embeddings", json={"model": "any", **body}), embedder.perform(jobs)
@@ -114,6 +120,13 @@ async def test_vectors_that_are_late_are_cancelled(client, embedder, monkeypatch
     assert int(answer.headers["Retry-After"]) >= 1
     [job] = (await client.get("/jobs")).json()["items"]
     assert job["state"] == "cancelled"
+
+
+async def test_without_a_worker_there_is_no_wait(client, fake_redis):
+    await fake_redis.flushall()
+    answer = await client.post("/v1/embeddings", json={"model": "m", "input": "a"})
+    assert (answer.status_code, answer.json()["message"]) == (503, "No worker serves the queue 'embed'.")
+    assert (await client.get("/jobs")).json()["items"] == []
 
 
 async def test_a_failed_job_says_why(client, embedder):
