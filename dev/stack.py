@@ -56,6 +56,7 @@ class Stack:
         admin_url: the same database, with a user who may do everything.
         api_url: the URL of the API, once it is started.
         workers: the worker processes, in the order of their start.
+        environment: the variables of processes started from now on.
         descriptor: the descriptor for the output of processes started from now on; None: a file for each.
     """
 
@@ -73,7 +74,7 @@ class Stack:
         self.api: Process | None = None
         self.workers: list[Process] = []
         self.descriptor: int | None = None
-        self._environment = {
+        self.environment = {
             **os.environ,
             STACK_FOLDER: str(folder),
             "REDIS_URL": self.redis_url,
@@ -136,7 +137,7 @@ class Stack:
         return subprocess.Popen(
             command,
             cwd=self.root,
-            env={**self._environment, **(environment or {})},
+            env={**self.environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output if self.descriptor is None else self.descriptor,
             stderr=subprocess.STDOUT,

@@ -52,9 +52,17 @@ def models(tmp_path: Path) -> Models:
     return Models(tmp_path)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Service]:
-    """An API and Redis; the test starts the workers."""
-    words = {"MODEL_FOLDER": str(tmp_path), "WORKER_CHILD_ENVIRONMENT": "MODEL_FOLDER"}
-    with serving(WORKER_CONCURRENCY="128", WORKER_LEASE_SECONDS="5", **TYPES, **words) as service:
+@pytest.fixture(scope="module")
+def server_without_workers() -> Iterator[Service]:
+    """An API and Redis whose workers have models, shared by the tests of a file."""
+    settings = {"WORKER_CONCURRENCY": "128", "WORKER_LEASE_SECONDS": "5", **TYPES}
+    with serving(WORKER_CHILD_ENVIRONMENT="MODEL_FOLDER", **settings) as service:
         yield service
+
+
+@pytest.fixture
+def server(server_without_workers: Service, tmp_path: Path) -> Iterator[Service]:
+    """The same for one test, which starts the workers; they do as the files in its folder say."""
+    server_without_workers.stack.environment["MODEL_FOLDER"] = str(tmp_path)
+    yield server_without_workers
+    server_without_workers.reset()
