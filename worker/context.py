@@ -43,6 +43,9 @@ class PendingReport(NamedTuple):
     last_chunk: int = 0
 
 
+NO_REPORT = PendingReport()
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The services of a worker that its handlers use.
@@ -175,7 +178,7 @@ class JobContext:
             whole: with all of the output; else a part of it, if it is much.
         """
         if self._lines is None and self._output is None:
-            return PendingReport(self.latest)
+            return PendingReport(self.latest) if self.latest else NO_REPORT
         with LOCK:
             lines, last_line = self._numbered_lines()
             output, last_chunk = self._output.numbered(whole=whole) if self._output else (b"", 0)

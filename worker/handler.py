@@ -22,6 +22,9 @@ class Handler:
         job_type: the type of its jobs.
         function: performs a job of that type.
         logs_start: whether the start of an attempt is logged at INFO.
+
+    Attributes:
+        timeout: seconds from the start of an attempt to its timeout.
     """
 
     def __init__(
@@ -32,16 +35,12 @@ class Handler:
         logs_start: bool = True,
     ) -> None:
         self.job_type = job_type
+        self.timeout = job_type.timeout
         self.function = function
         self.logs_start = logs_start
         self._decode: Callable[[bytes], Any] = job_type.codec.decode
         self._result = TypeAdapter(job_type.result)
         self._asynchronous = iscoroutinefunction(function)
-
-    @property
-    def timeout(self) -> float:
-        """The seconds from the start of an attempt to its timeout."""
-        return self.job_type.timeout
 
     @property
     def function_name(self) -> str:

@@ -65,6 +65,7 @@ class Lane:
         self.job_leases = job_leases
         self.claiming = True
         self.closed: frozenset[str] = frozenset()
+        self._open_queues: Sequence[str] = queues
         self.pumps = (Pump(self, 1), Pump(self, 2))
         self.on_leases = on_leases
         self.on_change = on_change
@@ -79,11 +80,12 @@ class Lane:
     @property
     def open_queues(self) -> Sequence[str]:
         """The queues to claim from now."""
-        return [queue for queue in self.queues if queue not in self.closed] if self.closed else self.queues
+        return self._open_queues
 
     def close_queues(self, queues: Collection[str]) -> None:
         """Claim no job from these queues until the next call: their jobs could not start."""
         self.closed = frozenset(queues)
+        self._open_queues = [queue for queue in self.queues if queue not in self.closed]
         self._look()
 
     @property

@@ -10,7 +10,7 @@ from math import inf
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
-from worker.context import JobContext, PendingReport, Tools
+from worker.context import NO_REPORT, JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
 from worker.handler import Handler
@@ -21,7 +21,6 @@ from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 
 REPORTED_SECONDS = 0.05  # the age of an attempt whose late start is reported; else its outcome tells it
-NO_REPORT = PendingReport()
 ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)

@@ -32,11 +32,7 @@ class ModelHandler(Handler):
     def __init__(self, job_type: JobType[Any, Any], function: Any, mark: ModelFunction) -> None:
         super().__init__(job_type, function)
         self.batch = mark.batch
-
-    @property
-    def timeout(self) -> float:
-        """Infinite: the host counts a batch's time, and a failed batch runs again in parts."""
-        return inf
+        self.timeout = inf  # the host counts a batch's time, and a failed batch runs again in parts
 
     async def perform(self, params: Params, context: JobContext) -> bytes:
         """Run the job in a batch; returns its result as JSON, which the host has encoded."""
