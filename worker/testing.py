@@ -120,7 +120,7 @@ class LocalHost:
         handler: the handler with the model, which is loaded now.
     """
 
-    free = ready = True
+    ready = True
     failed = False
 
     def __init__(self, handler: ModelHandler) -> None:

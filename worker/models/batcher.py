@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from shared.errors import FinalError
 from shared.logging import get_log
@@ -25,13 +25,10 @@ class Host(Protocol):
     """A model host, as the batcher sees it.
 
     Attributes:
-        free: whether it is ready and runs no batch.
         ready: whether its model is loaded.
         failed: whether its last setup failed.
     """
 
-    @property
-    def free(self) -> bool: ...
     @property
     def ready(self) -> bool: ...
     @property
@@ -72,6 +69,13 @@ class WaitingJob:
 Jobs = list[WaitingJob]
 
 
+class RunningBatch(NamedTuple):
+    """A batch that a host runs, and the task that waits for it."""
+
+    jobs: Jobs
+    task: asyncio.Task[None]
+
+
 class Batcher:
     """Gives the jobs that wait for a model to its hosts, in batches.
 
@@ -92,7 +96,7 @@ class Batcher:
         self._hosts = hosts
         self._waiting: Jobs = []
         self._again: deque[Jobs] = deque()  # halves of batches that failed; they go first
-        self._running: dict[asyncio.Task[None], Jobs] = {}
+        self._running: dict[Host, RunningBatch] = {}
         self._dispatching: asyncio.Handle | None = None
 
     @property
@@ -144,10 +148,8 @@ class Batcher:
     def _dispatch(self) -> None:
         self._dispatching = None
         for host in self._hosts:
-            if host.free and (jobs := self._next()):
-                task = asyncio.create_task(self._run(host, jobs))
-                self._running[task] = jobs
-                task.add_done_callback(self._running.pop)
+            if host.ready and host not in self._running and (jobs := self._next()):
+                self._running[host] = RunningBatch(jobs, asyncio.create_task(self._run(host, jobs)))
 
     def _next(self) -> Jobs:
         """The jobs of the next batch; none if there are none, or if they wait for more."""
@@ -175,13 +177,18 @@ class Batcher:
 
         try:
             answers = await host.run([job.item for job in jobs], report)
+        except asyncio.CancelledError:
+            del self._running[host]
+            self._dispatch_soon()
+            raise
         except Exception as error:
+            del self._running[host]
             self._fail(jobs, error)
+            self._dispatch_soon()
         else:
+            del self._running[host]
             self._dispatch()  # first: the host computes while the results are written
             _settle(jobs, answers)
-        finally:
-            self._dispatch_soon()
 
     def _fail(self, jobs: Jobs, error: Exception) -> None:
         """Run the jobs of a failed batch again in halves; a single job has failed."""
@@ -197,9 +204,9 @@ class Batcher:
         """Forget a job whose attempt was stopped; end its batch if no other job needs it."""
         if job in self._waiting:
             self._waiting.remove(job)
-        for task, jobs in self._running.items():
-            if job in jobs and all(other.answer.done() for other in jobs):
-                task.cancel()
+        for batch in self._running.values():
+            if job in batch.jobs and all(other.answer.done() for other in batch.jobs):
+                batch.task.cancel()
 
     def _postponed(self) -> JobPostponed:
         return JobPostponed("no model host is ready", delay=self.postpone_seconds)

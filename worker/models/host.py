@@ -77,7 +77,6 @@ class ModelHost:
         self._device = device
         self._on_change = on_change
         self._child: Child | None = None
-        self._running = False
         self._served = False
         self._most_memory = 0
         self._packages: Packages = ()
@@ -86,11 +85,6 @@ class ModelHost:
     def ready(self) -> bool:
         """Whether the model is loaded."""
         return self.state is HostState.READY and self._child is not None and self._child.alive
-
-    @property
-    def free(self) -> bool:
-        """Whether it is ready and runs no batch."""
-        return self.ready and not self._running
 
     @property
     def failed(self) -> bool:
@@ -111,7 +105,7 @@ class ModelHost:
                 pause = min(pause * 2, MAX_PAUSE)
 
     async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]:
-        """Run a batch; a cancellation meanwhile kills the process.
+        """Run a batch, one at a time; a cancellation meanwhile kills the process.
 
         Raises:
             RetryableError: the process died (code `process_crashed`), or took longer than the job type's
@@ -119,9 +113,8 @@ class ModelHost:
             Exception: the error of the function.
         """
         child, seconds = self._child, self.handler.job_type.timeout
-        assert child is not None  # noqa: S101  # the batcher asks a free host alone
+        assert child is not None  # noqa: S101  # the batcher asks a ready host alone
         request = pack(host_calls.perform, (items,), self._packages)
-        self._running = True
         try:
             async with asyncio.timeout(seconds):
                 answers = await child.call(request, self._packages, on_report)
@@ -133,7 +126,6 @@ class ModelHost:
             child.kill()
             raise
         finally:
-            self._running = False
             self._bound_memory(child)
 
     async def _live(self, surroundings: Surroundings) -> None:

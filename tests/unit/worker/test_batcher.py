@@ -32,14 +32,12 @@ class RecordingHost:
         self._bad = bad
         self._running = False
 
-    @property
-    def free(self) -> bool:
-        return self.ready and not self._running
-
     async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]:
+        assert not self._running
         self.batches.append(list(items))
         self._running = True
         try:
+            await asyncio.sleep(0)  # a batch takes some turns of the event loop
             await self.open.wait()
         finally:
             self._running = False
@@ -120,6 +118,19 @@ async def test_jobs_of_one_claim_run_together_and_later_ones_after_them():
     assert await first == [b"1", b"2"]
     assert await later == [b"3", b"4", b"5", b"6"]
     assert host.batches == [[1, 2], [3, 4, 5], [6]]
+
+
+async def test_a_host_runs_one_batch_at_a_time():
+    """However jobs arrive and end: a host that was given a batch is not given another one before its end."""
+    host = RecordingHost()
+    batcher = Batcher(batch(size=1), [host])
+
+    async def ask_again(number: int) -> None:
+        for _ in range(20):
+            assert await batcher.perform(number, 1, context()) == str(number).encode()
+
+    await asyncio.gather(*(ask_again(number) for number in range(8)))
+    assert len(host.batches) == 160
 
 
 async def test_a_failed_batch_runs_again_in_halves():
