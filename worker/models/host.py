@@ -11,6 +11,7 @@ from shared.errors import RetryableError
 from shared.logging import get_log
 from worker.models import host_calls
 from worker.models.batch import Device
+from worker.models.batcher import Answer
 from worker.models.handler import ModelHandler
 from worker.processes.child_connection import Child
 from worker.processes.plain_pickles import Packages, packages_of
@@ -19,7 +20,6 @@ from worker.timeouts import timeout_error
 
 FIRST_PAUSE = 0.1  # seconds between two starts that were of no use
 MAX_PAUSE = 30.0
-Answer = bytes | Exception
 
 log = get_log(__name__)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import orjson
@@ -61,13 +62,14 @@ class ModelHosts:
         self._keepers: list[asyncio.Task[None]] = []
         self._lifeline: tuple[int, ...] = ()
         served = [handler for handler in handlers.values() if handler.job_type.queue in queues]
+        queues_served = Counter(handler.job_type.queue for handler in served)
         self._handlers = [handler for handler in served if isinstance(handler, ModelHandler)]
         self._shared = {h.job_type.queue for h in served if not isinstance(h, ModelHandler)}
         self._hosts = [self._open(handler, label) for handler in self._handlers for label in devices]
         for handler in self._handlers:
             hosts = [host for host in self._hosts if host.handler is handler]
             handler.batcher = Batcher(handler.batch, hosts)
-            if handler.job_type.queue in self._shared:
+            if queues_served[handler.job_type.queue] > 1:  # it may stay open while this model is not loaded
                 handler.batcher.postpone_seconds = POSTPONE_SECONDS
 
     @property
