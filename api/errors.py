@@ -282,7 +282,7 @@ def _path(parts: Sequence[Any]) -> str:
 def _translate(error: HTTPException, request: Request) -> JobServerError:
     if error.status_code == 404:
         path = request.scope["path"]
-        hint = NO_SLASH if path != "/" and (path.endswith("/") or "//" in path) else None
+        hint = NO_SLASH if path.endswith("/") or "//" in path else None
         return NotFound(f"There is nothing at {path[:200]!r}.", hint=hint)
     if error.status_code == 405:
         return MethodNotAllowed(f"{method(request)} is not allowed at {request.url.path[:200]!r}.")

@@ -23,6 +23,7 @@ from api.middleware.request_context import RequestContext
 from api.reference.openapi import ABOUT, describe
 from api.routes import (
     artifacts,
+    dashboard,
     embeddings,
     events,
     files,
@@ -89,6 +90,9 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
+    app.include_router(dashboard.root)
+    if settings.api_dashboard == "on":
+        app.include_router(dashboard.router)
     app.webhooks.include_router(webhooks.sent)
     describe(app, configuration)
     add_error_handlers(app)

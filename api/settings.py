@@ -78,6 +78,9 @@ class ApiSettings(SharedSettings):
     api_docs: Annotated[
         Literal["on", "off"], Field(description="Whether /docs and /openapi.json are served")
     ] = "on"
+    api_dashboard: Annotated[
+        Literal["on", "off"], Field(description="Whether the dashboard at /ui/ is served")
+    ] = "on"
 
     @field_validator("api_trusted_proxies", mode="before")
     @classmethod

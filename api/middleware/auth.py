@@ -12,14 +12,14 @@ from shared.errors import QueueUnavailable
 from shared.logging import log_context
 
 OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
-OPEN_FOLDER = "/static-offline-docs/"
+OPEN_FOLDERS = ("/static-offline-docs/", "/ui/")
 READING_POST = "/stream-token"  # end of the path whose POST changes nothing, and grants reading
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def is_open(path: str) -> bool:
-    """Whether a path needs no key: health checks and the reference do not."""
-    return path.removeprefix("/v1") in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    """Whether a path needs no key: health checks, the reference, and the dashboard's page do not."""
+    return path.removeprefix("/v1") in OPEN_PATHS or path == "/ui" or path.startswith(OPEN_FOLDERS)
 
 
 class Auth:

@@ -1,0 +1,62 @@
+// Dialogs that ask before something is done, and short messages.
+
+import { el, replace } from "./dom.js";
+
+const TOAST_MS = 6000;
+
+/**
+ * Ask in a modal dialog; returns null, or {value} once the visitor has confirmed.
+ *
+ * title, text: the question; `text` may be nodes. confirm: the label of the button that does it.
+ * danger: whether that cannot be undone. field: {label, placeholder, type} of a text to ask for besides.
+ * action: an async function of the value, called before the dialog closes; its error is shown in it.
+ */
+export function ask({ title, text, confirm, danger = false, field = null, action = null }) {
+  const id = `dialog-${crypto.randomUUID?.() ?? Math.random().toString(36).slice(2)}`;
+  const input = field && el("input", { id: `${id}-field`, type: field.type ?? "text", placeholder: field.placeholder, maxlength: 1000, autocomplete: "off" });
+  const fault = el("p", { class: "fault", role: "alert" });
+  const yes = el("button", { class: danger ? "button danger" : "button primary", type: "submit" }, confirm);
+  const no = el("button", { class: "button", type: "button" }, "Cancel");
+  const form = el(
+    "form",
+    { method: "dialog" },
+    el("h2", { id: `${id}-title` }, title),
+    text ? el("div", { class: "dialog-text" }, text) : null,
+    field && el("div", { class: "field" }, el("label", { for: `${id}-field` }, field.label), input),
+    fault,
+    el("div", { class: "dialog-buttons" }, no, yes),
+  );
+  const dialog = el("dialog", { "aria-labelledby": `${id}-title` }, form);
+  document.body.append(dialog);
+  return new Promise((resolve) => {
+    let answer = null;
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
+    no.addEventListener("click", () => dialog.close());
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const value = input ? input.value.trim() : "";
+      yes.disabled = true;
+      try {
+        const result = await action?.(value);
+        answer = { value, result };
+        dialog.close();
+      } catch (error) {
+        replace(fault, error.message, " ", error.hint ?? "");
+        yes.disabled = false;
+      }
+    });
+    dialog.showModal();
+    (input ?? (danger ? no : yes)).focus();
+  });
+}
+
+/** Show a short message, which a screen reader speaks too. */
+export function announce(text) {
+  const region = document.getElementById("messages");
+  const message = el("p", { class: "toast" }, text);
+  region.append(message);
+  setTimeout(() => message.remove(), TOAST_MS);
+}

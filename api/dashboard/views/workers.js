@@ -1,0 +1,5 @@
+import { el } from "../dom.js";
+
+export default async function view(root) {
+  root.append(el("h1", {}, "workers"));
+}
