@@ -20,6 +20,7 @@ from shared.store.worker_info import live_workers
 from worker.event_loop import WorkerLoop
 from worker.handler import Handler
 from worker.job_worker import JobWorker
+from worker.recycler import fault_of_max_rss
 from worker.registry import load_handlers, match_handlers
 from worker.settings import WorkerSettings, worker_slots
 
@@ -46,7 +47,7 @@ def main() -> int:
 def work(
     settings: WorkerSettings, job_types: Mapping[str, JobType[Any, Any]], found: Iterable[Handler]
 ) -> int:
-    """Run a worker until a signal comes; returns the process's exit code.
+    """Run a worker until a signal comes or a limit of its life is reached; returns the exit code.
 
     Raises:
         UnusableJobType: the job types and handlers do not fit together.
@@ -65,6 +66,8 @@ def work(
         files = FileStore.open(settings.artifacts_url)
     except ValueError as error:
         refuse(f"ARTIFACTS_URL: {error}")
+    if fault := fault_of_max_rss(settings.worker_max_rss_bytes):
+        refuse(f"WORKER_MAX_RSS_BYTES: {fault}")
     log.info("job types loaded", packages=names_by_package(settings.job_types))
     worker = JobWorker(settings, handlers, files)
     worker.run()

@@ -16,7 +16,7 @@ from arq.worker import Worker, func
 
 from shared.errors import QueueUnavailable
 from shared.files import FileStore
-from shared.logging import get_log
+from shared.logging import get_log, log_context
 from shared.store import redis_keys
 from shared.store.client import connect
 from shared.store.file_records import FileRecords
@@ -34,6 +34,7 @@ from worker.lane_pair import LanePair
 from worker.models.hosts import ModelHosts
 from worker.processes.environment import child_environment
 from worker.processes.pool import Processes
+from worker.recycler import Recycler
 from worker.running_jobs import RunningJobs
 from worker.scratch import Scratch
 from worker.services.cancellation_listener import CancellationListener
@@ -55,7 +56,7 @@ log = get_log(__name__)
 
 
 class JobWorker(Worker):
-    """Performs jobs until a signal comes. Its duties:
+    """Performs jobs until a signal comes, or until it is to be replaced. Its duties:
 
     1. Claim jobs, run them, write their outcomes: a lane for jobs, and one for webhooks (`worker.lane`).
     2. Renew the leases of running jobs, by a process of its own (`worker.heartbeat`).
@@ -64,7 +65,8 @@ class JobWorker(Worker):
     4. Write progress and log lines (`worker.services.reporter`).
     5. Rescue the jobs of dead workers (`worker.services.rescuer`).
     6. Remove files of no further use (`worker.services.cleaner`).
-    7. After a signal, let jobs finish, and release the rest (`worker.shutdown`).
+    7. After a signal, or at its planned end (`worker.recycler`), let jobs finish, and release the rest
+       (`worker.shutdown`).
 
     Used of `arq.Worker`: the registry of functions, the pool of connections, the event loop, the handlers of
     signals, and `run`, `main` and `close` as the frame of a process. Its poll loop is replaced: arq reads,
@@ -103,6 +105,12 @@ class JobWorker(Worker):
         self._deliverer = _open_deliverer(settings, self._circuits)
         webhook = self._deliverer.handler()
         self._lanes = self._open_lanes(handlers, webhook)
+        self._recycler = Recycler(
+            self._lanes.jobs.jobs,
+            max_jobs=settings.worker_max_jobs,
+            max_rss=settings.worker_max_rss_bytes,
+            on_due=self._recycle,
+        )
         self._heartbeat = HeartbeatSupervisor(
             url,
             self.worker_info,
@@ -123,6 +131,8 @@ class JobWorker(Worker):
             {webhook.job_type.name: webhook},
             self._circuits,
         )
+        if settings.worker_max_jobs:
+            jobs.on_change = self._note_job
         self._circuits.on_room = webhooks.jobs.note_room
         return LanePair(jobs, webhooks)
 
@@ -170,7 +180,13 @@ class JobWorker(Worker):
             Deadlines(self._lanes, self._heartbeat.publish).run,
             Cleaner(FileRecords(self._connection), self._files, settings.worker_sweep_seconds).run,
             Rescuer(upkeep, self._lanes.queues, lease=settings.worker_lease_seconds).run,
+            *([self._recycler.run] if settings.worker_max_rss_bytes else []),
         ]
+
+    def _note_job(self) -> None:
+        """Let the shutdown and the recycler check again: a job has ended, or a step is done."""
+        self._shutdown.note_change()
+        self._recycler.check_jobs()
 
     def _note_models(self) -> None:
         """Claim from the queues whose models are loaded, and show the states of the model hosts."""
@@ -237,6 +253,14 @@ class JobWorker(Worker):
         """Begin the shutdown; a second signal releases running jobs at once."""
         log.info("worker stops", signal=Signals(signum).name, running=self._lanes.running)
         self._shutdown.request()
+
+    def _recycle(self, reason: str) -> None:
+        """Begin the planned end of this worker, unless it ends already."""
+        if not self._shutdown.requested.is_set():
+            token = log_context.set({})  # the last job's, whose end is noticed here
+            log.info("worker stops, to be replaced", reason=reason, running=self._lanes.running)
+            log_context.reset(token)
+            self._shutdown.begin()
 
     async def _end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         running = set(tasks)

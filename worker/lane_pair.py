@@ -9,6 +9,7 @@ class LanePair:
     """The lane of the jobs and that of the webhooks: neither waits for the slots of the other."""
 
     def __init__(self, jobs: Lane, webhooks: Lane) -> None:
+        self.jobs = jobs
         self._lanes = (jobs, webhooks)
 
     def __iter__(self) -> Iterator[Lane]:

@@ -45,6 +45,7 @@ class RunningJobs:
         most: attempts at once, with those that need no slot.
         on_end: called when an attempt has ended.
         running: the attempts by their leases.
+        ended: the number of attempts that have ended.
         held: claims without a slot.
         finished: ended attempts that wait for the next step.
         sent: ended attempts that a step under way carries, per step.
@@ -69,6 +70,7 @@ class RunningJobs:
         self.most = size + most_aside
         self.on_end: Callable[[], None] = lambda: None
         self.running: dict[str, RunningJob] = {}
+        self.ended = 0
         self.held = HeldClaims(size, lambda claims: self._end_held(claims, OutcomeKind.RETURNED))
         self.finished: list[Finished] = []
         self.sent: list[list[Finished]] = []
@@ -220,6 +222,7 @@ class RunningJobs:
         if self.running.pop(job.claim.lease, None) is None:
             return  # abandoned before: the attempt has its outcome
         job.ended = True
+        self.ended += 1
         job.task = None  # the task refers to the job: a cycle, which only the garbage collector would free
         if outcome is not None:
             self.finished.append(_finished(job, outcome))

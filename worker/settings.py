@@ -47,6 +47,17 @@ class WorkerSettings(SharedSettings):
     worker_grace_seconds: Annotated[
         float, Field(ge=0, le=86400, description="Seconds that running jobs have to finish at shutdown")
     ] = 25
+    worker_max_jobs: Annotated[
+        int, Field(ge=0, description="Jobs after which a worker ends, to be started anew; 0: no limit")
+    ] = 0
+    worker_max_rss_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Resident memory above which a worker ends, to be started anew, without that of its "
+            "child processes; 0: no limit",
+        ),
+    ] = 0
     worker_max_result_bytes: Annotated[int, Field(ge=1, description="Largest result of a job")] = 4194304
     worker_processes: Annotated[
         int,

@@ -14,24 +14,30 @@ log = get_log(__name__)
 
 
 class Shutdown:
-    """Drains the lanes of a worker after a signal.
+    """Drains the lanes of a worker after a signal, or at its planned end.
 
     Args:
         grace: seconds that running jobs have to finish.
 
     Attributes:
-        requested: set by the first signal.
+        requested: set by the first signal, or at the planned end.
     """
 
     def __init__(self, grace: float) -> None:
         self.requested = asyncio.Event()
         self._grace = grace
+        self._signalled = False
         self._hurry = False
         self._changed = asyncio.Event()
 
     def request(self) -> None:
-        """Begin the shutdown; a second call ends the grace at once."""
-        self._hurry = self.requested.is_set()
+        """Begin the shutdown after a signal; a second one ends the grace at once."""
+        self._hurry = self._signalled
+        self._signalled = True
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the shutdown, unless it has begun."""
         self.requested.set()
         self._changed.set()
 

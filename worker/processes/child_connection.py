@@ -7,12 +7,12 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from shared.errors import FinalError, RetryableError
 from shared.logging import get_log
 from worker.log_lines import MAX_LINE_BYTES, MAX_UNSENT_LINES
+from worker.memory import resident_bytes
 from worker.processes.plain_pickles import Packages
 from worker.processes.protocol import (
     CALL,
@@ -38,7 +38,6 @@ BUFFER_BYTES = 1 << 20
 STDERR = 2
 LARGEST_REPORT = 4 * MAX_UNSENT_LINES * MAX_LINE_BYTES
 LARGEST = {REPORT: LARGEST_REPORT, ERROR: 2 * LARGEST_ERROR}  # bytes of a message, by its kind
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MEMORY_HINT = "It was probably short of memory: submit less work per job, or give the worker more memory."
 CRASH_HINT = "Look for a fault in what the function calls; the worker's standard error may hold a traceback."
 
@@ -127,9 +126,7 @@ class Child:
 
     def resident(self) -> int:
         """The process's resident memory in bytes; 0 on systems without /proc."""
-        with suppress(OSError):
-            return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
-        return 0
+        return resident_bytes(self.process.pid)
 
     def end(self) -> str:
         """The exit code or the signal that ended the process."""

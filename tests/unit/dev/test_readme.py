@@ -69,9 +69,20 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_readme_lists_every_document():
+def test_the_readme_leads_to_every_document():
+    """It lists them, or lists one that links to them."""
     listed = set(re.findall(r"\]\(([^):#]+\.md)\)", section("Documents")))
-    assert listed == {*DOCUMENTS, "CHANGELOG.md"} - {"README.md"}
+    known = {*DOCUMENTS, "CHANGELOG.md"} - {"README.md"}
+    assert listed <= known
+    linked = {target for document in listed for target in linked_documents(document)}
+    assert known - listed <= linked
+
+
+def linked_documents(document: str) -> set[str]:
+    """The documents of this tree that a document links to, by their paths from its root."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+\.md)(?:#[^)]+)?\)", (ROOT / document).read_text())
+    paths = {((ROOT / document).parent / link).resolve() for link in links}
+    return {str(path.relative_to(ROOT)) for path in paths}
 
 
 def test_the_first_screens_of_the_readme_stay_short():
