@@ -1,6 +1,7 @@
 """Fixtures of several folders: a real Redis, its fake twin, the log, and a search for leftover keys.
 
-Tests with the mark `models` are skipped where the libraries of models are missing, and the last line says so.
+Tests with the mark `models` are skipped where the libraries of models are missing, and those of web pages
+without Chromium; the last lines say so.
 """
 
 import os
@@ -26,6 +27,7 @@ from dev.leftover_keys import KeyFound, judge
 from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
 from shared.store.client import connect
+from tests.e2e.browser import SKIPPED as SKIPPED_WITHOUT_BROWSER
 
 MISSING = model_libraries.missing((*model_libraries.LIBRARIES, *model_libraries.FOR_TESTS))
 SKIPPED = f"needs {', '.join(MISSING)}; `make models` installs what is missing"
@@ -39,14 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = [
-        report
-        for report in terminalreporter.stats.get("skipped", [])
-        if isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(SKIPPED)
-    ]
-    if skipped:
-        files = sorted({Path(report.nodeid.partition("::")[0]).name for report in skipped})
-        terminalreporter.write_line(f"{len(skipped)} tests skipped ({', '.join(files)}): {SKIPPED}.")
+    for reason in (SKIPPED, SKIPPED_WITHOUT_BROWSER):
+        skipped = [
+            report
+            for report in terminalreporter.stats.get("skipped", [])
+            if isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(reason)
+        ]
+        if skipped:
+            files = sorted({Path(report.nodeid.partition("::")[0]).name for report in skipped})
+            terminalreporter.write_line(f"{len(skipped)} tests skipped ({', '.join(files)}): {reason}.")
 
 
 @pytest.fixture(scope="session", autouse=True)
