@@ -8,6 +8,7 @@ from api.request import elements, header, name_and_value, request_id
 from api.state import state_of
 from api.submission import Submission
 from shared.store.submission import NewJob
+from shared.traces.context import trace_context
 
 
 def new_job(request: Request, submission: Submission, key: str | None) -> NewJob:
@@ -26,6 +27,7 @@ def new_job(request: Request, submission: Submission, key: str | None) -> NewJob
         webhook=submission.webhook.url if submission.webhook else None,
         files=submission.files,
         params_shown=submission.encoded.shown,
+        trace=trace_context(request.scope["headers"]),
     )
 
 

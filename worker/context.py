@@ -14,6 +14,7 @@ import orjson
 
 from shared.record import storable
 from shared.store.job_leases import Claim
+from shared.traces.context import NO_TRACE, TraceContext
 from worker.files import AttemptFiles
 from worker.log_lines import Line, LogBuffer, line_of
 from worker.output_buffer import OutputBuffer
@@ -76,6 +77,7 @@ class JobContext:
         latest: the last progress reported, JSON.
         unsent: whether Redis lacks progress, lines or output of this attempt.
         files: the attempt's files; None until the handler uses one.
+        span: the trace context of the attempt's own span; None if the attempt has none.
     """
 
     job_id: str
@@ -85,6 +87,7 @@ class JobContext:
     latest: bytes = b""
     unsent: bool = False
     files: AttemptFiles | None = None
+    span: TraceContext | None = None
     _on_report: Callable[[], object] = field(default=lambda: None, repr=False)
     _claim: Claim | None = field(default=None, repr=False)
     _tools: Tools | None = field(default=None, repr=False)
@@ -104,6 +107,19 @@ class JobContext:
     def max_result_bytes(self) -> int:
         """The largest result as JSON, in bytes."""
         return self._tools.max_result_bytes if self._tools else MAX_RESULT_BYTES
+
+    @property
+    def caller_trace(self) -> TraceContext:
+        """The trace context of the request that submitted the job; empty without one."""
+        return TraceContext.of_stored(self._claim.trace) if self._claim else NO_TRACE
+
+    @property
+    def trace(self) -> TraceContext:
+        """The trace context to pass on: that of the attempt's span, or else that of the caller.
+
+        Its `headers` belong into requests that the handler makes.
+        """
+        return self.span or self.caller_trace
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report how far the job is; from any thread, as often as useful.
@@ -148,7 +164,8 @@ class JobContext:
         """The function's result, computed in a process that is killed if the attempt is stopped.
 
         Args:
-            function: from the top level of a module; may use `progress` and `log` of `worker.reporting`.
+            function: from the top level of a module; may use `progress`, `log` and `trace_headers` of
+                `worker.reporting`.
             arguments: values that pickle can carry, as the result must be.
 
         Raises:
@@ -157,7 +174,8 @@ class JobContext:
             Exception: any error of the function itself.
         """
         async with self._tools_in_use() as (tools, _):
-            return await tools.processes.run(function, *arguments, on_message=self.take_report)
+            traces = [trace.headers] if (trace := self.trace) else None
+            return await tools.processes.run(function, *arguments, on_message=self.take_report, traces=traces)
 
     async def save_artifact(self, name: str, data: bytes | Path, content_type: str = BYTES) -> None:
         """Save data, or a copy of a file, as an artifact of the job."""
@@ -283,6 +301,16 @@ class BlockingContext:
     def max_result_bytes(self) -> int:
         """As `JobContext.max_result_bytes`."""
         return self._context.max_result_bytes
+
+    @property
+    def caller_trace(self) -> TraceContext:
+        """As `JobContext.caller_trace`."""
+        return self._context.caller_trace
+
+    @property
+    def trace(self) -> TraceContext:
+        """As `JobContext.trace`."""
+        return self._context.trace
 
     def in_process(self, function: Callable[..., T], *arguments: object) -> T:
         """As `JobContext.in_process`."""

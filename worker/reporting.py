@@ -1,10 +1,13 @@
-"""Reports of a function that runs in a child process, to its jobs: progress, log lines, output.
+"""Reports of a function that runs in a child process, to its jobs: progress, log lines, output; their traces.
 
 The module imports the standard library alone: a child process that waits for a call costs little.
 """
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ReportingCall(Protocol):
@@ -12,9 +15,11 @@ class ReportingCall(Protocol):
 
     Attributes:
         pid: the process that the call runs in.
+        traces: the trace headers of each of its jobs; None if none of them has any.
     """
 
     pid: int
+    traces: "Sequence[dict[str, str]] | None"
 
     def progress(self, index: int | None, fraction: float, message: str) -> None: ...
     def log(self, index: int | None, message: str, fields: dict[str, object]) -> None: ...
@@ -49,6 +54,10 @@ class JobReports:
         """Stream a chunk of the job's output."""
         emit(self._index, chunk)
 
+    def trace_headers(self) -> dict[str, str]:
+        """The headers that pass the job's trace on."""
+        return trace_headers(self._index)
+
 
 def progress(fraction: float, message: str = "") -> None:
     """Report how far the job is, as `JobContext.progress` does; outside of a call this does nothing.
@@ -77,6 +86,16 @@ def emit(index: int, chunk: object) -> None:
     """
     if call := _call_of_this_process():
         call.emit(index, chunk)
+
+
+def trace_headers(index: int = 0) -> dict[str, str]:
+    """The headers `traceparent` and `tracestate` that pass a job's trace on; none without a trace.
+
+    Args:
+        index: the job's place in its batch; 0 in a function that serves one job.
+    """
+    call = _call_of_this_process()
+    return dict(call.traces[index]) if call and call.traces else {}
 
 
 def _call_of_this_process() -> ReportingCall | None:

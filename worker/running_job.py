@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 from shared.store.job_leases import Claim
+from shared.traces.context import TraceContext
 from worker.context import JobContext
 from worker.handler import Handler
 
@@ -52,3 +53,5 @@ class RunningJob:
     def __post_init__(self) -> None:
         claim = self.claim
         self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
+        if claim.trace:
+            self.log_fields |= TraceContext.of_stored(claim.trace).log_fields

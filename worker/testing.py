@@ -127,7 +127,12 @@ class LocalHost:
         self._packages = packages_of(handler.function, OWN_PACKAGES)
         self._loaded = LoadedModel(handler.function, Device("cpu", 1), self._packages)
 
-    async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]:
+    async def run(
+        self,
+        items: Sequence[Any],
+        on_report: Callable[[CallReport], None],
+        traces: Sequence[dict[str, str]] | None = None,
+    ) -> list[Answer]:
         answers = self._loaded.perform(items)
         return [body if fine else unpack(body, self._packages) for fine, body in answers]
 

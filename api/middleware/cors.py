@@ -22,6 +22,8 @@ REQUEST_HEADERS = (
     "Last-Event-ID",
     "Prefer",
     "Range",
+    "traceparent",
+    "tracestate",
     "X-API-Key",
     "X-Request-ID",
 )

@@ -25,6 +25,7 @@ from shared.errors import (
 from shared.record import JobRecord, JobSummary
 from shared.store.job_queue import CancelResult
 from shared.store.submission import NewJob
+from shared.traces.context import trace_context
 from shared.yielding import in_parts
 
 MAX_VALUES_IN_BATCH = 10 * MAX_VALUES
@@ -131,6 +132,7 @@ async def retry_job(request: Request, job_id: str) -> Response:
         webhook=old.webhook,
         files=old.fields.get(b"files", b"").decode().split(),
         params_shown=old.fields.get(b"params_shown", b""),
+        trace=trace_context(request.scope["headers"]),
     )
     await require_files(request, job)
     submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))

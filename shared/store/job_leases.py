@@ -56,6 +56,7 @@ class Claim(NamedTuple):
         message: arq's message.
         params: the record's params, JSON.
         lease: the worker's lease, `fencing_token:job_id`.
+        trace: the record's trace context; see `TraceContext.of_stored`.
     """
 
     queue: str
@@ -67,6 +68,7 @@ class Claim(NamedTuple):
     params: bytes
     request_id: str
     lease: str
+    trace: bytes = b""
 
 
 class Finished(NamedTuple):
@@ -275,6 +277,7 @@ def _claim(
     message: bytes,
     params: bytes,
     request_id: bytes,
+    trace: bytes,
 ) -> Claim:
     """Make a claim of the words of a ClaimRow; its fields are the parameters."""
     id_text = job_id.decode()
@@ -288,4 +291,5 @@ def _claim(
         params,
         request_id.decode(),
         f"{fencing_token}:{id_text}",
+        trace,
     )

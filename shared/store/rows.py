@@ -153,6 +153,7 @@ class ClaimRow(NamedTuple):
     message: bytes
     params: bytes
     request_id: bytes
+    trace: bytes
 
 
 class ReportRow(NamedTuple):

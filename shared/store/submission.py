@@ -25,6 +25,7 @@ from shared.store.missing_jobs import key_expired
 from shared.store.redis_calls import as_dict, milliseconds
 from shared.store.rows import SubmissionRow
 from shared.stored_record import StoredRecord
+from shared.traces.context import TraceContext
 
 IDEMPOTENCY_SECONDS = 86400
 UNFINISHED = {
@@ -52,6 +53,7 @@ class NewJob:
         webhook: the address that gets the record once the job has ended.
         files: ids of the uploaded files that the params name.
         params_shown: the params as clients see them, if that form differs.
+        trace: the trace context of the request.
         job_id: its id; a submission with the id of an accepted job is a repeat, and changes nothing.
     """
 
@@ -68,6 +70,7 @@ class NewJob:
     webhook: str | None = None
     files: Sequence[str] = ()
     params_shown: bytes = b""
+    trace: TraceContext | None = None
     job_id: str = field(default_factory=new_job_id)
 
 
@@ -193,6 +196,8 @@ def _fields(job: NewJob) -> dict[str, Argument]:
         fields["webhook"] = job.webhook
     if job.files:
         fields["files"] = " ".join(job.files)
+    if job.trace:
+        fields["trace"] = job.trace.stored()
     return fields
 
 

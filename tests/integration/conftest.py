@@ -19,6 +19,7 @@ from shared.store.multiplexer import Multiplexer
 from shared.store.upkeep import Upkeep
 from shared.store.worker_info import WorkerInfo
 from shared.stored_record import StoredRecord
+from shared.traces.context import TraceContext
 from tests.integration.echo_server import EchoServer, echo_serving
 from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
@@ -70,6 +71,7 @@ def submit(server: Redis) -> Submit:
         run_at: datetime | None = None,
         max_waiting: int = 1000,
         files: Sequence[str] = (),
+        trace: TraceContext | None = None,
     ) -> StoredRecord:
         job = new_job(
             job_id,
@@ -78,6 +80,7 @@ def submit(server: Redis) -> Submit:
             params=b'{"message":1}',
             run_at=run_at,
             files=files,
+            trace=trace,
         )
         record, _ = await JobQueue(server, RETENTION, max_waiting=max_waiting).submit(job)
         return record

@@ -7,6 +7,7 @@ import orjson
 
 from shared.record import JobState
 from shared.store import redis_keys
+from shared.traces.context import TraceContext
 
 
 def job_id_in(message):
@@ -62,6 +63,15 @@ async def test_a_claim_carries_what_the_worker_needs(submit, worker):
     )  # fmt: skip
     assert (job_id_in(claim.message), claim.params, claim.request_id) == ("a", b'{"message":1}', "r-a")
     assert claim.lease == "1:a"
+    assert claim.trace == b""
+
+
+async def test_a_claim_carries_the_trace_of_its_job_and_so_does_its_repeat(submit, worker):
+    trace = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1")
+    await submit("a", trace=trace)
+    assert TraceContext.of_stored((await worker.claim_one()).trace) == trace
+    step = await worker.step(slots=1, number=worker.steps)
+    assert [TraceContext.of_stored(claim.trace) for claim in step.claims] == [trace]
 
 
 async def test_a_claimed_job_shows_that_it_runs(submit, worker, job_queue, server, indexes_agree):

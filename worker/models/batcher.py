@@ -33,7 +33,12 @@ class Host(Protocol):
     def ready(self) -> bool: ...
     @property
     def failed(self) -> bool: ...
-    async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]: ...
+    async def run(
+        self,
+        items: Sequence[Any],
+        on_report: Callable[[CallReport], None],
+        traces: Sequence[dict[str, str]] | None = None,
+    ) -> list[Answer]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -176,7 +181,7 @@ class Batcher:
                 _pass_on(report, job)
 
         try:
-            answers = await host.run([job.item for job in jobs], report)
+            answers = await host.run([job.item for job in jobs], report, _traces(jobs))
         except asyncio.CancelledError:
             del self._running[host]
             self._dispatch_soon()
@@ -210,6 +215,12 @@ class Batcher:
 
     def _postponed(self) -> JobPostponed:
         return JobPostponed("no model host is ready", delay=self.postpone_seconds)
+
+
+def _traces(jobs: Jobs) -> list[dict[str, str]] | None:
+    """The trace headers of each job; None if no job has any."""
+    traces = [job.context.trace for job in jobs]
+    return [trace.headers for trace in traces] if any(traces) else None
 
 
 def _pass_on(report: CallReport, job: WaitingJob) -> None:

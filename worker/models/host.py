@@ -104,8 +104,18 @@ class ModelHost:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE)
 
-    async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]:
+    async def run(
+        self,
+        items: Sequence[Any],
+        on_report: Callable[[CallReport], None],
+        traces: Sequence[dict[str, str]] | None = None,
+    ) -> list[Answer]:
         """Run a batch, one at a time; a cancellation meanwhile kills the process.
+
+        Args:
+            items: the arguments of the function, one for each job.
+            on_report: called with the function's reports while it runs.
+            traces: the trace headers of each job, for `worker.reporting.trace_headers`.
 
         Raises:
             RetryableError: the process died (code `process_crashed`), or took longer than the job type's
@@ -114,7 +124,7 @@ class ModelHost:
         """
         child, seconds = self._child, self.handler.job_type.timeout
         assert child is not None  # noqa: S101  # the batcher asks a ready host alone
-        request = pack(host_calls.perform, (items,), self._packages)
+        request = pack(host_calls.perform, (items,), self._packages, traces)
         try:
             async with asyncio.timeout(seconds):
                 answers = await child.call(request, self._packages, on_report)

@@ -38,6 +38,8 @@ from worker.processes.protocol import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from worker.log_lines import Line, LogBuffer
 
 REPORT_SECONDS = 0.05
@@ -92,10 +94,12 @@ class Call:
 
     Attributes:
         pid: the process that it runs in; a fork of that process must not report.
+        traces: the trace headers of each of its jobs; None if none of them has any.
     """
 
     def __init__(self, connection: Connection, number: int) -> None:
         self.pid = os.getpid()
+        self.traces: Sequence[dict[str, str]] | None = None
         self._connection = connection
         self._number = number
         self._lock = Lock()
@@ -223,7 +227,7 @@ def main() -> None:
     while True:
         number, request = connection.requests.get()
         reporting.current_call = call = Call(connection, number)
-        kind, body = copy_context().run(answer, request)
+        kind, body = copy_context().run(answer, request, call)
         if os.getpid() != call.pid:
             os._exit(FORK_EXIT)  # a fork that came back from the function: the answer is not its to give
         reporting.current_call = None
@@ -279,10 +283,10 @@ def hold_on_to(lifeline: int) -> int:
     return lifeline
 
 
-def answer(request: bytes) -> tuple[int, bytes]:
+def answer(request: bytes, call: Call) -> tuple[int, bytes]:
     """Run the function that is asked for; RESULT or ERROR, and a pickle of it."""
     try:
-        function, arguments, packages = pickle.loads(request)
+        function, arguments, packages, call.traces = pickle.loads(request)
     except (AttributeError, ImportError, TypeError) as error:
         text = "The function or its arguments can't be loaded in another process"
         return ERROR, pickle.dumps(unpicklable(text, error))

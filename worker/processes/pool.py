@@ -6,7 +6,7 @@ are the cost of its own job alone.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from shared.job_type_loader import OWN_PACKAGES
@@ -68,6 +68,7 @@ class Processes:
         function: Callable[..., T],
         *arguments: object,
         on_message: Callable[[CallReport], None] | None = None,
+        traces: Sequence[dict[str, str]] | None = None,
     ) -> T:
         """The function's result, from the next process that is free.
 
@@ -78,6 +79,7 @@ class Processes:
             arguments: values that pickle can carry. The result is to be plain data, or of classes of job
                 types' packages or the function's own.
             on_message: called with the function's reports while it runs.
+            traces: the trace headers of the job, for `worker.reporting.trace_headers`.
 
         Raises:
             FinalError: the function, its arguments or its result can't go from process to process.
@@ -86,7 +88,7 @@ class Processes:
             Exception: an error of the function that is built in, or of a package as above.
         """
         packages = packages_of(function, self._job_types)
-        request = pack(function, arguments, packages)
+        request = pack(function, arguments, packages, traces)
         child = await self._take()
         try:
             result: T = await child.call(request, packages, on_message)

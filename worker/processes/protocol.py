@@ -5,7 +5,7 @@ module imports all else within the functions that need it.
 """
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,10 +53,19 @@ class ProtocolError(Exception):
     """A frame that does not belong to the call that runs, or that can't be read."""
 
 
-def pack(function: Callable[..., object], arguments: tuple[object, ...], packages: Packages) -> bytes:
-    """The request for a call. Raises FinalError if it can't be pickled."""
+def pack(
+    function: Callable[..., object],
+    arguments: tuple[object, ...],
+    packages: Packages,
+    traces: Sequence[dict[str, str]] | None = None,
+) -> bytes:
+    """The request for a call; `traces` are the trace headers of each of its jobs.
+
+    Raises:
+        FinalError: it can't be pickled.
+    """
     try:
-        return pickle.dumps((function, arguments, packages), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((function, arguments, packages, traces), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise unpicklable("The function or its arguments can't be sent to another process", error) from error
 

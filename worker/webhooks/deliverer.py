@@ -16,6 +16,7 @@ from shared import VERSION
 from shared.addresses import Network
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.stored_record import StoredRecord
+from shared.traces.context import TraceContext
 from shared.webhooks.addresses import read_target
 from shared.webhooks.delivery import DELIVERY, Delivered, DeliveryParams
 from shared.webhooks.signing import Signing, sign, signing_keys, webhook_id
@@ -128,6 +129,7 @@ class Deliverer:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(self._keys(delivery, target.host), name, timestamp, body),
         }
+        headers.update(TraceContext.of_stored(delivery.fields.get("trace", "").encode()).headers)
         extensions = {"timeout": {"connect": min(CONNECT_SECONDS, self._timeout)}}
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._timeout):

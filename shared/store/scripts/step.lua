@@ -100,7 +100,7 @@ local function finish(at)
 end
 
 -- Adds a row CLAIM; `add_messages` adds its message.
-local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id)
+local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id, trace)
   local at = #claims
   claims[at + CLAIM.queue] = queue
   claims[at + CLAIM.job_id] = id
@@ -110,6 +110,7 @@ local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts
   claims[at + CLAIM.message] = ''
   claims[at + CLAIM.params] = params or ''
   claims[at + CLAIM.request_id] = request_id or ''
+  claims[at + CLAIM.trace] = trace or ''
 end
 
 -- Writes a claim into the record of a pending job.
@@ -125,9 +126,9 @@ end
 local function claim_again(memory, claims)
   for queue, fencing_token, id in string.gmatch(memory, '(%S+) (%d+):(%S+)') do
     if redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id) then
-      local state, last_token, attempt, max_attempts, params, request_id, version, counted = unpack(
+      local state, last_token, attempt, max_attempts, params, request_id, version, counted, trace = unpack(
         redis.call('HMGET', RECORD .. id, 'state', 'claims', 'attempt', 'max_attempts', 'params', 'request_id',
-          'version', 'counted'))
+          'version', 'counted', 'trace'))
       local started = state == 'running' and last_token == fencing_token
       attempt = tonumber(attempt or 0)
       if state == 'pending' and tonumber(last_token or 0) == fencing_token - 1 then
@@ -139,7 +140,7 @@ local function claim_again(memory, claims)
         if counted then
           quotas().count_job(counted, id, 'running')
         end
-        add_claim(claims, queue, id, tonumber(fencing_token), attempt, max_attempts, params, request_id)
+        add_claim(claims, queue, id, tonumber(fencing_token), attempt, max_attempts, params, request_id, trace)
       end
     end
   end
@@ -164,9 +165,9 @@ local function claim_from(queue, limit, claims, memory)
   local ids = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'LIMIT', 0, limit)
   local starts, scored, late, in_time, misplaced = {}, {}, {}, {}, {}
   for _, id in ipairs(ids) do
-    local state, attempt, last_token, version, max_attempts, params, request_id, start_by, counted = unpack(
+    local state, attempt, last_token, version, max_attempts, params, request_id, start_by, counted, trace = unpack(
       redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'max_attempts', 'params',
-        'request_id', 'start_by', 'counted'))
+        'request_id', 'start_by', 'counted', 'trace'))
     local pending = state == 'pending'
     if pending and start_by and tonumber(start_by) <= now and redis.call('ZSCORE', START_BY, id) then
       late[#late + 1] = id  -- it has not started before
@@ -175,7 +176,7 @@ local function claim_from(queue, limit, claims, memory)
       local member = fencing_token .. ':' .. id
       attempt = (attempt or 0) + 1
       starts[#starts + 1] = {id, fencing_token, attempt, version + 1, counted}
-      add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id)
+      add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id, trace)
       scored[#scored + 1] = now + lease
       scored[#scored + 1] = member
       memory[#memory + 1] = queue .. ' ' .. member

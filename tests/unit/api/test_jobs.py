@@ -11,6 +11,7 @@ from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 from shared.store import redis_keys
 from shared.store.job_leases import OutcomeKind
+from shared.traces.context import TraceContext
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 ERROR = {"code": "e", "message": "m", "hint": "h", "retryable": False, "attempt": 1}
@@ -142,6 +143,32 @@ async def test_a_finished_job_is_not_cancelled(client, worker, kind, body, state
 async def test_the_request_id_follows_the_job(client, worker):
     await client.post("/jobs", json=ECHO, headers={"X-Request-ID": "from-the-caller"})
     assert (await worker.claim_one()).request_id == "from-the-caller"
+
+
+TRACE = {
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "tracestate": "vendor=1",
+}
+
+
+async def test_the_trace_of_a_request_follows_its_jobs(client, worker):
+    answer = await client.post("/jobs", json=ECHO, headers=TRACE)
+    claim = await worker.claim_one()
+    assert TraceContext.of_stored(claim.trace).headers == TRACE
+    assert await worker.finish(claim, OutcomeKind.COMPLETED, b"1")
+    await client.post(f"{answer.headers['location']}/retry")
+    assert (await worker.claim_one()).trace == b""
+    await client.post(f"{answer.headers['location']}/retry", headers=TRACE)
+    assert TraceContext.of_stored((await worker.claim_one()).trace).headers == TRACE
+    await client.post("/jobs/batch", json={"jobs": [ECHO, ECHO]}, headers=TRACE)
+    claims = await worker.claim(2)
+    assert [TraceContext.of_stored(claim.trace).headers for claim in claims] == [TRACE, TRACE]
+
+
+async def test_an_invalid_trace_is_ignored(client, worker):
+    answer = await client.post("/jobs", json=ECHO, headers={"traceparent": "00-1-2-3"})
+    assert answer.status_code == 202
+    assert (await worker.claim_one()).trace == b""
 
 
 async def test_concurrent_submits_each_get_their_own_job(client, worker):

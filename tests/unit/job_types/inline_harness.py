@@ -22,7 +22,9 @@ class InlinePool:
         self.calls: list[str] = []
         self.most_at_once = self._running = 0
 
-    async def run(self, function: Callable[..., Any], *arguments: object, on_message: object) -> Any:
+    async def run(
+        self, function: Callable[..., Any], *arguments: object, on_message: object, traces: object
+    ) -> Any:
         self.calls.append(function.__name__)
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running)

@@ -120,7 +120,7 @@ async def test_bands_are_many_and_small_and_few_at_once(
 async def test_a_band_that_fails_fails_the_job_by_its_own_error(
     bench: InlineHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    async def crash(*arguments: object, on_message: object) -> None:
+    async def crash(*arguments: object, on_message: object, traces: object) -> None:
         raise RetryableError("The process died.", code="process_crashed")
 
     monkeypatch.setattr(bench.pool, "run", crash)

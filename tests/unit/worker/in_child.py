@@ -59,6 +59,10 @@ def give_back(value: Any) -> Any:
     return value
 
 
+def trace_headers() -> dict[str, str]:
+    return reporting.trace_headers()
+
+
 def pid(_: object = None) -> int:
     return os.getpid()
 

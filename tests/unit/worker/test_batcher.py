@@ -27,14 +27,21 @@ class RecordingHost:
         self.ready = True
         self.failed = False
         self.batches: list[list[Any]] = []
+        self.traces: list[Any] = []
         self.open = asyncio.Event()
         self.open.set()
         self._bad = bad
         self._running = False
 
-    async def run(self, items: Sequence[Any], on_report: Callable[[CallReport], None]) -> list[Answer]:
+    async def run(
+        self,
+        items: Sequence[Any],
+        on_report: Callable[[CallReport], None],
+        traces: Sequence[dict[str, str]] | None = None,
+    ) -> list[Answer]:
         assert not self._running
         self.batches.append(list(items))
+        self.traces.append(traces)
         self._running = True
         try:
             await asyncio.sleep(0)  # a batch takes some turns of the event loop

@@ -1,0 +1,1 @@
+"""Distributed traces: the context of requests and jobs, and the spans of both processes."""
