@@ -1,0 +1,104 @@
+// Fields of objects: with known properties, and with names of one's own.
+
+import { el, icon, setText } from "../dom.js";
+import { typeWords } from "../schema.js";
+import { addedTo, marked, nameAndKind, newId, showFault } from "./field.js";
+import { makeField } from "./fields.js";
+
+/** A fieldset of the properties; the outermost object has no frame of its own. */
+export function objectField(schema, options) {
+  const required = new Set(schema.required ?? []);
+  const fields = new Map();
+  const defaults = new Map();
+  for (const [name, property] of Object.entries(schema.properties)) {
+    const needed = required.has(name);
+    const value = options.value?.[name];
+    const { definitions, depth, changed, upload } = options;
+    fields.set(name, makeField(property, { name, required: needed, value, definitions, depth, changed, upload }));
+    if (!needed && property.default !== undefined) defaults.set(name, JSON.stringify(property.default));
+  }
+  const content = [...fields.values()].map(({ element }) => element);
+  const frame = group(schema, options, content.length ? content : el("p", { class: "muted" }, "No fields."));
+  return {
+    element: frame.element,
+    read(faults) {
+      const pairs = [...fields].map(([name, field]) => [name, field.read(faults)]);
+      return Object.fromEntries(pairs.filter(([name, value]) => value !== undefined && JSON.stringify(value) !== defaults.get(name)));
+    },
+    showFault(path, message) {
+      const field = fields.get(path[0]);
+      if (field) field.showFault(path.slice(1), message);
+      else frame.showFault(message);
+      if (!message && !path.length) for (const each of fields.values()) each.showFault([], "");
+    },
+  };
+}
+
+/** A fieldset with a fault of its own. */
+export function group(schema, { name, kind, required }, ...content) {
+  const fault = el("p", { class: "fault", role: "alert" });
+  const legend = name && el("legend", {}, nameAndKind({ name, kind, required }));
+  const hint = name && schema.description ? el("p", { class: "field-hint" }, marked(schema.description)) : null;
+  const element = el("fieldset", { class: name ? "group" : "group group-outer" }, legend, hint, content, fault);
+  return { element, showFault: (message) => setText(fault, message && addedTo(fault.textContent, message)) };
+}
+
+/** A fieldset of rows, each a name and a value of the same kind. */
+export function mapField(schema, options) {
+  const rows = [];
+  const list = el("div", { class: "rows" });
+  const { definitions, depth, changed, upload } = options;
+  const words = typeWords(schema.additionalProperties, definitions);
+
+  function add(key, value) {
+    const id = newId();
+    const input = el("input", { type: "text", id, spellcheck: "false" });
+    input.value = key;
+    const field = makeField(schema.additionalProperties, { name: "value", required: true, value, definitions, depth, changed, upload });
+    const remove = el("button", { type: "button", class: "button small icon-only", "aria-label": "Remove this entry" }, icon("cancel"));
+    const fault = el("p", { class: "fault" });
+    const name = el("div", { class: "field" }, el("label", { for: id, class: "field-label" }, "name"), input, fault);
+    const row = { element: el("div", { class: "row map-row" }, name, field.element, remove), input, field, fault };
+    remove.addEventListener("click", () => {
+      rows.splice(rows.indexOf(row), 1);
+      row.element.remove();
+      more.focus();
+      changed();
+    });
+    rows.push(row);
+    list.append(row.element);
+    return row;
+  }
+
+  const more = el("button", { type: "button", class: "button small" }, icon("submit"), "Add an entry");
+  more.addEventListener("click", () => {
+    add("", undefined).input.focus();
+    changed();
+  });
+  for (const [key, value] of Object.entries(options.value ?? {})) add(key, value);
+  const frame = group(schema, { ...options, kind: `names with values: ${words}` }, list, more);
+  return {
+    element: frame.element,
+    read(faults) {
+      const found = {};
+      for (const { input, field, fault } of rows) {
+        const key = input.value;
+        const problem = !key ? "Each entry needs a name." : Object.hasOwn(found, key) ? "This name occurs twice." : "";
+        if (problem) faults.push({ control: input, show: () => showFault(input, fault, problem) });
+        Object.defineProperty(found, key, { value: field.read(faults), enumerable: true, configurable: true, writable: true });
+      }
+      return found;
+    },
+    showFault(path, message) {
+      const row = path.length ? rows.find(({ input }) => input.value === path[0] || path.join(".").startsWith(`${input.value}.`)) : null;
+      if (row && path.length > 1) row.field.showFault(path.slice(1), message);
+      else if (row) showFault(row.input, row.fault, message);
+      else frame.showFault(message);
+      if (message || path.length) return;
+      for (const each of rows) {
+        each.field.showFault([], "");
+        showFault(each.input, each.fault, "");
+      }
+    },
+  };
+}
