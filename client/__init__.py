@@ -26,48 +26,93 @@ if TYPE_CHECKING:
         NotGenuine,
         ServerUnreachable,
     )
-    from client.models import Artifact, AttemptError, Delivery, File, Job, LogLine, NewJob, Progress, Webhook
+    from client.filters import JobFilters
+    from client.models.bulk import BulkChange, BulkRefusal, Drained
+    from client.models.figures import (
+        Bucket,
+        Figures,
+        History,
+        JobTypeFigures,
+        Quantiles,
+        Sampled,
+        ServiceEvent,
+        Snapshot,
+        Unavailable,
+        WorkerTotals,
+    )
+    from client.models.files import File
+    from client.models.jobs import Artifact, Attempt, AttemptError, Job, NewJob, Progress
+    from client.models.logs import LogLine, OutputChunk
+    from client.models.queues import EndedJobs, Pause, QueueStatus, RunningJob, WorkerStatus
+    from client.models.webhooks import Delivery, Webhook
     from client.retries import Retries
 
 __all__ = [
     "Artifact",
     "AsyncClient",
+    "Attempt",
     "AttemptError",
+    "Bucket",
+    "BulkChange",
+    "BulkRefusal",
     "Client",
     "DamagedDownload",
     "Delivery",
+    "Drained",
+    "EndedJobs",
+    "Figures",
     "File",
+    "History",
     "Job",
     "JobExpired",
     "JobFailed",
+    "JobFilters",
     "JobServerError",
+    "JobTypeFigures",
     "LogLine",
     "NewJob",
     "NotDoneInTime",
     "NotFound",
     "NotGenuine",
     "OutputChunk",
+    "Pause",
     "Progress",
+    "Quantiles",
+    "QueueStatus",
     "Retries",
+    "RunningJob",
+    "Sampled",
     "ServerUnreachable",
+    "ServiceEvent",
+    "Snapshot",
+    "Unavailable",
     "Webhook",
+    "WorkerStatus",
+    "WorkerTotals",
     "webhooks",
 ]
 
 _MODULES = {
     "client.client": ["AsyncClient", "Client"],
-    "client.models": [
-        "Artifact",
-        "AttemptError",
-        "Delivery",
-        "File",
-        "Job",
-        "LogLine",
-        "NewJob",
-        "OutputChunk",
-        "Progress",
-        "Webhook",
+    "client.filters": ["JobFilters"],
+    "client.models.bulk": ["BulkChange", "BulkRefusal", "Drained"],
+    "client.models.figures": [
+        "Bucket",
+        "Figures",
+        "History",
+        "JobTypeFigures",
+        "Quantiles",
+        "Sampled",
+        "ServiceEvent",
+        "Snapshot",
+        "Unavailable",
+        "WorkerTotals",
     ],
+    "client.models.files": ["File"],
+    "client.models.jobs": ["Artifact", "Attempt", "AttemptError", "Job", "NewJob", "Progress"],
+    "client.models.logs": ["LogLine", "OutputChunk"],
+    "client.models.queues": ["EndedJobs", "Pause", "QueueStatus", "RunningJob", "WorkerStatus"],
+    "client.models.webhooks": ["Delivery", "Webhook"],
     "client.retries": ["Retries"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

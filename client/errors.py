@@ -13,7 +13,7 @@ JobServerError            the server refused; or one of these:
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from client.models import Job
+from client.models.jobs import Job
 
 if TYPE_CHECKING:
     import httpx  # a receiver of webhooks needs these errors, and no httpx

@@ -15,7 +15,8 @@ from uuid import uuid4
 import httpx
 
 from client.errors import DamagedDownload, NotFound, ServerUnreachable
-from client.models import Artifact, File, Job
+from client.models.files import File
+from client.models.jobs import Artifact, Job
 from client.transport import Transport, job_path, parse
 
 STORING = 60.0  # seconds that the server may take after the last byte of an upload

@@ -1,14 +1,18 @@
-"""Streaming of a job's changes, log lines and output over Server-Sent Events; a broken stream is resumed."""
+"""Streaming over Server-Sent Events: of a job, and of the whole service; a broken stream is resumed."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import httpx
 
 from client.errors import ServerUnreachable
-from client.models import Job, LogLine, OutputChunk
+from client.models.figures import Sampled, ServiceEvent, Snapshot, Unavailable
+from client.models.jobs import Job
+from client.models.logs import LogLine, OutputChunk
+from client.models.record import Record
 from client.transport import Transport, job_path, parse
 
 HEARTBEAT = 15.0  # seconds: the server sends something at least so often
@@ -18,8 +22,22 @@ RECONNECT_PAUSE = 0.2  # seconds: no tight loop, should a server end every strea
 # do not. A carriage return at the end of a chunk may be half of a line's end: it waits for the other half.
 LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 
-
+T = TypeVar("T")
 Item = Job | LogLine | OutputChunk
+Models = Mapping[str, Callable[[Record], T]]
+"""Functions that make the models of events, by the kind of the event."""
+
+OF_JOB: Models[Item] = {
+    "message": Job.from_record,
+    "log": LogLine.from_record,
+    "output": OutputChunk.from_record,
+}
+OF_SERVICE: Models[ServiceEvent] = {
+    "figures": Snapshot.from_record,
+    "job": Job.from_record,
+    "sampled": Sampled.from_record,
+    "unavailable": Unavailable.from_record,
+}
 
 
 async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Item, None]:
@@ -29,12 +47,12 @@ async def follow(transport: Transport, job: Job | str) -> AsyncGenerator[Item, N
     """
     last_id, seen = "", {Job: (-1, 0), LogLine: (0, 0), OutputChunk: (0, 0)}
     while True:
-        response = await transport.send(_request(transport, job, last_id), stream=True)
+        response = await _open(transport, job_path(job, "events"), last_id=last_id)
         if response.status_code == httpx.codes.NO_CONTENT:  # an earlier connection brought the end
             await transport.read(response)
             return
         reader = EventReader(last_id)
-        async with aclosing(_items(transport, response, reader)) as items:
+        async with aclosing(_items(transport, response, reader, OF_JOB)) as items:
             async for item in items:
                 number = _number(item)
                 if number > seen[type(item)]:
@@ -57,27 +75,38 @@ def _number(item: Item) -> tuple[int, int]:
             return item.run, item.seq
 
 
-def _request(transport: Transport, job: Job | str, last_id: str) -> httpx.Request:
+async def service_events(
+    transport: Transport, query: Mapping[str, Any]
+) -> AsyncGenerator[ServiceEvent, None]:
+    """Yield the events of the service without end; a broken stream is opened again."""
+    while True:
+        response = await _open(transport, "/events", query)
+        async with aclosing(_items(transport, response, EventReader(), OF_SERVICE)) as items:
+            async for item in items:
+                yield item
+        await transport.sleep(RECONNECT_PAUSE)
+
+
+async def _open(
+    transport: Transport, path: str, query: Mapping[str, Any] | None = None, *, last_id: str = ""
+) -> httpx.Response:
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if last_id:
         headers["Last-Event-ID"] = last_id
-    return transport.request("GET", job_path(job, "events"), headers=headers, hold=2 * HEARTBEAT)
+    request = transport.request("GET", path, params=query, headers=headers, hold=2 * HEARTBEAT)
+    return await transport.send(request, stream=True)
 
 
 async def _items(
-    transport: Transport, response: httpx.Response, reader: "EventReader"
-) -> AsyncGenerator[Item, None]:
+    transport: Transport, response: httpx.Response, reader: "EventReader", models: Models[T]
+) -> AsyncGenerator[T, None]:
     """Yield the events of one connection as models, until it closes; skip those of an unknown kind."""
     try:
         async with aclosing(transport.chunks(response)) as chunks:
             async for chunk in chunks:
                 for event in reader.feed(chunk):
-                    if event.kind == "message":
-                        yield parse(event.data, Job.from_record)
-                    elif event.kind == "log":
-                        yield parse(event.data, LogLine.from_record)
-                    elif event.kind == "output":
-                        yield parse(event.data, OutputChunk.from_record)
+                    if event.kind in models:
+                        yield parse(event.data, models[event.kind])
     except ServerUnreachable:
         return
 

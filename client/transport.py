@@ -26,7 +26,8 @@ from uuid import uuid4
 import httpx
 
 from client.errors import JobServerError, ServerUnreachable, refusal
-from client.models import Job, Record
+from client.models.jobs import Job
+from client.models.record import Record
 from client.retries import Retries
 
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from client.errors import NotGenuine
-from client.models import Job
+from client.models.jobs import Job
 
 PREFIX = "whsec_"
 TOLERANCE = 300  # seconds for the difference of the clocks and for the delivery

@@ -5,6 +5,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpForm
 from collections.abc import Callable, Sequence
 
 from client.command_line.values import (
+    filled_text,
     header_text,
     label,
     param,
@@ -22,7 +23,7 @@ STATES = ("pending", "running", "completed", "failed", "cancelled")
 EPILOG = """\
 exit codes:
   0    success; with --watch or --wait: the job is completed
-  1    the job failed or was cancelled
+  1    the job failed or was cancelled; or you answered a question with no
   2    the arguments or the environment are wrong, or a file can't be read or written
   3    the server refused, or did not answer in time
   130  interrupted; a submitted job goes on
@@ -125,15 +126,50 @@ def _add_id(command: ArgumentParser) -> None:
     command.add_argument("job_id", type=text, metavar="ID", help="the id of the job")
 
 
-def _add_retry(command: ArgumentParser) -> None:
+def _add_ids(command: ArgumentParser) -> None:
+    command.add_argument("job_ids", type=filled_text, nargs="+", metavar="ID", help="the id of a job")
+
+
+def _add_attempts(command: ArgumentParser) -> None:
     _add_id(command)
+    _add_json(command)
+
+
+def _add_json(command: ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for programs: print one object a line")
+
+
+def _add_bulk(command: ArgumentParser) -> None:
+    """Ids of jobs, or filters with the options of a change of many jobs."""
+    add = command.add_argument
+    add("job_ids", type=filled_text, nargs="*", metavar="ID", help="the id of a job; filters need none")
+    _add_filters(command)
+    add("--dry-run", action="store_true", help="with filters: show the number of jobs, change nothing")
+    _add_yes(command)
+
+
+def _add_yes(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--yes", action="store_true", help="do not ask first; needed where nobody can answer"
+    )
+
+
+def _add_retry(command: ArgumentParser) -> None:
+    _add_bulk(command)
+    command.add_argument(
+        "--idempotency-key",
+        type=header_text,
+        metavar="KEY",
+        help="a second retry with the same key makes no second job",
+    )
     _add_following(command)
 
 
-def _add_list(command: ArgumentParser) -> None:
-    add = command.add_argument
+def _add_filters(command: ArgumentParser) -> None:
+    add = command.add_argument_group("filters", "A job must fit all that are given.").add_argument
     add("--state", choices=STATES, help="only jobs in this state")
-    add("--type", type=text, metavar="TYPE", help="only jobs of this type")
+    add("--type", type=filled_text, metavar="TYPE", help="only jobs of this type")
+    add("--queue", type=filled_text, metavar="QUEUE", help="only jobs of this queue")
     add(
         "--label",
         type=label,
@@ -142,6 +178,19 @@ def _add_list(command: ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="only jobs with this label",
     )
+    add("--caller", type=filled_text, metavar="CALLER", help="only jobs that this caller submitted")
+    add(
+        "--created-after",
+        type=point_in_time,
+        metavar="TIME",
+        help="only jobs created then or later: 2026-01-01T12:00:00Z; local time without a zone",
+    )
+    add("--created-before", type=point_in_time, metavar="TIME", help="only jobs created before")
+
+
+def _add_list(command: ArgumentParser) -> None:
+    _add_filters(command)
+    add = command.add_argument
     add("--limit", type=positive_number, default=20, metavar="N", help="at most N jobs (20)")
     add("--json", action="store_true", help="print the records, one a line")
 
@@ -151,7 +200,7 @@ def _add_logs(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--follow", action="store_true", help="print later lines too, until the job is done")
     add("--after", type=whole_number, default=0, metavar="N", help="only lines after the line N")
-    add("--json", action="store_true", help="for programs: print one object a line")
+    _add_json(command)
 
 
 def _add_upload(command: ArgumentParser) -> None:
@@ -175,14 +224,39 @@ def _add_download(command: ArgumentParser) -> None:
     )
 
 
+def _add_queue(command: ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, summary in QUEUE_ACTIONS.items():
+        action = actions.add_parser(name, parents=[_connection()], help=summary, allow_abbrev=False)
+        if name != "list":
+            action.add_argument("name", type=filled_text, metavar="NAME", help="the name of the queue")
+        if name in ("list", "show"):
+            _add_json(action)
+        if name == "pause":
+            action.add_argument("--reason", type=text, default="", help="shown with the queue")
+        if name == "drain":
+            _add_yes(action)
+
+
+QUEUE_ACTIONS = {
+    "list": "show all queues",
+    "show": "show one queue",
+    "pause": "stop the claims from a queue; running jobs go on",
+    "resume": "end a pause",
+    "drain": "cancel all jobs that wait in a queue; running jobs go on",
+}
 SUBPARSERS: dict[str, tuple[str, Callable[[ArgumentParser], None]]] = {
     "submit": ("submit a job", _add_submit),
     "get": ("print the record of a job", _add_id),
     "list": ("list jobs, newest first", _add_list),
-    "cancel": ("cancel a job", _add_id),
-    "retry": ("submit a finished job again", _add_retry),
+    "cancel": ("cancel jobs: some, or all that match filters", _add_bulk),
+    "retry": ("submit finished jobs again: some, or all that match filters", _add_retry),
+    "attempts": ("show the attempts at a job", _add_attempts),
     "logs": ("print the log of a job", _add_logs),
     "output": ("print the output of a job as it comes", _add_id),
+    "forget": ("delete the records and files of finished jobs", _add_ids),
     "upload": ("upload a file for jobs; prints its id", _add_upload),
     "download": ("save an artifact of a job", _add_download),
+    "queue": ("show queues, pause, resume and drain them", _add_queue),
+    "workers": ("show the workers", _add_json),
 }

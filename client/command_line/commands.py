@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 import httpx
 
 from client.client import Client
-from client.command_line import standard_streams
+from client.command_line import bulk, queues, standard_streams
 from client.command_line.arguments import parse
-from client.command_line.display import display, log_line, table
-from client.command_line.standard_streams import as_json, print_error
+from client.command_line.display import display, log_line, new_run_line
+from client.command_line.questions import Declined, Unusable
+from client.command_line.standard_streams import as_json, print_all, print_error
+from client.command_line.tables import attempts_table, jobs_table, workers_table
 from client.errors import JobFailed, JobServerError
-from client.models import Job, LogLine
+from client.models.jobs import Job
+from client.models.logs import LogLine
 
 NEXT_STEPS = {
     errno.EBADF: "Open it, or redirect it to a file or to /dev/null.",
@@ -22,10 +25,6 @@ NEXT_STEPS = {
     errno.EDQUOT: "Free some space, or choose another disk.",
 }
 CHECK_NAME = "Check the file's name, and the rights to it."
-
-
-class Unusable(Exception):
-    """An environment or an output that the command can't use; the text says what to do next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Unusable as error:
         print_error(str(error))
         return 2
+    except Declined as answer:
+        print_error(str(answer))
+        return 1
     except RecursionError:  # the limit differs between reading and writing, and between Pythons
         print_error("The params are nested too deeply. Send them flatter, or as a file.")
         return 2
@@ -93,25 +95,33 @@ def submit(client: Client, options: Namespace) -> None:
 
 
 def retry(client: Client, options: Namespace) -> None:
-    print_submitted(client, client.retry(options.job_id), options)
+    filters = bulk.selected(options)
+    if len(options.job_ids) == 1:
+        job = client.retry(options.job_ids[0], idempotency_key=options.idempotency_key)
+        print_submitted(client, job, options)
+    elif options.watch or options.output or options.wait is not None:
+        raise Unusable("--watch, --output and --wait follow one job. Name it by its id, or leave them out.")
+    else:
+        bulk.retry(client, options, filters)
 
 
 def get(client: Client, options: Namespace) -> None:
     print(as_json(client.get(options.job_id).raw, indent=2))
 
 
-def cancel(client: Client, options: Namespace) -> None:
-    job = client.cancel(options.job_id)
-    print(f"{job.job_id} is cancelled." if job.done else f"{job.job_id} is being cancelled.")
-
-
 def list_jobs(client: Client, options: Namespace) -> None:
-    jobs = client.iter_jobs(
-        state=options.state, type=options.type, label=dict(options.label), limit=options.limit
-    )
-    lines = (as_json(job.raw) for job in jobs) if options.json else table(jobs)
-    for line in lines:
-        print(line)
+    jobs = client.iter_jobs(limit=options.limit, **bulk.filters_of(options))
+    print_all((as_json(job.raw) for job in jobs) if options.json else jobs_table(jobs))
+
+
+def attempts(client: Client, options: Namespace) -> None:
+    found = client.attempts(options.job_id)
+    print_all((as_json(attempt.raw) for attempt in found) if options.json else attempts_table(found))
+
+
+def workers(client: Client, options: Namespace) -> None:
+    found = client.workers()
+    print_all((as_json(worker.raw) for worker in found) if options.json else workers_table(found))
 
 
 def logs(client: Client, options: Namespace) -> None:
@@ -143,7 +153,7 @@ def print_output(client: Client, job: Job | str) -> None:
     for chunk in client.output(job):
         if run and chunk.run != run:
             print(flush=True)
-            print_error(f"Attempt {chunk.attempt} begins the output anew.")
+            print_error(new_run_line(chunk))
         run = chunk.run
         print(chunk, end="" if isinstance(chunk.value, str) else "\n", flush=True)
     print(flush=True)
@@ -177,10 +187,10 @@ def print_submitted(client: Client, job: Job, options: Namespace) -> None:
 
 
 def watch(client: Client, job: Job) -> Job:
-    """Show each change and each log line of a job on standard error; returns the job at its end."""
+    """Show changes, log lines and output of a job on standard error; returns the job at its end."""
     with display(sys.stderr) as show:
         show(job)
-        for item in client.follow(job):
+        for item in client.watch(job):
             show(item)
             job = item if isinstance(item, Job) else job
     return job
@@ -205,10 +215,14 @@ COMMANDS: dict[str, Callable[[Client, Namespace], None]] = {
     "submit": submit,
     "get": get,
     "list": list_jobs,
-    "cancel": cancel,
+    "cancel": bulk.cancel,
     "retry": retry,
+    "attempts": attempts,
     "logs": logs,
     "output": output,
+    "forget": bulk.forget,
     "upload": upload,
     "download": download,
+    "queue": queues.run,
+    "workers": workers,
 }

@@ -1,51 +1,81 @@
-"""Display of jobs for people: a live progress bar, a line per change or log line, a table."""
+"""Display of a job for people: a live progress bar, or a line per change; its log lines and its output."""
 
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self, TextIO
+from unicodedata import east_asian_width
 
 from client.command_line.standard_streams import can_encode, printable
-from client.models import Job, LogLine
+from client.models.jobs import Job
+from client.models.logs import LogLine, OutputChunk
 
 BAR = "█░"  # done, and not yet
 PLAIN_BAR = "#."  # for terminals whose encoding has no blocks
-HEAD = ("ID", "TYPE", "STATE", "ATTEMPT", "CREATED", "LABELS")
 REDRAW_SECONDS = 0.1
 ERASE_LINE = "\r\x1b[K"
+LINE_UP = "\x1b[A"
+
+
+Shown = Job | LogLine | OutputChunk
 
 
 @contextmanager
-def display(out: TextIO) -> Iterator[Callable[[Job | LogLine], None]]:
-    """Show a job on a stream: yields the function that takes each change and each log line."""
+def display(out: TextIO) -> Iterator[Callable[[Shown], None]]:
+    """Show a job on a stream: yields the function that takes each change, log line and chunk of output."""
     if out.isatty():
         with LiveDisplay(out) as live:
             yield live.show
     else:
-        yield PlainDisplay(out).show
+        plain = PlainDisplay(out)
+        yield plain.show
+        plain.end_line()
 
 
 class PlainDisplay:
-    """Display of one line per visible change, and per line of the log."""
+    """Display of one line per visible change, and per line of the log; text of the output as it comes."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._last = ""
+        self._run = 0
+        self._open = False  # the last line is output without an end
 
-    def show(self, item: Job | LogLine) -> None:
+    def show(self, item: Shown) -> None:
+        if isinstance(item, OutputChunk):
+            self._show_output(item)
+            return
         line = change_line(item) if isinstance(item, Job) else log_line(item)
         if isinstance(item, LogLine) or line != self._last:
             self._last = line
+            self.end_line()
             write(self._out, line + "\n")
+
+    def end_line(self) -> None:
+        """End a line of output that has no end yet."""
+        if self._open:
+            write(self._out, "\n")
+        self._open = False
+
+    def _show_output(self, chunk: OutputChunk) -> None:
+        if self._run and chunk.run != self._run:
+            self.end_line()
+            write(self._out, new_run_line(chunk) + "\n")
+        self._run = chunk.run
+        text = output_text(chunk)
+        if text:
+            self._open = not text.endswith("\n")
+            write(self._out, text)
 
 
 class LiveDisplay:
-    """A progress bar at the bottom of a terminal, below the lines of the log.
+    """A progress bar at the bottom of a terminal, below the lines of the log and the output.
 
-    A thread redraws the bar, so that its clock goes on between two changes.
+    The last line of the output, which may still grow, is above the bar. Both are drawn anew at each change. A
+    thread redraws them, so that the bar's clock goes on between two changes.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -53,6 +83,9 @@ class LiveDisplay:
         self._start = time.monotonic()
         self._marks = BAR if can_encode(out, BAR) else PLAIN_BAR
         self._job: Job | None = None
+        self._run = 0
+        self._line = ""  # the last line of the output
+        self._line_drawn = False
         self._over = threading.Event()
         self._drawing = threading.Lock()
         self._thread = threading.Thread(target=self._redraw, daemon=True)
@@ -67,22 +100,46 @@ class LiveDisplay:
         self._draw()
         write(self._out, "\n")
 
-    def show(self, item: Job | LogLine) -> None:
-        if isinstance(item, Job):
-            self._job = item
-            return
+    def show(self, item: Shown) -> None:
         with self._drawing:
-            write(self._out, f"{ERASE_LINE}{log_line(item)}\n")
+            match item:
+                case Job():
+                    self._job = item
+                case LogLine():
+                    self._print_above([*self._finished_line(), log_line(item)])
+                case OutputChunk():
+                    self._print_above(self._lines_of(item))
+
+    def _lines_of(self, chunk: OutputChunk) -> list[str]:
+        """Add a chunk to the output; returns the lines that are complete with it."""
+        lines = []
+        if self._run and chunk.run != self._run:
+            lines = [*self._finished_line(), new_run_line(chunk)]
+        self._run = chunk.run
+        *complete, self._line = wrapped(self._line + output_text(chunk), columns(self._out) - 1)
+        return lines + complete
+
+    def _finished_line(self) -> list[str]:
+        line, self._line = self._line, ""
+        return [line] if line else []
 
     def _redraw(self) -> None:
         while not self._over.wait(REDRAW_SECONDS):
             self._draw()
 
     def _draw(self) -> None:
+        with self._drawing:
+            self._print_above([])
+
+    def _print_above(self, lines: list[str]) -> None:
+        """Print lines in place of the bar and the last line of output, and draw these again below."""
+        erase = ERASE_LINE + (LINE_UP + ERASE_LINE if self._line_drawn else "")
+        below = [self._line] if self._line else []
+        self._line_drawn = bool(below)
+        bar = ""
         if self._job is not None:
-            line = bar_line(self._job, time.monotonic() - self._start, columns(self._out) - 1, self._marks)
-            with self._drawing:
-                write(self._out, ERASE_LINE + line)
+            bar = bar_line(self._job, time.monotonic() - self._start, columns(self._out) - 1, self._marks)
+        write(self._out, erase + "".join(f"{line}\n" for line in [*lines, *below]) + bar)
 
 
 def columns(terminal: TextIO) -> int:
@@ -107,19 +164,47 @@ def bar_line(job: Job, elapsed: float, columns: int, marks: str = BAR) -> str:
     width = max(10, min(40, columns - 50))
     filled = int(_fraction(job) * width)
     bar = marks[0] * filled + marks[1] * (width - filled)
-    parts = [bar, _percent(job), f"{_state(job):10}", clock(elapsed), _message(job)]
+    parts = [bar, _percent(job), f"{state_of(job):10}", clock(elapsed), _message(job)]
     return "  ".join(parts).rstrip()[:columns]
 
 
 def change_line(job: Job) -> str:
     """Render a change of a job: state, percentage, message."""
-    return "  ".join([f"{_state(job):10}", _percent(job), _message(job)]).rstrip()
+    return "  ".join([f"{state_of(job):10}", _percent(job), _message(job)]).rstrip()
 
 
 def log_line(line: LogLine) -> str:
     """Render a line of a log: time, message, fields."""
     fields = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in line.fields.items())
     return printable("  ".join([f"{line.at:%Y-%m-%d %H:%M:%SZ}", line.message, *fields]))
+
+
+def output_text(chunk: OutputChunk) -> str:
+    """Render a chunk of output: a text as it is, another value as a line of JSON; no control characters."""
+    text = str(chunk) if isinstance(chunk.value, str) else f"{chunk}\n"
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def new_run_line(chunk: OutputChunk) -> str:
+    return f"Attempt {chunk.attempt} begins the output anew."
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Cut a text into lines: at its line ends, and where a line is wider than a terminal."""
+    lines = [""]
+    room = width
+    for letter in text:
+        if letter == "\n":
+            lines.append("")
+            room = width
+            continue
+        cells = 2 if east_asian_width(letter) in "WF" else 1
+        if cells > room:
+            lines.append("")
+            room = width
+        lines[-1] += letter
+        room -= cells
+    return lines
 
 
 def clock(seconds: float) -> str:
@@ -129,22 +214,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def table(jobs: Iterable[Job]) -> Iterator[str]:
-    """Render jobs as a table: a heading, then a line for each, in aligned columns."""
-    rows = [HEAD, *map(_row, jobs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()
-
-
-def _row(job: Job) -> tuple[str, ...]:
-    labels = " ".join(f"{name}={value}" for name, value in job.labels.items())
-    attempt = f"{job.attempt}/{job.max_attempts}"
-    created = f"{job.created_at:%Y-%m-%d %H:%M:%SZ}"
-    return (job.job_id, job.type, _state(job), attempt, created, printable(labels))
-
-
-def _state(job: Job) -> str:
+def state_of(job: Job) -> str:
     return "cancelling" if job.cancel_requested and not job.done else job.state
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO, TextIO
 
@@ -38,6 +39,11 @@ def print_error(text: str) -> None:
     """Print one line on standard error; a failure to do so changes nothing else."""
     with suppress(OSError, ValueError):
         print(printable(text), file=sys.stderr, flush=True)
+
+
+def print_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def standard_input() -> BinaryIO:

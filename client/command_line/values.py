@@ -49,6 +49,13 @@ def text(value: str) -> str:
     return _sendable(value)
 
 
+def filled_text(value: str) -> str:
+    """Text that is not empty, as an unset variable of a shell is."""
+    if not value:
+        raise ArgumentTypeError("the value is empty; give one, or leave the argument out")
+    return _sendable(value)
+
+
 def param(pair: str) -> tuple[str, Any]:
     """Name and value of a param, `name=value`: JSON if possible, or the text of `@file`, else text."""
     name, value = _pair(pair)

@@ -121,6 +121,60 @@ def log_event(seq: int, message: str = "opened", **fields: Any) -> bytes:
     return f"event: log\ndata: {json.dumps(log_record(seq, message, **fields))}\n\n".encode()
 
 
+def output_event(seq: int, chunk: Any, run: int = 1) -> bytes:
+    """Server-sent event of a chunk of output."""
+    data = {"run": run, "attempt": run, "seq": seq, "chunk": chunk}
+    return f"event: output\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def queue_record(name: str = "default", **fields: Any) -> dict[str, Any]:
+    """Status of a queue, as the server sends it."""
+    return {
+        "name": name,
+        "ready": 12,
+        "scheduled": 3,
+        "running": 4,
+        "backlog": 16,
+        "oldest_wait_seconds": 7.5,
+        "workers": 2,
+        "concurrency": 20,
+        "paused": False,
+        "pause": None,
+        "ended_last_minute": {"completed": 120, "failed": 2, "cancelled": 1},
+        **fields,
+    }
+
+
+PAUSED = {"paused": True, "pause": {"by": "ops", "at": "2026-01-01T12:00:00.000000Z", "reason": "disk full"}}
+
+
+def worker_record(**fields: Any) -> dict[str, Any]:
+    """Status of a worker, as the server sends it."""
+    return {
+        "worker_id": "0a1b2c3d4e5f",
+        "host": "node-1",
+        "pid": 4711,
+        "release": "0.2.0",
+        "queues": ["gpu", "default"],
+        "concurrency": 10,
+        "running": 1,
+        "jobs": [
+            {
+                "job_id": JOB_ID,
+                "type": "sleep",
+                "queue": "gpu",
+                "started_at": "2026-01-01T12:00:01.000000Z",
+            }
+        ],
+        "models": [{"type": "embed", "state": "ready"}],
+        "memory_bytes": 61_400_000,
+        "started_at": "2026-01-01T11:00:00.000000Z",
+        "seen_at": "2026-01-01T12:00:02.000000Z",
+        "lease_seconds_left": 12.25,
+        **fields,
+    }
+
+
 def event_stream(*chunks: bytes, whole: bool = True) -> httpx.Response:
     """Response with a stream of events, cut into these chunks."""
     headers = {"Content-Type": "text/event-stream; charset=utf-8"}
@@ -203,7 +257,7 @@ class Awaited:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return method(*args, **kwargs)
 
-        return iterate if name in ("stream", "follow", "iter_jobs") else call
+        return iterate if name in ("stream", "follow", "watch", "iter_jobs", "events") else call
 
 
 def connect(face: str, server: FakeServer | httpx.MockTransport, **options: Any) -> Any:

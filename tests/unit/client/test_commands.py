@@ -19,6 +19,7 @@ from tests.unit.client.fake_server import (
     job_response,
     log_event,
     log_record,
+    output_event,
     page_response,
     record,
 )
@@ -243,6 +244,20 @@ def test_watch_shows_the_log_between_the_changes(run: Run, capsys: Capture):
         "2026-01-01 12:00:02Z  b",
         "completed   100%",
     ]
+
+
+def test_watch_shows_the_output_as_it_comes(run: Run, capsys: Capture):
+    stream = event_stream(
+        event("running", 2),
+        output_event(1, "to "),
+        output_event(2, "be"),
+        log_event(1, "a"),
+        event("completed", 3, result=7),
+    )
+    assert run("submit generate --watch", job_response(status=202), stream) == 0
+    out, err = capsys.readouterr()
+    assert out == "7\n"
+    assert err.splitlines() == ["pending", "running", "to be", "2026-01-01 12:00:01Z  a", "completed   100%"]
 
 
 # -- files

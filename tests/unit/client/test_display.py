@@ -4,21 +4,24 @@ import io
 import os
 import pty
 import re
+import termios
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from client import Job, LogLine
+from client import Job, LogLine, OutputChunk
 from client.command_line.display import (
     ERASE_LINE,
+    LINE_UP,
     LiveDisplay,
     PlainDisplay,
+    Shown,
     bar_line,
     change_line,
     clock,
+    display,
     log_line,
-    table,
 )
 from tests.unit.client.fake_server import FAILURE, log_record, record
 
@@ -75,13 +78,14 @@ def test_a_change_in_one_line():
     assert change_line(job("running", progress=HALF)) == "running      50%  counting"
 
 
-def test_an_empty_table_is_its_heading():
-    assert list(table([])) == ["ID  TYPE  STATE  ATTEMPT  CREATED  LABELS"]
+def chunk(value: object, run: int = 1) -> OutputChunk:
+    return OutputChunk(run, run, 1, value)
 
 
-def drawn(*items: Job | LogLine) -> str:
+def drawn(*items: Shown, columns: int = 80) -> str:
     """Show items on a live display; returns all bytes that the terminal got, as text."""
     screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, columns))
     with os.fdopen(terminal, "w") as out, LiveDisplay(out) as live:
         for item in items:
             live.show(item)
@@ -102,6 +106,67 @@ def test_log_lines_are_above_the_live_bar():
     text = drawn(job("running"), line, job("completed"))
     assert f"{ERASE_LINE}2026-01-01 12:00:01Z  opened\r\n" in text
     assert "completed" in text.split(ERASE_LINE)[-1]
+
+
+def screen_of(text: str) -> list[str]:
+    """Lines of a terminal that got a text with the escapes of the display."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[K|\x1b\[A|\r|\n|[^\x1b\r\n]+", text):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == LINE_UP:
+            row -= 1
+        elif part != "\r":
+            lines[row] = "" if part == "\x1b[K" else part
+    return lines
+
+
+def test_output_grows_above_the_live_bar():
+    items = [job("running"), chunk("to be"), chunk(" or\nnot"), chunk(" to"), chunk(" be"), job("completed")]
+    *lines, bar, after = screen_of(drawn(*items))
+    assert lines == ["to be or", "not to be"]
+    assert "completed" in bar
+    assert after == ""
+
+
+def test_a_long_line_of_output_is_cut_at_the_width_of_the_terminal():
+    items = [job("running"), *[chunk("ab") for _ in range(12)], chunk("日本"), job("completed")]
+    assert screen_of(drawn(*items, columns=21))[:2] == ["ab" * 10, "abab日本"]
+
+
+def test_a_log_line_ends_the_line_of_output():
+    line = LogLine.from_record(log_record(1, "opened"))
+    items = [job("running"), chunk("to"), line, chunk("be"), job("completed")]
+    assert screen_of(drawn(*items))[:3] == ["to", "2026-01-01 12:00:01Z  opened", "be"]
+
+
+def test_a_new_run_begins_the_output_anew():
+    items = [chunk("to be"), chunk("to", run=2), job("completed")]
+    assert screen_of(drawn(*items))[:3] == ["to be", "Attempt 2 begins the output anew.", "to"]
+    out = io.StringIO()
+    with display(out) as show:
+        for item in items:
+            show(item)
+    assert out.getvalue().splitlines()[:3] == ["to be", "Attempt 2 begins the output anew.", "to"]
+
+
+def test_output_without_a_terminal_comes_as_it_is():
+    out = io.StringIO()
+    with display(out) as show:
+        show(job("running"))
+        for value in ("to ", "be\n", {"or": 1}, "not"):
+            show(chunk(value))
+        assert out.getvalue() == 'running\nto be\n{"or": 1}\nnot'
+        show(job("completed"))
+        show(chunk("late"))
+    assert out.getvalue() == 'running\nto be\n{"or": 1}\nnot\ncompleted   100%\nlate\n'
+
+
+def test_output_can_not_move_the_cursor():
+    out = io.StringIO()
+    PlainDisplay(out).show(chunk("a\x1b[2J\rb\n"))
+    assert out.getvalue() == "a [2J b\n"
 
 
 def test_equal_log_lines_are_all_shown():

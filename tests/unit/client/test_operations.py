@@ -136,10 +136,15 @@ async def test_listing_follows_the_pages(face: Open):
 
 async def test_listing_sends_its_filters(face: Open):
     server = FakeServer(page_response())
-    jobs = face(server).iter_jobs(state="failed", type="echo", label={"team": "a", "run": "7"}, limit=5)
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    filters = {"state": "failed", "type": "echo", "queue": "gpu", "caller": "me", "created_after": at}
+    jobs = face(server).iter_jobs(**filters, label={"team": "a", "run": "7"}, limit=5)
     assert await all_of(jobs) == []
     query = server.request.url.params
     assert (query["state"], query["type"], query["limit"]) == ("failed", "echo", "5")
+    assert (query["queue"], query["caller"]) == ("gpu", "me")
+    assert query["created_after"] == "2026-01-01T12:00:00+00:00"
+    assert "created_before" not in query
     assert query.get_list("label") == ["team=a", "run=7"]
     assert query["fields"] == "params,result"
 
@@ -157,6 +162,53 @@ async def test_pages_are_fetched_as_they_are_needed(face: Open):
     async for _ in face(server).iter_jobs():
         break
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("filters", "error", "text"),
+    [
+        ({"queue": ""}, ValueError, "'queue' is empty"),
+        ({"created_after": datetime(2026, 1, 1)}, ValueError, "no time zone"),
+        ({"lable": {"team": "a"}}, TypeError, "no filter 'lable'; use state, type"),
+    ],
+)
+async def test_a_wrong_filter_is_never_sent(face: Open, filters: Any, error: type[Exception], text: str):
+    server = FakeServer()
+    client = face(server)
+    with pytest.raises(error, match=text):
+        await all_of(client.iter_jobs(**filters))
+    with pytest.raises(error, match=text):
+        await client.cancel_jobs(**filters)
+    with pytest.raises(error, match=text):
+        await all_of(client.events(**filters))
+
+
+# -- attempts and records
+
+
+async def test_the_attempts_at_a_job(face: Open):
+    lost = {
+        "attempt": 1,
+        "started_at": "2026-01-01T12:00:00.000000Z",
+        "ended_at": "2026-01-01T12:00:20.000000Z",
+        "outcome": "lost",
+        "worker": "0a1b2c3d4e5f",
+        "error": FAILURE,
+    }
+    running = {**lost, "attempt": 2, "ended_at": None, "outcome": "running", "error": None}
+    server = FakeServer(httpx.Response(200, json={"items": [lost, running]}))
+    first, second = await face(server).attempts(JOB_ID)
+    assert server.request.url.path == f"/v1/jobs/{JOB_ID}/attempts"
+    assert (first.attempt, first.outcome, first.worker) == (1, "lost", "0a1b2c3d4e5f")
+    assert first.ended_at == datetime(2026, 1, 1, 12, 0, 20, tzinfo=UTC)
+    assert first.error.code == "flaky_final"
+    assert (second.outcome, second.ended_at, second.error, second.raw) == ("running", None, None, running)
+
+
+async def test_forgetting_deletes_the_record(face: Open):
+    server = FakeServer(httpx.Response(204))
+    assert await face(server).forget(JOB_ID) is None
+    assert (server.request.method, server.request.url.path) == ("DELETE", f"/v1/jobs/{JOB_ID}/record")
 
 
 # -- logs

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from client import Job, JobServerError, ServerUnreachable
-from client.models import JobPage
+from client.models.jobs import JobPage
 from client.transport import parse, translated
 
 REQUEST = httpx.Request("GET", "http://jobs.test/v1/jobs/7")

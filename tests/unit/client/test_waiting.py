@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from client import Job, JobFailed, NotDoneInTime, ServerUnreachable
-from client.client import POLL_PAUSE
+from client.jobs import POLL_PAUSE
 from tests.unit.client.fake_server import FAILURE, JOB_ID, Clock, FakeServer, job_response, record
 
 REFUSED = httpx.ConnectError("Connection refused")

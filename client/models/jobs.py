@@ -1,32 +1,25 @@
-"""Models of the client: jobs, files, lines of a log and webhooks, each read from the server's JSON.
+"""Models of jobs: to submit, as they are, and their attempts."""
 
-Every `from_record` ignores unknown fields, so that a newer server can add some. A record of another form
-raises KeyError, TypeError, ValueError or AttributeError; `client.transport.parse` makes one error of these.
-"""
-
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID
 
-Record = Mapping[str, Any]
+from client.models.files import File
+from client.models.record import RECEIPT_FIELDS, Record, pick, time_or_none, time_text
 
-RECEIPT_FIELDS = {"job_id", "state", "done"}
 EMPTY: Record = {
     **dict.fromkeys(("type", "queue"), ""),
     **dict.fromkeys(("attempt", "max_attempts", "version"), 0),
-    **dict.fromkeys(("result", "progress", "webhook", "retry_of")),
+    **dict.fromkeys(("progress", "webhook", "retry_of")),
     **dict.fromkeys(("run_at", "started_at", "finished_at", "expires_at")),
     **dict.fromkeys(("artifacts", "errors"), ()),
-    "params": {},
     "labels": {},
     "cancel_requested": False,
+    "queue_paused": False,
 }
-
-
-# -- jobs
+PAYLOAD: Record = {"params": {}, "result": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +50,8 @@ class NewJob:
         Raises:
             ValueError: `run_at` has no time zone.
         """
-        if self.run_at is not None and self.run_at.tzinfo is None:
-            raise ValueError("run_at has no time zone; give it one, such as datetime.UTC.")
         options = {
-            "run_at": self.run_at and self.run_at.isoformat(),
+            "run_at": self.run_at and time_text("run_at", self.run_at),
             "delay_seconds": self.delay,
             "start_within_seconds": self.start_within,
             "labels": self.labels and dict(self.labels),
@@ -94,7 +85,7 @@ class Artifact:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**_pick(record, cls.__slots__))
+        return cls(**pick(record, cls.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ class AttemptError:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**_pick(record, cls.__slots__) | {"at": datetime.fromisoformat(record["at"])})
+        return cls(**pick(record, cls.__slots__) | {"at": datetime.fromisoformat(record["at"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +109,7 @@ class Job:
     """A job at the time of the response; later changes need another request.
 
     A key without a scope to read gets the id, the state and `done` alone. Then all other fields are empty,
-    and `created_at` comes from the id.
+    and `created_at` comes from the id. Jobs of `Client.events` have empty `params` and no `result`.
 
     Attributes:
         state: `pending`, `running`, `completed`, `failed` or `cancelled`.
@@ -126,6 +117,7 @@ class Job:
         result: the handler's return value; None until the job is completed.
         errors: one entry per failed attempt, oldest first.
         attempt: the running attempt, or the last one; 0 before the first.
+        queue_paused: the job waits in a queue that is paused.
         webhook: the URL that receives the record at the job's end.
         retry_of: the id of the finished job that this one repeats.
         version: rises by one at every change.
@@ -145,6 +137,7 @@ class Job:
     attempt: int
     max_attempts: int
     cancel_requested: bool
+    queue_paused: bool
     labels: Mapping[str, str]
     webhook: str | None
     retry_of: str | None
@@ -161,6 +154,7 @@ class Job:
         raw = record
         if record.keys() == RECEIPT_FIELDS:
             record = _from_receipt(record)
+        record = {**PAYLOAD, **record}
         progress = record["progress"]
         return cls(
             job_id=record["job_id"],
@@ -176,17 +170,56 @@ class Job:
             attempt=record["attempt"],
             max_attempts=record["max_attempts"],
             cancel_requested=record["cancel_requested"],
+            queue_paused=record.get("queue_paused", False),  # an older server does not say
             labels=record["labels"],
             webhook=record["webhook"] and record["webhook"]["url"],
             retry_of=record["retry_of"],
             version=record["version"],
             created_at=datetime.fromisoformat(record["created_at"]),
-            run_at=_time_or_none(record["run_at"]),
-            started_at=_time_or_none(record["started_at"]),
-            finished_at=_time_or_none(record["finished_at"]),
-            expires_at=_time_or_none(record["expires_at"]),
+            run_at=time_or_none(record["run_at"]),
+            started_at=time_or_none(record["started_at"]),
+            finished_at=time_or_none(record["finished_at"]),
+            expires_at=time_or_none(record["expires_at"]),
             raw=raw,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job.
+
+    Attributes:
+        attempt: its number; an attempt that was handed back has the number of the next one.
+        ended_at: None while it runs.
+        outcome: `running`, `completed`, `failed`, `retried`, `cancelled`; `released` if a worker handed the
+            job back, `lost` if the worker died.
+        worker: the id of the worker.
+        error: the reason of an attempt that failed.
+    """
+
+    attempt: int
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str
+    worker: str | None
+    error: AttemptError | None
+    raw: Record = field(repr=False, compare=False)
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        return cls(
+            attempt=record["attempt"],
+            started_at=datetime.fromisoformat(record["started_at"]),
+            ended_at=time_or_none(record["ended_at"]),
+            outcome=record["outcome"],
+            worker=record["worker"],
+            error=record["error"] and AttemptError.from_record(record["error"]),
+            raw=record,
+        )
+
+    @classmethod
+    def from_list(cls, found: Record) -> list[Self]:
+        return list(map(cls.from_record, found["items"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,162 +234,10 @@ class JobPage:
         return cls(list(map(Job.from_record, record["items"])), record.get("next_cursor"))
 
 
-# -- files and logs
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """An uploaded file. In the params of a job it stands for its `file_id`.
-
-    Attributes:
-        name: its name at the upload, if any.
-        size: in bytes.
-        expires_at: the file is kept until then, and for as long as the record of a job names it.
-    """
-
-    file_id: str
-    name: str | None
-    content_type: str
-    size: int
-    sha256: str
-    created_at: datetime
-    expires_at: datetime
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        times = {name: datetime.fromisoformat(record[name]) for name in ("created_at", "expires_at")}
-        return cls(**_pick(record, cls.__slots__) | times)
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of a job's log.
-
-    Attributes:
-        seq: its number within the job, from 1.
-        fields: the named values beside the message.
-        raw: the whole line, as the server sent it.
-    """
-
-    seq: int
-    at: datetime
-    attempt: int
-    message: str
-    fields: Record
-    raw: Record = field(repr=False, compare=False)
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        return cls(
-            seq=record["seq"],
-            at=datetime.fromisoformat(record["at"]),
-            attempt=record["attempt"],
-            message=record["message"],
-            fields=record["fields"],
-            raw=record,
-        )
-
-    @classmethod
-    def from_log(cls, log: Record) -> list[Self]:
-        return list(map(cls.from_record, log["items"]))
-
-
-@dataclass(frozen=True, slots=True)
-class OutputChunk:
-    """A chunk of a job's output.
-
-    Attributes:
-        run: the number of the run that emitted it; each run begins the output anew.
-        attempt: the attempt that the run makes.
-        seq: its number within the run, from 1.
-        value: any value of JSON, such as a piece of text.
-    """
-
-    run: int
-    attempt: int
-    seq: int
-    value: Any
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        return cls(record["run"], record["attempt"], record["seq"], record["chunk"])
-
-    def __str__(self) -> str:
-        """The value as text; JSON of values that are no text."""
-        return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
-
-
-# -- webhooks
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Delivery of a webhook, with all its attempts.
-
-    Attributes:
-        number: counts the deliveries of this webhook, from 1.
-        state: `pending`, `running`, `completed`, `failed` or `cancelled`.
-        attempt: the running attempt, or the last one; 0 before the first.
-        attempts: one entry per failed attempt, oldest first.
-        status: the receiver's HTTP status at the attempt that succeeded.
-    """
-
-    number: int
-    state: str
-    done: bool
-    attempt: int
-    attempts: tuple[AttemptError, ...]
-    next_attempt_at: datetime | None
-    delivered_at: datetime | None
-    status: int | None
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        return cls(
-            number=record["number"],
-            state=record["state"],
-            done=record["done"],
-            attempt=record["attempt"],
-            attempts=tuple(map(AttemptError.from_record, record["attempts"])),
-            next_attempt_at=_time_or_none(record["next_attempt_at"]),
-            delivered_at=_time_or_none(record["delivered_at"]),
-            status=record["status"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """The webhook of a job. A key without a scope to read gets an empty one.
-
-    Attributes:
-        webhook_id: the header `webhook-id`, the same at every attempt.
-        deliveries: oldest first; the first one starts when the job ends.
-    """
-
-    url: str
-    webhook_id: str
-    deliveries: tuple[Delivery, ...]
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        if record.keys() == RECEIPT_FIELDS:
-            return cls("", "", ())
-        deliveries = tuple(map(Delivery.from_record, record["deliveries"]))
-        return cls(record["url"], record["webhook_id"], deliveries)
-
-
 def _from_receipt(receipt: Record) -> Record:
     """Expand a receipt into a record with empty fields; the id, a UUIDv7, holds the time of creation."""
     created_at = datetime.fromtimestamp((UUID(receipt["job_id"]).int >> 80) / 1000, UTC)
     return {**EMPTY, "created_at": created_at.isoformat(), **receipt}
-
-
-def _pick(record: Record, names: Iterable[str]) -> dict[str, Any]:
-    return {name: record[name] for name in names}
-
-
-def _time_or_none(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def _plain(value: Any) -> Any:
