@@ -19,6 +19,7 @@ from client.command_line.values import (
 )
 from client.transport import DEFAULT_URL
 
+AddParser = Callable[..., ArgumentParser]
 STATES = ("pending", "running", "completed", "failed", "cancelled")
 EPILOG = """\
 exit codes:
@@ -43,7 +44,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         "python -m client",
         parents=[_connection()],
-        description="Submit jobs to a job server, and follow them to their results.",
+        description="Submit jobs to a job server, follow them to their results, and operate its queues.",
         epilog=EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -52,11 +53,16 @@ def _parser() -> ArgumentParser:
         url=os.environ.get("JOB_SERVER_URL") or DEFAULT_URL,
         key=os.environ.get("JOB_SERVER_KEY") or None,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for name, (summary, add_arguments) in SUBPARSERS.items():
-        command = commands.add_parser(name, parents=[_connection()], help=summary, allow_abbrev=False)
-        add_arguments(command)
+        add_arguments(_add_command(commands.add_parser, name, summary))
     return parser
+
+
+def _add_command(add_parser: AddParser, name: str, summary: str) -> ArgumentParser:
+    description = f"{summary[0].upper()}{summary[1:]}."
+    parents = [_connection()]
+    return add_parser(name, parents=parents, help=summary, description=description, allow_abbrev=False)
 
 
 def _connection() -> ArgumentParser:
@@ -114,7 +120,9 @@ def _add_submit(command: ArgumentParser) -> None:
 def _add_following(command: ArgumentParser) -> None:
     following = command.add_mutually_exclusive_group()
     following.add_argument(
-        "--watch", action="store_true", help="show the job's progress, then print its result"
+        "--watch",
+        action="store_true",
+        help="show the job's progress, log and output, then print its result",
     )
     following.add_argument(
         "--output", action="store_true", help="print the job's output as it comes, in place of its result"
@@ -167,7 +175,7 @@ def _add_retry(command: ArgumentParser) -> None:
 
 def _add_filters(command: ArgumentParser) -> None:
     add = command.add_argument_group("filters", "A job must fit all that are given.").add_argument
-    add("--state", choices=STATES, help="only jobs in this state")
+    add("--state", choices=STATES, metavar="STATE", help=f"only jobs in this state: {', '.join(STATES)}")
     add("--type", type=filled_text, metavar="TYPE", help="only jobs of this type")
     add("--queue", type=filled_text, metavar="QUEUE", help="only jobs of this queue")
     add(
@@ -225,9 +233,9 @@ def _add_download(command: ArgumentParser) -> None:
 
 
 def _add_queue(command: ArgumentParser) -> None:
-    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = command.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
     for name, summary in QUEUE_ACTIONS.items():
-        action = actions.add_parser(name, parents=[_connection()], help=summary, allow_abbrev=False)
+        action = _add_command(actions.add_parser, name, summary)
         if name != "list":
             action.add_argument("name", type=filled_text, metavar="NAME", help="the name of the queue")
         if name in ("list", "show"):

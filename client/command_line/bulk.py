@@ -88,15 +88,15 @@ def _goes_on(options: Namespace, verb: str, done: str, count: Count) -> bool:
         Unusable: there is nobody to ask.
         Declined: the answer was no.
     """
-    if options.dry_run:
-        print(f"{counted(count().matched, 'job')} would be {done}.")
-        return False
-    if options.yes:
+    if options.yes and not options.dry_run:
         return True
-    require_terminal("Add --yes to change the jobs, or --dry-run to count them.")
+    if not options.dry_run:
+        require_terminal("Add --yes to change the jobs, or --dry-run to count them.")
     matched = count().matched
-    if matched:
-        ask(f"{verb} {counted(matched, 'job')}?")
+    if options.dry_run or not matched:  # jobs that come now must not be changed without a question
+        print(f"{counted(matched, 'job')} would be {done}." if matched else "No job matches.")
+        return False
+    ask(f"{verb} {counted(matched, 'job')}?")
     return True
 
 

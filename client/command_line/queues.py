@@ -38,14 +38,15 @@ def drain(client: Client, options: Namespace) -> None:
         require_terminal("Add --yes to cancel all jobs that wait in the queue.")
         queue = client.queue(options.name)
         waiting = queue.ready + queue.scheduled
-        if waiting:
-            ask(f"Cancel {counted(waiting, 'waiting job')} of {options.name}?")
+        if not waiting:
+            print(f"No job waits in {queue.name}.")
+            return
+        ask(f"Cancel {counted(waiting, 'waiting job')} of {queue.name}?")
     drained = client.drain(options.name)
     print(f"{counted(drained.cancelled, 'job')} cancelled.")
     if drained.remaining:
-        print_error(
-            f"{counted(drained.remaining, 'job')} came meanwhile. Pause the senders, and drain again."
-        )
+        waits = "waits" if drained.remaining == 1 else "wait"
+        print_error(f"{counted(drained.remaining, 'job')} still {waits}. Stop the senders, and drain again.")
 
 
 ACTIONS: dict[str, Callable[[Client, Namespace], None]] = {

@@ -57,7 +57,7 @@ def queues_table(queues: Iterable[QueueStatus]) -> Iterator[str]:
             clock(queue.oldest_wait_seconds),
             str(queue.workers),
             str(queue.ended_last_minute.total),
-            pause_text(queue.pause) if queue.pause else "",
+            _short_pause(queue.pause) if queue.pause else "",
         )
         for queue in queues
     )
@@ -81,6 +81,11 @@ def pause_text(pause: Pause) -> str:
     by = f" by {pause.by}" if pause.by else ""
     reason = f": {pause.reason}" if pause.reason else ""
     return printable(f"since {pause.at:%Y-%m-%d %H:%M:%SZ}{by}{reason}")
+
+
+def _short_pause(pause: Pause) -> str:
+    by = f"by {pause.by}" if pause.by else ""
+    return printable(": ".join(filter(None, [by, pause.reason]))) or "yes"
 
 
 def workers_table(workers: Iterable[WorkerStatus]) -> Iterator[str]:
