@@ -3,9 +3,10 @@
 PY := .venv/bin/python
 # Three processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile
+DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
-.PHONY: help demo dev models test check bench chaos fuzz format lock
+.PHONY: help demo dev models test check audit sbom bench chaos fuzz format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -21,14 +22,23 @@ models: .venv/models ## install the libraries of the job types with a model (200
 test: .venv/ready ## run all tests; those of models need `make models`
 	$(PYTEST)
 
-check: .venv/ready ## check format, lint, types, import contracts, locks and OpenAPI; then run all tests
+check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images; run all tests
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy api worker shared job_types client dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m dev.linters
+	@if [ -x .venv-checks/bin/hadolint ]; then \
+	  .venv-checks/bin/hadolint --no-color $(DOCKERFILES) && echo "hadolint: no findings."; \
+	else echo "hadolint: skipped, it has no wheel for this platform."; fi
 	$(PYTEST)
+
+audit: .venv/ready .venv-checks/ready ## look for known vulnerabilities of the locked packages; needs a network
+	@$(PY) -m dev.audit
+
+sbom: .venv/ready .venv-checks/ready ## write the packages of each image to sbom/, as CycloneDX
+	@$(PY) -m dev.sbom
 
 bench: .venv-bench/ready .venv-bench-peers/ready .venv-bench-inference/ready ## compare with peers, as Markdown tables (2 hours)
 	.venv-bench/bin/python -m benchmarks
@@ -45,6 +55,12 @@ format: .venv/ready ## format every file
 
 lock: .venv/ready ## update the locked requirements to the newest versions
 	$(PY) -m dev.locks
+
+.venv-checks/ready: dev/requirements-checks.txt | .venv/ready
+	@$(PY) -m venv --clear .venv-checks
+	@echo "Installing the locked tools of checks …"
+	@.venv-checks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 .venv/models: requirements-models-dev.txt | .venv/ready
 	@echo "Installing the locked requirements of models …"

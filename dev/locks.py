@@ -28,6 +28,7 @@ EXTRAS = {
 # Locks of models keep to the versions of this one: `make models` adds to an environment that has it.
 MODEL_LOCKS, FIRST_LOCK = ("requirements-models.txt", "requirements-models-dev.txt"), "requirements-dev.txt"
 INPUTS = {
+    "dev/requirements-checks.txt": "dev/requirements-checks.in",
     "benchmarks/requirements.txt": "benchmarks/requirements.in",
     "benchmarks/requirements-inference.txt": "benchmarks/requirements-inference.in",
     "benchmarks/requirements-peers.txt": "benchmarks/requirements-peers.in",
