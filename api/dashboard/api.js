@@ -75,6 +75,11 @@ export async function blobUrl(path, { signal } = {}) {
   return URL.createObjectURL(await answer.blob());
 }
 
+/** A random id, for an `Idempotency-Key`. `crypto.randomUUID` is missing on pages without TLS. */
+export function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** The whole URL of a path, for links and examples. */
 export function urlOf(path) {
   return `${BASE}${path}`;

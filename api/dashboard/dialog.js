@@ -1,18 +1,20 @@
 // Dialogs that ask before something is done, and short messages.
 
+import { randomId } from "./api.js";
 import { el, replace } from "./dom.js";
 
 const TOAST_MS = 6000;
 
 /**
- * Ask in a modal dialog; returns null, or {value} once the visitor has confirmed.
+ * Ask in a modal dialog; returns null, or {value, result} once the visitor has confirmed.
  *
  * title, text: the question; `text` may be nodes. confirm: the label of the button that does it.
  * danger: whether that cannot be undone. field: {label, placeholder, type} of a text to ask for besides.
- * action: an async function of the value, called before the dialog closes; its error is shown in it.
+ * action: an async function of the value and a signal, called before the dialog closes; its error is shown in
+ * the dialog, and the signal aborts if the visitor closes it meanwhile. `result` is its value.
  */
 export function ask({ title, text, confirm, danger = false, field = null, action = null }) {
-  const id = `dialog-${crypto.randomUUID?.() ?? Math.random().toString(36).slice(2)}`;
+  const id = `dialog-${randomId()}`;
   const input = field && el("input", { id: `${id}-field`, type: field.type ?? "text", placeholder: field.placeholder, maxlength: 1000, autocomplete: "off" });
   const fault = el("p", { class: "fault", role: "alert" });
   const yes = el("button", { class: danger ? "button danger" : "button primary", type: "submit" }, confirm);
@@ -30,7 +32,9 @@ export function ask({ title, text, confirm, danger = false, field = null, action
   document.body.append(dialog);
   return new Promise((resolve) => {
     let answer = null;
+    const closed = new AbortController();
     dialog.addEventListener("close", () => {
+      closed.abort();
       dialog.remove();
       resolve(answer);
     });
@@ -40,10 +44,11 @@ export function ask({ title, text, confirm, danger = false, field = null, action
       const value = input ? input.value.trim() : "";
       yes.disabled = true;
       try {
-        const result = await action?.(value);
+        const result = await action?.(value, closed.signal);
         answer = { value, result };
         dialog.close();
       } catch (error) {
+        if (closed.signal.aborted) return;
         replace(fault, error.message, " ", error.hint ?? "");
         yes.disabled = false;
       }

@@ -1,0 +1,63 @@
+// Cancel or retry all jobs of a filter: the number first, then the work, call by call.
+
+import { post, randomId } from "./api.js";
+import { announce, ask } from "./dialog.js";
+import { count, el, plural, setText } from "./dom.js";
+
+const ACTIONS = {
+  cancel: { path: "/jobs/cancel", verb: "Cancel", past: "cancelled", states: ["", "pending", "running"], warning: "Running jobs are asked to stop. A cancelled job stays cancelled." },
+  retry: { path: "/jobs/retry", verb: "Retry", past: "retried", states: ["", "completed", "failed", "cancelled"], warning: "Each becomes a new job, with the same params." },
+};
+
+/** Whether jobs in a state (empty: in any) can be cancelled or retried. */
+export function applies(action, state) {
+  return ACTIONS[action].states.includes(state);
+}
+
+/** Ask, with the number of jobs, and then change all of them; returns whether anything was done. */
+export async function changeAll(action, filter, words, signal) {
+  const { path, verb, past, warning } = ACTIONS[action];
+  const matched = await countMatches(path, filter, signal);
+  if (!matched) {
+    announce(`There is no job that can be ${past}${words ? ` ${words}` : ""}.`);
+    return false;
+  }
+  const jobs = plural(matched, "job");
+  const progress = el("p", { role: "status" });
+  const key = randomId(); // a second try after an error makes no second retry of a job
+  let changed = 0;
+  const done = await ask({
+    title: `${verb} ${jobs}?`,
+    text: [el("p", {}, words ? `All jobs ${words}. ${warning}` : `All jobs. ${warning}`), progress],
+    confirm: `${verb} ${jobs}`,
+    danger: action === "cancel",
+    action: (_, closed) => run(path, filter, { key, signal: closed }, (sums) => {
+      changed = sums.changed;
+      setText(progress, `${count(changed)} of ${count(matched)} ${past}.`);
+    }),
+  });
+  if (done || changed) announce(`${plural(changed, "job")} ${changed === 1 ? "was" : "were"} ${past}${done ? "" : " before you stopped it"}.`);
+  return Boolean(done || changed);
+}
+
+async function countMatches(path, filter, signal) {
+  const { matched } = await run(path, filter, { dryRun: true, signal }, () => {});
+  return matched;
+}
+
+/** Send a bulk request until it has no cursor left; returns the sums. */
+async function run(path, filter, { key = "", dryRun = false, signal }, onProgress) {
+  const sums = { matched: 0, changed: 0 };
+  let cursor = null;
+  let part = 0;
+  do {
+    part += 1;
+    const headers = key ? { "Idempotency-Key": `${key}-${part}` } : {};
+    const answer = await post(path, { filter, cursor, dry_run: dryRun }, headers, { signal });
+    sums.matched += answer.matched;
+    sums.changed += answer.changed;
+    cursor = answer.next_cursor;
+    onProgress(sums);
+  } while (cursor);
+  return sums;
+}
