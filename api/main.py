@@ -23,6 +23,7 @@ from api.middleware.request_context import RequestContext
 from api.reference.openapi import ABOUT, describe
 from api.routes import (
     artifacts,
+    bulk,
     dashboard,
     embeddings,
     events,
@@ -33,9 +34,11 @@ from api.routes import (
     listing,
     logs,
     output,
+    queues,
     server,
     stream_tokens,
     webhooks,
+    workers,
 )
 from api.server.protocols import bound_connections
 from api.settings import ApiSettings
@@ -56,9 +59,12 @@ ROUTERS = (
     output.router,
     webhooks.router,
     listing.router,
+    bulk.router,
     artifacts.router,
     files.router,
     job_types.router,
+    queues.router,
+    workers.router,
     health.router,
     server.router,
 )

@@ -6,6 +6,7 @@ callers are then answered as if they did not exist.
 
 from starlette.requests import Request
 
+from api.errors import Forbidden
 from api.keys.api_key import ApiKey, Scope
 
 
@@ -13,6 +14,14 @@ def owner_read(request: Request) -> str | None:
     """The owner that a request to read is limited to."""
     key: ApiKey | None = request.scope.get("key")
     return None if key is None or Scope.READ in key.scopes else key.name
+
+
+def require_all_read(request: Request) -> None:
+    """Require a key without the limit, for figures that reveal other callers' work. Raises Forbidden."""
+    if owner_read(request) is not None:
+        raise Forbidden(
+            f"{request.method} {request.url.path} shows the work of all callers: it needs the scope 'read'."
+        )
 
 
 def owner_changed(request: Request) -> str | None:

@@ -23,6 +23,6 @@ class ServedQueues:
         """Whether a live worker serves the queue. Raises QueueUnavailable."""
         if time.monotonic() - self._read_at >= KNOWN_SECONDS:
             workers = await self._queue.workers()
-            self._served = {served for worker in workers for served in worker["queues"].split(",")}
+            self._served = {served for worker in workers for served in worker.queues}
             self._read_at = time.monotonic()
         return name in self._served

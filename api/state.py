@@ -11,6 +11,7 @@ from typing import Any
 from arq.connections import ArqRedis
 from fastapi import FastAPI
 
+from api.bulk import BulkChanges
 from api.configuration import Configuration
 from api.quotas import CallerQuotas
 from api.retry_after import RunTimes
@@ -31,6 +32,7 @@ from shared.store.client import Runner, connect
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
+from shared.store.queues import Queues
 from shared.store.rate_limits import RateLimits
 from shared.store.retention import Retention
 from shared.store.stream_secret import StreamSecret
@@ -50,6 +52,8 @@ class State:
     submissions: Submissions
     files: FileStore
     queue: JobQueue
+    queues: Queues
+    bulk: BulkChanges
     file_records: FileRecords
     changes: Changes
     run_times: RunTimes
@@ -116,6 +120,8 @@ def _state(configuration: Configuration, queue: JobQueue, runner: Runner, change
         submissions=configuration.submissions,
         files=configuration.files,
         queue=queue,
+        queues=Queues(runner, {job_type.queue for job_type in configuration.job_types.values()}),
+        bulk=BulkChanges(queue),
         file_records=FileRecords(runner),
         changes=changes,
         run_times=RunTimes(),

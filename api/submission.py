@@ -1,6 +1,5 @@
 """Submissions, as `POST /jobs` accepts them: a union of the job types, with `type` as its discriminator."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -10,9 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -22,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from api.times import Time
 from shared.addresses import Network, kind_of, may_be_reached
 from shared.errors import InvalidRequest, UnknownJobType, WebhooksDisabled
 from shared.job_type import JobType, Params
@@ -33,18 +31,11 @@ YEAR = 365 * 86400
 MAX_LABELS = 16
 MAX_BATCH = 1000
 MAX_FAULTS = 20
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 NOT_ENCODED = EncodedParams(b"", b"")
 TWO_TIMES: dict[str, Any] = {
     "required": ["run_at", "delay_seconds"],
     "properties": {"run_at": {"type": "string"}, "delay_seconds": {"type": "number"}},
 }
-
-
-def _time(value: object) -> datetime:
-    if not isinstance(value, str) or not RFC_3339.fullmatch(value):
-        raise ValueError("must be a time like 2026-01-01T12:00:00Z")
-    return datetime.fromisoformat(value.upper())
 
 
 def _within_a_year(time: datetime) -> datetime:
@@ -61,7 +52,7 @@ def _describe_labels(schema: dict[str, Any]) -> None:
 
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 LabelValue = Annotated[str, Field(max_length=128)]
-RunAt = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_within_a_year)]
+RunAt = Annotated[Time, AfterValidator(_within_a_year)]
 
 
 class Webhook(BaseModel):

@@ -107,6 +107,7 @@ EXAMPLE_RECORD: dict[str, JsonValue] = {
     "expires_at": "2026-01-02T12:00:00.005000Z",
     "queue_position": None,
     "estimated_wait_seconds": None,
+    "queue_paused": False,
 }
 
 
@@ -164,6 +165,9 @@ class JobRecord(BaseModel):
         float | None,
         Field(description="An estimate, from the rate at which jobs have ended in the last minute."),
     ] = None
+    queue_paused: Annotated[
+        bool, Field(description="A pending job with this flag does not start before its queue is resumed.")
+    ] = False
 
 
 def _without_payload(schema: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ RECORD = (
     b'{"job_id":%b,"type":"%b","queue":"%b","state":"%b","done":%b%b,"progress":%b,"artifacts":%b,"errors":%b,'
     b'"attempt":%b,"max_attempts":%b,"cancel_requested":%b,"labels":%b,"webhook":%b,"retry_of":%b,"caller":%b,'
     b'"version":%b,"created_at":%b,"run_at":%b,"start_by":%b,"started_at":%b,"finished_at":%b,"expires_at":%b,'
-    b'"queue_position":%b}'
+    b'"queue_position":%b,"queue_paused":%b}'
 )
 """A record as JSON, made of its stored words in half of the time that a dict and an encoder take."""
 NO_ESTIMATE = b'null,"estimated_wait_seconds":null'
@@ -140,6 +140,7 @@ class StoredRecord:
             b'%d,"estimated_wait_seconds":%b' % (estimate[0], orjson.dumps(estimate[1]))
             if estimate
             else NO_ESTIMATE,
+            b"true" if b"queue_paused" in self.fields else b"false",
         )
 
     def _payload(self, names: Collection[str]) -> bytes:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from shared.store import redis_keys
 from shared.store.job_leases import Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
 from shared.store.retention import Retention
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from tests.new_jobs import RETENTION
 
 

@@ -16,7 +16,7 @@ from shared.settings import read_settings, refuse
 from shared.store.client import connect
 from shared.store.preflight import obstacle
 from shared.store.redis_calls import RedisCalls
-from shared.store.worker_info import live_workers
+from shared.store.workers import live_workers
 from worker.event_loop import WorkerLoop
 from worker.handler import Handler
 from worker.job_worker import JobWorker
@@ -85,7 +85,7 @@ async def check(settings: WorkerSettings) -> int:
     finally:
         await redis.aclose(close_connection_pool=True)
     host = socket.gethostname()
-    if not any(worker["host"] == host for worker in workers):
+    if not any(worker.host == host for worker in workers):
         print(f"unhealthy: no worker of host {host} has a live heartbeat", file=sys.stderr)
         return 1
     return 0

@@ -23,7 +23,7 @@ from shared.store.file_records import FileRecords
 from shared.store.job_leases import Claim, JobLeases
 from shared.store.retention import Retention
 from shared.store.upkeep import Upkeep
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from worker.connections import Connections
 from worker.context import Tools
 from worker.files import AttemptFiles

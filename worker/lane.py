@@ -162,6 +162,8 @@ class Lane:
         self.jobs.take(step.claims, step.made_at, asked_at)
         if step.claims:
             self.on_leases()  # before their handlers begin: else the heartbeat might return claims that run
+        if step.paused:
+            self.jobs.return_held(step.paused)
         self._more_due = len(step.claims) == wanted
         beat = self.lease / 3
         wait = beat if step.wait is None else min(step.wait, beat)

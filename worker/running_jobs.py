@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from itertools import chain
 from math import inf
@@ -121,6 +121,10 @@ class RunningJobs:
         for held in self.held.add(claims[free:], claimed_at):
             claim = held.claim
             self.lease_lines[claim.lease] = held_line(claim.queue, claim.lease, held.number)
+
+    def return_held(self, queues: Collection[str]) -> None:
+        """Return the held claims of these queues, which no worker may claim from now."""
+        self._end_held(self.held.drop(lambda claim: claim.queue in queues), OutcomeKind.RETURNED)
 
     def note_room(self) -> None:
         """Start held claims: slots may have become free, though no attempt has ended."""

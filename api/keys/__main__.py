@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--scopes",
         default="read:own,write:own",
-        help="read:own or read, write:own or write, or one of each after a comma (default: %(default)s)",
+        help="read:own or read, write:own or write, admin, or several after commas (default: %(default)s)",
     )
     parser.add_argument("--rate", help="requests a minute, 0 for no limit (default: API_RATE_LIMIT)")
     parser.add_argument("--check", metavar="FILE", help="make no key: say whether a keys file is right")

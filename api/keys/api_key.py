@@ -20,8 +20,8 @@ SEPARATOR = re.compile(r":(?!own(?:[+:]|$))")  # not the colon within `read:own`
 PARTS = {
     "name": (r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, _ or -"),
     "scopes": (
-        r"(read|write|read(:own)?\+write|write(:own)?\+read)(:own)?",
-        "read, write or read+write, each as it is or with :own behind it",
+        r"(read(:own)?(\+write(:own)?)?|write(:own)?(\+read(:own)?)?)(\+admin)?|admin",
+        "read, write or read+write, each as it is or with :own behind it, and +admin or not",
     ),
     "sha256": (r"[0-9a-f]{64}", "the SHA-256 of the key, 64 lower-case hexadecimal digits"),
     "rate": (r"[0-9]{1,6}", f"requests a minute, a whole number from 0 (no limit) to {MAX_RATE}"),
@@ -30,12 +30,13 @@ SECRET = re.compile(r"jobs_[A-Za-z0-9_-]{43}|[0-9a-f]{64}")  # a key or a digest
 
 
 class Scope(StrEnum):
-    """A right of a key. Reading and writing do not include each other; each includes its own `:own`."""
+    """A right of a key. None of reading, writing and steering includes another; each includes its `:own`."""
 
     READ = "read"
     WRITE = "write"
     READ_OWN = "read:own"
     WRITE_OWN = "write:own"
+    ADMIN = "admin"
 
 
 READING = {Scope.READ, Scope.READ_OWN}

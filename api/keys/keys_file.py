@@ -56,7 +56,9 @@ def _read_scopes(names: object) -> object:
     except (TypeError, ValueError):
         raise ValueError(f"must be of {', '.join(Scope)}") from None
     if not scopes or max(len(scopes & READING), len(scopes & WRITING)) > 1 or len(scopes) != len(names):
-        raise ValueError("must hold one scope to read, one to write, or both: read includes read:own")
+        raise ValueError(
+            "must hold one scope to read, one to write, admin, or several of these: read includes read:own"
+        )
     return scopes
 
 

@@ -1,5 +1,7 @@
 """API key check and scopes; absent from a server without `API_KEYS` and a keys file."""
 
+import re
+
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as RequestScope
 
@@ -13,6 +15,9 @@ from shared.logging import log_context
 
 OPEN_PATHS = {"", "/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 OPEN_FOLDERS = ("/static-offline-docs/", "/ui/")
+ADMIN_PATH = re.compile(
+    r"(/v1)?(/queues/[^/]+/(pause|resume|drain)|/jobs/(cancel|retry)|/jobs/[^/]+/record)/?"
+)
 READING_POST = "/stream-token"  # end of the path whose POST changes nothing, and grants reading
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -74,6 +79,12 @@ def _given_key(headers: RawHeaders) -> bytes | None:
 
 
 def _require_scope(key: ApiKey, method: str, path: str) -> None:
+    if method not in SAFE_METHODS and ADMIN_PATH.fullmatch(path):
+        if Scope.ADMIN not in key.scopes:
+            raise Forbidden(
+                f"{method} {path[:100]} needs the scope 'admin', which this API key does not have."
+            )
+        return
     reads = method in SAFE_METHODS or path.endswith(READING_POST)
     scope, scopes = (Scope.READ, READING) if reads else (Scope.WRITE, WRITING)
     if key.scopes.isdisjoint(scopes):

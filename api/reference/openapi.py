@@ -4,6 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
 
 from api.configuration import Configuration
 from api.reference.access import describe_access
@@ -13,6 +15,7 @@ from api.reference.headers import answer_header
 from api.reference.operations import OPERATIONS
 from api.reference.parameters import REQUEST_ID
 from api.reference.rules import complete
+from api.routes.bulk import BulkRequest
 from api.submission import MAX_BATCH, Submissions
 from shared import VERSION
 from shared.errors import ErrorEnvelope
@@ -36,10 +39,13 @@ ABOUT: dict[str, Any] = {
     "version": VERSION,
     "license_info": {"name": "MIT", "identifier": "MIT"},
 }
+SCHEMAS: dict[type[BaseModel], JsonSchemaMode] = {ErrorEnvelope: "serialization", BulkRequest: "validation"}
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
     {"name": "embeddings", "description": "Vectors of texts, for clients of OpenAI's API."},
     {"name": "webhooks", "description": "Deliveries of webhooks, redelivery, and the secrets of receivers."},
+    {"name": "queues", "description": "How much waits in each queue; pause, resume and drain queues."},
+    {"name": "workers", "description": "The live workers and their jobs."},
     {"name": "files", "description": "Upload, read and delete the files that jobs work on."},
     {"name": "job types", "description": "The job types, with the schemas of their params and results."},
     {"name": "health", "description": "For load balancers and orchestrators."},
@@ -120,11 +126,10 @@ def _examples(
 
 def _add_schemas(schemas: dict[str, Any]) -> None:
     """Add the schemas that are no route's response model."""
-    envelope = ErrorEnvelope.model_json_schema(
-        mode="serialization", ref_template="#/components/schemas/{model}"
-    )
-    schemas.update(envelope.pop("$defs"))
-    schemas[ErrorEnvelope.__name__] = envelope
+    for model, mode in SCHEMAS.items():
+        schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs"))
+        schemas[model.__name__] = schema
     schemas["JobEvent"] = JOB_EVENT
     schemas["JobRecord"]["examples"] = [EXAMPLE_RECORD]  # the framework drops what is null, there too
 

@@ -38,7 +38,9 @@ from api.reference.parameters import (
     WAIT,
     Parameter,
 )
+from api.routes.bulk import BulkRequest
 from api.routes.embeddings import EmbeddingsRequest
+from api.routes.queues import PauseRequest
 from api.routes.webhooks import no_host, no_key
 from api.upload import FORM
 from job_types.embed.contract import MODEL
@@ -131,6 +133,25 @@ EMBEDDINGS_BODY = {
         }
     },
 }
+PAUSE_BODY = {
+    "content": {
+        "application/json": {
+            "schema": PauseRequest.model_json_schema(),
+            "examples": {"reason": {"value": {"reason": "The GPU driver is being updated."}}},
+        }
+    }
+}
+BULK_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": f"#/components/schemas/{BulkRequest.__name__}"},
+            "examples": {
+                "count": {"value": {"filter": {"labels": {"team": "vision"}}, "dry_run": True}},
+            },
+        }
+    },
+}
 NO_REDIS = {"status": "fail", "checks": {"redis": "fail: Redis does not answer.", "workers": "unknown"}}
 FAULT = {
     "path": "params.seconds",
@@ -144,6 +165,14 @@ BODY_ERRORS: Sequence[Error] = (
     InvalidRequest("The request does not fit the job type.", details=[FAULT]),
     UnknownFile,
 )
+BULK_ERRORS: Sequence[Error] = (
+    MalformedJson,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest("The cursor is not one that this list gave."),
+)
+BAD_QUEUE = InvalidRequest("The path parameter name: String should match pattern …")
+ALL_CALLERS = Forbidden("GET /v1/queues shows the work of all callers: it needs the scope 'read'.")
 NO_ROOM: Sequence[Error] = (QueueFull, BacklogFull, QuotaReached)
 UNFINISHED = ("Retry-After",)
 
@@ -207,6 +236,19 @@ OPERATIONS: dict[str, Operation] = {
         "List jobs",
         answers={200: Answer("A page.", links={**JOB_LINKS_OF_FIRST, "NextPage": NEXT_PAGE})},
         errors=(InvalidRequest("The cursor is not one that this list gave."), ServerBusy),
+    ),
+    "cancel_jobs": Operation(
+        "Cancel many jobs", body=BULK_BODY, answers={200: Answer("The effect.")}, errors=BULK_ERRORS
+    ),
+    "retry_jobs": Operation(
+        "Retry many finished jobs",
+        parameters=(IDEMPOTENCY_KEY,),
+        body=BULK_BODY,
+        answers={200: Answer("The effect.")},
+        errors=BULK_ERRORS,
+    ),
+    "forget_job": Operation(
+        "Forget a finished job", answers={204: Answer("The job is forgotten.")}, errors=(JobNotFinished,)
     ),
     "follow_job": Operation(
         "Follow a job",
@@ -296,6 +338,16 @@ OPERATIONS: dict[str, Operation] = {
         errors=(NotFound("There is no job type 'ehco'.", hint="GET /job-types lists them."),),
         asks_redis=False,
     ),
+    "list_queues": Operation("All queues", errors=(ALL_CALLERS,)),
+    "get_queue": Operation("One queue", errors=(BAD_QUEUE, ALL_CALLERS)),
+    "pause_queue": Operation(
+        "Pause a queue",
+        body=PAUSE_BODY,
+        errors=(BAD_QUEUE, MalformedJson, UnsupportedMediaType, PayloadTooLarge),
+    ),
+    "resume_queue": Operation("Resume a queue", errors=(BAD_QUEUE,)),
+    "drain_queue": Operation("Cancel all that waits in a queue", errors=(BAD_QUEUE,)),
+    "list_workers": Operation("All live workers", errors=(ALL_CALLERS,)),
     "server_info": Operation("The server, its queues and workers"),
     "healthz": Operation("Liveness", asks_redis=False),
     "readyz": Operation(

@@ -6,18 +6,18 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
+from api.bodies import read_body
 from api.errors import EmbeddingsFailed, EmbeddingsLate, Forbidden
 from api.middleware.direct_routes import DirectRouter
-from api.new_jobs import new_job, require_json
+from api.new_jobs import new_job
 from api.ownership import may_read
 from api.state import State, state_of
-from api.strict_json import parse
 from api.waiting import until_done
 from job_types.embed.contract import EMBED, MAX_TEXTS, MODEL
-from shared.errors import InvalidRequest, JobServerError
+from shared.errors import JobServerError
 from shared.record import JobState
 from shared.stored_record import StoredRecord
 
@@ -85,8 +85,7 @@ async def create_embeddings(request: Request) -> Response:
     Jobs that are late are cancelled. A client of OpenAI's API needs nothing but this server's `/v1` as its
     base URL.
     """
-    require_json(request)
-    wanted = _read(parse(await request.body()))
+    wanted = await read_body(request, EmbeddingsRequest)
     if not may_read(request, request.scope.get("caller")):
         raise Forbidden("POST /embeddings needs a scope to read the caller's own jobs, such as 'read:own'.")
     state = state_of(request)
@@ -99,17 +98,6 @@ async def create_embeddings(request: Request) -> Response:
         submitted = await state.queue.submit_all(jobs, state.quotas.of_jobs(request.scope))
         records = await _completed(request, [record.job_id for record, _ in submitted])
     return Response(_answer(records), media_type="application/json")
-
-
-def _read(value: Any) -> EmbeddingsRequest:
-    try:
-        return EmbeddingsRequest.model_validate(value)
-    except ValidationError as error:
-        details = [
-            {"path": str((*fault["loc"], "")[0]), "message": fault["msg"], "kind": fault["type"]}
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
-        raise InvalidRequest("The request is not valid.", details=details) from None
 
 
 def _submissions(wanted: EmbeddingsRequest) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from shared.answer import ALWAYS_SENT
 from shared.errors import QueueUnavailable, StorageUnavailable
 from shared.files import FileStore
 from shared.store.preflight import lacking
-from shared.store.worker_info import models_of
+from shared.store.workers import LiveWorker
 
 NO_WORKER = "warn: no worker is alive; start one with python -m worker"
 FULL = "warn: the file store is full; make room behind ARTIFACTS_URL"
@@ -60,11 +60,11 @@ async def readyz(request: Request) -> Response:
     return _answer(Readiness(status="warn" if warned else "pass", checks=checks))
 
 
-def _check_of_models(workers: list[dict[str, str]]) -> str | None:
+def _check_of_models(workers: list[LiveWorker]) -> str | None:
     """Whether each model is loaded by a worker; None if no worker has a model."""
     states: dict[str, set[str]] = {}
     for worker in workers:
-        for model in models_of(worker):
+        for model in worker.models:
             states.setdefault(model["type"], set()).add(model["state"])
     waiting = sorted(name for name, found in states.items() if "READY" not in found)
     failed = [name for name in waiting if "STARTING" not in states[name]]

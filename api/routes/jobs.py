@@ -1,8 +1,8 @@
 """Jobs: submit, read, cancel, retry."""
 
+from contextlib import suppress
 from typing import Annotated
 
-import orjson
 from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -13,19 +13,15 @@ from api.idempotency import idempotency_key
 from api.job_answers import answer, answer_submitted, preference_applied, render
 from api.middleware.direct_routes import DirectRouter
 from api.new_jobs import new_job, require_files, require_json
-from api.ownership import may_read, owner_changed, owner_read, owner_used
-from api.request import request_id
+from api.ownership import owner_changed, owner_read, owner_used
+from api.repetition import repetition
 from api.state import state_of
 from api.strict_json import MAX_VALUES, parse
 from api.waiting import requested_wait, until_done
-from shared.errors import (
-    JobAlreadyFinished,
-    UnknownJobType,
-)
+from shared.errors import JobAlreadyFinished, StorageUnavailable
+from shared.files import ARTIFACTS
 from shared.record import JobRecord, JobSummary
 from shared.store.job_queue import CancelResult
-from shared.store.submission import NewJob
-from shared.traces.context import trace_context
 from shared.yielding import in_parts
 
 MAX_VALUES_IN_BATCH = 10 * MAX_VALUES
@@ -116,24 +112,17 @@ async def retry_job(request: Request, job_id: str) -> Response:
     state, key = state_of(request), idempotency_key(request)
     old = await state.queue.finished(job_id, owner=owner_used(request))
     require_version(entity_tags(request, b"if-match"), old.version)
-    if old.type not in state.job_types:
-        shown = repr(old.type) if may_read(request, old.caller) else "of that job"
-        raise UnknownJobType(f"This server has no job type {shown} any more.")
-    if old.webhook:
-        state.submissions.require_webhook_allowed(old.webhook)
-    job = NewJob(
-        state.job_types[old.type],
-        old.fields[b"params"],
-        request_id.get(),
-        request.scope.get("caller"),
-        key,
-        labels=orjson.loads(old.fields.get(b"labels", b"{}")),
-        retry_of=job_id,
-        webhook=old.webhook,
-        files=old.fields.get(b"files", b"").decode().split(),
-        params_shown=old.fields.get(b"params_shown", b""),
-        trace=trace_context(request.scope["headers"]),
-    )
+    job = repetition(request, old, key, caller=request.scope.get("caller"))
     await require_files(request, job)
     submitted = await state.queue.submit(job, state.quotas.of_jobs(request.scope))
     return await answer_submitted(request, submitted)
+
+
+@router.delete("/jobs/{job_id}/record", status_code=204, response_class=Response)
+async def forget_job(request: Request, job_id: str) -> Response:
+    """A finished job is forgotten: record, log, output, artifacts and deliveries. Later requests get 410."""
+    state = state_of(request)
+    await state.queue.forget(job_id)
+    with suppress(StorageUnavailable):  # a worker's sweep removes them then
+        await state.files.delete(f"{ARTIFACTS}/{job_id}")
+    return Response(status_code=204)

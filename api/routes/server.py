@@ -15,7 +15,6 @@ from shared.job_type_loader import names_by_package
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_queue import JobQueue
-from shared.store.worker_info import models_of
 
 NAME = "job-server"
 OWN_ONLY = "for a key with the scope `read:own` alone"
@@ -110,8 +109,15 @@ async def _queues(state: State) -> dict[str, QueueInfo]:
 
 async def _workers(queue: JobQueue) -> list[WorkerInfo]:
     return [
-        WorkerInfo.model_validate(
-            {**worker, "queues": worker["queues"].split(","), "models": models_of(worker)}
+        WorkerInfo(
+            worker_id=worker.worker_id,
+            host=worker.host,
+            pid=worker.pid,
+            queues=list(worker.queues),
+            slots=worker.slots,
+            running=worker.running,
+            models=[ModelInfo.model_validate(model) for model in worker.models],
+            started_at=datetime.fromtimestamp(worker.started_at, UTC),
         )
         for worker in await queue.workers()
     ]

@@ -24,7 +24,7 @@ from shared.store.job_queue import JobQueue
 from shared.store.retention import Retention
 from shared.store.rows import Lease
 from shared.store.submission import NewJob
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 
 WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")

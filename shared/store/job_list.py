@@ -19,12 +19,19 @@ SHOWN_OF_ID = 28  # characters: all but the random bytes and the shard, so that 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions for the jobs of a list; a job must meet all that are given."""
+    """Conditions for the jobs of a list; a job must meet all that are given.
+
+    Attributes:
+        created_after, created_before: milliseconds since the epoch; the second one is exclusive.
+    """
 
     state: JobState | None = None
     type: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     caller: str = ""
+    queue: str = ""
+    created_after: int | None = None
+    created_before: int | None = None
 
 
 Cursor = tuple[str, str]
@@ -52,6 +59,9 @@ def words_of(filters: Filters, limit: int, after: Cursor | None, payload: Collec
         score,
         last,
         filters.caller,
+        filters.queue,
+        "" if filters.created_after is None else filters.created_after,
+        "" if filters.created_before is None else filters.created_before,
         len(fields),
     )
     return [*head, *fields, *labels]

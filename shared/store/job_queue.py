@@ -9,15 +9,16 @@ from shared.errors import BacklogFull, JobNotFinished, QueueFull
 from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
 from shared.store.client import Argument, Runner
-from shared.store.job_list import LARGEST_PAGE_BYTES, Cursor, Filters, Page
+from shared.store.job_list import Cursor, Filters, Page
 from shared.store.job_output import JobOutput, read_output
 from shared.store.large_batch import reply_to
-from shared.store.missing_jobs import expired, key_expired, not_found
+from shared.store.missing_jobs import expired, not_found
+from shared.store.record_reader import RecordReader
 from shared.store.redis_calls import RedisCalls, as_dict
 from shared.store.retention import Retention
 from shared.store.submission import LARGE, JobQuota, NewJob, Submitted, accepted, refusal
 from shared.store.throughput import Throughput
-from shared.store.worker_info import live_workers
+from shared.store.workers import LiveWorker, RunningJob, live_workers, running_jobs
 from shared.stored_record import StoredRecord, WaitEstimate
 from shared.yielding import in_parts
 
@@ -25,7 +26,7 @@ DELIVERIES_SHOWN = 20
 NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
 ROOM = 0.05  # the share of a full queue that should be free before another try
 PAGES_AT_ONCE = 15
-RECORDS_AT_ONCE = 200
+CANCELLED_AT_ONCE = 50  # jobs, 2 ms; Redis does nothing else meanwhile
 
 
 class CancelResult(StrEnum):
@@ -35,6 +36,17 @@ class CancelResult(StrEnum):
     CANCELLING = "cancelling"
     FINISHED = "finished"
     CHANGED = "changed"
+
+
+class BulkCancelResult(StrEnum):
+    """The effect of a bulk cancellation on one job; KEPT: it is in another state than the request names."""
+
+    CANCELLED = "cancelled"
+    CANCELLING = "cancelling"
+    FINISHED = "finished"
+    KEPT = "kept"
+    MISSING = "missing"
+    EXPIRED = "expired"
 
 
 class JobLog(NamedTuple):
@@ -74,6 +86,7 @@ class JobQueue:
     ) -> None:
         self._redis = RedisCalls(runner)
         self._bulk = RedisCalls(bulk or runner)
+        self._records = RecordReader(self._bulk)
         self._retention = retention
         self._max_waiting = max_waiting
         self._throughput = Throughput(self._redis, retention)
@@ -109,7 +122,7 @@ class JobQueue:
                 error.retry_after = await self._throughput.retry_after(ROOM * quota.waiting)
             raise error
         pairs = zip(encoded, answer[0], strict=True)
-        return await self._with_large_records([accepted(job, *found) async for job, found in in_parts(pairs)])
+        return await self._records.completed([accepted(job, *found) async for job, found in in_parts(pairs)])
 
     # -- reading
 
@@ -128,15 +141,20 @@ class JobQueue:
             )
         if not pairs:
             raise expired(job_id) if position < 0 else not_found(job_id)
-        if pairs == LARGE:
-            record = await self._large_record(job_id)
-            position = position if record.state is JobState.PENDING else 0
-            record = StoredRecord(job_id, record.fields, position)
+        if pairs[:1] == LARGE:
+            record = await self._records.whole(job_id)
+            waits = record.state is JobState.PENDING
+            paused = as_dict(pairs[1:]) if waits else {}
+            record = StoredRecord(job_id, {**record.fields, **paused}, position if waits else 0)
         else:
             record = StoredRecord(job_id, as_dict(pairs), position)
         if owner is not None and record.caller != owner:
             raise not_found(job_id)
         return record
+
+    async def several(self, ids: Sequence[str], fields: Sequence[str]) -> list[StoredRecord]:
+        """These fields of several records; no fields of a missing one."""
+        return await self._records.several(ids, fields, most_bytes=0)
 
     async def finished(self, job_id: str, *, owner: str | None = None) -> StoredRecord:
         """The record of a job that has ended. Raises JobNotFinished, and the errors of `get`."""
@@ -224,8 +242,28 @@ class JobQueue:
             raise expired(job_id)
         result = CancelResult(word.decode())
         if pairs == LARGE:
-            return result, await self._large_record(job_id)
+            return result, await self._records.whole(job_id)
         return result, StoredRecord(job_id, as_dict(pairs))
+
+    async def cancel_all(self, ids: Sequence[str], state: JobState | None = None) -> list[BulkCancelResult]:
+        """Cancel several jobs, CANCELLED_AT_ONCE at most, those in this state alone; the result of each."""
+        words = await self._redis.run(scripts.CANCEL_ALL, *self._retention, state or "", *ids)
+        return [BulkCancelResult(word.decode()) for word in words]
+
+    async def forget(self, job_id: str, *, owner: str | None = None) -> None:
+        """Forget a finished job: its record, log, output and deliveries; its id counts as expired.
+
+        Raises:
+            JobNotFinished: the job still waits or runs.
+            JobNotFound: no job has the id.
+            JobExpired: the record has expired, or was forgotten before.
+        """
+        _refuse_delivery(job_id)
+        result = await self._redis.run(scripts.FORGET, job_id, owner or "")
+        if result == b"alive":
+            raise JobNotFinished("The job has not finished.")
+        if result != b"forgotten":
+            raise expired(job_id) if result == b"expired" else not_found(job_id)
 
     # -- webhooks
 
@@ -234,7 +272,7 @@ class JobQueue:
         last = int(record.fields.get(b"deliveries", 0))
         numbers = range(max(last - DELIVERIES_SHOWN, 0) + 1, last + 1)
         ids = [f"{redis_keys.DELIVERY_ID}{number}-{record.job_id}" for number in numbers]
-        found = await self._records(ids, [*SUMMARY, "result"], most_bytes=0)
+        found = await self._records.several(ids, [*SUMMARY, "result"], most_bytes=0)
         return [delivery for delivery in found if delivery.fields]
 
     async def redeliver(self, job_id: str, *, owner: str | None = None) -> int:
@@ -261,9 +299,11 @@ class JobQueue:
         """Try to write; returns the rights that this user of Redis lacks, in Redis' words."""
         return [right.decode() for right in await self._redis.run(scripts.PROBE, f"probe:{token_hex(6)}")]
 
-    async def workers(self) -> list[dict[str, str]]:
-        """The live workers: for each the fields of its WorkerInfo, and its `running` jobs."""
+    async def workers(self) -> list[LiveWorker]:
         return await live_workers(self._redis)
+
+    async def running_jobs(self) -> list[RunningJob]:
+        return await running_jobs(self._redis)
 
     async def queue_counts(self, queue: str) -> QueueCounts:
         waiting = await self._redis.command("ZCARD", redis_keys.QUEUE + queue)
@@ -281,50 +321,6 @@ class JobQueue:
         for state in TERMINAL_STATES:  # an index holds its jobs for a while beyond their expiry
             counts[state] = await self._redis.command("ZCOUNT", redis_keys.INDEX_OF + state, now, "+inf")
         return counts
-
-    # -- large records, and several at once
-
-    async def _large_record(self, job_id: str) -> StoredRecord:
-        """A record that is too large for the shared connection. Raises JobExpired."""
-        fields = await self._bulk.hash(redis_keys.RECORD + job_id)
-        if not fields:
-            raise expired(job_id)
-        return StoredRecord(job_id, fields)
-
-    async def _with_large_records(self, submitted: list[Submitted]) -> list[Submitted]:
-        """The same jobs, with the records that `submit` left out.
-
-        One such record is whole; several are as far as they do not exceed LARGEST_PAGE_BYTES, else without
-        their payload.
-        """
-        left_out = [job.record.job_id for job in submitted if not job.record.fields]
-        if not left_out:
-            return submitted
-        if len(submitted) == 1:
-            return [Submitted(await self._large_record(left_out[0]), replayed=True)]
-        found = await self._records(left_out, SUMMARY, LARGEST_PAGE_BYTES)
-        records = {record.job_id: record for record in found}
-        for job_id, record in records.items():
-            if not record.fields:
-                raise key_expired(job_id)
-        return [
-            job if job.record.fields else Submitted(records[job.record.job_id], replayed=True)
-            for job in submitted
-        ]
-
-    async def _records(
-        self, ids: Sequence[str], fields: Sequence[str], most_bytes: int
-    ) -> list[StoredRecord]:
-        """Records: whole as far as `most_bytes` allow, else with these fields alone; empty if missing."""
-        records: list[StoredRecord] = []
-        for start in range(0, len(ids), RECORDS_AT_ONCE):
-            some = ids[start : start + RECORDS_AT_ONCE]
-            found = await self._bulk.run(scripts.RECORDS, most_bytes, len(fields), *fields, *some)
-            most_bytes -= sum(len(word) for pairs in found for word in pairs)
-            records += [
-                StoredRecord(job_id, as_dict(pairs)) for job_id, pairs in zip(some, found, strict=True)
-            ]
-        return records
 
 
 def _refuse_delivery(job_id: str) -> None:

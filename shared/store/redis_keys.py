@@ -16,11 +16,17 @@
 |                                 |         | expires_at (ms)                    |              |                         |
 | jobs:queues                     | set     | names of queues that hold jobs     | submit,      | when no queue does      |
 |                                 |         |                                    | upkeep       |                         |
+| jobs:paused                     | hash    | by queue: caller, reason and time  | pause        | when no queue is paused |
+|                                 |         | (ms) of its pause, JSON            |              |                         |
+| jobs:counts:<name>:<n>          | hash    | submitted, completed, failed,      | submit, step | 16 minutes later        |
+|                                 |         | cancelled: jobs of a queue in the  |              |                         |
+|                                 |         | n-th ten seconds since the epoch   |              |                         |
 | jobs:index:start_by             | zset    | ids that must start by a time (ms) | submit       | with their start or end |
 | jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
 |                                 |         | heartbeat (ms)                     |              | heartbeat               |
 | jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a day after the last    |
-|                                 |         | models, started_at; the last       | leave        | heartbeat               |
+|                                 |         | models, memory, release,           | leave        | heartbeat               |
+|                                 |         | started_at, seen_at; the last      |              |                         |
 |                                 |         | claims                             |              |                         |
 | jobs:upkeep                     | hash    | seen_at: the last sign of life of  | beat, upkeep | -                       |
 |                                 |         | a process (ms); rescue_from (ms);  |              |                         |
@@ -74,6 +80,8 @@ WAKE = "jobs:wake:"
 INDEX = "jobs:index"
 INDEX_OF = "jobs:index:"
 QUEUES = "jobs:queues"
+PAUSED = "jobs:paused"
+COUNTS = "jobs:counts:"
 START_BY = "jobs:index:start_by"
 WORKERS = "jobs:index:workers"
 WORKER = "jobs:worker:"

@@ -180,6 +180,8 @@ class BeatRow(NamedTuple):
         queues: separated by commas.
         running: the number of running jobs.
         models: the states of the model hosts, JSON; empty without any.
+        memory: resident memory of the worker's process, in bytes.
+        release: the version of its code.
         started_at: seconds since the epoch.
         steps: the number of rows of steps under way that follow.
     """
@@ -192,6 +194,8 @@ class BeatRow(NamedTuple):
     slots: int
     running: int
     models: str
+    memory: int
+    release: str
     started_at: float
     steps: int
 
@@ -222,6 +226,9 @@ class ListRow(NamedTuple):
         budget: entries of the index to look at.
         score, last: the cursor, or both empty.
         caller: empty for the jobs of all callers.
+        queue: empty for all queues.
+        created_after: milliseconds since the epoch of the oldest job; empty for any.
+        created_before: the time before which jobs were created; empty for any.
         fields: the number of fields.
     """
 
@@ -233,6 +240,9 @@ class ListRow(NamedTuple):
     score: str
     last: str
     caller: str
+    queue: str
+    created_after: int | str
+    created_before: int | str
     fields: int
 
 

@@ -143,7 +143,7 @@ def accepted(encoded: EncodedJob, status: bytes, *answer: Any) -> Submitted:
         return Submitted(
             StoredRecord(job_id.decode(), {} if pairs == LARGE else as_dict(pairs)), replayed=True
         )
-    created_at, run_at, start_by = map(_bytes, answer)
+    created_at, run_at, start_by, paused = map(_bytes, answer)
     stored = {name.encode(): _bytes(value) for name, value in encoded.fields.items()}
     stored |= {
         b"type": encoded.row.type.encode(),
@@ -156,6 +156,8 @@ def accepted(encoded: EncodedJob, status: bytes, *answer: Any) -> Submitted:
         stored[b"run_at"] = run_at
     if start_by:
         stored[b"start_by"] = start_by
+    if paused == b"1":
+        stored[b"queue_paused"] = paused
     return Submitted(StoredRecord(encoded.row.job_id, stored), replayed=False)
 
 

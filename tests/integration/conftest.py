@@ -17,7 +17,7 @@ from shared.store.job_leases import JobLeases
 from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
 from shared.store.upkeep import Upkeep
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from shared.stored_record import StoredRecord
 from shared.traces.context import TraceContext
 from tests.integration.echo_server import EchoServer, echo_serving

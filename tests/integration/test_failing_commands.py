@@ -25,7 +25,7 @@ from shared.store.rows import SubmissionRow
 from shared.store.scripts import Script
 from shared.store.submission import JobQuota
 from shared.store.upkeep import Upkeep
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from tests.integration.failing_runner import FailingRunner
 from tests.new_jobs import RETENTION, new_job
 

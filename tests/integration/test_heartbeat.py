@@ -92,7 +92,7 @@ async def is_renewed(server: Redis, claim: Claim) -> bool:
 
 
 async def shows(job_queue: JobQueue, worker: ManualWorker) -> bool:
-    return any(shown["worker_id"] == worker.name for shown in await job_queue.workers())
+    return any(shown.worker_id == worker.name for shown in await job_queue.workers())
 
 
 async def until_beaten(job_queue: JobQueue, worker: ManualWorker) -> None:

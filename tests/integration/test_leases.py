@@ -1,8 +1,11 @@
 """Leases in the store: rescues, heartbeats, workers that leave, progress under the lease."""
 
+import time
+
 import orjson
 import pytest
 
+from shared import VERSION
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_leases import AttemptReport, Finished, Outcome, OutcomeKind
@@ -148,13 +151,13 @@ async def test_a_beat_tells_which_jobs_to_stop(submit, worker, job_queue, job_le
 
 
 async def test_a_beat_shows_the_worker(worker, job_queue, job_leases, server, find_leaks):
-    await job_leases.beat(worker.info, [], running=3, models='[{"type":"a"}]', lease=60)
+    await job_leases.beat(worker.info, [], running=3, models='[{"type":"a"}]', memory=7, lease=60)
     (shown,) = await job_queue.workers()
-    expected = {
-        "worker_id": worker.name, "host": "host", "pid": "1", "queues": "default", "slots": "10",
-        "running": "3", "models": '[{"type":"a"}]', "started_at": "1.5",
-    }  # fmt: skip
-    assert shown == expected
+    assert time.time() - 5 < shown.seen_at < time.time() + 5
+    assert 50 < shown.lease <= 60
+    assert shown[:10] == (
+        worker.name, "host", 1, VERSION, ("default",), 10, 3, [{"type": "a"}], 7, 1.5
+    )  # fmt: skip
     assert 86_390 < await server.ttl(redis_keys.WORKER + worker.name) <= 86_400
     assert 50 < await server.ttl(redis_keys.WORKERS) <= 60
     assert await find_leaks(server) == []

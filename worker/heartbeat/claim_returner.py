@@ -9,7 +9,7 @@ from contextlib import suppress
 from shared.errors import QueueUnavailable
 from shared.store.job_leases import JobLeases
 from shared.store.retention import Retention
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from worker.held_claims import STALE_SECONDS
 from worker.lease_snapshot import Snapshot, SnapshotMemory
 

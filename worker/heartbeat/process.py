@@ -22,9 +22,10 @@ from shared.store.job_leases import JobLeases
 from shared.store.multiplexer import Multiplexer
 from shared.store.retention import Retention
 from shared.store.rows import Lease
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from worker.heartbeat.claim_returner import ClaimReturner
 from worker.lease_snapshot import Snapshot, SnapshotMemory
+from worker.memory import resident_bytes
 
 LAST_BEAT_SECONDS = 0.15
 MAX_PAUSE = 0.5  # before a beat is repeated
@@ -88,6 +89,7 @@ class HeartbeatLoop:
                 leases,
                 running=snapshot.running,
                 models=snapshot.models,
+                memory=resident_bytes(self._worker_info.pid),
                 lease=self._lease,
                 steps=steps,
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from shared.logging import get_log
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from worker.claims_ahead import MOST_CLAIMS
 from worker.heartbeat.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.lane import LARGEST_BATCH, Lane

@@ -22,24 +22,6 @@ if alive and not requested and versions ~= '' and not versions:find(' ' .. job[V
   return {'changed', 'version', job[VERSION]}
 end
 
-local result = 'finished'
-if job[STATE] == 'pending' then
-  settle(id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
-  flush()
-  redis.call('ZREM', QUEUE .. queue, id)
-  redis.call('ZREM', START_BY, id)
-  result = 'cancelled'
-elseif job[STATE] == 'running' then
-  if not requested then
-    begin_writing()
-    redis.call('HSET', record, 'cancel_requested', 1, 'version', job[VERSION] + 1)
-    publish(CHANGES .. id, job[VERSION] + 1)
-  end
-  publish(CANCEL, id)
-  rescue_one(queue, id, job[FENCING_TOKEN], retain)  -- its worker may have died: then this ends the job
-  result = redis.call('HGET', record, 'state') == 'cancelled' and 'cancelled' or 'cancelling'
-elseif job[STATE] == 'cancelled' then
-  result = 'cancelled'
-end
+local result = cancel_job(id, job, queue, requested, retain)
 wake_workers()
 return {result, unpack(fields_of(record))}

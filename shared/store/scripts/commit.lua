@@ -1,7 +1,8 @@
 -- Accepts a prepared batch: gives its jobs a state, a place in their queues and among those that wait; all of them or
 -- none. Redis does nothing else meanwhile, so there is one short command per record, and one per key for all.
 -- ARGV: a row COMMIT, then per group of jobs that are due alike: a row GROUP, and the ids of its jobs
--- Returns {'done', per group {'accepted', created_at, run_at or '', start_by or ''}}; {'lost'} if the batch has ended
+-- Returns {'done', per group {'accepted', created_at, run_at or '', start_by or '', 1 if its
+--         queue is paused}}; {'lost'} if the batch has ended
 --         or is not whole, as after a fail-over; or, which ends the batch, one of
 --   {'full', queue, jobs waiting}: it has no room for all
 --   {'backlog', jobs waiting, new jobs}: the caller's quota of jobs has no room for all
@@ -19,7 +20,8 @@ while next_row < #ARGV do
     ARGV[at + GROUP.start_within])
   next_row = at + #GROUP + ARGV[at + GROUP.jobs]
   groups[#groups + 1] = {queue = ARGV[at + GROUP.queue], first = at + #GROUP + 1, last = next_row, due = due,
-    start_by = start_by, answer = {'accepted', created_at, run_at, start_by}}
+    start_by = start_by,
+    answer = {'accepted', created_at, run_at, start_by, is_paused(ARGV[at + GROUP.queue]) and 1 or 0}}
 end
 
 -- The answer to a call and its repeats, once all jobs are accepted.
@@ -125,6 +127,9 @@ if not accepted then
   refuse_all()
   end_batch(batch)
   return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
+end
+for _, group in ipairs(groups) do
+  add_to_count(group.queue, 'submitted', group.last - group.first + 1)
 end
 if type(redis.pcall('DEL', entries)) == 'table' then
   redis.pcall('PEXPIRE', entries, 1000)

@@ -5,6 +5,7 @@
 -- at least, however large
 
 local state, kind, caller = ARGV[LIST.state], ARGV[LIST.type], ARGV[LIST.caller]
+local only, after, before = ARGV[LIST.queue], ARGV[LIST.created_after], ARGV[LIST.created_before]
 local limit, bytes, budget = tonumber(ARGV[LIST.limit]), tonumber(ARGV[LIST.bytes]), tonumber(ARGV[LIST.budget])
 local fields = fields_from(#LIST + 1)
 local labels_from = #LIST + 1 + #fields
@@ -12,9 +13,12 @@ local is_terminal = state ~= '' and state ~= 'pending' and state ~= 'running'
 local page = {'', ''}
 
 local function matches(record)
-  local of_type, of_state, stored, of_caller = unpack(redis.call('HMGET', record, 'type', 'state', 'labels', 'caller'))
+  local of_type, of_state, stored, of_caller, queue, created_at = unpack(
+    redis.call('HMGET', record, 'type', 'state', 'labels', 'caller', 'queue', 'created_at'))
   if not of_state or (kind ~= '' and of_type ~= kind) or (caller ~= '' and of_caller ~= caller)
-      or (state ~= '' and of_state ~= state) then
+      or (state ~= '' and of_state ~= state) or (only ~= '' and queue ~= only)
+      or (after ~= '' and tonumber(created_at) < tonumber(after))
+      or (before ~= '' and tonumber(created_at) >= tonumber(before)) then
     return false
   end
   local labels = #ARGV >= labels_from and cjson.decode(stored or '{}')
@@ -65,10 +69,15 @@ local function in_order(pairs_found, count)
   return found
 end
 
+-- The queues whose jobs may match.
+local function queues()
+  return only ~= '' and {only} or redis.call('SMEMBERS', QUEUES)
+end
+
 -- The next waiting jobs of all queues.
 local function waiting_below(score, last, count)
   local found = {}
-  for _, queue in ipairs(redis.call('SMEMBERS', QUEUES)) do
+  for _, queue in ipairs(queues()) do
     local entries = entries_below(QUEUE .. queue, score, last, count)
     for i = 1, #entries, 2 do
       found[#found + 1] = {entries[i], tonumber(entries[i + 1])}
@@ -80,7 +89,7 @@ end
 -- The next running jobs of all queues.
 local function running_below(score, last, count)
   local found = {}
-  for _, queue in ipairs(redis.call('SMEMBERS', QUEUES)) do
+  for _, queue in ipairs(queues()) do
     for _, lease in ipairs(redis.call('ZRANGE', LEASES .. queue, 0, -1)) do
       local id = string.sub(lease, string.find(lease, ':', 1, true) + 1)
       if score == '' or id < last then
@@ -103,6 +112,9 @@ local function next_entries(score, last, count)
 end
 
 local score, last = ARGV[LIST.score], ARGV[LIST.last]
+if state == '' and before ~= '' and (score == '' or tonumber(score) >= tonumber(before)) then
+  score, last = before, ''  -- all jobs are listed by creation
+end
 while budget > 0 do
   local count = state == 'running' and budget or math.min(budget, 200)  -- running jobs are sorted once
   local found = next_entries(score, last, count)
@@ -110,10 +122,16 @@ while budget > 0 do
     local id, record = found[i], RECORD .. found[i]
     if is_terminal and tonumber(found[i + 1]) < now then
       return page  -- all further ones have expired
+    elseif state == '' and after ~= '' and tonumber(found[i + 1]) < tonumber(after) then
+      return page  -- all further ones are older
     elseif matches(record) then
       local values, size = excerpt(record, fields, #page > 2 and bytes or math.huge)
       if not values then
         return ended(score, last)
+      end
+      local queue = redis.call('HMGET', record, 'state', 'queue')
+      if queue[1] == 'pending' and is_paused(queue[2]) then
+        values[#values + 1], values[#values + 2] = 'queue_paused', 1
       end
       page[#page + 1], bytes = {id, unpack(values)}, bytes - size
     end

@@ -17,7 +17,7 @@ end
 
 -- Every kind of key, by a write and a read.
 local kinds = {RECORD, OWNER, LOGS, OUTPUT, MESSAGE, QUEUE, LEASES, WAKE, INDEX_OF, WORKER, IDEMPOTENCY, FILE, RATE,
-  PREPARED, BACKLOG, KEPT, UPLOADS}
+  PREPARED, BACKLOG, KEPT, UPLOADS, COUNTS}
 for _, prefix in ipairs(kinds) do
   try('SET', prefix .. name, 1, 'PX', 1000)
   try('GET', prefix .. name)
@@ -27,6 +27,7 @@ for _, index in ipairs({INDEX, START_BY, WORKERS, FILES, KEPT_ENDS, PREPARED_END
   try('ZREM', index, name)
 end
 try('HDEL', UPKEEP, name)
+try('HDEL', PAUSED, name)
 try('EXISTS', SWEEP)
 try('EXISTS', STREAM_SECRET)
 
@@ -37,6 +38,7 @@ try('HINCRBY', hash, 'a', 1)
 try('HGET', hash, 'a')
 try('HMGET', hash, 'a')
 try('HGETALL', hash)
+try('HKEYS', hash)
 try('HSTRLEN', hash, 'a')
 try('HEXISTS', hash, 'a')
 try('PEXPIREAT', hash, now + 1000)

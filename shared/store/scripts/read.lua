@@ -1,7 +1,8 @@
 -- Reads a record, and the queue position of a job that waits for a worker. A job that a worker has neglected is left to
 -- `rescue_and_read`: without the parts that rescue needs, this script takes half as long.
 -- ARGV: id, caller who alone may know that it has expired, or ''
--- Returns {queue position, from 1, or 0, then the record's fields and values as pairs, or 'large' in place of them};
+-- Returns {queue position, from 1, or 0, then the record's fields and values as pairs, or 'large' in place of them; of a job
+--         that waits in a paused queue also the field `queue_paused`};
 --         {-2} for a neglected job, or one that is in no queue; of a record that is missing {-1} if it has expired lately, else {0}
 
 local id, position = ARGV[1], 0
@@ -26,4 +27,8 @@ elseif state == 'running' then
     return {-2}
   end
 end
-return {position, unpack(fields_of(record))}
+local fields = fields_of(record)
+if state == 'pending' and is_paused(queue) then
+  fields[#fields + 1], fields[#fields + 2] = 'queue_paused', 1
+end
+return {position, unpack(fields)}

@@ -5,7 +5,8 @@
 --          {per finished attempt 1 if it counts or 0 if the lease was lost},
 --          {ids whose lease ran out},
 --          {the words of a row CLAIM per claim},
---          now (ms)}
+--          now (ms),
+--          {those of the queues that are paused}}
 -- The fencing token counts all claims of a job. It only rises. `attempt` does not: a release lowers it again. The token
 -- is the field `claims` of the record, and a part of the lease `fencing_token:id`.
 -- A step that is repeated, because its reply was lost or a command of it failed, finishes nothing twice and claims the
@@ -61,7 +62,7 @@ local function apply(at, id, job, outcome)
     words[#words + 1] = 'started_at'
     words[#words + 1] = ARGV[at + FINISHED.started_at]
   end
-  settle(id, job, outcome, retain[outcome], words)
+  settle(queue, id, job, outcome, retain[outcome], words)
 end
 
 -- Whether an earlier call has applied this outcome. A call that failed half way has left the lease; then `repair` does
@@ -212,10 +213,20 @@ local function claim_due(claims)
   local memory = {}
   for _, queue in ipairs(queues) do
     local free = slots - #claims / #CLAIM
-    if free > 0 then
+    if free > 0 and not is_paused(queue) then
       claim_from(queue, math.floor(free), claims, memory)
     end
   end
+end
+
+local function paused_queues()
+  local paused = {}
+  for _, queue in ipairs(queues) do
+    if is_paused(queue) then
+      paused[#paused + 1] = queue
+    end
+  end
+  return paused
 end
 
 local function add_messages(claims)
@@ -237,7 +248,7 @@ local function next_due(full, rescued_from)
     end
   end
   for _, queue in ipairs(queues) do
-    local first = redis.call('ZRANGE', QUEUE .. queue, 0, 0, 'WITHSCORES')[2]
+    local first = not is_paused(queue) and redis.call('ZRANGE', QUEUE .. queue, 0, 0, 'WITHSCORES')[2]
     if not full then
       redis.call('DEL', WAKE .. queue)
       local ends = redis.call('ZRANGE', LEASES .. queue, 0, 0, 'WITHSCORES')[2]
@@ -289,4 +300,4 @@ end
 local outdated = step < last_step  -- it has claimed nothing, so it must not take the wake-up
 local wait = next_due(outdated or #claims / #CLAIM >= slots, rescued_from)
 wake_workers()
-return {wait, accepted, rescued, claims, now}
+return {wait, accepted, rescued, claims, now, paused_queues()}

@@ -11,7 +11,7 @@
 --   {'conflict', id}: the idempotency key was used for that job, with another digest
 --   {'expired', id}: the idempotency key was used for that job, whose record has expired
 --   {'busy', id}: the idempotency key was used for that job, which is prepared
---   {'done', per job {'accepted', created_at, run_at or '', start_by or ''} or {'replayed', id, its record,
+--   {'done', per job {'accepted', created_at, run_at or '', start_by or '', 1 if its queue is paused} or {'replayed', id, its record,
 --   or {'large'}}}
 -- A repeat of an accepted id answers 'accepted' again and changes nothing.
 
@@ -44,7 +44,7 @@ local function accept(at)
   redis.call('HSET', record, 'state', 'pending', 'type', ARGV[at + SUBMISSION.type], 'queue', queue, 'version', 1,
     'created_at', now, unpack(ARGV, at + #SUBMISSION + 1, at + #SUBMISSION + ARGV[at + SUBMISSION.field_words]))
   wake(queue)
-  return {'accepted', now, run_at, start_by}
+  return {'accepted', now, run_at, start_by, is_paused(queue) and 1 or 0}
 end
 
 -- First it looks at all jobs: no job is written unless all can be.
@@ -59,7 +59,7 @@ elseif counted and #new > 0 then
   end
 end
 
-local begun, failure = 0, nil
+local begun, failure, accepted_in = 0, nil, {}
 for n, job in ipairs(new) do
   local accepted, answer = pcall(accept, job.at)
   begun = n
@@ -68,6 +68,8 @@ for n, job in ipairs(new) do
     break
   end
   answers[job.number] = answer
+  local queue = ARGV[job.at + SUBMISSION.queue]
+  accepted_in[queue] = (accepted_in[queue] or 0) + 1
 end
 
 if failure then
@@ -95,6 +97,9 @@ if failure then
     refuse(new[n].at)
   end
   return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
+end
+for queue, number in pairs(accepted_in) do
+  add_to_count(queue, 'submitted', number)
 end
 wake_workers()
 return {'done', answers}

@@ -13,7 +13,7 @@ from api.main import create_app
 from api.settings import ApiSettings
 from shared.files import FileStore
 from shared.store.retention import Retention
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from tests.manual_worker import ManualWorker
 
 RETENTION = Retention(completed=86400, failed=604800, cancelled=86400)  # the defaults

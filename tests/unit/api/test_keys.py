@@ -80,7 +80,7 @@ def test_the_entry_is_one_that_the_setting_takes(options, scopes, rate, capsys, 
         (["a,b"], "its name must be"),
         ([""], "its name must be"),
         (["x" * 65], "its name must be"),
-        (["ci", "--scopes", "admin"], "its scopes must be read, write or read+write"),
+        (["ci", "--scopes", "steer"], "its scopes must be read, write or read+write"),
         (["ci", "--scopes", ""], "its scopes must be"),
         (["ci", "--rate", "fast"], "its rate must be"),
         (["ci", "--rate", "-1"], "its rate must be"),
@@ -130,7 +130,7 @@ def test_entries_are_separated_by_commas_and_may_have_space_around(monkeypatch):
         (f"a:read:{DIGEST}:1:2", "entry 1: it must be name:scopes:sha256"),
         (f"a:read:{DIGEST},b:read", "entry 2: it must be name:scopes:sha256"),
         (f"a b:read:{DIGEST}", "entry 1: its name must be 1 to 64"),
-        (f"a:admin:{DIGEST}", "entry 1: its scopes must be read, write or read+write"),
+        (f"a:steer:{DIGEST}", "entry 1: its scopes must be read, write or read+write"),
         (f"jobs_{'a' * 43}:read:{DIGEST}", "entry 1: its name looks like a key"),
         (f"a::{DIGEST}", "entry 1: its scopes must be"),
         (f"a:own:{DIGEST}", "entry 1: it must be name:scopes:sha256"),
@@ -152,7 +152,7 @@ def test_a_wrong_entry_is_named_and_not_quoted(entries, complaint, monkeypatch, 
     out, err = capsys.readouterr()
     assert (caught.value.code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith(f"Configuration error: API_KEYS: {complaint}")
-    for secret in ("jobs_a", DIGEST[:-1], DIGEST.upper(), "admin"):
+    for secret in ("jobs_a", DIGEST[:-1], DIGEST.upper(), "steer"):
         assert secret not in err
 
 

@@ -76,6 +76,7 @@ def test_absent_fields_are_null_false_zero_or_empty():
         "expires_at": None,
         "queue_position": None,
         "estimated_wait_seconds": None,
+        "queue_paused": False,
     }
 
 

@@ -85,6 +85,7 @@ def encoded(job_id: str, fields: dict[bytes, bytes], estimate: WaitEstimate | No
         "expires_at": time(b"expires_at"),
         "queue_position": estimate and estimate.queue_position,
         "estimated_wait_seconds": estimate and estimate.estimated_wait_seconds,
+        "queue_paused": b"queue_paused" in fields,
     }
     return orjson.dumps(record, option=orjson.OPT_UTC_Z)
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from shared.store import redis_keys
 from shared.store.rows import Lease
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from tests.conftest import LogTape
 from tests.new_jobs import RETENTION
 from tests.unit.worker.conftest import Bench

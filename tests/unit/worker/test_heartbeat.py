@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from shared.store import redis_keys
 from shared.store.job_leases import JobLeases
-from shared.store.worker_info import WorkerInfo
+from shared.store.workers import WorkerInfo
 from tests.conftest import LogTape
 from tests.unit.worker.conftest import LEASE, Bench, WatchedLeases
 from tests.unit.worker.pools import lives, until
@@ -96,7 +96,8 @@ async def test_a_beat_renews_the_leases_of_the_snapshot_alone(
     assert await lease_ends(bench.redis, "1:a") > LEASE / 2
     assert await lease_ends(bench.redis, "1:b") < 2
     (shown,) = await bench.job_queue.workers()
-    assert (shown["worker_id"], shown["running"], writer.messages) == ("w", "2", [])
+    assert (shown.worker_id, shown.running, writer.messages) == ("w", 2, [])
+    assert shown.memory > 1 << 20
 
 
 async def test_a_beat_renews_the_claims_of_a_step_under_way(

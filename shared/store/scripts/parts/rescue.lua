@@ -109,7 +109,7 @@ local function rescue(queue, id, fencing_token, retain)
   if tonumber(attempt) < tonumber(max_attempts) or cancel_requested then
     put_back(queue, id, job, 0, retain.cancelled, words)
   else
-    settle(id, job, 'failed', retain.failed, words)
+    settle(queue, id, job, 'failed', retain.failed, words)
   end
   return true
 end
@@ -140,7 +140,7 @@ local function fail_unstarted(id, retain)
   local job = read_fields(id)
   if job[STATE] == 'pending' then
     local queue = redis.call('HGET', RECORD .. id, 'queue')
-    settle(id, job, 'failed', retain.failed, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker '
+    settle(queue, id, job, 'failed', retain.failed, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker '
       .. 'was free to start the job in time.","hint":"Submit it again, with a later start_within_seconds, or start '
       .. 'more workers.","retryable":true,"attempt":0}')})
     flush()

@@ -5,9 +5,9 @@ local replayed = 0  -- bytes of the records that are returned
 
 -- The answer for an accepted job with this id; nil for a new one. A prepared job, which has no state yet, is new.
 local function accepted(record)
-  local state, created_at, run_at, start_by = unpack(
-    redis.call('HMGET', record, 'state', 'created_at', 'run_at', 'start_by'))
-  return state and {'accepted', created_at, run_at or '', start_by or ''} or nil
+  local state, created_at, run_at, start_by, queue = unpack(
+    redis.call('HMGET', record, 'state', 'created_at', 'run_at', 'start_by', 'queue'))
+  return state and {'accepted', created_at, run_at or '', start_by or '', is_paused(queue) and 1 or 0} or nil
 end
 
 -- The answer to the user of an idempotency key that another job, `first`, has; nil if that job will never be accepted.

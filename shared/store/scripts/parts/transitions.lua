@@ -65,7 +65,7 @@ end
 
 -- The writes that follow the records that a script has moved. `flush` makes them in one call per key, because the time
 -- of a script is mostly calls.
-local ended, messages, webhooks, counting, ended_leases = {}, {}, {}, {}, {}
+local ended, outcomes, messages, webhooks, counting, ended_leases = {}, {}, {}, {}, {}, {}
 
 -- Counts a job in another state for its caller, if that one has a quota.
 local function count(counted, id, state, expires)
@@ -82,6 +82,13 @@ local function add_ended(id, state, expires)
     local n = #scores
     scores[n + 1], scores[n + 2] = expires, id
   end
+end
+
+-- Counts an ended job in its queue.
+local function add_outcome(queue, state)
+  local counts = outcomes[queue] or {}
+  outcomes[queue] = counts
+  counts[state] = (counts[state] or 0) + 1
 end
 
 local function end_lease(queue, lease)
@@ -107,10 +114,15 @@ local function flush()
   for _, job in ipairs(counting) do
     quotas().count_job(unpack(job))
   end
+  for queue, counts in pairs(outcomes) do
+    for state, number in pairs(counts) do
+      add_to_count(queue, state, number)
+    end
+  end
   for queue, leases in pairs(ended_leases) do
     redis.call('ZREM', LEASES .. queue, unpack(leases))
   end
-  ended, messages, webhooks, counting, ended_leases = {}, {}, {}, {}, {}
+  ended, outcomes, messages, webhooks, counting, ended_leases = {}, {}, {}, {}, {}, {}
 end
 
 -- The record's list of errors with one more, a JSON object, and the time.
@@ -130,7 +142,7 @@ local function remember_owner(id, job, expires)
 end
 
 -- Moves a job to a terminal state, for good. `words` are further fields of the record with their values.
-local function settle(id, job, to, retention, words)
+local function settle(queue, id, job, to, retention, words)
   local record, expires = RECORD .. id, now + retention * 1000
   local version = job[VERSION] + 1
   redis.call('PEXPIREAT', record, expires)
@@ -150,6 +162,7 @@ local function settle(id, job, to, retention, words)
   end
   messages[#messages + 1] = MESSAGE .. id
   add_ended(id, to, expires)
+  add_outcome(queue, to)
   count(job[COUNTED], id, to, expires)
   publish(CHANGES .. id, version .. ' done')
 end
@@ -161,7 +174,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
   local created_at, run_at, cancel_requested = unpack(
     redis.call('HMGET', record, 'created_at', 'run_at', 'cancel_requested'))
   if cancel_requested then
-    return settle(id, job, 'cancelled', retain_cancelled, words)
+    return settle(queue, id, job, 'cancelled', retain_cancelled, words)
   end
   local version, due = job[VERSION] + 1, math.max(created_at, run_at or 0)
   if delay then
