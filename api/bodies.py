@@ -36,19 +36,15 @@ def validated(model: type[M], value: object) -> M:
         raise InvalidRequest("The request is not valid.", details=details) from None
 
 
-def _path(value: object, places: Sequence[int | str]) -> str:
+def _path(value: Any, places: Sequence[int | str]) -> str:
     """The path of a fault within the value, without the names of a union's members."""
     path: list[str] = []
     for place in places:
-        if not isinstance(value, dict if isinstance(place, str) else list):
-            break
+        if isinstance(value, dict) and (place in value or place == places[-1]):
+            value = value.get(place)
+        elif isinstance(value, list) and isinstance(place, int):
+            value = value[place]
+        else:
+            continue
         path.append(str(place))
-        value = _item(value, place)
     return ".".join(path)
-
-
-def _item(value: Any, place: int | str) -> object:
-    try:
-        return value[place]
-    except LookupError:  # a missing field
-        return None

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from api.bodies import read_body
 from api.bulk import CANCELLABLE, RETRIED, BulkResult, decode_place, encode_place
@@ -25,7 +24,7 @@ router = APIRouter(tags=["jobs"])
 def _describe_choice(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": ["filter"]}, {"required": ["ids"]}]
     for name in ("filter", "ids"):
-        schema["properties"][name].pop("default")
+        schema["properties"][name] = schema["properties"][name]["anyOf"][0]
 
 
 class BulkRequest(BaseModel):
@@ -33,8 +32,8 @@ class BulkRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_describe_choice)
 
-    filter: JobFilter | SkipJsonSchema[None] = None
-    ids: Annotated[list[str] | SkipJsonSchema[None], Field(min_length=1, max_length=MAX_IDS)] = None
+    filter: JobFilter | None = None
+    ids: Annotated[list[str] | None, Field(min_length=1, max_length=MAX_IDS)] = None
     dry_run: Annotated[bool, Field(description="Count the jobs, and change none.", strict=True)] = False
     cursor: Annotated[
         str | None, Field(description="The `next_cursor` of the answer before.", max_length=200)
