@@ -1,8 +1,8 @@
 """Changes of many jobs at once: request after request, each of bounded work, until all jobs are seen."""
 
 from collections.abc import Iterable, Iterator
-from itertools import count
 from typing import Any, Unpack
+from uuid import uuid4
 
 from client.filters import JobFilters, as_body
 from client.models.bulk import BulkChange, BulkPage
@@ -81,14 +81,14 @@ async def _change(
 ) -> BulkChange:
     """Send requests until all jobs of the selections are seen; returns the sum.
 
-    Each request has an Idempotency-Key of its own, because a key stands for one body.
+    All requests have the same Idempotency-Key. The server knows by the key, and by the id of each job, which
+    jobs were retried before, however the jobs are divided into requests.
     """
-    changes, number = [], count(1)
+    changes, key = [], idempotency_key or str(uuid4())
     for selection in selections:
         cursor = None
         while True:
             body = {**selection, "dry_run": dry_run, "cursor": cursor}
-            key = idempotency_key and f"{idempotency_key}-{next(number)}"
             page = parse(await transport.post(path, body, key), BulkPage.from_record)
             changes.append(page.change)
             cursor = page.next_cursor

@@ -36,7 +36,10 @@ def display(out: TextIO) -> Iterator[Callable[[Shown], None]]:
 
 
 class PlainDisplay:
-    """Display of one line per visible change, and per line of the log; text of the output as it comes."""
+    """Display of one line per visible change, and per line of the log; text of the output as it comes.
+
+    Once there is output, it shows that the job runs: a line for each progress would tear the text apart.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -47,6 +50,8 @@ class PlainDisplay:
     def show(self, item: Shown) -> None:
         if isinstance(item, OutputChunk):
             self._show_output(item)
+            return
+        if isinstance(item, Job) and item.state == "running" and self._run:
             return
         line = change_line(item) if isinstance(item, Job) else log_line(item)
         if isinstance(item, LogLine) or line != self._last:
@@ -190,21 +195,26 @@ def new_run_line(chunk: OutputChunk) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Cut a text into lines: at its line ends, and where a line is wider than a terminal."""
-    lines = [""]
-    room = width
-    for letter in text:
-        if letter == "\n":
-            lines.append("")
-            room = width
-            continue
-        cells = 2 if east_asian_width(letter) in "WF" else 1
-        if cells > room:
-            lines.append("")
-            room = width
-        lines[-1] += letter
-        room -= cells
+    """Cut a text into lines: at its line ends, and between words where a line is wider than a terminal."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        rest = line
+        while (length := _fitting(rest, width)) < len(rest):
+            blank = rest.rfind(" ", 0, length + 1)
+            cut = blank + 1 if blank > 0 else max(1, length)
+            lines.append(rest[:cut].rstrip())
+            rest = rest[cut:]
+        lines.append(rest)
     return lines
+
+
+def _fitting(text: str, width: int) -> int:
+    """Number of letters that fit into so many columns; some letters take two."""
+    for index, letter in enumerate(text):
+        width -= 2 if east_asian_width(letter) in "WF" else 1
+        if width < 0:
+            return index
+    return len(text)
 
 
 def clock(seconds: float) -> str:

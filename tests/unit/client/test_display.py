@@ -22,6 +22,7 @@ from client.command_line.display import (
     clock,
     display,
     log_line,
+    wrapped,
 )
 from tests.unit.client.fake_server import FAILURE, log_record, record
 
@@ -135,6 +136,28 @@ def test_a_long_line_of_output_is_cut_at_the_width_of_the_terminal():
     assert screen_of(drawn(*items, columns=21))[:2] == ["ab" * 10, "abab日本"]
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("to be or not to be", ["to be or", "not to be"]),
+        ("to be or  not", ["to be or", "not"]),
+        ("question", ["question"]),
+        ("the questions", ["the", "questions"]),
+        ("incomprehensible", ["incomprehe", "nsible"]),
+        ("日本日本日本 ", ["日本日本日", "本 "]),
+        ("a\n\nb\n", ["a", "", "b", ""]),
+        (" indented lines", [" indented", "lines"]),
+    ],
+)
+def test_output_is_wrapped_between_words(text: str, lines: list[str]):
+    assert wrapped(text, 10) == lines
+
+
+def test_a_tiny_terminal_ends():
+    assert wrapped("日ab", 0) == ["日", "a", "b", ""]
+
+
 def test_a_log_line_ends_the_line_of_output():
     line = LogLine.from_record(log_record(1, "opened"))
     items = [job("running"), chunk("to"), line, chunk("be"), job("completed")]
@@ -158,6 +181,7 @@ def test_output_without_a_terminal_comes_as_it_is():
         for value in ("to ", "be\n", {"or": 1}, "not"):
             show(chunk(value))
         assert out.getvalue() == 'running\nto be\n{"or": 1}\nnot'
+        show(job("running", progress=HALF))
         show(job("completed"))
         show(chunk("late"))
     assert out.getvalue() == 'running\nto be\n{"or": 1}\nnot\ncompleted   100%\nlate\n'
