@@ -104,7 +104,8 @@ class JobFailed(JobServerError):
             last = job.errors[-1]
             super().__init__(last.code, f"The job {job.job_id} failed: {last.message}", last.hint)
         else:
-            super().__init__(f"job_{job.state}", f"The job {job.job_id} is {job.state}.")
+            hint = "Retry it to run it again, as a new job."
+            super().__init__(f"job_{job.state}", f"The job {job.job_id} is {job.state}.", hint)
         self.job = job
 
 

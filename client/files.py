@@ -123,8 +123,11 @@ async def _artifact(transport: Transport, job: Job | str, name: str) -> Artifact
     for artifact in job.artifacts:
         if artifact.name == name:
             return artifact
-    names = ", ".join(artifact.name for artifact in job.artifacts) or "none"
-    hint = f"It has {names}." if job.done else f"It is {job.state}; wait until it is completed."
+    names = ", ".join(artifact.name for artifact in job.artifacts)
+    if not job.done:
+        hint = f"It is {job.state}; wait until it is completed."
+    else:
+        hint = f"Name one of those that it has: {names}." if names else "It made none; its log may say why."
     raise NotFound("artifact_not_found", f"The job {job.job_id} has no artifact {name!r}.", hint)
 
 

@@ -25,7 +25,7 @@ EPILOG = """\
 exit codes:
   0    success; with --watch or --wait: the job is completed
   1    the job failed or was cancelled; or you answered a question with no
-  2    the arguments or the environment are wrong, or a file can't be read or written
+  2    wrong arguments or environment, or a file that can't be read or written
   3    the server refused, or did not answer in time
   130  interrupted; a submitted job goes on
 """
@@ -44,7 +44,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         "python -m client",
         parents=[_connection()],
-        description="Submit jobs to a job server, follow them to their results, and operate its queues.",
+        description="Submit jobs to a job server, follow them to their results, operate its queues.",
         epilog=EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,7 +1,9 @@
 """Commands that change many jobs: those with some ids, or all that match filters."""
 
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
 
 from client.client import Client
 from client.command_line.questions import Unusable, ask, require_terminal
@@ -39,18 +41,29 @@ def cancel(client: Client, options: Namespace) -> None:
 
 def retry(client: Client, options: Namespace, filters: JobFilters | None) -> None:
     """Submit jobs again; prints the ids of the new jobs."""
-    key = options.idempotency_key
+    key = options.idempotency_key or str(uuid4())
 
     def again(job_id: str) -> str:
-        return client.retry(job_id, idempotency_key=key and f"{key}-{job_id}").job_id
+        return client.retry(job_id, idempotency_key=f"{key}/{job_id}").job_id
 
     if filters is None:
         _each(options.job_ids, again)
     elif _goes_on(options, "Retry", "retried", lambda: client.retry_jobs(dry_run=True, **filters)):
-        change = client.retry_jobs(idempotency_key=key, **filters)
+        with _repeatable(key):
+            change = client.retry_jobs(idempotency_key=key, **filters)
         print_all(change.job_ids)
         print_error(f"{counted(change.changed, 'job')} retried.")
         _print_refusals(change)
+
+
+@contextmanager
+def _repeatable(key: str) -> Iterator[None]:
+    """Tell how to go on with a retry of many jobs that ends in the middle."""
+    try:
+        yield
+    except (ServerUnreachable, KeyboardInterrupt):
+        print_error(f"Some jobs may be retried. Repeat the command with --idempotency-key {key} to go on.")
+        raise
 
 
 def forget(client: Client, options: Namespace) -> None:

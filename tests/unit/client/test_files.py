@@ -311,8 +311,11 @@ async def test_an_artifact_of_a_job_id_needs_the_record_first(face: Open):
 @pytest.mark.parametrize(
     ("found", "hint"),
     [
-        (job_response("completed", artifacts=[ARTIFACT, EMPTY]), "It has out.bin, empty."),
-        (job_response("completed"), "It has none."),
+        (
+            job_response("completed", artifacts=[ARTIFACT, EMPTY]),
+            "Name one of those that it has: out.bin, empty.",
+        ),
+        (job_response("completed"), "It made none; its log may say why."),
         (job_response("running"), "It is running; wait until it is completed."),
     ],
 )

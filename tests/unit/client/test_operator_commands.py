@@ -187,7 +187,7 @@ def test_an_unreachable_server_ends_a_series(run: Run, capsys: Capture):
 
 def test_several_jobs_are_retried(run: Run, capsys: Capture):
     def check(request: httpx.Request) -> httpx.Response:
-        assert request.headers["Idempotency-Key"] == f"k-{request.url.path.split('/')[3]}"
+        assert request.headers["Idempotency-Key"] == f"k/{request.url.path.split('/')[3]}"
         return job_response(status=202, job_id="new")
 
     assert run("retry a b --idempotency-key k", check, check) == 0
@@ -263,6 +263,19 @@ def test_a_dry_run_shows_the_number(run: Run, capsys: Capture):
 def test_a_retry_prints_the_new_ids(run: Run, capsys: Capture):
     assert run("retry --state failed --yes", page(2, job_ids=["new1", "new2"])) == 0
     assert capsys.readouterr() == ("new1\nnew2\n", "2 jobs retried.\n")
+
+
+def test_a_retry_that_breaks_off_may_go_on(run: Run, capsys: Capture):
+    keys = []
+
+    def retry(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return page(2, job_ids=["new1", "new2"], next_cursor="c")
+
+    assert run("retry --state failed --yes", retry, httpx.ConnectError("refused")) == 3
+    advice, error = capsys.readouterr().err.splitlines()
+    assert f"--idempotency-key {keys[0]} to go on" in advice
+    assert "does not answer" in error
 
 
 def test_jobs_that_could_not_be_changed_are_exit_code_3(run: Run, capsys: Capture):
