@@ -58,7 +58,8 @@ class JobServerError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        faults = [f"{fault.get('path') or 'body'}: {fault.get('message')}." for fault in self.details]
+        texts = [(fault.get("path") or "body", str(fault.get("message"))) for fault in self.details]
+        faults = [f"{path}: {text.rstrip('.')}." for path, text in texts if text != self.message]
         source = f"[{self.code}, request {self.request_id}]" if self.request_id else f"[{self.code}]"
         return " ".join(filter(None, [self.message, *faults, self.hint, source]))
 

@@ -28,6 +28,13 @@ def test_the_text_of_an_error_names_faults_hint_and_request():
     )
 
 
+def test_a_fault_is_not_told_twice():
+    faults = [{"path": "cursor", "message": "This is a."}, {"path": "x", "message": "It is long."}]
+    assert str(refusal(error_response(422, "a", details=faults))) == (
+        "This is a. x: It is long. Do something else. [a, request r-1]"
+    )
+
+
 @pytest.mark.parametrize(
     ("response", "code", "retryable"),
     [
