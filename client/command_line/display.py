@@ -239,9 +239,11 @@ def _percent(job: Job) -> str:
 
 
 def _message(job: Job) -> str:
-    """Message of the job's progress; between two attempts, of the last error."""
+    """Message of the progress; between two attempts, of the last error; for a paused queue, that it is so."""
     attempt = f"attempt {job.attempt} of {job.max_attempts}" if job.attempt > 1 or job.errors else ""
     message = job.progress.message if job.progress and not job.done else ""
     if job.errors and job.state != "completed" and not message:
         message = job.errors[-1].message
+    if job.queue_paused and job.state == "pending":
+        message = f"the queue {job.queue} is paused"
     return printable(": ".join(filter(None, [attempt, message])))

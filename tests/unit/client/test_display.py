@@ -49,6 +49,7 @@ def job(state: str = "pending", **fields: Any) -> Job:
             job("pending", errors=[FAILURE], attempt=1),
             "░░░░░░░░░░        pending     0:05  attempt 1 of 3: It was asked to fail.",
         ),
+        (job(queue_paused=True), "░░░░░░░░░░        pending     0:05  the queue default is paused"),
         (job("completed", attempt=2), "██████████  100%  completed   0:05  attempt 2 of 3"),
         (job("running", progress={"fraction": 0.999}), "█████████░  100%  running     0:05"),
         (
