@@ -90,7 +90,7 @@ def test_the_first_screens_of_the_readme_stay_short():
 
 
 FILES = re.compile(
-    r"(?:api|worker|shared|job_types|client|dev|tests|chaos|fuzz|benchmarks|docs)/[\w/.-]+\.\w+"
+    r"(?:api|worker|shared|job_types|client|deploy|dev|tests|chaos|fuzz|benchmarks|docs)/[\w/.-]+\.\w+"
 )
 
 

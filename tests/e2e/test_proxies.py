@@ -1,0 +1,148 @@
+"""The API behind nginx and behind Caddy, each with its file of deploy/proxy."""
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from dev.service import Service, accepted, json_lines, serving
+from dev.stack import join, terminate, wait_until
+from tests.e2e.proxies import Proxy, installed
+
+LONG_WAIT = 3  # seconds; the frame of nginx has a limit of 1 s, which the file must raise
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Service]:
+    """A service with one upload at a time, so that a test sees whether the API knows of an upload."""
+    with serving(
+        workers=1, API_ALLOWED_HOSTS="localhost", API_QUOTA_UPLOADS_AT_ONCE="1", WORKER_PROCESSES="1"
+    ) as behind:
+        yield behind
+
+
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def proxy(
+    behind: Service, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    kind = request.param
+    if not installed(kind):
+        pytest.skip(f"{kind} is missing; .ci/run installs it")
+    proxy = Proxy(kind, tmp_path_factory.mktemp(kind))
+    process = proxy.start(behind.stack)
+    try:
+        wait_until(lambda: is_up(proxy), f"{kind} answers: {behind.stack.output(kind)}")
+        yield proxy
+    finally:
+        terminate(process)
+        join(process)
+
+
+@pytest.fixture(scope="module")
+def client(proxy: Proxy) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=proxy.url, verify=proxy.context, timeout=30) as client:
+        yield client
+
+
+def is_up(proxy: Proxy) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{proxy.url}/healthz", verify=proxy.context).status_code == 200
+    return False
+
+
+def submit(client: httpx.Client, job_type: str, **params: object) -> str:
+    return accepted(client.post("/jobs", json={"type": job_type, "params": params}))
+
+
+def test_a_job_is_performed(client: httpx.Client):
+    job_id = submit(client, "echo", message="through")
+    record = client.get(f"/jobs/{job_id}?wait=20").json()
+    assert (record["state"], record["result"]) == ("completed", {"message": "through"})
+
+
+def test_events_arrive_at_once(client: httpx.Client, behind: Service):
+    """The job never ends: events that a proxy holds back would not come at all."""
+    job_id = submit(client, "sleep", seconds=3600)
+    behind.wait_for(job_id, "running")
+    with client.stream("GET", f"/jobs/{job_id}/events") as answer:
+        lines = (line for line in answer.iter_lines() if line.startswith("data: {"))
+        assert json.loads(next(lines).removeprefix("data: "))["state"] == "running"
+        behind.call("DELETE", f"/jobs/{job_id}")
+        states = [json.loads(line.removeprefix("data: "))["state"] for line in lines]
+    assert states[-1] == "cancelled"
+
+
+def test_a_wait_may_be_longer_than_the_usual_timeouts(client: httpx.Client, behind: Service):
+    job_id = submit(client, "sleep", seconds=3600)
+    begun = time.monotonic()
+    answer = client.get(f"/jobs/{job_id}?wait={LONG_WAIT}")
+    assert (answer.status_code, answer.json()["done"]) == (200, False)
+    assert time.monotonic() - begun >= LONG_WAIT
+    behind.call("DELETE", f"/jobs/{job_id}")
+
+
+def test_an_upload_reaches_the_api_while_it_is_sent(client: httpx.Client, proxy: Proxy):
+    """The API allows one upload at a time, so it refuses a second one once it knows of the first."""
+    head = "POST /files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", proxy.port))
+    with proxy.context.wrap_socket(connection, server_hostname="localhost") as upload:
+        upload.sendall(head.encode() + b"x" * 500_000)
+        wait_until(lambda: client.post("/files", content=b"second").status_code == 429, "the first is known")
+        upload.sendall(b"x" * 500_000)
+        assert upload.recv(4096).startswith(b"HTTP/1.1 201")
+
+
+def test_a_large_upload_arrives_whole(client: httpx.Client):
+    size = 20_000_000  # more than proxies buffer
+    chunks = (b"x" * 100_000 for _ in range(size // 100_000))
+    answer = client.post("/files", content=chunks, headers={"content-type": "text/plain"})
+    assert (answer.status_code, answer.json()["size"]) == (201, size)
+
+
+def test_a_refused_upload_gets_the_answer_of_the_api(client: httpx.Client):
+    answer = client.post("/jobs", content=b"x" * 3_000_000, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+
+
+def test_the_address_of_the_client_is_that_of_its_connection(proxy: Proxy, behind: Service):
+    """It is not the proxy's, and a client that names another one is not believed."""
+    name = f"address-{proxy.kind}"
+    elsewhere = httpx.HTTPTransport(verify=proxy.context, local_address="127.0.0.2")
+    with httpx.Client(base_url=proxy.url, transport=elsewhere) as client:
+        client.get("/jobs", headers={"x-request-id": name, "x-forwarded-for": "203.0.113.7"})
+    wait_until(lambda: name in behind.stack.output("api"), "the request is logged")
+    lines = [line for line in json_lines(behind.stack.output("api")) if line.get("request_id") == name]
+    assert [line["client"] for line in lines] == ["127.0.0.2"]
+
+
+def test_pages_of_the_same_origin_may_submit(client: httpx.Client, proxy: Proxy):
+    """The API knows its own origin by the scheme that the proxy forwards, and by the host with its port."""
+    body = {"type": "echo", "params": {"message": 1}}
+    own = client.post("/jobs", json=body, headers={"origin": proxy.url})
+    other = client.post("/jobs", json=body, headers={"origin": proxy.url.replace("https:", "http:")})
+    assert (own.status_code, other.status_code) == (202, 403)
+
+
+def test_the_dashboard_is_served(client: httpx.Client):
+    answer = client.get("/", headers={"accept": "text/html"}, follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/ui/")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    linked = re.findall(r'(?:src|href)="([^":]+\.(?:js|css))"', answer.text)
+    assert linked
+    assert {client.get(f"/ui/{name}").status_code for name in linked} == {200}
+
+
+def test_the_access_log_has_no_query(
+    client: httpx.Client, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
+):
+    if proxy.kind != "nginx":
+        pytest.skip("Caddy's file has no access log")
+    client.get("/jobs?limit=1&label=team=secret")
+    log = proxy.trust.parent / "access.log"
+    wait_until(lambda: '"GET /jobs"' in log.read_text(), "the request is logged")
+    assert "secret" not in log.read_text()
