@@ -22,11 +22,14 @@ from api.middleware.rate_limit import RateLimit
 from api.middleware.request_context import RequestContext
 from api.reference.openapi import ABOUT, describe
 from api.routes import (
+    activity,
     artifacts,
+    attempts,
     bulk,
     dashboard,
     embeddings,
     events,
+    figures,
     files,
     health,
     job_types,
@@ -53,6 +56,8 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 ROUTERS = (
     jobs.router,
     events.router,
+    activity.router,
+    attempts.router,
     embeddings.router,
     stream_tokens.router,
     logs.router,
@@ -67,6 +72,7 @@ ROUTERS = (
     workers.router,
     health.router,
     server.router,
+    figures.router,
 )
 
 

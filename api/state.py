@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from api.bulk import BulkChanges
 from api.configuration import Configuration
+from api.live_feed import LiveFeed
 from api.quotas import CallerQuotas
 from api.retry_after import RunTimes
 from api.served_queues import ServedQueues
@@ -27,13 +28,16 @@ from shared.files import FileStore
 from shared.job_type_loader import JobTypesByName, names_by_package
 from shared.logging import get_log
 from shared.store import redis_keys
+from shared.store.activity import Activity
 from shared.store.changes import Changes
 from shared.store.client import Runner, connect
+from shared.store.figures import Figures
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
 from shared.store.queues import Queues
 from shared.store.rate_limits import RateLimits
+from shared.store.redis_calls import RedisCalls
 from shared.store.retention import Retention
 from shared.store.stream_secret import StreamSecret
 from shared.store.upkeep import Upkeep, keep_up
@@ -54,6 +58,8 @@ class State:
     queue: JobQueue
     queues: Queues
     bulk: BulkChanges
+    figures: Figures
+    feed: LiveFeed
     file_records: FileRecords
     changes: Changes
     run_times: RunTimes
@@ -98,11 +104,13 @@ def lifespan_of(
                 *_services_of_keys(configuration),
             )
         ]
-        state = _state(configuration, queue, runner, changes)
+        feed = LiveFeed(lambda: Activity(RedisCalls(bulk), queue, retention))
+        state = _state(configuration, queue, runner, changes, feed)
         gc.collect()
         gc.freeze()  # objects that live for ever need not be walked again: they make the longest pauses
-        with _signals(configuration, changes):
+        with _signals(configuration, changes, feed):
             yield {STATE: state, CONNECTIONS: connections}
+        feed.end_all()
         await changes.aclose()
         configuration.files.close()
         for task in services:
@@ -112,7 +120,9 @@ def lifespan_of(
     return lifespan
 
 
-def _state(configuration: Configuration, queue: JobQueue, runner: Runner, changes: Changes) -> State:
+def _state(
+    configuration: Configuration, queue: JobQueue, runner: Runner, changes: Changes, feed: LiveFeed
+) -> State:
     settings = configuration.settings
     return State(
         settings=settings,
@@ -122,6 +132,8 @@ def _state(configuration: Configuration, queue: JobQueue, runner: Runner, change
         queue=queue,
         queues=Queues(runner, {job_type.queue for job_type in configuration.job_types.values()}),
         bulk=BulkChanges(queue),
+        figures=Figures(runner),
+        feed=feed,
         file_records=FileRecords(runner),
         changes=changes,
         run_times=RunTimes(),
@@ -134,12 +146,17 @@ def _state(configuration: Configuration, queue: JobQueue, runner: Runner, change
 
 
 @contextmanager
-def _signals(configuration: Configuration, changes: Changes) -> Iterator[None]:
+def _signals(configuration: Configuration, changes: Changes, feed: LiveFeed) -> Iterator[None]:
     """Within the block, SIGTERM and SIGINT end all waits first, and SIGHUP reloads the keys file."""
     key_set = configuration.key_set
     reloads = key_set is not None and configuration.settings.api_keys_file
+
+    def end_all() -> None:
+        changes.end_all()
+        feed.end_all()
+
     with (
-        before_shutdown(changes.end_all),
+        before_shutdown(end_all),
         at_hangup(key_set.reload) if key_set and reloads else nullcontext(),
     ):
         yield

@@ -28,6 +28,16 @@ class WaitEstimate(NamedTuple):
     estimated_wait_seconds: float | None
 
 
+class StoredAttempt(NamedTuple):
+    """An attempt after which its job went back to the queue; times in milliseconds since the epoch."""
+
+    attempt: int
+    started_at: int
+    ended_at: int
+    outcome: str
+    worker: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
     """A record as Redis holds it: read cheaply, and rendered without parsing the client's JSON.
@@ -101,6 +111,17 @@ class StoredRecord:
         """The files that the job made, each with name, content_type, size and sha256."""
         stored = self.fields.get(b"artifacts")
         return [] if stored is None else orjson.loads(stored)
+
+    @property
+    def attempts(self) -> list[StoredAttempt]:
+        """The attempts after which the job went back to its queue, oldest first."""
+        stored = orjson.loads(self.fields.get(b"attempts", b"[]"))
+        return [StoredAttempt(**{"worker": None} | attempt) for attempt in stored]
+
+    @property
+    def worker(self) -> str | None:
+        """The id of the worker that has claimed the job last, unless it waits."""
+        return _text(self.fields.get(b"worker"))
 
     def to_json(
         self, estimate: WaitEstimate | None = None, prefix: str = "/v1", payload: Collection[str] = PAYLOAD

@@ -51,3 +51,42 @@ EVENT_STREAM = {
         "x-itemSchema": {"$ref": "#/components/schemas/JobEvent"},
     }
 }
+ACTIVITY_EVENT = {
+    "type": "object",
+    "title": "ActivityEvent",
+    "description": "One event of the stream of many jobs.",
+    "properties": {
+        "event": {"type": "string", "enum": ["job", "figures", "sampled", "unavailable"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/JobSummary"},
+                    {"$ref": "#/components/schemas/LiveFigures"},
+                    {
+                        "type": "object",
+                        "title": "Sampled",
+                        "properties": {
+                            "missed": {"type": "integer", "description": "Changed jobs that were left out."}
+                        },
+                        "required": ["missed"],
+                    },
+                    {
+                        "type": "object",
+                        "title": "Unavailable",
+                        "properties": {name: {"type": "string"} for name in ("code", "message", "hint")},
+                        "required": ["code", "message", "hint"],
+                    },
+                ]
+            },
+        },
+    },
+    "required": ["event", "data"],
+}
+ACTIVITY = {
+    "text/event-stream": {
+        "schema": {"type": "string", "description": "Server-Sent Events, each as `ActivityEvent` has it."},
+        "x-itemSchema": {"$ref": "#/components/schemas/ActivityEvent"},
+    }
+}

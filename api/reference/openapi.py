@@ -10,12 +10,13 @@ from pydantic.json_schema import JsonSchemaMode
 from api.configuration import Configuration
 from api.reference.access import describe_access
 from api.reference.docs import add_docs
-from api.reference.event_stream import JOB_EVENT
+from api.reference.event_stream import ACTIVITY_EVENT, JOB_EVENT
 from api.reference.headers import answer_header
 from api.reference.operations import OPERATIONS
 from api.reference.parameters import REQUEST_ID
 from api.reference.rules import complete
 from api.routes.bulk import BulkRequest
+from api.routes.figures import LiveFigures
 from api.submission import MAX_BATCH, Submissions
 from shared import VERSION
 from shared.errors import ErrorEnvelope
@@ -39,7 +40,11 @@ ABOUT: dict[str, Any] = {
     "version": VERSION,
     "license_info": {"name": "MIT", "identifier": "MIT"},
 }
-SCHEMAS: dict[type[BaseModel], JsonSchemaMode] = {ErrorEnvelope: "serialization", BulkRequest: "validation"}
+SCHEMAS: dict[type[BaseModel], JsonSchemaMode] = {
+    ErrorEnvelope: "serialization",
+    LiveFigures: "serialization",
+    BulkRequest: "validation",
+}
 TAGS = [
     {"name": "jobs", "description": "Submit jobs; read, wait for, follow, list, cancel and repeat them."},
     {"name": "embeddings", "description": "Vectors of texts, for clients of OpenAI's API."},
@@ -131,6 +136,7 @@ def _add_schemas(schemas: dict[str, Any]) -> None:
         schemas.update(schema.pop("$defs"))
         schemas[model.__name__] = schema
     schemas["JobEvent"] = JOB_EVENT
+    schemas["ActivityEvent"] = ACTIVITY_EVENT
     schemas["JobRecord"]["examples"] = [EXAMPLE_RECORD]  # the framework drops what is null, there too
 
 

@@ -23,7 +23,7 @@ from api.errors import (
     UnsupportedMediaType,
 )
 from api.idempotency import BAD_KEY
-from api.reference.event_stream import EVENT_STREAM
+from api.reference.event_stream import ACTIVITY, EVENT_STREAM
 from api.reference.links import JOB_LINKS_OF_FIRST, NEXT_PAGE
 from api.reference.parameters import (
     CONTENT_DISPOSITION,
@@ -347,6 +347,17 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "resume_queue": Operation("Resume a queue", errors=(BAD_QUEUE,)),
     "drain_queue": Operation("Cancel all that waits in a queue", errors=(BAD_QUEUE,)),
+    "read_figures": Operation("Figures", errors=(ALL_CALLERS,)),
+    "follow_jobs": Operation(
+        "Follow many jobs",
+        answers={200: Answer("Changes of jobs and figures, until the client leaves.", content=ACTIVITY)},
+        errors=(
+            InvalidRequest("The query parameter state: Input should be …"),
+            TooManyAtOnce("Streams of this caller that run here: 1000 of 1000."),
+        ),
+        asks_redis=False,
+    ),
+    "list_attempts": Operation("Read the attempts at a job"),
     "list_workers": Operation("All live workers", errors=(ALL_CALLERS,)),
     "server_info": Operation("The server, its queues and workers"),
     "healthz": Operation("Liveness", asks_redis=False),

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import orjson
+
 from shared.record import SUMMARY, JobState
 from shared.store.client import Argument
 from shared.store.redis_calls import as_dict
@@ -32,6 +34,19 @@ class Filters:
     queue: str = ""
     created_after: int | None = None
     created_before: int | None = None
+
+    def matches(self, record: StoredRecord) -> bool:
+        """Whether a record meets all conditions but that of its state."""
+        created_at = int(record.fields[b"created_at"])
+        labels = orjson.loads(record.fields.get(b"labels", b"{}")) if self.labels else {}
+        return (
+            self.type in ("", record.type)
+            and self.queue in ("", record.queue)
+            and self.caller in ("", record.caller)
+            and (self.created_after is None or created_at >= self.created_after)
+            and (self.created_before is None or created_at < self.created_before)
+            and self.labels.items() <= labels.items()
+        )
 
 
 Cursor = tuple[str, str]

@@ -18,8 +18,7 @@
 |                                 |         |                                    | upkeep       |                         |
 | jobs:paused                     | hash    | by queue: caller, reason and time  | pause        | when no queue is paused |
 |                                 |         | (ms) of its pause, JSON            |              |                         |
-| jobs:counts:<name>:<n>          | hash    | submitted, completed, failed,      | submit, step | 16 minutes later        |
-|                                 |         | cancelled: jobs of a queue in the  |              |                         |
+| jobs:counts:<n>                 | hash    | by queue and outcome: jobs in the  | submit, step | 16 minutes later        |
 |                                 |         | n-th ten seconds since the epoch   |              |                         |
 | jobs:index:start_by             | zset    | ids that must start by a time (ms) | submit       | with their start or end |
 | jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |

@@ -3,19 +3,17 @@
 -- Returns {now (ms), then per queue {name, jobs that are due, scheduled, running, due time (ms) of the oldest job or '',
 -- its pause as JSON or '', jobs that completed, failed, were cancelled in the last minute}}
 
-local found, named = {now}, {}
+local found, named, ended = {now}, {}, {}
 
--- The jobs of a queue that ended in the last minute, by outcome.
-local function ended_lately(queue)
-  local ended, last = {0, 0, 0}, math.floor(now / BUCKET)
-  for bucket = last - 60000 / BUCKET + 1, last do
-    local counts = redis.call('HMGET', COUNTS .. queue .. ':' .. bucket,
-      'completed', 'failed', 'cancelled')
-    for i, count in ipairs(counts) do
-      ended[i] = ended[i] + (count or 0)
-    end
+for bucket = math.floor(now / BUCKET) - 60000 / BUCKET + 1, math.floor(now / BUCKET) do
+  local counts = redis.call('HGETALL', COUNTS .. bucket)
+  for i = 1, #counts, 2 do
+    ended[counts[i]] = (ended[counts[i]] or 0) + counts[i + 1]
   end
-  return ended
+end
+
+local function ended_lately(queue, outcome)
+  return ended[queue .. ' ' .. outcome] or 0
 end
 
 local function look_at(queue)
@@ -27,7 +25,7 @@ local function look_at(queue)
   local oldest = ready > 0 and redis.call('ZRANGE', QUEUE .. queue, 0, 0, 'WITHSCORES')[2] or ''
   local pause = redis.call('HGET', PAUSED, queue) or ''
   found[#found + 1] = {queue, ready, waiting - ready, redis.call('ZCARD', LEASES .. queue), oldest, pause,
-    unpack(ended_lately(queue))}
+    ended_lately(queue, 'completed'), ended_lately(queue, 'failed'), ended_lately(queue, 'cancelled')}
 end
 
 for _, queue in ipairs(ARGV) do

@@ -26,7 +26,7 @@ local queues = {unpack(ARGV, #STEP + 1, before_finished)}
 -- Ends a claim whose handler was not started. A job that must start in time goes back to the list of those, which the
 -- claim took the job from, unless an earlier attempt has started.
 local function return_claim(queue, id, job)
-  release(queue, id, job, nil, retain.cancelled)
+  release(queue, id, job, nil, nil, retain.cancelled)
   local state, start_by, attempt, begun = unpack(
     redis.call('HMGET', RECORD .. id, 'state', 'start_by', 'attempt', 'begun'))
   if state == 'pending' and start_by and attempt == '0' and not begun then
@@ -40,9 +40,9 @@ local function apply(at, id, job, outcome)
   if outcome == 'returned' then
     return return_claim(queue, id, job)
   elseif outcome == 'released' then
-    return release(queue, id, job, delay > 0 and delay or nil, retain.cancelled, {'begun', 1})
+    return release(queue, id, job, 'released', delay > 0 and delay or nil, retain.cancelled, {'begun', 1})
   elseif outcome == 'retry' then
-    return put_back(queue, id, job, delay, retain.cancelled, {'errors', errors_with(id, body)})
+    return put_back(queue, id, job, 'retried', delay, retain.cancelled, {'errors', errors_with(id, body)})
   end
   local progress, artifacts = ARGV[at + FINISHED.progress], ARGV[at + FINISHED.artifacts]
   local words = {}

@@ -81,7 +81,7 @@ local function repair(id, retain)
     end
   elseif job[STATE] == 'running' then
     if not redis.call('ZSCORE', LEASES .. queue, job[FENCING_TOKEN] .. ':' .. id) then
-      release(queue, id, job, nil, retain.cancelled)
+      release(queue, id, job, 'lost', nil, retain.cancelled)
       flush()
       return 'running without a lease'
     end
@@ -107,7 +107,7 @@ local function rescue(queue, id, fencing_token, retain)
     .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. attempt
     .. '}')}
   if tonumber(attempt) < tonumber(max_attempts) or cancel_requested then
-    put_back(queue, id, job, 0, retain.cancelled, words)
+    put_back(queue, id, job, 'lost', 0, retain.cancelled, words)
   else
     settle(queue, id, job, 'failed', retain.failed, words)
   end

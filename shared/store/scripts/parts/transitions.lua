@@ -16,6 +16,7 @@
 -- The time (ms) for which a worker's last claims are remembered: a step is repeated until Redis answers, however long
 -- Redis is away.
 local MEMORY = 86400000
+local LONGEST_HISTORY = 20000  -- bytes of a record's list of ended attempts, about 150 of them
 
 -- The fields of a worker's hash that hold the last step of one of its pumps, and the claims of that step.
 local function memory_fields(pump)
@@ -167,12 +168,23 @@ local function settle(queue, id, job, to, retention, words)
   publish(CHANGES .. id, version .. ' done')
 end
 
+-- The record's list of ended attempts with one more: a JSON object, of the last attempt.
+local function attempts_with(attempts, outcome, attempt, started_at, worker)
+  if attempts and #attempts > LONGEST_HISTORY then
+    return attempts
+  end
+  local list = attempts and string.sub(attempts, 1, -2) .. ',' or '['
+  return list .. cjson.encode({outcome = outcome, attempt = tonumber(attempt), started_at = tonumber(started_at),
+    ended_at = now, worker = worker}) .. ']'
+end
+
 -- Moves a running job back to pending: due in `delay` ms, or without a delay in its former place in the queue, which
--- created_at and run_at tell. A job that was asked to stop ends as cancelled.
-local function put_back(queue, id, job, delay, retain_cancelled, words)
+-- created_at and run_at tell. A job that was asked to stop ends as cancelled. `outcome` is that of the attempt, nil if its
+-- handler was not started.
+local function put_back(queue, id, job, outcome, delay, retain_cancelled, words)
   local record = RECORD .. id
-  local created_at, run_at, cancel_requested = unpack(
-    redis.call('HMGET', record, 'created_at', 'run_at', 'cancel_requested'))
+  local created_at, run_at, cancel_requested, attempts, attempt, started_at, worker = unpack(redis.call('HMGET', record,
+    'created_at', 'run_at', 'cancel_requested', 'attempts', 'attempt', 'started_at', 'worker'))
   if cancel_requested then
     return settle(queue, id, job, 'cancelled', retain_cancelled, words)
   end
@@ -181,6 +193,10 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
     due = now + delay
     words[#words + 1] = 'run_at'
     words[#words + 1] = due
+  end
+  if outcome then
+    words[#words + 1] = 'attempts'
+    words[#words + 1] = attempts_with(attempts, outcome, attempt, started_at, worker)
   end
   redis.call('HDEL', record, 'started_at', 'progress', 'worker')
   redis.call('HSET', record, 'state', 'pending', 'version', version, unpack(words))
@@ -193,7 +209,7 @@ local function put_back(queue, id, job, delay, retain_cancelled, words)
 end
 
 -- Releases a running job: back to pending, and the attempt is not charged. Without a delay the job keeps its place.
-local function release(queue, id, job, delay, retain_cancelled, words)
+local function release(queue, id, job, outcome, delay, retain_cancelled, words)
   local attempt = redis.call('HGET', RECORD .. id, 'attempt')
-  put_back(queue, id, job, delay, retain_cancelled, {'attempt', attempt - 1, unpack(words or {})})
+  put_back(queue, id, job, outcome, delay, retain_cancelled, {'attempt', attempt - 1, unpack(words or {})})
 end
