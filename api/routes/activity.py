@@ -23,10 +23,11 @@ router = APIRouter(tags=["jobs"])
 
 @router.get("/events", response_class=Response, dependencies=[once(*NAMES)])
 async def follow_jobs(request: Request, filters: RequestedFilters) -> Response:
-    """Events of the type `job` are changed jobs that match, without params and result; `figures` come each second.
+    """An event `job` is a changed job that matches, without params and result; `figures` come each second.
 
-    Under load only the newest changes are sent: `sampled` says how many jobs were left out. `unavailable` says
-    that Redis does not answer; the stream goes on once it does. Only a key that may read all jobs gets figures.
+    Under load only the newest changes are sent, and `sampled` says how many jobs were left out.
+    `unavailable` says that Redis does not answer; the stream goes on once it does. A key that may read the
+    caller's own jobs alone gets no figures.
     """
     state = state_of(request)
     make_figures = partial(live_figures, state) if owner_read(request) is None else None
@@ -55,7 +56,7 @@ class ActivityStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         if not head_alone(scope):
-            await _send(send, RETRY + b"\n")
+            await _send(send, RETRY)
             with self._feed.reader(self._filters, self._make_figures) as reader:
                 async with ended_by_disconnect(receive, reader.watch):
                     await self._follow(reader, send)

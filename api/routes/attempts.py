@@ -45,7 +45,7 @@ class AttemptList(BaseModel):
 
 @router.get("/jobs/{job_id}/attempts")
 async def list_attempts(request: Request, job_id: str) -> AttemptList:
-    """Oldest first, the running attempt too. An attempt that follows another one began after a wait between them."""
+    """Oldest first, the running one too. Between two attempts the job has waited."""
     stored = await state_of(request).queue.get(job_id, owner=owner_read(request))
     record = stored.parse()
     items = [_ended(attempt, record) for attempt in stored.attempts]

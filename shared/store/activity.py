@@ -38,7 +38,7 @@ class Activity:
         self._running: dict[str, int] = {}
 
     async def look(self) -> Changed:
-        """The jobs that have changed since the look before; none at the first one. Raises QueueUnavailable."""
+        """The jobs that have changed since the look before, and at first the running ones."""
         since = self._seen_at if self._seen_at is not None else await self._redis.now()
         now, total, found, words = await self._redis.run(scripts.ACTIVITY, since, MOST_JOBS, *self._retention)
         running = {

@@ -57,7 +57,7 @@ class Figures:
         self._redis = RedisCalls(runner)
 
     async def history(self, since: int | None = None) -> list[Bucket]:
-        """The buckets from a time on, in milliseconds, or of the last quarter of an hour; empty ones left out."""
+        """The buckets from a time (ms) on, else of the last quarter of an hour; empty ones left out."""
         if since is None:
             since = await self._redis.now() - HISTORY_SECONDS * 1000
         return [_bucket(*words) for words in await self._redis.run(scripts.HISTORY, since)]
