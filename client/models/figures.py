@@ -43,7 +43,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantiles:
+class Percentiles:
     """Durations in seconds: half of the jobs took at most `p50`, 99 of 100 at most `p99`."""
 
     p50: float
@@ -69,8 +69,8 @@ class JobTypeFigures:
     completed: int
     failed: int
     failure_share: float | None
-    run_seconds: Quantiles | None
-    wait_seconds: Quantiles | None
+    run_seconds: Percentiles | None
+    wait_seconds: Percentiles | None
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
@@ -79,8 +79,8 @@ class JobTypeFigures:
             completed=record["completed"],
             failed=record["failed"],
             failure_share=record["failure_share"],
-            run_seconds=record["run_seconds"] and Quantiles.from_record(record["run_seconds"]),
-            wait_seconds=record["wait_seconds"] and Quantiles.from_record(record["wait_seconds"]),
+            run_seconds=record["run_seconds"] and Percentiles.from_record(record["run_seconds"]),
+            wait_seconds=record["wait_seconds"] and Percentiles.from_record(record["wait_seconds"]),
         )
 
 
