@@ -10,13 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from client import (
-    AsyncClient,
-    Client,
-    JobExpired,
-    JobServerError,
-    NewJob,
-)
+from client import AsyncClient, Client, Job, JobExpired, JobServerError, NewJob, Snapshot
 from dev.service import Service
 from dev.stack import ROOT, wait_until
 
@@ -174,6 +168,47 @@ def test_a_forgotten_job_is_gone(client: Client) -> None:
     with pytest.raises(JobServerError, match="job_not_finished"):
         client.forget(waiting)
     client.cancel(waiting)
+
+
+def test_the_attempts_at_a_job_have_their_outcomes(client: Client) -> None:
+    job = client.submit("flaky", {"failures": 1}, wait=20)
+
+    attempts = client.attempts(job)
+
+    assert [attempt.outcome for attempt in attempts] == ["retried", "completed"]
+    assert attempts[0].error is not None
+    assert attempts[0].error.code == job.errors[0].code
+    assert all(attempt.ended_at and attempt.worker for attempt in attempts)
+
+
+# -- figures and events
+
+
+def test_the_figures_count_a_finished_job(client: Client) -> None:
+    client.submit("echo", {"message": 1}, wait=20)
+
+    wait_until(lambda: client.figures().job_types["echo"].completed, "the job is counted")
+    figures = client.figures()
+
+    assert figures.jobs["completed"] >= 1
+    assert sum(bucket.submitted for bucket in figures.history.buckets) >= 1
+
+
+def test_events_show_snapshots_and_the_jobs_that_match(client: Client, label: dict[str, str]) -> None:
+    seen: list[Job] = []
+    for event in client.events(label=label):
+        if isinstance(event, Snapshot) and not seen:
+            assert event.workers.alive == 2
+            assert "default" in [queue.name for queue in event.queues]
+            client.submit("echo", {"message": 1})
+            client.submit("echo", {"message": 2}, labels=label)
+        if isinstance(event, Job):
+            seen.append(event)
+            if event.done:
+                break
+
+    assert {job.labels["test"] for job in seen} == {label["test"]}
+    assert seen[-1].state == "completed"
 
 
 # -- on the command line
