@@ -39,7 +39,7 @@ def attempts_table(attempts: Iterable[Attempt]) -> Iterator[str]:
             f"{(attempt.ended_at - attempt.started_at).total_seconds():.3f} s" if attempt.ended_at else "",
             attempt.outcome,
             attempt.worker or "",
-            printable(attempt.error.message) if attempt.error else "",
+            printable(f"{attempt.error.code}: {attempt.error.message}") if attempt.error else "",
         )
         for attempt in attempts
     )

@@ -159,7 +159,7 @@ def test_attempts_are_a_table(run: Run, capsys: Capture):
     assert run(f"attempts {JOB_ID}", answer(found)) == 0
     assert capsys.readouterr().out.splitlines() == [
         "ATTEMPT  STARTED                  TOOK  OUTCOME  WORKER        ERROR",
-        "1        2026-01-01 12:00:00Z  1.250 s  retried  0a1b2c3d4e5f  It was asked to fail.",
+        "1        2026-01-01 12:00:00Z  1.250 s  retried  0a1b2c3d4e5f  flaky_final: It was asked to fail.",
         "2        2026-01-01 12:00:00Z           running  0a1b2c3d4e5f",
     ]
     assert run(f"attempts {JOB_ID} --json", answer(found)) == 0
