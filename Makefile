@@ -6,10 +6,10 @@ PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
-.PHONY: help demo dev models test check audit sbom bench chaos fuzz format lock
+.PHONY: help demo dev models test check audit sbom screenshots bench chaos fuzz format lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/ready ## run eight real jobs, show each change of state, stop
 	@$(PY) -m dev.demo
@@ -39,6 +39,9 @@ audit: .venv/ready .venv-checks/ready ## look for known vulnerabilities of the l
 
 sbom: .venv/ready .venv-checks/ready ## write the packages of each image to sbom/, as CycloneDX
 	@$(PY) -m dev.sbom
+
+screenshots: .venv/ready ## make the pictures of the dashboard in docs/images
+	@$(PY) -m dev.screenshots
 
 bench: .venv-bench/ready .venv-bench-peers/ready .venv-bench-inference/ready ## compare with peers, as Markdown tables (2 hours)
 	.venv-bench/bin/python -m benchmarks

@@ -1,12 +1,13 @@
 // Cancel or retry all jobs of a filter: the number first, then the work, call by call.
 
-import { post, randomId } from "./api.js";
+import { ApiError, post, randomId } from "./api.js";
 import { announce, ask } from "./dialog.js";
 import { count, el, plural, setText } from "./dom.js";
 
+/** `unnamed`: the jobs of an action whose filter names no state. */
 const ACTIONS = {
-  cancel: { path: "/jobs/cancel", verb: "Cancel", past: "cancelled", states: ["", "pending", "running"], warning: "Running jobs are asked to stop. A cancelled job stays cancelled." },
-  retry: { path: "/jobs/retry", verb: "Retry", past: "retried", states: ["", "completed", "failed", "cancelled"], warning: "Each becomes a new job, with the same params." },
+  cancel: { path: "/jobs/cancel", verb: "Cancel", past: "cancelled", states: ["", "pending", "running"], unnamed: "that wait or run", warning: "Running jobs are asked to stop. A cancelled job stays cancelled." },
+  retry: { path: "/jobs/retry", verb: "Retry", past: "retried", states: ["", "completed", "failed", "cancelled"], warning: "Each becomes a new job, with the same params.", unnamed: "that failed or were cancelled" },
 };
 
 /** Whether jobs in a state (empty: in any) can be cancelled or retried. */
@@ -16,7 +17,7 @@ export function applies(action, state) {
 
 /** Ask, with the number of jobs, and then change all of them; returns whether anything was done. */
 export async function changeAll(action, filter, words, signal) {
-  const { path, verb, past, warning } = ACTIONS[action];
+  const { path, verb, past, warning, unnamed } = ACTIONS[action];
   const matched = await countMatches(path, filter, signal);
   if (!matched) {
     announce(`There is no job that can be ${past}${words ? ` ${words}` : ""}.`);
@@ -28,7 +29,7 @@ export async function changeAll(action, filter, words, signal) {
   let changed = 0;
   const done = await ask({
     title: `${verb} ${jobs}?`,
-    text: [el("p", {}, words ? `All jobs ${words}. ${warning}` : `All jobs. ${warning}`), progress],
+    text: [el("p", {}, `All jobs ${[filter.state ? "" : unnamed, words].filter(Boolean).join(", ")}. ${warning}`), progress],
     confirm: `${verb} ${jobs}`,
     danger: action === "cancel",
     action: (_, closed) => run(path, filter, { key, signal: closed }, (sums) => {
@@ -45,19 +46,19 @@ async function countMatches(path, filter, signal) {
   return matched;
 }
 
-/** Send a bulk request until it has no cursor left; returns the sums. */
+/** Send a bulk request until it has no cursor left; returns the sums. Throws ApiError once no job can be changed. */
 async function run(path, filter, { key = "", dryRun = false, signal }, onProgress) {
   const sums = { matched: 0, changed: 0 };
   let cursor = null;
-  let part = 0;
+  const headers = key ? { "Idempotency-Key": key } : {};
   do {
-    part += 1;
-    const headers = key ? { "Idempotency-Key": `${key}-${part}` } : {};
     const answer = await post(path, { filter, cursor, dry_run: dryRun }, headers, { signal });
     sums.matched += answer.matched;
     sums.changed += answer.changed;
     cursor = answer.next_cursor;
     onProgress(sums);
+    const [refused] = answer.errors;
+    if (refused && !answer.changed) throw new ApiError(409, refused); // a full queue would refuse all others too
   } while (cursor);
   return sums;
 }

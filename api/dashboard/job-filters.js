@@ -52,8 +52,8 @@ export class FilterForm {
     this.queue = el("input", { id: "filter-queue", list: "queue-names", placeholder: "All queues", maxlength: 64, autocomplete: "off" });
     this.label = el("input", { id: "filter-label", placeholder: "team=vision", maxlength: 1000, autocomplete: "off" });
     this.caller = el("input", { id: "filter-caller", placeholder: "All callers", maxlength: 64, autocomplete: "off" });
-    this.after = el("input", { id: "filter-after", type: "datetime-local", step: 1 });
-    this.before = el("input", { id: "filter-before", type: "datetime-local", step: 1 });
+    this.after = el("input", { id: "filter-after", type: "datetime-local" });
+    this.before = el("input", { id: "filter-before", type: "datetime-local" });
     this.queues = el("datalist", { id: "queue-names" });
     this.fault = el("p", { class: "fault", role: "alert" });
     this.clear = el("button", { class: "button quiet", type: "button", onclick: () => this.#clear() }, "Clear filters");
@@ -137,7 +137,7 @@ function moment(text) {
 function localTime(iso) {
   const date = new Date(iso);
   if (!iso || Number.isNaN(date.getTime())) return "";
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 function splitOnce(pair) {

@@ -54,9 +54,8 @@ function* ofQueue(queue, waits, now) {
   const { name, ready, workers, paused, oldest_wait_seconds: wait } = queue;
   if (paused) {
     const { by, at, reason } = queue.pause ?? {};
-    const who = by ? ` by ${by}` : "";
-    const since = at ? `, ${relative(at)}` : "";
-    yield { key: `paused ${name}`, level: "warn", text: sentence(`The queue ${name} was paused${who}${since}${reason ? `: ${reason}` : ""}`) };
+    const origin = [by && `by ${by}`, at && relative(at)].filter(Boolean).join(", ");
+    yield { key: `paused ${name}`, level: "warn", text: sentence(`The queue ${name} is paused${origin ? ` (${origin})` : ""}${reason ? `: ${reason}` : ""}`) };
   } else if (ready && !workers) {
     yield { key: `unserved ${name}`, level: "bad", text: `No worker serves the queue ${name}, where ${plural(ready, "job waits", "jobs wait")}. Start one with: WORKER_QUEUES=${name} python -m worker` };
   } else if (ready && waits.grows(name, now)) {

@@ -8,6 +8,7 @@ import { href } from "./router.js";
 
 const EVERY_MS = 2000;
 const COMPACT_LIMIT = 12;
+const MOST_JOBS = 100; // of a worker in an answer
 
 /** A bar of used and free slots, with its text. */
 export function meter(used, all, text) {
@@ -61,8 +62,13 @@ export class WorkerList {
   }
 }
 
+/** Jobs of a worker: those that are listed, if all are; its own number is as old as its heartbeat. */
+function runningOf({ jobs, running }) {
+  return jobs.length < MOST_JOBS ? jobs.length : running;
+}
+
 function busiest(workers) {
-  return [...workers].sort((one, other) => other.running - one.running || (one.worker_id < other.worker_id ? -1 : 1)).slice(0, COMPACT_LIMIT);
+  return [...workers].sort((one, other) => runningOf(other) - runningOf(one) || (one.worker_id < other.worker_id ? -1 : 1)).slice(0, COMPACT_LIMIT);
 }
 
 class WorkerRow {
@@ -84,21 +90,21 @@ class WorkerRow {
     setText(this.name, worker.worker_id);
     setText(this.place, `${worker.host}, process ${worker.pid}`);
     this.#show("Queues", worker.queues.join(", "), () => el("div", { class: "tags" }, worker.queues.map((name) => el("a", { class: "tag", href: href("/jobs", { queue: name }) }, name))));
-    const used = `${count(worker.running)} of ${count(worker.concurrency)} in use`;
-    this.#show("Slots", used, () => meter(worker.running, worker.concurrency, used));
+    const used = `${count(runningOf(worker))} of ${count(worker.concurrency)} in use`;
+    this.#show("Slots", used, () => meter(runningOf(worker), worker.concurrency, used));
     if (this.full) this.#showRest(worker);
     else this.#show("Running", summaryOf(worker.jobs));
   }
 
   #showRest(worker) {
     this.#show("Memory", bytes(worker.memory_bytes));
-    this.#show("Release", worker.release);
+    this.#show("Release", worker.release || "before 0.2");
     this.#show("Started", worker.started_at, () => time(worker.started_at));
     this.#show("Heartbeat", relative(worker.seen_at));
     this.#show("Lease", worker.lease_seconds_left > 0 ? `${duration(worker.lease_seconds_left)} left` : "has run out");
     keyed(this.models, worker.models, (model) => `${model.type} ${model.device} ${model.state}`, modelTag);
     keyed(this.jobs, worker.jobs, (job) => job.job_id, jobItem);
-    const hidden = worker.running - worker.jobs.length;
+    const hidden = runningOf(worker) - worker.jobs.length;
     setText(this.more, hidden > 0 && worker.jobs.length ? `and ${plural(hidden, "more job", "more jobs")}` : "");
   }
 

@@ -57,7 +57,7 @@ class Jobs {
     live.on("job", (job) => this.#take(job), this.signal);
     live.on("sampled", ({ missed }) => (this.missed += missed), this.signal);
     live.on("status", ({ state }) => state === "live" && this.#read(), this.signal);
-    for (const name of ["pointerleave", "focusout"]) this.table.node.addEventListener(name, () => this.#catchUp());
+    for (const name of ["pointerleave", "focusout"]) this.list.addEventListener(name, () => this.#catchUp());
     if (live.figures) this.#showCounts(live.figures.jobs);
     this.#showFilters();
     await Promise.all([this.#read(), this.form.offer(this.signal)]);
@@ -155,8 +155,8 @@ class Jobs {
   }
 
   #isHeld() {
-    const rows = this.table.node;
-    return rows.matches(":hover") || rows.contains(document.activeElement) || this.cursors.length > 1;
+    // The pointer is on its way to the button above the table, too.
+    return this.list.matches(":hover") || this.table.node.contains(document.activeElement) || this.cursors.length > 1;
   }
 
   #showChanges() {

@@ -86,7 +86,9 @@ class Overview {
     for (const [state, node] of this.counts) setText(node, count(figures.jobs[state] ?? 0));
     this.noQueues.hidden = figures.queues.length > 0;
     keyed(this.queues, figures.queues, (queue) => queue.name, () => new QueueRow());
-    const { alive, concurrency, running } = figures.workers;
+    const { alive, concurrency } = figures.workers;
+    // Exact, by the leases: the workers' own numbers are as old as their heartbeats.
+    const running = figures.queues.reduce((sum, queue) => sum + queue.running, 0);
     replace(this.used, meter(running, concurrency, `${count(alive)} alive: ${count(running)} of ${count(concurrency)} slots in use, ${count(Math.max(0, concurrency - running))} free`));
     this.showProblems();
   }

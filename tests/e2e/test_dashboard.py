@@ -1,0 +1,252 @@
+"""The dashboard's shell, Overview and Workers in a real browser: what is wrong, queues, figures, the key."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from dev.service import Service, serving
+from tests.e2e.browser import browsing, needs_browser
+from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
+from tests.e2e.test_access import make_key
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving(workers=2, WORKER_CONCURRENCY="4") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def dashboard(service: Service, browser: Browser) -> Iterator[Dashboard]:
+    with watching(browser, service) as dashboard:
+        yield dashboard
+
+
+@pytest.fixture(autouse=True)
+def _resumed(service: Service) -> Iterator[None]:
+    yield
+    service.call("POST", "/queues/default/resume")
+
+
+def cell(dashboard: Dashboard, queue: str, name: str) -> Locator:
+    row = dashboard.page.locator(".queues tr").filter(
+        has=dashboard.page.get_by_role("link", name=queue, exact=True)
+    )
+    return row.locator(f"td[data-name='{name}']")
+
+
+def pause(dashboard: Dashboard, queue: str, reason: str) -> None:
+    dashboard.page.get_by_role("button", name=f"Pause the queue {queue}").click()
+    dashboard.page.get_by_label("Reason").fill(reason)
+    dashboard.confirm("Pause")
+
+
+# -- Overview
+
+
+def test_the_figures_are_those_of_the_server(service: Service, dashboard: Dashboard) -> None:
+    running = service.submit_running("sleep", seconds=600)
+    service.submit_for_later("echo", message="later")
+    service.wait_for(service.submit("flaky", failures=1, final=True), "failed")
+    dashboard.open("/")
+    expect(cell(dashboard, "default", "Running")).to_have_text("1")
+    expect(cell(dashboard, "default", "Scheduled")).to_have_text("1")
+    expect(cell(dashboard, "default", "Workers")).to_have_text("2")
+    expect(cell(dashboard, "default", "Last minute")).to_contain_text("1 failed")
+    expect(dashboard.page.get_by_text("2 alive: 1 of 8 slots in use, 7 free")).to_be_visible()
+    for state, number in service.info()["jobs"].items():
+        shown = dashboard.page.locator("a.stat").filter(has_text=state).locator(".stat-value")
+        expect(shown).to_have_text(str(number))
+    failures = dashboard.page.get_by_role("img", name=re.compile("^Failed: "))
+    expect(failures).to_have_attribute("aria-label", re.compile(r"at most 0\.\d+/s in the last 15 minutes"))
+
+    service.call("DELETE", f"/jobs/{running}")
+    expect(cell(dashboard, "default", "Running")).to_have_text("0")
+
+
+def test_a_queue_is_paused_with_a_reason_and_resumed(service: Service, dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    pause(dashboard, "default", "the database is moved")
+    sentence = dashboard.page.locator(".problems")
+    expect(sentence).to_contain_text("The queue default is paused (")
+    expect(sentence).to_contain_text("the database is moved.")
+    job_id = service.submit("echo", message="waits")
+    expect(cell(dashboard, "default", "Ready")).to_have_text("1")
+
+    dashboard.page.get_by_role("button", name="Resume the queue default").click()
+    service.wait_for(job_id, "completed")
+    expect(dashboard.page.get_by_role("button", name="Pause the queue default")).to_be_focused()
+    expect(sentence).not_to_contain_text("paused")
+
+
+def test_a_queue_is_drained_after_a_question(service: Service, dashboard: Dashboard) -> None:
+    ids = [service.submit_for_later("echo", message=number) for number in range(3)]
+    dashboard.open("/")
+    dashboard.page.get_by_role("button", name="Drain the queue default").click()
+    expect(dashboard.page.get_by_role("dialog")).to_contain_text("Running jobs go on.")
+    dashboard.confirm("Close")
+    assert service.job(ids[0])["state"] == "pending"
+
+    dashboard.page.get_by_role("button", name="Drain the queue default").click()
+    dashboard.confirm("Cancel all that wait")
+    expect(
+        dashboard.page.get_by_text(re.compile(r"^\d+ jobs of the queue default were cancelled"))
+    ).to_be_visible()
+    assert {service.job(job_id)["state"] for job_id in ids} == {"cancelled"}
+    expect(cell(dashboard, "default", "Scheduled")).to_have_text("0")
+
+
+def test_a_queue_without_a_worker_is_named(service: Service, dashboard: Dashboard) -> None:
+    job_id = service.submit("identify_file", file=upload(service))
+    dashboard.open("/")
+    expect(dashboard.page.locator(".problems")).to_contain_text(
+        "No worker serves the queue identify_file, where 1 job waits."
+    )
+    service.call("DELETE", f"/jobs/{job_id}")
+    expect(dashboard.page.locator(".problems")).to_contain_text("All is well")
+
+
+def test_hostile_reasons_are_text(service: Service, dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    for reason in (" ".join(HOSTILE)[:1000].strip(), "long" * 250):
+        service.call("POST", "/queues/default/pause", json={"reason": reason})
+        expect(dashboard.page.locator(".problems")).to_contain_text(reason)
+        assert dashboard.overflow() <= 0
+    assert dashboard.page.locator("img[src=x]").count() == 0
+
+
+def test_redis_is_away_and_comes_back(browser: Browser) -> None:
+    with serving(workers=1) as service, watching(browser, service) as dashboard:
+        service.run("echo", message=1)
+        dashboard.open("/")
+        expect(dashboard.page.locator("#status-text")).to_have_text("Live")
+        service.kill_redis()
+        expect(dashboard.page.locator("#status-text")).to_have_text("Redis is away")
+        expect(dashboard.page.locator(".problems")).to_contain_text("Redis does not answer")
+        service.stack.start_redis()
+        expect(dashboard.page.locator("#status-text")).to_have_text("Live")
+        expect(dashboard.page.locator(".problems")).not_to_contain_text("Redis does not answer")
+        service.run("echo", message=2)
+        completed = dashboard.page.locator("a.stat").filter(has_text="completed").locator(".stat-value")
+        expect(completed).to_have_text("2")
+
+
+# -- Workers
+
+
+def test_the_workers_show_what_they_run(service: Service, dashboard: Dashboard) -> None:
+    job_id = service.submit_running("sleep", seconds=600)
+    dashboard.open("/workers")
+    row = dashboard.page.locator(".workers tbody tr").filter(has_text=job_id)
+    expect(row).to_contain_text(service.holder(job_id).worker_id)
+    expect(row.locator("td[data-name='Slots']")).to_contain_text("1 of 4 in use")
+    expect(row.locator("td[data-name='Memory']")).to_contain_text(re.compile(r"\d MB"))
+    row.get_by_role("link", name=job_id).click()
+    assert dashboard.job_id() == job_id
+    service.call("DELETE", f"/jobs/{job_id}")
+
+
+# -- the shell
+
+
+def test_the_page_asks_for_the_key_and_keeps_it_for_the_tab_alone(browser: Browser) -> None:
+    key, entry = make_key("ops", "--scopes", "read+write+admin")
+    with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
+        page = dashboard.page
+        page.goto(f"{service.stack.api_url}/")
+        page.get_by_role("textbox", name="API key").fill("wrong")
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.get_by_role("alert")).to_have_text("The server does not accept this key.")
+        page.get_by_role("textbox", name="API key").fill(key)
+        page.get_by_role("textbox", name="API key").press("Enter")
+        expect(page.locator("#status-text")).to_have_text("Live")
+        expect(cell(dashboard, "default", "Workers")).to_have_text("1")
+        pause(dashboard, "default", "")
+        expect(page.locator(".problems")).to_contain_text("The queue default is paused (by ops, ")
+
+        page.reload()
+        expect(cell(dashboard, "default", "Workers")).to_have_text("1")
+        assert page.evaluate("() => [localStorage.length, document.cookie]") == [0, ""]
+        other = page.context.new_page()
+        other.goto(f"{service.stack.api_url}/ui/")
+        expect(other.get_by_role("textbox", name="API key")).to_be_visible()
+        assert key not in service.stack.output("api")
+
+
+def test_a_key_without_the_scope_is_told_so_in_the_dialog(browser: Browser) -> None:
+    key, entry = make_key("reader", "--scopes", "read")
+    with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
+        dashboard.page.goto(f"{service.stack.api_url}/ui/")
+        dashboard.page.get_by_role("textbox", name="API key").fill(key)
+        dashboard.page.get_by_role("textbox", name="API key").press("Enter")
+        pause(dashboard, "default", "")
+        expect(dashboard.page.get_by_role("dialog").get_by_role("alert")).to_contain_text("admin")
+
+
+def test_the_keyboard_reaches_the_content_and_every_view(service: Service, dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    page = dashboard.page
+    expect(page.get_by_role("heading", name="Overview")).to_be_focused()
+    for name, title in [("Jobs", "Jobs"), ("Workers", "Workers"), ("Job types", "Job types")]:
+        page.get_by_role("navigation").get_by_role("link", name=name, exact=True).press("Enter")
+        expect(page.get_by_role("heading", level=1, name=title)).to_be_focused()
+        assert page.title() == f"{title} · Job server"
+    page.get_by_role("link", name="Skip to the content").press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    assert dashboard.path == "/job-types"
+    dashboard.open("/nowhere")
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+
+
+def test_the_colours_follow_the_system_until_the_visitor_chooses(service: Service, browser: Browser) -> None:
+    with watching(browser, service, color_scheme="dark") as dashboard:
+        dashboard.open("/")
+        background = "() => getComputedStyle(document.body).backgroundColor"
+        dark = dashboard.page.evaluate(background)
+        dashboard.page.get_by_role("button", name="Use light colours").click()
+        light = dashboard.page.evaluate(background)
+        assert light != dark
+        dashboard.page.reload()
+        assert dashboard.page.evaluate(background) == light
+
+
+def test_the_page_asks_its_own_server_alone(service: Service, browser: Browser) -> None:
+    with watching(browser, service) as dashboard:
+        asked: set[str] = set()
+        dashboard.page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
+        for path in ("/", "/jobs", "/workers", "/job-types", "/submit"):
+            dashboard.open(path)
+        assert asked - {"about:blank"} == {service.stack.api_url}
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_overview_and_workers_are_accessible(
+    service: Service, browser: Browser, width: int, scheme: str
+) -> None:
+    service.call("POST", "/queues/default/pause", json={"reason": "for a test"})
+    options = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme}
+    with watching(browser, service, **options) as dashboard:
+        dashboard.open("/")
+        expect(dashboard.page.locator(".problems")).to_contain_text("paused")
+        dashboard.check_access()
+        dashboard.page.get_by_role("button", name="Resume the queue default").scroll_into_view_if_needed()
+        dashboard.page.get_by_role("button", name="Drain the queue default").is_disabled()
+        dashboard.open("/workers")
+        expect(dashboard.page.locator(".workers tbody tr")).to_have_count(2)
+        dashboard.check_access()
+
+
+def upload(service: Service) -> str:
+    answer = service.call("POST", "/files", content=b"text", headers={"Content-Type": "text/plain"})
+    return str(answer.json()["file_id"])
