@@ -78,7 +78,7 @@ class BulkChanges:
         """Cancel the waiting and running jobs that match."""
         result = BulkResult()
         states = (filters.state,) if filters.state else CANCELLABLE
-        async for (state, _), ids in self._matching(result, filters, states, after, seconds):
+        async for (state, _), ids in self._matching(result, filters, states, after, seconds, LISTED_AT_ONCE):
             for part in () if dry_run else parts_of(ids, CANCELLED_AT_ONCE):
                 await self._cancel_part(result, part, state)
         return result
@@ -130,7 +130,7 @@ class BulkChanges:
         states: Sequence[JobState],
         after: Place | None,
         seconds: float,
-        size: int = LISTED_AT_ONCE,
+        size: int,
     ) -> AsyncGenerator[tuple[Place, list[str]], None]:
         """The ids of matching jobs, by state, each part with the place after it, until all are found or the
         time is over; counts them in `result`."""

@@ -36,6 +36,7 @@ class Activity:
         self._retention = retention
         self._seen_at: int | None = None
         self._running: dict[str, int] = {}
+        self._found: dict[str, int] = {}  # by the last look, with their versions
 
     async def look(self) -> Changed:
         """The jobs that have changed since the look before, and at first the running ones."""
@@ -50,5 +51,7 @@ class Activity:
         )
         ids |= dict.fromkeys(job_id for job_id in self._running if job_id not in running)
         records = [record for record in await self._queue.several([*ids], SUMMARY) if record.fields]
+        before, self._found = self._found, {record.job_id: record.version for record in records}
+        records = [record for record in records if before.get(record.job_id) != record.version]
         self._seen_at, self._running = int(now), running
         return Changed(records, total - len(found))

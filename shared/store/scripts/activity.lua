@@ -1,14 +1,14 @@
--- Jobs that have changed since a time: those created, those ended, the newest of each; and running jobs.
+-- Jobs that have changed since a time, in its millisecond too: those created, those ended, the newest of each; and
+-- running jobs.
 -- ARGV: time (ms), jobs of each kind at most, retention of completed, failed, cancelled jobs (s)
 -- Returns {now (ms), number of jobs created or ended since then, {their ids}, {id and version of each running job in turn}}
 
 local since, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local total, ids, running = 0, {}, {}
 
-local function add_newest(index, after)
-  after = '(' .. string.format('%.0f', after)
-  total = total + redis.call('ZCOUNT', index, after, '+inf')
-  local newest = redis.call('ZRANGE', index, '+inf', after, 'BYSCORE', 'REV', 'LIMIT', 0, limit)
+local function add_newest(index, from)
+  total = total + redis.call('ZCOUNT', index, from, '+inf')
+  local newest = redis.call('ZRANGE', index, '+inf', from, 'BYSCORE', 'REV', 'LIMIT', 0, limit)
   for _, id in ipairs(newest) do
     ids[#ids + 1] = id
   end
