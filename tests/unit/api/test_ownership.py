@@ -34,6 +34,7 @@ JOB_PATHS = [
     ("HEAD", "/jobs/{}/artifacts/out.png"),
     ("GET", "/jobs/{}/events"),
     ("GET", "/jobs/{}/logs"),
+    ("GET", "/jobs/{}/attempts"),
     ("GET", "/jobs/{}/webhook"),
     ("GET", "/jobs/{}/artifacts/out.png"),
     ("DELETE", "/jobs/{}"),
@@ -99,7 +100,7 @@ async def test_a_caller_reads_and_changes_its_own_jobs(closed, worker):
     known = {**ANN, "If-None-Match": answer.headers["etag"]}
     assert (await closed.get(f"/jobs/{job}", headers=known)).status_code == 304
     await worker.finish_next(OutcomeKind.COMPLETED, "hush")
-    for method, path in JOB_PATHS[3:5] + JOB_PATHS[7:]:
+    for method, path in JOB_PATHS[3:6] + JOB_PATHS[8:]:
         answer = await closed.request(method, path.format(job), headers=ANN)
         assert answer.status_code in (200, 202), (method, path)
     assert (await closed.delete(f"/jobs/{await submit(closed, ANN)}", headers=ANN)).json()[
