@@ -15,6 +15,11 @@ export class JobTable {
     this.node = el("div", { class: "table-scroll" }, this.table);
   }
 
+  /** Number of jobs in the page. */
+  get size() {
+    return this.shown.size;
+  }
+
   /** Show a page of jobs. */
   show(jobs) {
     const rows = new Map();

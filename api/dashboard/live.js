@@ -3,6 +3,7 @@
 import { events, session } from "./api.js";
 
 const REOPEN_MS = 150; // filters that change together open one stream
+const NO_JOB = new URLSearchParams({ created_before: "1970-01-01T00:00:00Z" }); // for views that need figures alone
 
 /**
  * The events of the stream, as CustomEvents whose `detail` is the data: `figures`, `job`, `sampled`; and
@@ -13,20 +14,21 @@ const REOPEN_MS = 150; // filters that change together open one stream
 class Live extends EventTarget {
   figures = null;
   status = { state: "connecting", error: null };
-  #filters = new URLSearchParams();
+  #filters = NO_JOB;
   #stream = null;
   #timer = null;
 
-  /** Read the stream from now on. */
+  /** Read the stream from now on, whenever the page can be seen. */
   start() {
     session.addEventListener("key-changed", () => this.#reopen());
-    this.#open();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#reopen()));
+    if (!document.hidden) this.#open();
   }
 
   /** Get job events of these filters alone (those of the list), until the signal aborts. */
   watch(filters, signal) {
     this.#setFilters(filters);
-    signal.addEventListener("abort", () => this.#filters === filters && this.#setFilters(new URLSearchParams()));
+    signal.addEventListener("abort", () => this.#filters === filters && this.#setFilters(NO_JOB));
   }
 
   /** Call a listener at every event of a name until the signal aborts. */
@@ -45,14 +47,18 @@ class Live extends EventTarget {
     this.#timer = setTimeout(() => this.#open(), REOPEN_MS);
   }
 
-  async #open() {
+  #close() {
+    clearTimeout(this.#timer);
     this.#stream?.abort();
+  }
+
+  async #open() {
+    this.#close();
     const stream = new AbortController();
     this.#stream = stream;
-    const query = String(this.#filters);
     const onState = (state, error) => this.#tell(state === "open" ? "live" : "broken", error);
     try {
-      await events(`/events${query ? `?${query}` : ""}`, (event) => this.#receive(event), {
+      await events(`/events?${this.#filters}`, (event) => this.#receive(event), {
         signal: stream.signal,
         onState,
       });

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from dev.service import Service, serving
+from dev.service import Service, json_lines, serving
+from dev.stack import wait_until
 from tests.e2e.browser import browsing, needs_browser
 from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
 from tests.e2e.test_access import make_key
 
 pytestmark = needs_browser
 
+LEASE_ENDS_MS = 20_000
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with serving(workers=2, WORKER_CONCURRENCY="4") as service:
+    with serving(workers=2, WORKER_CONCURRENCY="4", WORKER_LEASE_SECONDS="2") as service:
         yield service
 
 
@@ -45,6 +48,10 @@ def cell(dashboard: Dashboard, queue: str, name: str) -> Locator:
     return row.locator(f"td[data-name='{name}']")
 
 
+def stat(dashboard: Dashboard, state: str) -> Locator:
+    return dashboard.page.locator("a.stat").filter(has_text=state).locator(".stat-value")
+
+
 def pause(dashboard: Dashboard, queue: str, reason: str) -> None:
     dashboard.page.get_by_role("button", name=f"Pause the queue {queue}").click()
     dashboard.page.get_by_label("Reason").fill(reason)
@@ -65,8 +72,7 @@ def test_the_figures_are_those_of_the_server(service: Service, dashboard: Dashbo
     expect(cell(dashboard, "default", "Last minute")).to_contain_text("1 failed")
     expect(dashboard.page.get_by_text("2 alive: 1 of 8 slots in use, 7 free")).to_be_visible()
     for state, number in service.info()["jobs"].items():
-        shown = dashboard.page.locator("a.stat").filter(has_text=state).locator(".stat-value")
-        expect(shown).to_have_text(str(number))
+        expect(stat(dashboard, state)).to_have_text(str(number))
     failures = dashboard.page.get_by_role("img", name=re.compile("^Failed: "))
     expect(failures).to_have_attribute("aria-label", re.compile(r"at most 0\.\d+/s in the last 15 minutes"))
 
@@ -137,8 +143,48 @@ def test_redis_is_away_and_comes_back(browser: Browser) -> None:
         expect(dashboard.page.locator("#status-text")).to_have_text("Live")
         expect(dashboard.page.locator(".problems")).not_to_contain_text("Redis does not answer")
         service.run("echo", message=2)
-        completed = dashboard.page.locator("a.stat").filter(has_text="completed").locator(".stat-value")
-        expect(completed).to_have_text("2")
+        expect(stat(dashboard, "completed")).to_have_text("2")
+
+
+def test_the_figures_stay_true_after_a_kill_and_a_flush(service: Service, dashboard: Dashboard) -> None:
+    job_id = service.submit_running("sleep", seconds=600)
+    dashboard.open("/")
+    expect(cell(dashboard, "default", "Running")).to_have_text("1")
+    service.holder(job_id).kill()
+    expect(cell(dashboard, "default", "Workers")).to_have_text("1", timeout=LEASE_ENDS_MS)
+    service.start_worker().wait_ready()
+    expect(cell(dashboard, "default", "Workers")).to_have_text("2")
+    service.wait_for(job_id, "running")
+    expect(cell(dashboard, "default", "Running")).to_have_text("1")
+
+    service.redis.flushall()
+    for state in ("pending", "running", "completed"):
+        expect(stat(dashboard, state)).to_have_text("0")
+    expect(cell(dashboard, "default", "Running")).to_have_text("0")
+    service.run("echo", message="afterwards")
+    expect(stat(dashboard, "completed")).to_have_text("1")
+
+
+def test_a_hidden_page_reads_no_stream(service: Service, dashboard: Dashboard) -> None:
+    def show(hidden: bool) -> None:
+        dashboard.page.evaluate(
+            "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+            " document.dispatchEvent(new Event('visibilitychange')); }",
+            hidden,
+        )
+
+    def ended() -> int:
+        lines = json_lines(service.stack.output("api"))
+        return sum(line.get("path") == "/v1/events" for line in lines)
+
+    dashboard.open("/")
+    expect(dashboard.page.locator("#status-text")).to_have_text("Live")
+    before = ended()
+    show(True)
+    wait_until(lambda: ended() > before, "the stream has ended")
+    service.run("echo", message=1)
+    show(False)
+    expect(stat(dashboard, "completed")).to_have_text(str(service.info()["jobs"]["completed"]))
 
 
 # -- Workers
@@ -229,8 +275,7 @@ def test_the_page_asks_its_own_server_alone(service: Service, browser: Browser) 
         assert asked - {"about:blank"} == {service.stack.api_url}
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_overview_and_workers_are_accessible(
     service: Service, browser: Browser, width: int, scheme: str
 ) -> None:
@@ -240,8 +285,6 @@ def test_overview_and_workers_are_accessible(
         dashboard.open("/")
         expect(dashboard.page.locator(".problems")).to_contain_text("paused")
         dashboard.check_access()
-        dashboard.page.get_by_role("button", name="Resume the queue default").scroll_into_view_if_needed()
-        dashboard.page.get_by_role("button", name="Drain the queue default").is_disabled()
         dashboard.open("/workers")
         expect(dashboard.page.locator(".workers tbody tr")).to_have_count(2)
         dashboard.check_access()

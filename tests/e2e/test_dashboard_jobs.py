@@ -81,6 +81,10 @@ def test_filters_narrow_the_list_and_stay_in_the_address(service: Service, dashb
     expect(row_of(dashboard, waiting)).to_be_visible()
     dashboard.open(dashboard.path)  # as a link that somebody was sent
     expect(rows(dashboard)).to_have_count(1)
+    expect(dashboard.page.locator("#status-text")).to_have_text("Live")
+    (matching,), _ = submit_many(service, 1, "filters"), submit_many(service, 1, "another")
+    expect(row_of(dashboard, matching)).to_be_visible()  # by the stream
+    expect(rows(dashboard)).to_have_count(2)
     expect(page.get_by_label("Label")).to_have_value("test=filters")
 
     page.get_by_label("Created before").fill("2020-01-01T00:00")
@@ -195,8 +199,7 @@ def test_hostile_labels_and_filters_are_text(service: Service, dashboard: Dashbo
     assert dashboard.overflow() <= 0
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_the_list_is_accessible(service: Service, browser: Browser, width: int, scheme: str) -> None:
     service.wait_for(service.submit("flaky", failures=1, final=True), "failed")
     options = {"viewport": {"width": width, "height": 844}, "color_scheme": scheme}

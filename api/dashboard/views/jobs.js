@@ -98,6 +98,7 @@ class Jobs {
   #showCounts(jobs) {
     const sum = STATES.reduce((all, state) => all + (jobs[state] ?? 0), 0);
     for (const [state, node] of this.counts) setText(node, count(state ? (jobs[state] ?? 0) : sum));
+    if (sum < this.table.size) this.missed += 1; // records are gone, and no event says so
   }
 
   #turn(step) {
