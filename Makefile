@@ -6,7 +6,7 @@ PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
-.PHONY: help demo dev models test check audit sbom screenshots bench chaos fuzz format lock
+.PHONY: help demo dev models telemetry test check audit sbom screenshots bench chaos fuzz format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,9 @@ dev: .venv/ready ## run Redis, the API on port 8000 and 2 workers here; reload o
 
 models: .venv/models ## install the libraries of the job types with a model (200 MB)
 
-test: .venv/ready ## run all tests; those of models need `make models`
+telemetry: .venv/telemetry ## install the libraries of traces (10 MB)
+
+test: .venv/ready ## run all tests; those of models need `make models`, those of traces `make telemetry`
 	$(PYTEST)
 
 check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images; run all tests
@@ -67,6 +69,11 @@ lock: .venv/ready ## update the locked requirements to the newest versions
 
 .venv/models: requirements-models-dev.txt | .venv/ready
 	@echo "Installing the locked requirements of models …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/telemetry: requirements-telemetry.txt | .venv/ready
+	@echo "Installing the locked requirements of traces …"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 

@@ -1,6 +1,7 @@
 """Configuration: the settings and the objects that they name; a wrong value ends the process."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from api.keys.key_set import KeySet
 from api.settings import ApiSettings
@@ -9,6 +10,12 @@ from shared.files import FileStore
 from shared.job_type import UnusableJobType
 from shared.job_type_loader import JobTypesByName, load_job_types
 from shared.settings import refuse
+from shared.traces.start import open_tracer
+
+if TYPE_CHECKING:
+    from shared.traces.tracer import Tracer
+
+SERVICE = "job-server-api"  # the name of this process in its spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,7 @@ class Configuration:
         submissions: the validation of submissions.
         files: the file store.
         key_set: the keys of callers; None without any setting that lists keys.
+        tracer: begins the spans; None while TRACES is off.
     """
 
     settings: ApiSettings
@@ -28,6 +36,7 @@ class Configuration:
     submissions: Submissions
     files: FileStore
     key_set: KeySet | None
+    tracer: "Tracer | None"
 
 
 def configure(settings: ApiSettings) -> Configuration:
@@ -39,7 +48,14 @@ def configure(settings: ApiSettings) -> Configuration:
         allowed=settings.webhook_allowed_networks,
         ports=settings.webhook_allowed_ports,
     )
-    return Configuration(settings, job_types, submissions, _file_store(settings), _key_set(settings))
+    return Configuration(
+        settings,
+        job_types,
+        submissions,
+        _file_store(settings),
+        _key_set(settings),
+        open_tracer(settings.traces, SERVICE),
+    )
 
 
 def _job_types(settings: ApiSettings) -> JobTypesByName:

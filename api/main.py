@@ -8,9 +8,8 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api.configuration import configure
+from api.configuration import Configuration, configure
 from api.errors import add_error_handlers
-from api.keys.key_set import KeySet
 from api.middleware.auth import Auth
 from api.middleware.body_limit import BodyLimit
 from api.middleware.compression import Compression
@@ -20,6 +19,7 @@ from api.middleware.hosts import EVERY_HOST, AllowedHosts
 from api.middleware.origins import OriginCheck
 from api.middleware.rate_limit import RateLimit
 from api.middleware.request_context import RequestContext
+from api.middleware.tracing import Tracing
 from api.reference.openapi import ABOUT, describe
 from api.routes import (
     activity,
@@ -108,12 +108,13 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     app.webhooks.include_router(webhooks.sent)
     describe(app, configuration)
     add_error_handlers(app)
-    app.middleware_stack = _wrap(app.build_middleware_stack(), settings, configuration.key_set)
+    app.middleware_stack = _wrap(app.build_middleware_stack(), configuration)
     return app
 
 
-def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> ASGIApp:
+def _wrap(framework: ASGIApp, configuration: Configuration) -> ASGIApp:
     """Wrap the framework in the layers that every request passes, the innermost first."""
+    settings, key_set = configuration.settings, configuration.key_set
     stack: ASGIApp = DirectRoutes(framework, ROUTERS, prefixes=("", "/v1"))
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
@@ -121,6 +122,8 @@ def _wrap(framework: ASGIApp, settings: ApiSettings, key_set: KeySet | None) -> 
     if key_set is not None:
         stack = Auth(RateLimit(stack, settings.api_rate_limit), key_set)
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
+    if configuration.tracer is not None:
+        stack = Tracing(stack, configuration.tracer)
     stack = RequestContext(stack)
     stack = Compression(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]

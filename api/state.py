@@ -24,6 +24,7 @@ from api.server.shutdown import at_hangup, before_shutdown
 from api.settings import ApiSettings
 from api.stream_tokens import StreamTokens
 from api.submission import Submissions
+from api.traced_queue import TracedQueue
 from shared.files import FileStore
 from shared.job_type_loader import JobTypesByName, names_by_package
 from shared.logging import get_log
@@ -94,7 +95,7 @@ def lifespan_of(
         changes = Changes(client)
         runner, bulk = (redis, redis) if redis else _connections(client, changes)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        queue = JobQueue(runner, retention, max_waiting=settings.queue_max_waiting, bulk=bulk)
+        queue = _queue(configuration, runner, bulk, retention)
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
             asyncio.create_task(service)
@@ -116,8 +117,17 @@ def lifespan_of(
         for task in services:
             task.cancel()
         await _close(runner, bulk)
+        if configuration.tracer:
+            await asyncio.to_thread(configuration.tracer.close)
 
     return lifespan
+
+
+def _queue(configuration: Configuration, runner: Runner, bulk: Runner, retention: Retention) -> JobQueue:
+    most, tracer = configuration.settings.queue_max_waiting, configuration.tracer
+    if tracer is None:
+        return JobQueue(runner, retention, max_waiting=most, bulk=bulk)
+    return TracedQueue(tracer, runner, retention, max_waiting=most, bulk=bulk)
 
 
 def _state(

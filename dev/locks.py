@@ -17,16 +17,17 @@ from dev.stack import ROOT
 
 COMPILE = ("pip", "compile", "--universal", "--generate-hashes", "--no-header", "--upgrade", "--quiet")
 EXTRAS = {
+    "requirements-dev.txt": ("worker", "dev"),
     "requirements.txt": (),
     "requirements-worker.txt": ("worker",),
-    "requirements-dev.txt": ("worker", "dev"),
     "requirements-models.txt": ("worker", "models"),
+    "requirements-telemetry.txt": ("telemetry",),
     "requirements-models-dev.txt": ("worker", "dev", "models", "models-dev"),
 }
 """The extras of pyproject.toml in each lock."""
 
-# Locks of models keep to the versions of this one: `make models` adds to an environment that has it.
-MODEL_LOCKS, FIRST_LOCK = ("requirements-models.txt", "requirements-models-dev.txt"), "requirements-dev.txt"
+FIRST_LOCK, *OTHER_LOCKS = EXTRAS
+"""The others keep to the versions of the first one: images hold what is tested, and several fit together."""
 INPUTS = {
     "dev/requirements-checks.txt": "dev/requirements-checks.in",
     "benchmarks/requirements.txt": "benchmarks/requirements.in",
@@ -52,7 +53,7 @@ def sources_of(lock: str) -> Iterable[str]:
     if lock in INPUTS:
         return [INPUTS[lock]]
     extras = [argument for name in EXTRAS[lock] for argument in ("--extra", name)]
-    return ["pyproject.toml", *extras, *(("--constraint", FIRST_LOCK) if lock in MODEL_LOCKS else ())]
+    return ["pyproject.toml", *extras, *(("--constraint", FIRST_LOCK) if lock != FIRST_LOCK else ())]
 
 
 def find_faults() -> Iterable[str]:

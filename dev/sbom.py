@@ -10,8 +10,9 @@ LOCKS = {
     "api": "requirements.txt",
     "worker": "requirements-worker.txt",
     "models": "requirements-models.txt",
+    "telemetry": "requirements-telemetry.txt",
 }
-"""The lock of each image."""
+"""The locks of the images; with TELEMETRY_REQUIREMENTS an image has the packages of the last one too."""
 
 # The same lock makes the same file, and a file that does not fit CycloneDX's schema is an error. The warning
 # that is ignored says that a lock does not tell which package needs which.

@@ -97,6 +97,13 @@ class SharedSettings(BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least severe level that is logged")
     ] = "INFO"
+    traces: Annotated[
+        Literal["off", "link", "parent"],
+        Field(
+            description="OpenTelemetry traces: off; link: the span of an attempt is linked to that of its "
+            "submission; parent: it is a child of that"
+        ),
+    ] = "off"
     log_format: Annotated[
         Literal["json", "console"], Field(description="json: one object a line; console: for people")
     ] = "json"

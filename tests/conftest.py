@@ -1,7 +1,7 @@
 """Fixtures of several folders: a real Redis, its fake twin, the log, and a search for leftover keys.
 
-Tests with the mark `models` are skipped where the libraries of models are missing, and those of web pages
-without Chromium; the last lines say so.
+Tests with the mark `models` or `telemetry` are skipped where their libraries are missing, and those of web
+pages without Chromium; the last lines say so.
 """
 
 import os
@@ -27,21 +27,30 @@ from dev.leftover_keys import KeyFound, judge
 from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
 from shared.store.client import connect
+from shared.traces import start as traces_start
 from tests.e2e.browser import SKIPPED as SKIPPED_WITHOUT_BROWSER
 
-MISSING = model_libraries.missing((*model_libraries.LIBRARIES, *model_libraries.FOR_TESTS))
-SKIPPED = f"needs {', '.join(MISSING)}; `make models` installs what is missing"
+MISSING = {
+    "models": model_libraries.missing((*model_libraries.LIBRARIES, *model_libraries.FOR_TESTS)),
+    "telemetry": traces_start.missing(),
+}
+"""Libraries that are not installed, by the mark of the tests that need them; `make <mark>` installs them."""
+SKIPPED = {
+    mark: f"needs {', '.join(names)}; `make {mark}` installs what is missing"
+    for mark, names in MISSING.items()
+    if names
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if MISSING:
+    for mark, reason in SKIPPED.items():
         for item in items:
-            if item.get_closest_marker("models"):
-                item.add_marker(pytest.mark.skip(reason=SKIPPED))
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for reason in (SKIPPED, SKIPPED_WITHOUT_BROWSER):
+    for reason in (*SKIPPED.values(), SKIPPED_WITHOUT_BROWSER):
         skipped = [
             report
             for report in terminalreporter.stats.get("skipped", [])
@@ -59,6 +68,14 @@ def _files_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.delenv("JOB_TYPES", raising=False)
         patch.setenv("ARTIFACTS_URL", tmp_path_factory.mktemp("files").as_uri())
         yield
+
+
+@pytest.fixture
+def span_tape() -> Any:
+    """Spans of this test; for tests with the mark `telemetry`."""
+    from tests.span_tape import SpanTape
+
+    return SpanTape()
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,15 @@ from shared.store.client import connect
 from shared.store.preflight import obstacle
 from shared.store.redis_calls import RedisCalls
 from shared.store.workers import live_workers
+from shared.traces.start import open_tracer
 from worker.event_loop import WorkerLoop
 from worker.handler import Handler
 from worker.job_worker import JobWorker
 from worker.recycler import fault_of_max_rss
 from worker.registry import load_handlers, match_handlers
 from worker.settings import WorkerSettings, worker_slots
+
+SERVICE = "job-server-worker"  # the name of this process in its spans
 
 log = get_log(__name__)
 
@@ -68,9 +71,12 @@ def work(
         refuse(f"ARTIFACTS_URL: {error}")
     if fault := fault_of_max_rss(settings.worker_max_rss_bytes):
         refuse(f"WORKER_MAX_RSS_BYTES: {fault}")
+    tracer = open_tracer(settings.traces, SERVICE)
     log.info("job types loaded", packages=names_by_package(settings.job_types))
-    worker = JobWorker(settings, handlers, files)
+    worker = JobWorker(settings, handlers, files, tracer)
     worker.run()
+    if tracer is not None:
+        tracer.close()
     return worker.exit_code
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_hex
 from signal import Handlers, Signals, getsignal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
@@ -24,6 +24,8 @@ from shared.store.job_leases import Claim, JobLeases
 from shared.store.retention import Retention
 from shared.store.upkeep import Upkeep
 from shared.store.workers import WorkerInfo
+from worker.assembly import open_deliverer, open_models, open_processes
+from worker.attempt_spans import AttemptSpans
 from worker.connections import Connections
 from worker.context import Tools
 from worker.files import AttemptFiles
@@ -31,9 +33,6 @@ from worker.handler import Handler
 from worker.heartbeat.supervisor import HeartbeatSupervisor
 from worker.lane import WAKE_UP_SECONDS, Lane
 from worker.lane_pair import LanePair
-from worker.models.hosts import ModelHosts
-from worker.processes.environment import child_environment
-from worker.processes.pool import Processes
 from worker.recycler import Recycler
 from worker.running_jobs import RunningJobs
 from worker.scratch import Scratch
@@ -45,7 +44,9 @@ from worker.services.rescuer import Rescuer
 from worker.settings import WorkerSettings
 from worker.shutdown import Shutdown
 from worker.webhooks.circuits import Circuits
-from worker.webhooks.deliverer import Deliverer
+
+if TYPE_CHECKING:
+    from shared.traces.tracer import Tracer
 
 LEAVE_SECONDS = 0.2
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
@@ -77,9 +78,16 @@ class JobWorker(Worker):
         settings: the worker's settings.
         handlers: the handlers by job type.
         files: the store of their artifacts and inputs.
+        tracer: begins the spans; None while TRACES is off.
     """
 
-    def __init__(self, settings: WorkerSettings, handlers: Mapping[str, Handler], files: FileStore) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        handlers: Mapping[str, Handler],
+        files: FileStore,
+        tracer: "Tracer | None" = None,
+    ) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
         pool = connect(url, connections=2)
@@ -89,11 +97,12 @@ class JobWorker(Worker):
         self.worker_info = _worker_info(settings)
         self.exit_code = 0
         self._settings = settings
+        self._tracer = tracer
         self._retention = Retention(
             settings.retain_completed, settings.retain_failed, settings.retain_cancelled
         )
-        self._processes = _open_processes(settings)
-        self._models = _open_models(settings, handlers, self._note_models)
+        self._processes = open_processes(settings)
+        self._models = open_models(settings, handlers, self._note_models)
         self._files = files
         self._scratch = Scratch()
         self._report_due = asyncio.Event()
@@ -102,7 +111,7 @@ class JobWorker(Worker):
         self._connection = self._connections.open(timeout=5.0)
         self._job_leases = JobLeases(self._connection)
         self._circuits = Circuits(settings.worker_webhooks)
-        self._deliverer = _open_deliverer(settings, self._circuits)
+        self._deliverer = open_deliverer(settings, self._circuits, tracer)
         webhook = self._deliverer.handler()
         self._lanes = self._open_lanes(handlers, webhook)
         self._recycler = Recycler(
@@ -131,6 +140,8 @@ class JobWorker(Worker):
             {webhook.job_type.name: webhook},
             self._circuits,
         )
+        if self._tracer is not None:
+            jobs.jobs.spans = AttemptSpans(self._tracer)
         if settings.worker_max_jobs:
             jobs.on_change = self._note_job
         self._circuits.on_room = webhooks.jobs.note_room
@@ -298,41 +309,4 @@ def _worker_info(settings: WorkerSettings) -> WorkerInfo:
         queues=settings.worker_queues,
         slots=settings.worker_concurrency,
         started_at=time.time(),
-    )
-
-
-def _open_processes(settings: WorkerSettings) -> Processes:
-    return Processes(
-        settings.worker_processes,
-        max_calls=settings.worker_process_max_calls,
-        max_rss=settings.worker_process_max_rss_bytes,
-        max_memory=settings.worker_process_max_memory_bytes,
-        job_types=settings.job_types,
-        environment=child_environment(settings.worker_child_environment),
-    )
-
-
-def _open_models(
-    settings: WorkerSettings, handlers: Mapping[str, Handler], on_change: Callable[[], None]
-) -> ModelHosts:
-    return ModelHosts(
-        handlers,
-        settings.worker_queues,
-        devices=settings.worker_devices,
-        threads=settings.worker_model_threads,
-        max_memory=settings.worker_process_max_memory_bytes,
-        max_growth=settings.worker_process_max_rss_bytes,
-        job_types=settings.job_types,
-        environment=child_environment(settings.worker_child_environment),
-        on_change=on_change,
-    )
-
-
-def _open_deliverer(settings: WorkerSettings, circuits: Circuits) -> Deliverer:
-    return Deliverer(
-        settings.webhook_secrets,
-        settings.webhook_allowed_networks,
-        ports=settings.webhook_allowed_ports,
-        signing=settings.webhook_signing,
-        circuits=circuits,
     )

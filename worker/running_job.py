@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.store.job_leases import Claim
 from shared.traces.context import TraceContext
 from worker.context import JobContext
 from worker.handler import Handler
+
+if TYPE_CHECKING:
+    from shared.traces.tracer import Span
 
 
 class StopReason(Enum):
@@ -34,6 +37,7 @@ class RunningJob:
         stopped_at: the time of that stop; infinite before it.
         ended: whether the attempt has been settled.
         warned: whether the log says that its handler reached for tasks of others.
+        span: the attempt's span, if it has one.
     """
 
     claim: Claim
@@ -48,6 +52,7 @@ class RunningJob:
     stopped_at: float = inf
     ended: bool = False
     warned: bool = False
+    span: "Span | None" = None
     log_fields: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:

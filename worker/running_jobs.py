@@ -10,6 +10,7 @@ from math import inf
 from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from worker.attempt_spans import AttemptSpans
 from worker.context import NO_REPORT, JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
 from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
@@ -44,6 +45,7 @@ class RunningJobs:
         size: the number of slots.
         most: attempts at once, with those that need no slot.
         on_end: called when an attempt has ended.
+        spans: gives the attempts spans; None while TRACES is off.
         running: the attempts by their leases.
         ended: the number of attempts that have ended.
         held: claims without a slot.
@@ -69,6 +71,7 @@ class RunningJobs:
         self.size = size
         self.most = size + most_aside
         self.on_end: Callable[[], None] = lambda: None
+        self.spans: AttemptSpans | None = None
         self.running: dict[str, RunningJob] = {}
         self.ended = 0
         self.held = HeldClaims(size, lambda claims: self._end_held(claims, OutcomeKind.RETURNED))
@@ -216,6 +219,8 @@ class RunningJobs:
         owner_context.set(job)
         log_context.set(job.log_fields)
         try:
+            if self.spans is not None:
+                self.spans.begin(job)
             outcome = await execute(job, self._handlers, max_result_bytes=self._max_result_bytes)
         except BaseException as error:  # GeneratorExit is caught nowhere further in
             outcome = outcome_of_any_error(job, error)
@@ -229,7 +234,9 @@ class RunningJobs:
         self.ended += 1
         job.task = None  # the task refers to the job: a cycle, which only the garbage collector would free
         if outcome is not None:
-            self.finished.append(_finished(job, outcome))
+            done = _finished(job, outcome)
+            outcome = done.outcome
+            self.finished.append(done)
         else:
             self.lease_lines.pop(job.claim.lease, None)
         if self.held:
@@ -238,6 +245,8 @@ class RunningJobs:
         try:
             job.context.close()
             _log_end(job, outcome)
+            if self.spans is not None:
+                self.spans.end(job, outcome)
         except Exception:  # noqa: S110  # a log that can't be written must not end the worker
             pass
         if job.context.files:

@@ -13,6 +13,17 @@ from api.errors import error_response
 from api.request import HEAD, as_get
 from shared.errors import JobServerError
 
+ROUTE = "route"  # in the scope of a request; the framework sets it for its own routes
+
+
+def route_of(scope: Scope) -> str | None:
+    """The template of a request's path, such as `/v1/jobs/{job_id}`; None before the route is found."""
+    route = scope.get(ROUTE)
+    if route is None:
+        return None
+    path: str = route if isinstance(route, str) else route.path
+    return f"/v1{path}" if scope["path"].startswith("/v1/") else path
+
 
 class DirectRouter(APIRouter):
     """A router whose endpoints are called past the framework, with the request and its path parameters.
@@ -34,7 +45,7 @@ class DirectRoutes:
     def __init__(self, app: ASGIApp, routers: Iterable[APIRouter], prefixes: Iterable[str]) -> None:
         self._app = app
         self._routes = [
-            (route.methods or (), compile_path(prefix + route.path)[0], route.endpoint)
+            (route.methods or (), compile_path(prefix + route.path)[0], route.endpoint, route.path)
             for prefix in prefixes
             for router in routers
             if isinstance(router, DirectRouter)
@@ -46,8 +57,9 @@ class DirectRoutes:
         if scope["type"] == "http":
             if scope["method"] == HEAD:
                 scope = as_get(scope)
-            for methods, pattern, endpoint in self._routes:
+            for methods, pattern, endpoint, template in self._routes:
                 if scope["method"] in methods and (found := pattern.match(scope["path"])):
+                    scope[ROUTE] = template
                     request = Request(scope, receive)
                     try:
                         response = await endpoint(request, **found.groupdict())

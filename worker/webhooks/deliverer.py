@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import httpcore
 import orjson
@@ -17,6 +18,7 @@ from shared.addresses import Network
 from shared.errors import FinalError, JobFailure, RetryableError
 from shared.stored_record import StoredRecord
 from shared.traces.context import TraceContext
+from shared.traces.messaging import MESSAGE_ID
 from shared.webhooks.addresses import read_target
 from shared.webhooks.delivery import DELIVERY, Delivered, DeliveryParams
 from shared.webhooks.signing import Signing, sign, signing_keys, webhook_id
@@ -26,12 +28,17 @@ from worker.handler import Handler
 from worker.webhooks.circuits import Circuits
 from worker.webhooks.guard import Guard
 
+if TYPE_CHECKING:
+    from shared.traces.tracer import Tracer
+
 WINDOW = 86400.0  # seconds, from `ended_at`, after which a delivery is given up
 ATTEMPT_SECONDS, CONNECT_SECONDS, BODY_SECONDS = 15.0, 5.0, 1.0
 MAX_READ = 4096  # bytes of an answer's body, read only so that its connection can be used again
 KEEP_ALIVE_SECONDS = 30.0
+DEFAULT_PORTS = {"http": 80, "https": 443}
 UNBOUNDED = 1_000_000  # slots, for a deliverer without a worker
 PATIENCE = "It is tried again until 24 h have passed; the receiver has to answer 2xx within 15 s."
+GONE = "webhook_gone"
 UNREACHABLE = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, TimeoutError)
 
 
@@ -45,6 +52,7 @@ class Deliverer:
         signing: which keys made of the secrets sign.
         circuits: bounds and circuit breakers; without them, each delivery goes at once.
         timeout: seconds in which a receiver has to answer.
+        tracer: begins the spans of requests; None while TRACES is off.
     """
 
     def __init__(
@@ -56,11 +64,13 @@ class Deliverer:
         signing: Signing = "both",
         circuits: Circuits | None = None,
         timeout: float = ATTEMPT_SECONDS,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self._secrets = secrets
         self._signing = signing
         self._circuits = circuits or Circuits(UNBOUNDED)
         self._timeout = timeout
+        self._tracer = tracer
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=None,  # the worker's slots bound them
@@ -92,7 +102,7 @@ class Deliverer:
         started = time.monotonic()
         try:
             with self._circuits.delivery(read_target(delivery.url).host):
-                response = await self._post(delivery)
+                response = await self._post_traced(delivery)
         except JobPostponed as error:
             raise _postponed(delivery, error) from None
         except UNREACHABLE as error:
@@ -101,21 +111,42 @@ class Deliverer:
                 delivery, job, "webhook_unreachable", f"The receiver can't be reached: {reason}."
             ) from None
         status = response.status
-        if 200 <= status < 300:
+        code = _refusal(status)
+        if code is None:
             return Delivered(status=status, seconds=round(time.monotonic() - started, 3))
-        if status == 410:
+        if code == GONE:
             raise FinalError(
                 "The receiver answers 410: it wants no more webhooks.",
-                code="webhook_gone",
+                code=code,
                 hint="Name another address in the next submission.",
             )
         message = f"The receiver answers {status}."
-        raise _later(delivery, job, "webhook_refused", message, asked=_retry_after(response))
+        raise _later(delivery, job, code, message, asked=_retry_after(response))
 
     def _keys(self, delivery: DeliveryParams, host: str) -> list[SecretBytes]:
         return signing_keys(self._secrets, self._signing, caller=delivery.fields.get("caller"), host=host)
 
-    async def _post(self, delivery: DeliveryParams) -> httpcore.Response:
+    async def _post_traced(self, delivery: DeliveryParams) -> httpcore.Response:
+        """The receiver's answer. The request has a span, if the sending of its job was recorded."""
+        trace = TraceContext.of_stored(delivery.fields.get("trace", "").encode())
+        span = (
+            self._tracer.begin_delivery("POST", trace, _span_attributes(delivery)) if self._tracer else None
+        )
+        if span is None:
+            return await self._post(delivery, trace)
+        try:
+            response = await self._post(delivery, span.context)
+            span.set({"http.response.status_code": response.status})
+            if code := _refusal(response.status):
+                span.fail(code)
+            return response
+        except BaseException as error:
+            span.fail("webhook_unreachable" if isinstance(error, UNREACHABLE) else type(error).__name__)
+            raise
+        finally:
+            span.end()
+
+    async def _post(self, delivery: DeliveryParams, trace: TraceContext) -> httpcore.Response:
         """The receiver's answer; of its body, nothing is kept."""
         target = read_target(delivery.url)
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
@@ -129,7 +160,7 @@ class Deliverer:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(self._keys(delivery, target.host), name, timestamp, body),
         }
-        headers.update(TraceContext.of_stored(delivery.fields.get("trace", "").encode()).headers)
+        headers.update(trace.headers)
         extensions = {"timeout": {"connect": min(CONNECT_SECONDS, self._timeout)}}
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._timeout):
@@ -137,6 +168,24 @@ class Deliverer:
                 response = await stack.enter_async_context(sent)
             await _drain(response)
         return response
+
+
+def _refusal(status: int) -> str | None:
+    """The code of the failure that an answer means; None for an answer that takes the webhook."""
+    if 200 <= status < 300:
+        return None
+    return GONE if status == 410 else "webhook_refused"
+
+
+def _span_attributes(delivery: DeliveryParams) -> dict[str, str | int]:
+    """The attributes of a request's span; no path and no query, which may hold a secret."""
+    target = read_target(delivery.url)
+    return {
+        "http.request.method": "POST",
+        "server.address": target.host,
+        "server.port": target.port or DEFAULT_PORTS[target.scheme],
+        MESSAGE_ID: delivery.job_id,
+    }
 
 
 def event(delivery: DeliveryParams) -> bytes:

@@ -6,7 +6,7 @@ from typing import Literal
 from shared.job_type import Backoff, JobType, Params
 
 BATCH_SIZE = 64
-Act = Literal["none", "raise", "refuse", "abort", "hang", "unfit", "report", "crowd"]
+Act = Literal["none", "raise", "refuse", "abort", "hang", "unfit", "report", "crowd", "trace"]
 
 
 class DoubledParams(Params):

@@ -46,4 +46,6 @@ def perform(place: int, given: DoubledParams, model: LoadedModel) -> Any:
             log("to all")
             JobReports(place).log("to one", number=given.number)
             emit(place, "a chunk")
+        case "trace":
+            JobReports(place).log("trace", **JobReports(place).trace_headers())
     return given.number * 2

@@ -100,12 +100,21 @@ def test_check_fails_with_one_line_a_fault(
     assert len(capsys.readouterr().out.splitlines()) == len(LOCKS)
 
 
-@pytest.mark.parametrize("lock", locks.MODEL_LOCKS)
-def test_a_lock_of_models_keeps_to_the_versions_that_are_installed_before(lock: str):
-    first, models = (set(pins(name)) for name in (locks.FIRST_LOCK, lock))
-    shared = {name for name, _ in first} & {name for name, _ in models}
-    assert "numpy" in shared
-    assert {pin for pin in models if pin[0] in shared} == {pin for pin in first if pin[0] in shared}
+@pytest.mark.parametrize("lock", locks.OTHER_LOCKS)
+def test_every_lock_keeps_to_the_versions_of_the_first(lock: str):
+    first, other = (set(pins(name)) for name in (locks.FIRST_LOCK, lock))
+    shared = {name for name, _ in first} & {name for name, _ in other}
+    assert "fastapi" in shared
+    assert {pin for pin in other if pin[0] in shared} == {pin for pin in first if pin[0] in shared}
+
+
+def test_locks_that_an_image_may_combine_fit_together():
+    traces = dict(pins("requirements-telemetry.txt"))
+    assert "opentelemetry-sdk" in traces
+    for image in ("requirements.txt", "requirements-worker.txt", "requirements-models.txt"):
+        pinned = dict(pins(image))
+        shared = pinned.keys() & traces.keys()
+        assert {name: pinned[name] for name in shared} == {name: traces[name] for name in shared}
 
 
 def pins(lock: str) -> list[tuple[str, str]]:
