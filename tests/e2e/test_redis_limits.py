@@ -25,6 +25,8 @@ def test_a_full_redis_refuses_jobs_and_lets_those_it_has_go_on() -> None:
         assert answer.json()["retryable"] is True
         for job_id in (*waiting, long):  # three leases pass meanwhile
             assert completed_undisturbed(service, job_id)
+        forgotten = service.call("DELETE", f"/v1/jobs/{long}/record")
+        assert (forgotten.status_code, service.call("GET", f"/jobs/{long}").status_code) == (204, 410)
         service.redis.config_set("maxmemory", 0)
         assert service.run("echo", message="room again")["attempt"] == 1
 

@@ -27,6 +27,7 @@ if counted then
   quotas().discharge(KEPT .. counted, id)
   redis.call('ZREM', KEPT_ENDS, counted .. ' ' .. id)
 end
+redis.call('DEL', LOGS .. id, OUTPUT .. id, MESSAGE .. id)  -- first: a full Redis allows the ZADD only after a deletion
 redis.call('ZADD', INDEX_OF .. state, now, id)  -- from here on no list shows it, and upkeep prunes it in time
-redis.call('DEL', record, LOGS .. id, OUTPUT .. id, MESSAGE .. id)
+redis.call('DEL', record)
 return 'forgotten'
