@@ -26,6 +26,11 @@ export function getKey() {
   return sessionStorage.getItem(KEY) ?? "";
 }
 
+/** Ignore that the server, or its Redis, does not answer now: the stream says so, and the page goes on afterwards. */
+export function ignoreOutage(error) {
+  if (!(error instanceof ApiError) || !error.retryable) throw error;
+}
+
 /** Keep a key for this tab, or forget it if it is empty. */
 export function setKey(key) {
   if (key) sessionStorage.setItem(KEY, key);

@@ -3,6 +3,7 @@
 import { events, session } from "./api.js";
 
 const REOPEN_MS = 150; // filters that change together open one stream
+const FAULT_MS = 4000; // the server says once a second that Redis is away
 const NO_JOB = new URLSearchParams({ created_before: "1970-01-01T00:00:00Z" }); // for views that need figures alone
 
 /**
@@ -17,6 +18,7 @@ class Live extends EventTarget {
   #filters = NO_JOB;
   #stream = null;
   #timer = null;
+  #recovery = null;
 
   /** Read the stream from now on, whenever the page can be seen. */
   start() {
@@ -49,6 +51,7 @@ class Live extends EventTarget {
 
   #close() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#recovery);
     this.#stream?.abort();
   }
 
@@ -70,6 +73,8 @@ class Live extends EventTarget {
   #receive({ event, data }) {
     if (event === "unavailable") {
       this.#tell("unavailable", data);
+      // A key without figures gets no sign of the recovery but silence.
+      if (!this.figures) this.#recovery = setTimeout(() => this.#tell("live"), FAULT_MS);
       return;
     }
     if (event === "figures") {
@@ -80,6 +85,7 @@ class Live extends EventTarget {
   }
 
   #tell(state, error = null) {
+    clearTimeout(this.#recovery);
     this.status = { state, error };
     this.dispatchEvent(new CustomEvent("status", { detail: this.status }));
   }

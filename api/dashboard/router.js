@@ -97,12 +97,17 @@ function showError(root, error) {
     el(
       "div",
       { class: "view" },
-      el("h1", {}, known ? "The server did not answer as hoped" : "This page has failed"),
+      el("h1", {}, titleOf(error)),
       el("p", {}, error.message),
       known && error.hint ? el("p", { class: "muted" }, error.hint) : null,
       el("p", {}, again),
     ),
   );
+}
+
+function titleOf(error) {
+  if (!(error instanceof ApiError)) return "This page has failed";
+  return error.status === 403 ? "This key may not see this page" : "The server can't show this page now";
 }
 
 function paramsOf(pattern, words) {

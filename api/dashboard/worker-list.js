@@ -1,6 +1,6 @@
 // The live workers: how busy each is, and which jobs it runs.
 
-import { get } from "./api.js";
+import { get, ignoreOutage } from "./api.js";
 import { bytes, count, duration, el, plural, relative, setText, svg, time } from "./dom.js";
 import { keyed } from "./keyed.js";
 import { live } from "./live.js";
@@ -41,8 +41,8 @@ export class WorkerList {
     let latest = 0;
     const read = async () => {
       latest = Date.now();
-      const { items } = await get("/workers", { signal });
-      this.show(items);
+      const answer = await get("/workers", { signal }).catch(ignoreOutage);
+      if (answer) this.show(answer.items);
     };
     live.on(
       "figures",

@@ -139,6 +139,9 @@ def test_redis_is_away_and_comes_back(browser: Browser) -> None:
         service.kill_redis()
         expect(dashboard.page.locator("#status-text")).to_have_text("Redis is away")
         expect(dashboard.page.locator(".problems")).to_contain_text("Redis does not answer")
+        dashboard.open("/workers")
+        expect(dashboard.page.locator("#status-text")).to_have_text("Redis is away")
+        dashboard.open("/")
         service.stack.start_redis()
         expect(dashboard.page.locator("#status-text")).to_have_text("Live")
         expect(dashboard.page.locator(".problems")).not_to_contain_text("Redis does not answer")
@@ -237,6 +240,21 @@ def test_a_key_without_the_scope_is_told_so_in_the_dialog(browser: Browser) -> N
         dashboard.page.get_by_role("textbox", name="API key").press("Enter")
         pause(dashboard, "default", "")
         expect(dashboard.page.get_by_role("dialog").get_by_role("alert")).to_contain_text("admin")
+
+
+def test_a_key_for_its_own_jobs_sees_them_live_and_nothing_else(browser: Browser) -> None:
+    key, entry = make_key("own")
+    with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
+        page = dashboard.page
+        page.goto(f"{service.stack.api_url}/ui/")
+        page.get_by_role("textbox", name="API key").fill(key)
+        page.get_by_role("textbox", name="API key").press("Enter")
+        expect(page.get_by_role("heading", name="This key may not see this page")).to_be_visible()
+        page.get_by_role("link", name="Jobs", exact=True).click()
+        expect(page.get_by_text("There is no job yet.")).to_be_visible()
+        expect(page.locator("#status-text")).to_have_text("Live")
+        service.submit("echo", message="mine", headers={"X-API-Key": key})
+        expect(page.locator("tr[data-job] .badge")).to_have_text("completed")
 
 
 def test_the_keyboard_reaches_the_content_and_every_view(service: Service, dashboard: Dashboard) -> None:

@@ -53,14 +53,16 @@ class Jobs {
   }
 
   async start() {
-    live.on("figures", (figures) => (this.#showCounts(figures.jobs), this.#catchUp()), this.signal);
+    live.on("figures", (figures) => this.#showCounts(figures.jobs), this.signal);
     live.on("job", (job) => this.#take(job), this.signal);
     live.on("sampled", ({ missed }) => (this.missed += missed), this.signal);
     live.on("status", ({ state }) => state === "live" && this.#read(), this.signal);
     for (const name of ["pointerleave", "focusout"]) this.list.addEventListener(name, () => this.#catchUp());
+    const timer = setInterval(() => this.#catchUp(), REFRESH_MS / 2);
+    this.signal.addEventListener("abort", () => clearInterval(timer));
     if (live.figures) this.#showCounts(live.figures.jobs);
     this.#showFilters();
-    await Promise.all([this.#read(), this.form.offer(this.signal)]);
+    await Promise.all([this.#read(), this.form.offer(this.signal)]); // the job types need no Redis
   }
 
   #head() {

@@ -1,6 +1,6 @@
 // Overview: what is wrong, jobs by state, rates, queues, workers.
 
-import { get } from "../api.js";
+import { get, ignoreOutage } from "../api.js";
 import { History, RateChart } from "../chart.js";
 import { badge, count, duration, el, icon, relative, replace, setText } from "../dom.js";
 import { keyed } from "../keyed.js";
@@ -25,7 +25,7 @@ export default async function view(root, { signal }) {
   root.append(...page.nodes);
   live.on("figures", (figures) => page.showFigures(figures), signal);
   live.on("status", () => page.showProblems(), signal);
-  live.on("status", ({ state }) => state === "live" && page.readHistory(), signal);
+  live.on("status", ({ state }) => state === "live" && page.readHistory().catch(() => {}), signal);
   if (live.figures) page.showFigures(live.figures);
   page.showProblems();
   await Promise.all([page.readHistory(), page.workers.follow(signal)]);
@@ -71,8 +71,11 @@ class Overview {
     ];
   }
 
+  /** Read the counts of the last 15 minutes; without an answer the charts begin now. */
   async readHistory() {
-    const { history, at } = await get("/figures", { signal: this.signal });
+    const answer = await get("/figures", { signal: this.signal }).catch(ignoreOutage);
+    if (!answer) return;
+    const { history, at } = answer;
     this.history.seconds = history.seconds;
     this.history.merge(history.buckets, Date.parse(at) / 1000);
     this.#draw(Date.parse(at) / 1000);
