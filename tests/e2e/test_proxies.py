@@ -77,6 +77,12 @@ def test_events_arrive_at_once(client: httpx.Client, behind: Service):
     assert states[-1] == "cancelled"
 
 
+def test_the_figures_of_the_dashboard_come_each_second(client: httpx.Client):
+    with client.stream("GET", "/v1/events") as answer:
+        figures = (line for line in answer.iter_lines() if line == "event: figures")
+        assert [next(figures), next(figures)] == ["event: figures"] * 2
+
+
 def test_a_wait_may_be_longer_than_the_usual_timeouts(client: httpx.Client, behind: Service):
     job_id = submit(client, "sleep", seconds=3600)
     begun = time.monotonic()
