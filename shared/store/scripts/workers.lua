@@ -4,7 +4,7 @@
 local FIELDS = {'host', 'pid', 'release', 'queues', 'slots', 'running', 'models', 'memory', 'started_at', 'seen_at'}
 
 local found = {now}
-for _, id in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, now, '+inf')) do
   local values = redis.call('HMGET', WORKER .. id, unpack(FIELDS))
   if values[1] then
     local worker = {id, redis.call('ZSCORE', WORKERS, id)}
