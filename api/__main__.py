@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 
 from uvicorn.main import main as run_uvicorn
 
 from api.main import create_app
+from api.metrics.api_metrics import shared_cells
 from api.settings import ApiSettings
 from shared.cpus import available_cpus
 from shared.settings import read_settings
@@ -31,7 +33,9 @@ def main(arguments: list[str]) -> None:
         create_app(
             settings
         )  # a setting that the app refuses ends this process, not one child after the other
-    run_uvicorn(["api.main:app", "--workers", str(workers), *further])
+    shared = workers > 1 and settings.api_metrics == "on"
+    with shared_cells() if shared else nullcontext():
+        run_uvicorn(["api.main:app", "--workers", str(workers), *further])
 
 
 def _count(text: str) -> int:

@@ -1,9 +1,13 @@
 """Configuration: the settings and the objects that they name; a wrong value ends the process."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastapi import APIRouter
+
 from api.keys.key_set import KeySet
+from api.metrics.api_metrics import ApiMetrics
 from api.settings import ApiSettings
 from api.submission import Submissions
 from shared.files import FileStore
@@ -29,6 +33,7 @@ class Configuration:
         files: the file store.
         key_set: the keys of callers; None without any setting that lists keys.
         tracer: begins the spans; None while TRACES is off.
+        metrics: the metrics; None if API_METRICS is off.
     """
 
     settings: ApiSettings
@@ -37,9 +42,10 @@ class Configuration:
     files: FileStore
     key_set: KeySet | None
     tracer: "Tracer | None"
+    metrics: ApiMetrics | None
 
 
-def configure(settings: ApiSettings) -> Configuration:
+def configure(settings: ApiSettings, routers: Iterable[APIRouter]) -> Configuration:
     """The configuration of an application; a wrong value ends the process with exit code 2."""
     job_types = _job_types(settings)
     submissions = Submissions(
@@ -55,6 +61,7 @@ def configure(settings: ApiSettings) -> Configuration:
         _file_store(settings),
         _key_set(settings),
         open_tracer(settings.traces, SERVICE),
+        ApiMetrics(job_types, routers) if settings.api_metrics == "on" else None,
     )
 
 

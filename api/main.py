@@ -36,6 +36,7 @@ from api.routes import (
     jobs,
     listing,
     logs,
+    metrics,
     output,
     queues,
     server,
@@ -87,7 +88,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     configure_logging(level=settings.log_level, form=settings.log_format)
     if redis is None and (reason := obstacle(settings.redis_url.get_secret_value())):
         refuse(f"REDIS_URL: {reason}")
-    configuration = configure(settings)
+    configuration = configure(settings, (*ROUTERS, metrics.router))
     bound_connections()
     app = FastAPI(
         **ABOUT,
@@ -105,6 +106,8 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     app.include_router(dashboard.root)
     if settings.api_dashboard == "on":
         app.include_router(dashboard.router)
+    if configuration.metrics is not None:
+        app.include_router(metrics.router)
     app.webhooks.include_router(webhooks.sent)
     describe(app, configuration)
     add_error_handlers(app)
@@ -115,6 +118,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
 def _wrap(framework: ASGIApp, configuration: Configuration) -> ASGIApp:
     """Wrap the framework in the layers that every request passes, the innermost first."""
     settings, key_set = configuration.settings, configuration.key_set
+    http = configuration.metrics.http if configuration.metrics else None
     stack: ASGIApp = DirectRoutes(framework, ROUTERS, prefixes=("", "/v1"))
     stack = BodyLimit(
         stack, max_bytes=settings.api_max_body_bytes, max_file_bytes=settings.api_max_file_bytes
@@ -124,7 +128,7 @@ def _wrap(framework: ASGIApp, configuration: Configuration) -> ASGIApp:
     stack = OriginCheck(stack, _allowed_hosts(settings), Cors(settings.api_cors_origins))
     if configuration.tracer is not None:
         stack = Tracing(stack, configuration.tracer)
-    stack = RequestContext(stack)
+    stack = RequestContext(stack, on_end=http.note if http else None)
     stack = Compression(stack)
     return ProxyHeadersMiddleware(stack, trusted_hosts=list(settings.api_trusted_proxies))  # type: ignore[arg-type,return-value]
 

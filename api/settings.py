@@ -81,6 +81,9 @@ class ApiSettings(SharedSettings):
     api_dashboard: Annotated[
         Literal["on", "off"], Field(description="Whether the dashboard at /ui/ is served")
     ] = "on"
+    api_metrics: Annotated[
+        Literal["on", "off"], Field(description="Whether /metrics is served, for Prometheus")
+    ] = "on"
 
     @field_validator("api_trusted_proxies", mode="before")
     @classmethod

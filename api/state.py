@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from api.bulk import BulkChanges
 from api.configuration import Configuration
 from api.live_feed import LiveFeed
+from api.metrics.api_metrics import ApiMetrics
 from api.quotas import CallerQuotas
 from api.retry_after import RunTimes
 from api.served_queues import ServedQueues
@@ -68,6 +69,7 @@ class State:
     quotas: CallerQuotas
     stream_tokens: StreamTokens
     served_queues: ServedQueues
+    metrics: ApiMetrics | None
     started_at: float
 
 
@@ -93,7 +95,10 @@ def lifespan_of(
         log.info("job types loaded", packages=names_by_package(settings.job_types))
         client = redis or connect(settings.redis_url.get_secret_value())
         changes = Changes(client)
-        runner, bulk = (redis, redis) if redis else _connections(client, changes)
+        metrics = configuration.metrics
+        if metrics:
+            metrics.open()
+        runner, bulk = (redis, redis) if redis else _connections(client, changes, metrics)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         queue = _queue(configuration, runner, bulk, retention)
         connections = Connections(limits_of_process(settings.api_max_connections))
@@ -103,6 +108,7 @@ def lifespan_of(
                 _keep_up(Upkeep(runner, retention), configuration.job_types),
                 connections.keep_sweeping(),
                 *_services_of_keys(configuration),
+                *([metrics.keep_watching()] if metrics else []),
             )
         ]
         feed = LiveFeed(lambda: Activity(RedisCalls(bulk), queue, retention))
@@ -119,15 +125,22 @@ def lifespan_of(
         await _close(runner, bulk)
         if configuration.tracer:
             await asyncio.to_thread(configuration.tracer.close)
+        if metrics:
+            metrics.close()
 
     return lifespan
 
 
 def _queue(configuration: Configuration, runner: Runner, bulk: Runner, retention: Retention) -> JobQueue:
-    most, tracer = configuration.settings.queue_max_waiting, configuration.tracer
+    most, tracer, metrics = (
+        configuration.settings.queue_max_waiting,
+        configuration.tracer,
+        configuration.metrics,
+    )
+    tracer, on_submitted = configuration.tracer, metrics.note_submitted if metrics else None
     if tracer is None:
-        return JobQueue(runner, retention, max_waiting=most, bulk=bulk)
-    return TracedQueue(tracer, runner, retention, max_waiting=most, bulk=bulk)
+        return JobQueue(runner, retention, max_waiting=most, bulk=bulk, on_submitted=on_submitted)
+    return TracedQueue(tracer, runner, retention, max_waiting=most, bulk=bulk, on_submitted=on_submitted)
 
 
 def _state(
@@ -151,6 +164,7 @@ def _state(
         quotas=CallerQuotas(settings.quotas),
         stream_tokens=StreamTokens(StreamSecret(runner)),
         served_queues=ServedQueues(queue),
+        metrics=configuration.metrics,
         started_at=time.time(),
     )
 
@@ -185,7 +199,9 @@ def _services_of_keys(configuration: Configuration) -> list[Coroutine[Any, Any, 
     return [key_set.keep_loaded()] if configuration.settings.api_keys_file else []
 
 
-def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multiplexer]:
+def _connections(
+    client: ArqRedis, changes: Changes, metrics: ApiMetrics | None
+) -> tuple[Multiplexer, Multiplexer]:
     """The connection that all requests share, and the one for large replies.
 
     The first of them that finds out about a fail-over renews the other one, and the subscriptions.
@@ -196,8 +212,9 @@ def _connections(client: ArqRedis, changes: Changes) -> tuple[Multiplexer, Multi
         for other in {runner, bulk} - {connection}:
             other.renew()
 
-    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner))
-    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk))
+    durations = metrics.redis_calls if metrics else None
+    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner), durations=durations)
+    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk), durations=durations)
     return runner, bulk
 
 

@@ -5,7 +5,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import QueueUnavailable
 from shared.files import FileStore
@@ -26,6 +26,8 @@ from worker.registry import load_handlers, match_handlers
 from worker.settings import WorkerSettings, worker_slots
 
 SERVICE = "job-server-worker"  # the name of this process in its spans
+if TYPE_CHECKING:
+    from worker.metrics.worker_metrics import WorkerMetrics
 
 log = get_log(__name__)
 
@@ -72,12 +74,26 @@ def work(
     if fault := fault_of_max_rss(settings.worker_max_rss_bytes):
         refuse(f"WORKER_MAX_RSS_BYTES: {fault}")
     tracer = open_tracer(settings.traces, SERVICE)
+    metrics = open_metrics(settings, handlers)
     log.info("job types loaded", packages=names_by_package(settings.job_types))
-    worker = JobWorker(settings, handlers, files, tracer)
+    worker = JobWorker(settings, handlers, files, tracer, metrics)
     worker.run()
     if tracer is not None:
         tracer.close()
     return worker.exit_code
+
+
+def open_metrics(settings: WorkerSettings, types: Iterable[str]) -> "WorkerMetrics | None":
+    """The metrics of a worker, with a socket that listens; None without a port."""
+    if not settings.worker_metrics_port:
+        return None
+    from worker.metrics.server import listen  # the library of metrics takes 4 MB
+    from worker.metrics.worker_metrics import WorkerMetrics
+
+    try:
+        return WorkerMetrics(types, listen(settings.worker_metrics_host, settings.worker_metrics_port))
+    except OSError as error:
+        refuse(f"WORKER_METRICS_PORT: {error}")
 
 
 async def check(settings: WorkerSettings) -> int:

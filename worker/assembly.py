@@ -1,8 +1,13 @@
 """Parts of a worker, made of its settings."""
 
+import os
+import socket
+import time
 from collections.abc import Callable, Mapping
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from shared.store.workers import WorkerInfo
 from worker.handler import Handler
 from worker.models.hosts import ModelHosts
 from worker.processes.environment import child_environment
@@ -13,6 +18,18 @@ from worker.webhooks.deliverer import Deliverer
 
 if TYPE_CHECKING:
     from shared.traces.tracer import Tracer
+
+
+def describe_worker(settings: WorkerSettings) -> WorkerInfo:
+    """Name, place and size of this process."""
+    return WorkerInfo(
+        worker_id=token_hex(6),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        queues=settings.worker_queues,
+        slots=settings.worker_concurrency,
+        started_at=time.time(),
+    )
 
 
 def open_processes(settings: WorkerSettings) -> Processes:

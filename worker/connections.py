@@ -6,6 +6,7 @@ from arq import ArqRedis
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
+from shared.metrics.series import Histogram
 from shared.store.multiplexer import Multiplexer
 
 log = get_log(__name__)
@@ -14,19 +15,28 @@ log = get_log(__name__)
 class Connections:
     """All connections of one worker process, apart from that of its heartbeat process.
 
+    Attributes:
+        redis_answers: whether Redis has answered the last step.
+
     Args:
         redis: the client that opens them.
+        durations: observes the seconds of each call that does not wait for a wake-up.
     """
 
-    def __init__(self, redis: ArqRedis) -> None:
+    def __init__(self, redis: ArqRedis, durations: Histogram | None = None) -> None:
         self._redis = redis
+        self._durations = durations
         self._opened: list[Multiplexer] = []
-        self._redis_answers = True
+        self.redis_answers = True
 
-    def open(self, *, timeout: float) -> Multiplexer:
-        """A connection for commands; its timeout is one of silence, in seconds."""
+    def open(self, *, timeout: float, waits: bool = False) -> Multiplexer:
+        """A connection for commands, or for one that waits; its timeout is one of silence, in seconds."""
         connection: Multiplexer = Multiplexer(
-            self._redis, timeout=timeout, patience=0.0, on_failover=lambda: self.renew(besides=connection)
+            self._redis,
+            timeout=timeout,
+            patience=0.0,
+            on_failover=lambda: self.renew(besides=connection),
+            durations=None if waits else self._durations,
         )
         self._opened.append(connection)
         return connection
@@ -49,11 +59,11 @@ class Connections:
 
     def note_answer(self, error: QueueUnavailable | None) -> None:
         """Log that Redis is away, or back, once each time; None stands for an answer."""
-        if self._redis_answers and error:
+        if self.redis_answers and error:
             log.warning("Redis is away; running jobs go on", reason=error.message)
-        elif error is None and not self._redis_answers:
+        elif error is None and not self.redis_answers:
             log.info("Redis is back")
-        self._redis_answers = error is None
+        self.redis_answers = error is None
 
     async def aclose(self) -> None:
         for connection in self._opened:

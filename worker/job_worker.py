@@ -2,12 +2,8 @@
 
 import asyncio
 import gc
-import os
-import socket
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from secrets import token_hex
 from signal import Handlers, Signals, getsignal
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,8 +19,7 @@ from shared.store.file_records import FileRecords
 from shared.store.job_leases import Claim, JobLeases
 from shared.store.retention import Retention
 from shared.store.upkeep import Upkeep
-from shared.store.workers import WorkerInfo
-from worker.assembly import open_deliverer, open_models, open_processes
+from worker.assembly import describe_worker, open_deliverer, open_models, open_processes
 from worker.attempt_spans import AttemptSpans
 from worker.connections import Connections
 from worker.context import Tools
@@ -33,6 +28,8 @@ from worker.handler import Handler
 from worker.heartbeat.supervisor import HeartbeatSupervisor
 from worker.lane import WAKE_UP_SECONDS, Lane
 from worker.lane_pair import LanePair
+from worker.metrics.lane_metrics import LaneMetrics
+from worker.processes.child_counts import Children
 from worker.recycler import Recycler
 from worker.running_jobs import RunningJobs
 from worker.scratch import Scratch
@@ -47,6 +44,7 @@ from worker.webhooks.circuits import Circuits
 
 if TYPE_CHECKING:
     from shared.traces.tracer import Tracer
+    from worker.metrics.worker_metrics import WorkerMetrics
 
 LEAVE_SECONDS = 0.2
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
@@ -79,6 +77,7 @@ class JobWorker(Worker):
         handlers: the handlers by job type.
         files: the store of their artifacts and inputs.
         tracer: begins the spans; None while TRACES is off.
+        metrics: the metrics; None without WORKER_METRICS_PORT.
     """
 
     def __init__(
@@ -87,6 +86,7 @@ class JobWorker(Worker):
         handlers: Mapping[str, Handler],
         files: FileStore,
         tracer: "Tracer | None" = None,
+        metrics: "WorkerMetrics | None" = None,
     ) -> None:
         url = settings.redis_url.get_secret_value()
         functions = [func(cast(WorkerCoroutine, h.perform), name=name) for name, h in handlers.items()]
@@ -94,7 +94,7 @@ class JobWorker(Worker):
         super().__init__(functions, redis_pool=pool, max_jobs=settings.worker_concurrency, keep_result=0)
         if getsignal(Signals.SIGHUP) is not Handlers.SIG_IGN:  # as under nohup
             self._add_signal_handler(Signals.SIGHUP, self.handle_sig)
-        self.worker_info = _worker_info(settings)
+        self.worker_info = describe_worker(settings)
         self.exit_code = 0
         self._settings = settings
         self._tracer = tracer
@@ -107,7 +107,8 @@ class JobWorker(Worker):
         self._scratch = Scratch()
         self._report_due = asyncio.Event()
         self._shutdown = Shutdown(settings.worker_grace_seconds)
-        self._connections = Connections(self.pool)
+        self._metrics = metrics
+        self._connections = Connections(self.pool, metrics.redis_calls if metrics else None)
         self._connection = self._connections.open(timeout=5.0)
         self._job_leases = JobLeases(self._connection)
         self._circuits = Circuits(settings.worker_webhooks)
@@ -132,13 +133,21 @@ class JobWorker(Worker):
 
     def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> LanePair:
         settings, worker_id = self._settings, self.worker_info.worker_id
-        jobs = self._open_lane(worker_id, settings.worker_queues, settings.worker_concurrency, handlers)
+        metrics = self._metrics
+        jobs = self._open_lane(
+            worker_id,
+            settings.worker_queues,
+            settings.worker_concurrency,
+            handlers,
+            metrics=metrics.jobs if metrics else None,
+        )
         webhooks = self._open_lane(
             f"{worker_id}-webhooks",
             [redis_keys.WEBHOOKS],
             settings.worker_webhooks,
             {webhook.job_type.name: webhook},
             self._circuits,
+            metrics.webhooks if metrics else None,
         )
         if self._tracer is not None:
             jobs.jobs.spans = AttemptSpans(self._tracer)
@@ -154,6 +163,7 @@ class JobWorker(Worker):
         size: int,
         handlers: Mapping[str, Handler],
         circuits: Circuits | None = None,
+        metrics: LaneMetrics | None = None,
     ) -> Lane:
         jobs = RunningJobs(
             size,
@@ -163,6 +173,7 @@ class JobWorker(Worker):
             on_report=lambda: self.loop.call_soon_threadsafe(self._report_due.set),
             aside=(lambda: circuits.aside) if circuits else None,
             most_aside=circuits.most_aside if circuits else 0,
+            metrics=metrics,
         )
         return Lane(
             worker_id,
@@ -171,10 +182,11 @@ class JobWorker(Worker):
             lease=self._settings.worker_lease_seconds,
             retention=self._retention,
             job_leases=self._job_leases,
-            idle_leases=JobLeases(self._connections.open(timeout=WAKE_UP_SECONDS * 2)),  # BLPOP blocks it
+            idle_leases=JobLeases(self._connections.open(timeout=WAKE_UP_SECONDS * 2, waits=True)),
             on_leases=lambda: self._heartbeat.publish(),  # opened after the lanes
             on_change=self._shutdown.note_change,
             on_redis=self._connections.note_answer,
+            metrics=metrics,
         )
 
     def _open_services(self) -> list[Service]:
@@ -192,12 +204,19 @@ class JobWorker(Worker):
             Cleaner(FileRecords(self._connection), self._files, settings.worker_sweep_seconds).run,
             Rescuer(upkeep, self._lanes.queues, lease=settings.worker_lease_seconds).run,
             *([self._recycler.run] if settings.worker_max_rss_bytes else []),
+            *self._metrics_services(),
         ]
 
     def _note_job(self) -> None:
         """Let the shutdown and the recycler check again: a job has ended, or a step is done."""
         self._shutdown.note_change()
         self._recycler.check_jobs()
+
+    def _metrics_services(self) -> list[Service]:
+        if self._metrics is None:
+            return []
+        children = Children(self._processes, self._models, self._heartbeat)
+        return self._metrics.services_of(self._lanes, children, self._connections)
 
     def _note_models(self) -> None:
         """Claim from the queues whose models are loaded, and show the states of the model hosts."""
@@ -299,14 +318,3 @@ class JobWorker(Worker):
         self._scratch.close()
         await self._deliverer.aclose()
         await self._connections.aclose()
-
-
-def _worker_info(settings: WorkerSettings) -> WorkerInfo:
-    return WorkerInfo(
-        worker_id=token_hex(6),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        queues=settings.worker_queues,
-        slots=settings.worker_concurrency,
-        started_at=time.time(),
-    )

@@ -10,6 +10,7 @@ from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store.job_leases import Finished, JobLeases, OutcomeKind, Step
 from shared.store.retention import Retention
+from worker.metrics.lane_metrics import LaneMetrics
 from worker.running_jobs import RunningJobs
 
 WAKE_UP_SECONDS = 5.0
@@ -41,6 +42,7 @@ class Lane:
         on_leases: called just before a step goes out, and before the handlers of its claims begin.
         on_change: called when a job has ended or a step is done.
         on_redis: called with each failure to reach Redis, and with None once a step was answered.
+        metrics: counts outcomes; None without metrics.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Lane:
         on_leases: Callable[[], None],
         on_change: Callable[[], None],
         on_redis: Callable[[QueueUnavailable | None], None],
+        metrics: LaneMetrics | None = None,
     ) -> None:
         self.worker_id = worker_id
         self.queues = queues
@@ -70,6 +73,7 @@ class Lane:
         self.on_leases = on_leases
         self.on_change = on_change
         self.on_redis = on_redis
+        self.metrics = metrics
         self._idle_leases = idle_leases
         self._more_due = True
         self._look_at = 0.0  # when a job may be due, by the loop's clock
@@ -221,6 +225,8 @@ class Pump:
             lane.jobs.forget(self._finished)
             lane.on_change()
             lane.take(step, self.wanted, self._asked_at)
+            if lane.metrics is not None:
+                lane.metrics.note_step(self._finished, step)
             _log_step(self._finished, step)
 
     def _begin(self) -> None:

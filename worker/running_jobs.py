@@ -17,6 +17,7 @@ from worker.execute import execute, failed, outcome_of_any_error, outcome_of_sto
 from worker.handler import Handler
 from worker.held_claims import STALE_SECONDS, HeldClaims
 from worker.lease_snapshot import held_line, lease_line
+from worker.metrics.lane_metrics import LaneMetrics
 from worker.processes.protocol import describe
 from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
@@ -40,6 +41,7 @@ class RunningJobs:
         on_report: called when a job has progress or log lines to send; from any thread.
         aside: counts the running attempts that need no slot now.
         most_aside: their bound.
+        metrics: counts attempts; None without metrics.
 
     Attributes:
         size: the number of slots.
@@ -67,6 +69,7 @@ class RunningJobs:
         on_report: Callable[[], object],
         aside: Callable[[], int] | None = None,
         most_aside: int = 0,
+        metrics: LaneMetrics | None = None,
     ) -> None:
         self.size = size
         self.most = size + most_aside
@@ -85,6 +88,7 @@ class RunningJobs:
         self._tools = tools
         self._on_report = on_report
         self._aside = aside
+        self._metrics = metrics
         self._unfinished: set[asyncio.Task[None]] = set()  # of jobs that have ended here
         self._loop = asyncio.get_event_loop()
 
@@ -120,7 +124,7 @@ class RunningJobs:
             return
         free = 0 if self.held else max(self.free, 0)
         for claim in claims[:free]:
-            self.start(claim)
+            self.start(claim, claimed_at=claimed_at)
         for held in self.held.add(claims[free:], claimed_at):
             claim = held.claim
             self.lease_lines[claim.lease] = held_line(claim.queue, claim.lease, held.number)
@@ -134,8 +138,8 @@ class RunningJobs:
         self._start_held()
         self.on_end()
 
-    def start(self, claim: Claim, *, held_until: int = 0) -> None:
-        """Start the attempt of a claim; `held_until` as in `RunningJob`."""
+    def start(self, claim: Claim, *, claimed_at: int = 0, held_until: int = 0) -> None:
+        """Start the attempt of a claim; `claimed_at` as in `take`, `held_until` as in `RunningJob`."""
         context = JobContext.of(claim, self._on_report, self._tools)
         job = RunningJob(claim, context, time.monotonic(), held_until)
         try:  # noqa: SIM105  # without a cost for each job
@@ -144,6 +148,8 @@ class RunningJobs:
             pass
         self.lease_lines[claim.lease] = lease_line(claim.queue, claim.lease, job.deadline)
         self.running[claim.lease] = job
+        if self._metrics is not None:
+            self._metrics.note_start(job, (held_until or claimed_at) - claim.due)
         job.task = own_task(self._loop, self._run(job), job)
 
     def cancel(self, job_ids: set[str]) -> None:
@@ -233,6 +239,8 @@ class RunningJobs:
         job.ended = True
         self.ended += 1
         job.task = None  # the task refers to the job: a cycle, which only the garbage collector would free
+        if self._metrics is not None:
+            self._metrics.note_end(job)
         if outcome is not None:
             done = _finished(job, outcome)
             outcome = done.outcome
@@ -331,7 +339,14 @@ def _finished(job: RunningJob, outcome: Outcome) -> Finished:
                 ),
             )
     return Finished(
-        job.claim, outcome, report.progress, report.lines, artifacts, job.held_until, report.output
+        job.claim,
+        outcome,
+        report.progress,
+        report.lines,
+        artifacts,
+        job.held_until,
+        report.output,
+        job.handler.job_type.name if job.handler else "",
     )
 
 

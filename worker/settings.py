@@ -115,6 +115,13 @@ class WorkerSettings(SharedSettings):
         ),
     ] = 60
 
+    worker_metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port on which metrics are served, for Prometheus; 0: none")
+    ] = 0
+    worker_metrics_host: Annotated[
+        str, Field(min_length=1, description="Address on which metrics are served")
+    ] = "127.0.0.1"
+
     @field_validator("worker_queues", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -54,12 +54,13 @@ class DirectRoutes:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = scope
         if scope["type"] == "http":
             if scope["method"] == HEAD:
                 scope = as_get(scope)
             for methods, pattern, endpoint, template in self._routes:
                 if scope["method"] in methods and (found := pattern.match(scope["path"])):
-                    scope[ROUTE] = template
+                    given[ROUTE] = template
                     request = Request(scope, receive)
                     try:
                         response = await endpoint(request, **found.groupdict())
@@ -69,4 +70,8 @@ class DirectRoutes:
                         response = Response(status_code=499)
                     await response(scope, receive, send)
                     return
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if scope is not given:
+                given[ROUTE] = scope.get(ROUTE)

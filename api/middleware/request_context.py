@@ -1,6 +1,7 @@
 """Context of each request: its id, its log line, headers of all answers, and the answer to a fault."""
 
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,10 +17,16 @@ log = get_log(__name__)
 
 
 class RequestContext:
-    """Gives each request its id, logs it, and answers 500 if the application fails."""
+    """Gives each request its id, logs it, and answers 500 if the application fails.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        on_end: called with the scope, the status and the duration in seconds of each request; the status is 0
+            without an answer.
+    """
+
+    def __init__(self, app: ASGIApp, on_end: Callable[[Scope, int, float], None] | None = None) -> None:
         self._app = app
+        self._on_end = on_end
         self._large = LargeAnswers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +64,8 @@ class RequestContext:
             log.exception("request failed", method=scope["method"], path=scope["path"])
             if status == 0:
                 await internal_error()(scope, receive, send_named)
+        if self._on_end is not None:
+            self._on_end(scope, status, time.perf_counter() - started)
         _log_request(scope, status, started)
 
 

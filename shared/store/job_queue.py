@@ -1,6 +1,6 @@
 """JobQueue: the API's half of the store, which submits, reads, lists and cancels jobs."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
 from secrets import token_hex
 from typing import NamedTuple
@@ -76,19 +76,27 @@ class JobQueue:
         max_waiting: jobs that may wait in one queue.
         bulk: sends the commands whose replies are large, over another connection, so that the replies on
             `runner` do not wait behind them.
+        on_submitted: called with the jobs of each accepted submission, and what became of them.
 
     Every method may be repeated when its reply was lost. Besides its own errors, each raises
     QueueUnavailable while Redis can't serve it. With an `owner`, a job of another caller counts as missing.
     """
 
     def __init__(
-        self, runner: Runner, retention: Retention, *, max_waiting: int, bulk: Runner | None = None
+        self,
+        runner: Runner,
+        retention: Retention,
+        *,
+        max_waiting: int,
+        bulk: Runner | None = None,
+        on_submitted: Callable[[Sequence[NewJob], Sequence[Submitted]], None] | None = None,
     ) -> None:
         self._redis = RedisCalls(runner)
         self._bulk = RedisCalls(bulk or runner)
         self._records = RecordReader(self._bulk)
         self._retention = retention
         self._max_waiting = max_waiting
+        self._on_submitted = on_submitted
         self._throughput = Throughput(self._redis, retention)
 
     # -- submitting
@@ -122,7 +130,10 @@ class JobQueue:
                 error.retry_after = await self._throughput.retry_after(ROOM * quota.waiting)
             raise error
         pairs = zip(encoded, answer[0], strict=True)
-        return await self._records.completed([accepted(job, *found) async for job, found in in_parts(pairs)])
+        submitted = [accepted(job, *found) async for job, found in in_parts(pairs)]
+        if self._on_submitted is not None:
+            self._on_submitted(jobs, submitted)
+        return await self._records.completed(submitted)
 
     # -- reading
 

@@ -1,6 +1,7 @@
 """Multiplexer: a connection to Redis that all callers of a process share."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 
+from shared.metrics.series import Histogram
 from shared.store.client import REDIS_GONE, Argument
 from shared.store.refusals import Remedy, remedy_for
 from shared.store.tcp import acknowledged
@@ -39,6 +41,7 @@ class Multiplexer:
         on_loss: called when the connection is lost.
         on_failover: called when a new connection is open after the server of the last one said that it is not
             the primary any more. The process's other connections may not hear that, and must be renewed.
+        durations: observes the seconds from each call to its end.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Multiplexer:
         on_message: Callable[[bytes, bytes], None] | None = None,
         on_loss: Callable[[], None] | None = None,
         on_failover: Callable[[], None] | None = None,
+        durations: Histogram | None = None,
     ) -> None:
         self._redis = redis
         self._timeout = timeout
@@ -57,6 +61,7 @@ class Multiplexer:
         self._on_message = on_message
         self._on_loss = on_loss
         self._on_failover = on_failover
+        self._durations = durations
         self._current: _OpenConnection | None = None
         self._opening: asyncio.Task[_OpenConnection] | None = None
         self._opened_at = float("-inf")
@@ -69,6 +74,7 @@ class Multiplexer:
             REDIS_GONE (one of them): Redis gave no answer in time, or refused the command.
         """
         command = pack_command((name, *words))  # type: ignore[arg-type]  # its stub knows no tuple of any length
+        called = 0.0 if self._durations is None else time.perf_counter()
         now = asyncio.get_running_loop().time
         begun = now()
         end = begun + max(self._timeout, self._patience)
@@ -79,14 +85,18 @@ class Multiplexer:
                 if current is None or current.lost:
                     async with asyncio.timeout_at(min(now() + self._timeout, end)):
                         current = await self._open()
-                if repeated:
-                    return await current.ask_until(end, command)
-                return await current.ask(command)
+                reply = await (current.ask_until(end, command) if repeated else current.ask(command))
             except REDIS_GONE as error:
                 last = now() + PAUSE_BEFORE_REPEAT > begun + self._patience
                 refusal = error if isinstance(error, ResponseError) else refusal
                 if not self._repeats_after(error, current, begun=begun, last=last):
+                    if self._durations is not None:
+                        self._durations.observe(time.perf_counter() - called)
                     raise refusal or error from None  # a refusal says more than a timeout
+            else:
+                if self._durations is not None:
+                    self._durations.observe(time.perf_counter() - called)
+                return reply
             repeated = True
             await asyncio.sleep(PAUSE_BEFORE_REPEAT)
 

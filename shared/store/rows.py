@@ -143,7 +143,11 @@ class FinishedRow(NamedTuple):
 
 
 class ClaimRow(NamedTuple):
-    """A claim in the reply to a step."""
+    """A claim in the reply to a step.
+
+    Attributes:
+        due: the time at which the job was due, in milliseconds since the epoch.
+    """
 
     queue: bytes
     job_id: bytes
@@ -154,6 +158,7 @@ class ClaimRow(NamedTuple):
     params: bytes
     request_id: bytes
     trace: bytes
+    due: int
 
 
 class ReportRow(NamedTuple):

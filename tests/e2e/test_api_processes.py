@@ -15,6 +15,7 @@ from dev.stack import Process, free_port, wait_until
 from tests.unit.worker.pools import lives
 
 STARTED = re.compile(r"Started server process \[(\d+)\]")
+SUBMITTED = re.compile(r"^job_server_jobs_submitted_total\{.*\} (.*)$", re.MULTILINE)
 JOB = {"type": "echo", "params": {"message": 1}}
 
 
@@ -42,6 +43,11 @@ class Processes:
         """Submit a job on a connection of its own."""
         return httpx.post(f"{self.url}/jobs", json=JOB)
 
+    def submitted(self) -> list[float]:
+        """The counter of accepted jobs of ten scrapes, each on a connection of its own."""
+        scrapes = [httpx.get(f"{self.url}/metrics").text for _ in range(10)]
+        return [sum(map(float, SUBMITTED.findall(scrape))) for scrape in scrapes]
+
     def end(self) -> str:
         """End all processes; returns their output."""
         self.parent.terminate()
@@ -64,10 +70,13 @@ def processes() -> Iterator[Processes]:
 
 def test_a_process_that_is_killed_is_started_again_and_the_others_serve(processes: Processes):
     first, second = processes.children()
+    for _ in range(20):
+        processes.submit()
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: len(processes.children()) == 3, "another process serves")
     wait_until(lambda: processes.submit().status_code == 202, "jobs are accepted")
     assert lives(second)
+    assert processes.submitted() == [21] * 10  # whichever process answers, and even of the one that is gone
 
 
 def test_a_shutdown_answers_every_request_that_was_accepted(processes: Processes):

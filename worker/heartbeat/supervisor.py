@@ -18,6 +18,7 @@ from worker.claims_ahead import MOST_CLAIMS
 from worker.heartbeat.loop_watch import WATCH_SECONDS, LoopWatch
 from worker.lane import LARGEST_BATCH, Lane
 from worker.lease_snapshot import SnapshotMemory
+from worker.processes.child_counts import ChildCounts
 from worker.processes.environment import child_environment
 from worker.timeouts import OVERDUE_SECONDS
 
@@ -36,6 +37,7 @@ class HeartbeatSupervisor:
 
     Attributes:
         pid: the process that was started last; 0 before the first.
+        counts: the process, and the ends of those before it.
 
     Args:
         url: the URL of Redis; sent over a socket, because others can read a command line.
@@ -58,6 +60,7 @@ class HeartbeatSupervisor:
         on_failover: Callable[[], None],
     ) -> None:
         self.pid = 0
+        self.counts = ChildCounts()
         self._on_failover = on_failover
         self._lanes = lanes
         self._folder = Path.cwd()  # a handler may change it
@@ -131,6 +134,7 @@ class HeartbeatSupervisor:
             with theirs:
                 process = self._start(theirs.fileno())
             self.pid = process.pid
+            self.counts.alive += 1
             try:
                 ours.sendall(self._terms)
                 self._listen(ours)
@@ -138,6 +142,7 @@ class HeartbeatSupervisor:
                 pass  # the process has died
             finally:
                 code = _end(process)
+                self.counts.note_end(by_worker=self._stopping.is_set())
         if not self._stopping.is_set():
             log.error("the heartbeat process ended; it is started again", code=code)
 

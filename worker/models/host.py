@@ -14,6 +14,7 @@ from worker.models.batch import Device
 from worker.models.batcher import Answer
 from worker.models.handler import ModelHandler
 from worker.processes.child_connection import Child
+from worker.processes.child_counts import ChildCounts
 from worker.processes.plain_pickles import Packages, packages_of
 from worker.processes.protocol import CallReport, ProtocolError, describe, pack, unpack
 from worker.timeouts import timeout_error
@@ -64,6 +65,7 @@ class ModelHost:
         state: the state of the process; a failed setup is repeated, and stays SETUP_FAILED meanwhile.
         since: the time of that state, in seconds since the epoch.
         error: the reason of the last failed setup.
+        counts: the process, and the ends of those before it.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ModelHost:
         self.state = HostState.STARTING
         self.since = time.time()
         self.error = ""
+        self.counts = ChildCounts()
         self._device = device
         self._on_change = on_change
         self._child: Child | None = None
@@ -144,9 +147,11 @@ class ModelHost:
         if child is None:
             return
         self._child = child
+        self.counts.alive += 1
         try:
             self._change(HostState.READY)
             await child.process.wait()
+            self.counts.note_end(by_worker=child.killed)
             if not child.killed:
                 log.error("a model host died; it is started again", **self.names, end=child.end())
         finally:
@@ -169,6 +174,7 @@ class ModelHost:
             if child is not None:
                 child.kill()
                 await child.process.wait()
+            self.counts.failed += 1
             late = isinstance(error, TimeoutError)
             self.error = f"The setup took longer than {seconds:g} s." if late else describe(error)
             log.error("a model can't be loaded; it is tried again", **self.names, reason=self.error)

@@ -15,6 +15,7 @@ from worker.models.batch import Device
 from worker.models.batcher import Batcher
 from worker.models.handler import ModelHandler
 from worker.models.host import ModelHost, Surroundings
+from worker.processes.child_counts import ChildCounts
 from worker.processes.environment import child_environment
 from worker.processes.plain_pickles import Packages
 
@@ -86,6 +87,11 @@ class ModelHosts:
             for host in self._hosts
         ]
         return orjson.dumps(states) if states else b""
+
+    @property
+    def counts(self) -> ChildCounts:
+        """The processes of all hosts, and their ends so far."""
+        return ChildCounts.sum_of(host.counts for host in self._hosts)
 
     def start(self, concurrency: int) -> None:
         """Start the hosts in the background."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 from shared.job_type_loader import OWN_PACKAGES
 from shared.logging import get_log
 from worker.processes.child_connection import Child
+from worker.processes.child_counts import ChildCounts
 from worker.processes.environment import child_environment
 from worker.processes.plain_pickles import Packages, packages_of
 from worker.processes.protocol import CallReport, describe, pack
@@ -27,6 +28,9 @@ log = get_log(__name__)
 
 class Processes:
     """Child processes that wait for functions to run.
+
+    Attributes:
+        counts: the processes, and their ends so far.
 
     Args:
         size: processes at once.
@@ -53,6 +57,7 @@ class Processes:
         self._max_memory = max_memory
         self._job_types = job_types
         self._environment = child_environment() if environment is None else environment
+        self.counts = ChildCounts()
         self._free: list[Child] = []
         self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
         self._keepers: list[asyncio.Task[None]] = []
@@ -136,11 +141,14 @@ class Processes:
         try:
             child = await Child.start(self._lifeline[0], self._max_memory, self._environment)
         except (OSError, EOFError, TimeoutError) as error:
+            self.counts.failed += 1
             log.error("a child process does not start", reason=describe(error))
             return False
+        self.counts.alive += 1
         try:
             self._give(child)
             await child.process.wait()
+            self.counts.note_end(by_worker=child.killed)
             if not child.killed:
                 log.warning("a child process died", pid=child.process.pid, end=child.end())
             return child.calls > 0

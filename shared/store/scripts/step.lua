@@ -101,7 +101,8 @@ local function finish(at)
 end
 
 -- Adds a row CLAIM; `add_messages` adds its message.
-local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id, trace)
+local function add_claim(
+  claims, queue, id, fencing_token, attempt, max_attempts, params, request_id, trace, due)
   local at = #claims
   claims[at + CLAIM.queue] = queue
   claims[at + CLAIM.job_id] = id
@@ -112,6 +113,7 @@ local function add_claim(claims, queue, id, fencing_token, attempt, max_attempts
   claims[at + CLAIM.params] = params or ''
   claims[at + CLAIM.request_id] = request_id or ''
   claims[at + CLAIM.trace] = trace or ''
+  claims[at + CLAIM.due] = tonumber(due)
 end
 
 -- Writes a claim into the record of a pending job.
@@ -127,9 +129,9 @@ end
 local function claim_again(memory, claims)
   for queue, fencing_token, id in string.gmatch(memory, '(%S+) (%d+):(%S+)') do
     if redis.call('ZSCORE', LEASES .. queue, fencing_token .. ':' .. id) then
-      local state, last_token, attempt, max_attempts, params, request_id, version, counted, trace = unpack(
-        redis.call('HMGET', RECORD .. id, 'state', 'claims', 'attempt', 'max_attempts', 'params', 'request_id',
-          'version', 'counted', 'trace'))
+      local state, last_token, attempt, max_attempts, params, request_id, version, counted, trace, created_at, run_at =
+        unpack(redis.call('HMGET', RECORD .. id, 'state', 'claims', 'attempt', 'max_attempts', 'params', 'request_id',
+          'version', 'counted', 'trace', 'created_at', 'run_at'))
       local started = state == 'running' and last_token == fencing_token
       attempt = tonumber(attempt or 0)
       if state == 'pending' and tonumber(last_token or 0) == fencing_token - 1 then
@@ -141,7 +143,8 @@ local function claim_again(memory, claims)
         if counted then
           quotas().count_job(counted, id, 'running')
         end
-        add_claim(claims, queue, id, tonumber(fencing_token), attempt, max_attempts, params, request_id, trace)
+        add_claim(claims, queue, id, tonumber(fencing_token), attempt, max_attempts, params, request_id, trace,
+          math.max(created_at, run_at or 0))
       end
     end
   end
@@ -163,9 +166,10 @@ end
 -- Claims due jobs of a queue. First it looks at them, so that worker and queue know of their leases before a record
 -- changes; `memory` holds the leases of this step so far.
 local function claim_from(queue, limit, claims, memory)
-  local ids = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'LIMIT', 0, limit)
+  local found = redis.call('ZRANGEBYSCORE', QUEUE .. queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
   local starts, scored, late, in_time, misplaced = {}, {}, {}, {}, {}
-  for _, id in ipairs(ids) do
+  for at = 1, #found, 2 do
+    local id, due = found[at], found[at + 1]
     local state, attempt, last_token, version, max_attempts, params, request_id, start_by, counted, trace = unpack(
       redis.call('HMGET', RECORD .. id, 'state', 'attempt', 'claims', 'version', 'max_attempts', 'params',
         'request_id', 'start_by', 'counted', 'trace'))
@@ -177,7 +181,7 @@ local function claim_from(queue, limit, claims, memory)
       local member = fencing_token .. ':' .. id
       attempt = (attempt or 0) + 1
       starts[#starts + 1] = {id, fencing_token, attempt, version + 1, counted}
-      add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id, trace)
+      add_claim(claims, queue, id, fencing_token, attempt, max_attempts, params, request_id, trace, due)
       scored[#scored + 1] = now + lease
       scored[#scored + 1] = member
       memory[#memory + 1] = queue .. ' ' .. member
@@ -196,8 +200,8 @@ local function claim_from(queue, limit, claims, memory)
     start(unpack(job))
   end
   flush()
-  if #misplaced == 0 and #ids > 0 then
-    redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #ids - 1)
+  if #misplaced == 0 and #found > 0 then
+    redis.call('ZREMRANGEBYRANK', QUEUE .. queue, 0, #found / 2 - 1)
   elseif #misplaced > 0 then
     clear_up(queue, starts, misplaced)
   end

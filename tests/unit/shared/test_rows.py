@@ -12,7 +12,7 @@ from shared.store.scripts import FOLDER, Script
 
 def test_a_field_is_its_index_in_the_row():
     source = "ARGV[at + CLAIM.queue], claims[n + CLAIM.request_id], #CLAIM, #claims, LEASES"
-    assert numbered(source) == "ARGV[at + 1], claims[n + 8], 9, #claims, LEASES"
+    assert numbered(source) == "ARGV[at + 1], claims[n + 8], 10, #claims, LEASES"
 
 
 def test_a_row_whose_name_begins_with_that_of_another_one_is_told_apart():

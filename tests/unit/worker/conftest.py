@@ -23,6 +23,7 @@ from worker.context import JobContext
 from worker.handler import Handler
 from worker.lane import Lane
 from worker.lease_snapshot import SnapshotMemory
+from worker.metrics.lane_metrics import LaneMetrics
 from worker.running_jobs import RunningJobs
 from worker.webhooks.deliverer import Deliverer
 
@@ -94,7 +95,7 @@ class Bench:
         answers: the lane's calls of `on_redis`.
     """
 
-    def __init__(self, redis: Redis, slots: int = 2) -> None:
+    def __init__(self, redis: Redis, slots: int = 2, metrics: LaneMetrics | None = None) -> None:
         self.redis = redis
         self.job_queue = JobQueue(redis, RETENTION, max_waiting=100)
         self.leases = WatchedLeases(redis)
@@ -104,7 +105,11 @@ class Bench:
         self.contexts: dict[str, JobContext] = {}
         self.answers: list[QueueUnavailable | None] = []
         self.jobs = RunningJobs(
-            slots, {"work": Handler(WORK, self._work)}, max_result_bytes=1000, on_report=self.report_due.set
+            slots,
+            {"work": Handler(WORK, self._work)},
+            max_result_bytes=1000,
+            on_report=self.report_due.set,
+            metrics=metrics,
         )
         self.lane = Lane(
             "w",
@@ -117,6 +122,7 @@ class Bench:
             on_leases=lambda: None,
             on_change=lambda: None,
             on_redis=self.answers.append,
+            metrics=metrics,
         )
         self._ends: dict[str, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,0 +1,1 @@
+"""Metrics of a worker, as Prometheus scrapes them from WORKER_METRICS_PORT."""

@@ -1,0 +1,123 @@
+"""Metrics of attempts: in the lane of the jobs, and in that of the webhooks."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from shared.metrics.engine import JOB_BOUNDS, EndedJobs
+from shared.metrics.metric_set import MetricSet
+from shared.metrics.series import OTHER, Counter, Histogram
+from shared.store.job_leases import Finished, OutcomeKind, Step
+from worker.running_job import RunningJob
+
+DELIVERED = {
+    OutcomeKind.COMPLETED: "delivered",
+    OutcomeKind.RETRY: "retried",
+    OutcomeKind.FAILED: "given_up",
+    OutcomeKind.RELEASED: "postponed",
+}
+
+
+class FencedWrites:
+    """The counter of refused outcomes, of both lanes."""
+
+    def __init__(self, metrics: MetricSet) -> None:
+        [self._counter] = metrics.counter(
+            "fenced_writes", "Outcomes that Redis refused, because the lease was lost."
+        )
+
+    def note(self, done: Finished) -> None:
+        if done.outcome.kind is not OutcomeKind.RETURNED:  # else another process has returned the claim
+            self._counter.add()
+
+
+class TypeSeries(NamedTuple):
+    """The series of one job type."""
+
+    started: Counter
+    wait: Histogram
+    run: Histogram
+    ends: dict[OutcomeKind, Counter]
+
+
+class JobMetrics:
+    """The metrics of the lane of jobs.
+
+    Args:
+        types: the names of the job types with a handler.
+    """
+
+    def __init__(self, metrics: MetricSet, types: Iterable[str], fenced: FencedWrites) -> None:
+        names = (*types, OTHER)
+        labels, values = ("type",), [(name,) for name in names]
+        self._fenced = fenced
+        self._ended = EndedJobs(metrics, names[:-1])
+        started = metrics.counter("jobs_started", "Attempts that this worker has started.", labels, values)
+        retried = metrics.counter("jobs_retried", "Failed attempts whose job runs again.", labels, values)
+        waits = metrics.histogram(
+            "job_wait_seconds",
+            "Time from the moment when a job was due to the start of an attempt.",
+            JOB_BOUNDS,
+            labels,
+            values,
+        )
+        runs = metrics.histogram("job_run_seconds", "Duration of an attempt.", JOB_BOUNDS, labels, values)
+        self._series = {
+            name: TypeSeries(begun, wait, run, self._ends(name, again))
+            for name, begun, wait, run, again in zip(names, started, waits, runs, retried, strict=True)
+        }
+
+    def note_start(self, job: RunningJob, wait: int) -> None:
+        series = self._of(job)
+        series.started.add()
+        series.wait.observe(max(wait, 0) / 1000)
+
+    def note_end(self, job: RunningJob) -> None:
+        self._of(job).run.observe(time.monotonic() - job.started_at)
+
+    def note_step(self, finished: Sequence[Finished], step: Step) -> None:
+        series, other = self._series, self._series[OTHER]
+        for done, accepted in zip(finished, step.accepted, strict=True):
+            if not accepted:
+                self._fenced.note(done)
+            elif counter := series.get(done.job_type, other).ends.get(done.outcome.kind):
+                counter.add()
+        if step.rescued:
+            self._ended.note_rescued(len(step.rescued))
+
+    def _ends(self, name: str, retried: Counter) -> dict[OutcomeKind, Counter]:
+        terminal = self._ended.of(name)
+        return {OutcomeKind(state): counter for state, counter in terminal.items()} | {
+            OutcomeKind.RETRY: retried
+        }
+
+    def _of(self, job: RunningJob) -> TypeSeries:
+        name = job.handler.job_type.name if job.handler else OTHER
+        return self._series[name]
+
+
+class WebhookMetrics:
+    """The metrics of the lane of webhooks."""
+
+    def __init__(self, metrics: MetricSet, fenced: FencedWrites) -> None:
+        self._fenced = fenced
+        counters = metrics.counter(
+            "webhook_deliveries",
+            "Attempts to deliver a webhook, by outcome.",
+            ("outcome",),
+            [(outcome,) for outcome in DELIVERED.values()],
+        )
+        self._ends = dict(zip(DELIVERED, counters, strict=True))
+
+    def note_start(self, job: RunningJob, wait: int) -> None:
+        """Webhooks count at their ends alone."""
+
+    def note_end(self, job: RunningJob) -> None:
+        """Webhooks count once Redis has taken their outcomes."""
+
+    def note_step(self, finished: Sequence[Finished], step: Step) -> None:
+        for done, accepted in zip(finished, step.accepted, strict=True):
+            if not accepted:
+                self._fenced.note(done)
+            elif counter := self._ends.get(done.outcome.kind):
+                counter.add()
