@@ -37,6 +37,7 @@ SCENARIOS = (
     "artifacts",
     "model_hosts",
     "output",
+    "steering",
     "webhooks",
     "tarpits",
     "attacks",

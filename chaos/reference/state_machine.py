@@ -18,9 +18,11 @@ from chaos.reference.comparison import diff_indexes, diff_records
 from chaos.reference.store import LATER, MAX_WAITING, PARAMS, ReferenceStore
 from shared.errors import JobNotFound, QueueFull
 from shared.job_type import JobType, Params
+from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_leases import AttemptReport, Claim, Finished, JobLeases, Outcome, OutcomeKind, Step
 from shared.store.job_queue import JobQueue
+from shared.store.queues import Queues
 from shared.store.retention import Retention
 from shared.store.rows import Lease
 from shared.store.submission import NewJob
@@ -30,6 +32,7 @@ WORKERS = {"one": ("high", "low"), "two": ("low",), "three": ("high",)}
 QUEUES = ("high", "low")
 RETENTION = Retention(completed=1000, failed=2000, cancelled=3000)
 ERROR = b'{"code":"broken","message":"","hint":"","retryable":true,"attempt":%d}'
+STATES = (None, JobState.PENDING, JobState.RUNNING)
 LEASE, HOUR = 600.0, 3_600_000
 T = TypeVar("T")
 
@@ -49,6 +52,7 @@ class StoreStateMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.queue = JobQueue(self.redis, RETENTION, max_waiting=MAX_WAITING)
+        self.queues = Queues(self.redis, QUEUES)
         self.job_leases = JobLeases(self.redis)
         self.reference = ReferenceStore(WORKERS)
         self.numbers: Counter[tuple[str, int]] = Counter()  # of steps, by worker and pump
@@ -180,6 +184,28 @@ class StoreStateMachine(RuleBasedStateMachine):
         assert record.state == self.reference.jobs[job_id].state
         self.compare()
 
+    @rule(numbers=st.lists(st.integers(0, 7), max_size=5, unique=True), state=st.sampled_from(STATES))
+    def cancel_all(self, numbers: list[int], state: JobState | None) -> None:
+        ids = [f"job-{number}" for number in numbers]
+        cancelled = self.wait(self.queue.cancel_all(ids, state))
+        assert [result.value for result in cancelled] == self.reference.cancel_all(ids, state or "")
+        self.compare()
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def pause(self, queue: str) -> None:
+        state = self.wait(self.queues.pause(queue, None, ""))
+        self.reference.paused.add(queue)
+        assert state.pause is not None
+        assert state.running == sum(
+            1 for job in self.reference.jobs.values() if job.queue == queue and job.lease
+        )
+        assert state.ready + state.scheduled == len(self.reference.waiting(queue))
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def resume(self, queue: str) -> None:
+        assert self.wait(self.queues.resume(queue)).pause is None
+        self.reference.paused.discard(queue)
+
     @rule(name=names, choice=st.lists(picks, max_size=4))
     def beat(self, name: str, choice: list[int]) -> None:
         chosen = [self.claims[n % len(self.claims)] for n in choice if self.claims]
@@ -206,6 +232,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         step = with_plain_messages(self.wait(call))
         accepted, rescued, claims = self.reference.step(name, pump, number, finished, slots)
         assert (step.accepted, set(step.rescued), step.claims) == (accepted, rescued, claims)
+        assert step.paused == self.reference.paused.intersection(WORKERS[name])
         assert (step.wait is None) == (not self.has_reason_to_wake(name, full=len(claims) >= slots))
         self.claims += [claim for claim in step.claims if claim not in self.claims]
         self.copy_places()
@@ -225,8 +252,10 @@ class StoreStateMachine(RuleBasedStateMachine):
         """Whether a worker has a reason to wake up by itself; a full one only for jobs due later."""
         if not full:
             jobs = self.reference.jobs.values()
-            return any(job.queue in WORKERS[name] and (job.lease or _waits(job)) for job in jobs)
-        heads = [min((j.due for j in self.reference.waiting(queue)), default=0) for queue in WORKERS[name]]
+            mine = [job for job in jobs if job.queue in WORKERS[name]]
+            return any(job.lease or (_waits(job) and job.queue not in self.reference.paused) for job in mine)
+        queues = [queue for queue in WORKERS[name] if queue not in self.reference.paused]
+        heads = [min((j.due for j in self.reference.waiting(queue)), default=0) for queue in queues]
         return LATER in heads
 
     def pending(self) -> list[Any]:

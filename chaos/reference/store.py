@@ -63,6 +63,7 @@ class ReferenceStore:
     def __init__(self, workers: dict[str, tuple[str, ...]]) -> None:
         self.jobs: dict[str, ReferenceJob] = {}
         self.workers = {name: ReferenceWorker(queues) for name, queues in workers.items()}
+        self.paused: set[str] = set()
         self._clock = 0
 
     def tick(self) -> int:
@@ -94,6 +95,19 @@ class ReferenceStore:
             else:
                 return "cancelling"
         return "cancelled" if job.state == "cancelled" else "finished"
+
+    def cancel_all(self, ids: Sequence[str], state: str) -> list[str]:
+        """Cancel several jobs, those in a state alone if one is given; returns the result of each."""
+        results = []
+        for job_id in ids:
+            job = self.jobs.get(job_id)
+            if job is None:
+                results.append("missing")
+            elif state and job.state != state:
+                results.append("kept")
+            else:
+                results.append("finished" if job.state == "cancelled" else self.cancel(job_id))
+        return results
 
     def step(
         self, name: str, pump: int, number: int, finished: Sequence[Finished], slots: int
@@ -187,6 +201,7 @@ class ReferenceStore:
         order = [
             job
             for queue in worker.queues
+            if queue not in self.paused
             for job in sorted(self.waiting(queue), key=lambda job: (job.due, job.job_id))
             if job.due != LATER
         ]
