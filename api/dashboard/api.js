@@ -26,7 +26,7 @@ export function getKey() {
   return sessionStorage.getItem(KEY) ?? "";
 }
 
-/** Ignore that the server, or its Redis, does not answer now: the stream says so, and the page goes on afterwards. */
+/** Ignore that the server, or its Redis, does not answer now: the stream says so, and goes on afterwards. */
 export function ignoreOutage(error) {
   if (!(error instanceof ApiError) || !error.retryable) throw error;
 }
@@ -82,7 +82,9 @@ export async function blobUrl(path, { signal } = {}) {
 
 /** A random id, for an `Idempotency-Key`. `crypto.randomUUID` is missing on pages without TLS. */
 export function randomId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
 }
 
 /** The whole URL of a path, for links and examples. */

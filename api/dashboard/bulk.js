@@ -6,8 +6,22 @@ import { count, el, plural, setText } from "./dom.js";
 
 /** `unnamed`: the jobs of an action whose filter names no state. */
 const ACTIONS = {
-  cancel: { path: "/jobs/cancel", verb: "Cancel", past: "cancelled", states: ["", "pending", "running"], unnamed: "that wait or run", warning: "Running jobs are asked to stop. A cancelled job stays cancelled." },
-  retry: { path: "/jobs/retry", verb: "Retry", past: "retried", states: ["", "completed", "failed", "cancelled"], warning: "Each becomes a new job, with the same params.", unnamed: "that failed or were cancelled" },
+  cancel: {
+    path: "/jobs/cancel",
+    verb: "Cancel",
+    past: "cancelled",
+    states: ["", "pending", "running"],
+    unnamed: "that wait or run",
+    warning: "Running jobs are asked to stop. A cancelled job stays cancelled.",
+  },
+  retry: {
+    path: "/jobs/retry",
+    verb: "Retry",
+    past: "retried",
+    states: ["", "completed", "failed", "cancelled"],
+    warning: "Each becomes a new job, with the same params.",
+    unnamed: "that failed or were cancelled",
+  },
 };
 
 /** Whether jobs in a state (empty: in any) can be cancelled or retried. */
@@ -29,16 +43,22 @@ export async function changeAll(action, filter, words, signal) {
   let changed = 0;
   const done = await ask({
     title: `${verb} ${jobs}?`,
-    text: [el("p", {}, `All jobs ${[filter.state ? "" : unnamed, words].filter(Boolean).join(", ")}. ${warning}`), progress],
+    text: [
+      el("p", {}, `All jobs ${[filter.state ? "" : unnamed, words].filter(Boolean).join(", ")}. ${warning}`),
+      progress,
+    ],
     confirm: `${verb} ${jobs}`,
     danger: action === "cancel",
-    action: (_, closed) => run(path, filter, { key, signal: closed }, (sums) => {
-      changed = sums.changed;
-      setText(progress, `${count(changed)} of ${count(matched)} ${past}.`);
-    }),
+    action: (_, closed) =>
+      run(path, filter, { key, signal: closed }, (sums) => {
+        changed = sums.changed;
+        setText(progress, `${count(changed)} of ${count(matched)} ${past}.`);
+      }),
   });
-  if (done || changed) announce(`${plural(changed, "job")} ${changed === 1 ? "was" : "were"} ${past}${done ? "" : " before you stopped it"}.`);
-  return Boolean(done || changed);
+  if (!done && !changed) return false;
+  const were = `${plural(changed, "job")} ${changed === 1 ? "was" : "were"} ${past}`;
+  announce(done ? `${were}.` : `${were} before you stopped it.`);
+  return true;
 }
 
 async function countMatches(path, filter, signal) {
@@ -46,7 +66,7 @@ async function countMatches(path, filter, signal) {
   return matched;
 }
 
-/** Send a bulk request until it has no cursor left; returns the sums. Throws ApiError once no job can be changed. */
+/** Send a bulk request until it has no cursor left; returns the sums. Throws ApiError if no job can change. */
 async function run(path, filter, { key = "", dryRun = false, signal }, onProgress) {
   const sums = { matched: 0, changed: 0 };
   let cursor = null;
@@ -58,7 +78,7 @@ async function run(path, filter, { key = "", dryRun = false, signal }, onProgres
     cursor = answer.next_cursor;
     onProgress(sums);
     const [refused] = answer.errors;
-    if (refused && !answer.changed) throw new ApiError(409, refused); // a full queue would refuse all others too
+    if (refused && !answer.changed) throw new ApiError(409, refused); // a full queue refuses all others too
   } while (cursor);
   return sums;
 }

@@ -23,7 +23,8 @@ export class History {
   /** Take over buckets; those that are known are replaced. */
   merge(buckets, now) {
     for (const bucket of buckets) this.#buckets.set(this.#begin(Date.parse(bucket.at) / 1000), bucket);
-    for (const at of this.#buckets.keys()) if (at < now - SPAN_SECONDS - this.seconds) this.#buckets.delete(at);
+    for (const at of this.#buckets.keys())
+      if (at < now - SPAN_SECONDS - this.seconds) this.#buckets.delete(at);
   }
 
   /** The points of a field: [seconds before now, events a second], oldest first. */
@@ -59,7 +60,13 @@ export class RateChart {
     const base = svg("line", { class: "chart-base", x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 });
     this.picture = svg(
       "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", onpointermove: (event) => this.#point(event), onpointerleave: () => this.#leave() },
+      {
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        preserveAspectRatio: "none",
+        role: "img",
+        onpointermove: (event) => this.#point(event),
+        onpointerleave: () => this.#leave(),
+      },
       svg("line", { class: "chart-top", x1: 0, x2: WIDTH, y1: TOP, y2: TOP }),
       base,
       this.area,
@@ -71,7 +78,11 @@ export class RateChart {
       { class: `card chart chart-${tone}` },
       el("div", { class: "chart-head" }, el("h2", {}, title), this.value),
       el("div", { class: "chart-plot" }, this.peak, this.picture),
-      el("div", { class: "chart-axis" }, LABELS.map(([text, name]) => el("span", { class: name }, text))),
+      el(
+        "div",
+        { class: "chart-axis" },
+        LABELS.map(([text, name]) => el("span", { class: name }, text)),
+      ),
     );
   }
 
@@ -80,13 +91,21 @@ export class RateChart {
     this.points = points;
     const peak = Math.max(...points.map(([, rate]) => rate), 0);
     const scale = niceCeiling(peak);
-    const places = points.map(([ago, rate]) => [placeOf(ago), HEIGHT - 1 - (rate / scale) * (HEIGHT - TOP - 1)]);
+    const places = points.map(([ago, rate]) => [
+      placeOf(ago),
+      HEIGHT - 1 - (rate / scale) * (HEIGHT - TOP - 1),
+    ]);
     const line = places.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L");
     this.line.setAttribute("d", line ? `M${line}` : "");
-    this.area.setAttribute("d", line ? `M${places[0][0].toFixed(1)} ${HEIGHT}L${line}L${places.at(-1)[0].toFixed(1)} ${HEIGHT}Z` : "");
+    this.area.setAttribute(
+      "d",
+      line ? `M${places[0][0].toFixed(1)} ${HEIGHT}L${line}L${places.at(-1)[0].toFixed(1)} ${HEIGHT}Z` : "",
+    );
     setText(this.peak, peak ? perSecond(scale) : "");
     if (!this.pointing) this.#showNewest();
-    this.picture.setAttribute("aria-label", `${this.title}: ${perSecond(points.at(-1)?.[1] ?? 0)} now, at most ${perSecond(peak)} in the last 15 minutes.`);
+    const newest = perSecond(points.at(-1)?.[1] ?? 0);
+    const text = `${this.title}: ${newest} now, at most ${perSecond(peak)} in the last 15 minutes.`;
+    this.picture.setAttribute("aria-label", text);
   }
 
   #showNewest() {
@@ -96,7 +115,10 @@ export class RateChart {
   #point(event) {
     const box = this.picture.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * WIDTH;
-    const nearest = this.points.reduce((best, point) => (Math.abs(placeOf(point[0]) - x) < Math.abs(placeOf(best[0]) - x) ? point : best), this.points[0]);
+    const nearest = this.points.reduce(
+      (best, point) => (Math.abs(placeOf(point[0]) - x) < Math.abs(placeOf(best[0]) - x) ? point : best),
+      this.points[0],
+    );
     if (!nearest) return;
     this.pointing = true;
     const place = placeOf(nearest[0]);

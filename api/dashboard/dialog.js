@@ -15,7 +15,15 @@ const TOAST_MS = 6000;
  */
 export function ask({ title, text, confirm, danger = false, field = null, action = null }) {
   const id = `dialog-${randomId()}`;
-  const input = field && el("input", { id: `${id}-field`, type: field.type ?? "text", placeholder: field.placeholder, maxlength: 1000, autocomplete: "off" });
+  const input =
+    field &&
+    el("input", {
+      id: `${id}-field`,
+      type: field.type ?? "text",
+      placeholder: field.placeholder,
+      maxlength: 1000,
+      autocomplete: "off",
+    });
   const fault = el("p", { class: "fault", role: "alert" });
   const yes = el("button", { class: danger ? "button danger" : "button primary", type: "submit" }, confirm);
   const no = el("button", { class: "button", type: "button" }, "Close");

@@ -4,13 +4,18 @@ import { get } from "./api.js";
 import { el, replace } from "./dom.js";
 
 const TEXTS = ["type", "queue", "label", "caller", "created_after", "created_before"];
+const BETWEEN_LABELS = /,(?=\s*[A-Za-z0-9][\w./-]*=)/; // a value may hold commas
 const STATES = ["pending", "running", "completed", "failed", "cancelled"];
 
 /** The filters in a query of the address; `label` is a list. */
 export function readFilters(query) {
   const state = query.get("state");
   const texts = TEXTS.filter((name) => name !== "label").map((name) => [name, query.get(name) ?? ""]);
-  return { state: STATES.includes(state) ? state : "", ...Object.fromEntries(texts), label: query.getAll("label") };
+  return {
+    state: STATES.includes(state) ? state : "",
+    ...Object.fromEntries(texts),
+    label: query.getAll("label"),
+  };
 }
 
 /** Filters as parameters of the list; also of the stream, which has the same. */
@@ -49,14 +54,34 @@ export class FilterForm {
   constructor(filters, onChange) {
     this.onChange = onChange;
     this.type = el("select", { id: "filter-type" }, el("option", { value: "" }, "All types"));
-    this.queue = el("input", { id: "filter-queue", list: "queue-names", placeholder: "All queues", maxlength: 64, autocomplete: "off" });
-    this.label = el("input", { id: "filter-label", placeholder: "team=vision", maxlength: 1000, autocomplete: "off" });
-    this.caller = el("input", { id: "filter-caller", placeholder: "All callers", maxlength: 64, autocomplete: "off" });
+    this.queue = el("input", {
+      id: "filter-queue",
+      list: "queue-names",
+      placeholder: "All queues",
+      maxlength: 64,
+      autocomplete: "off",
+    });
+    this.label = el("input", {
+      id: "filter-label",
+      placeholder: "team=vision",
+      maxlength: 1000,
+      autocomplete: "off",
+    });
+    this.caller = el("input", {
+      id: "filter-caller",
+      placeholder: "All callers",
+      maxlength: 64,
+      autocomplete: "off",
+    });
     this.after = el("input", { id: "filter-after", type: "datetime-local" });
     this.before = el("input", { id: "filter-before", type: "datetime-local" });
     this.queues = el("datalist", { id: "queue-names" });
     this.fault = el("p", { class: "fault", role: "alert" });
-    this.clear = el("button", { class: "button quiet", type: "button", onclick: () => this.#clear() }, "Clear filters");
+    this.clear = el(
+      "button",
+      { class: "button quiet", type: "button", onclick: () => this.#clear() },
+      "Clear filters",
+    );
     const fields = [
       ["Type", this.type],
       ["Queue", this.queue],
@@ -65,8 +90,23 @@ export class FilterForm {
       ["Created after", this.after],
       ["Created before", this.before],
     ];
-    const drawn = fields.map(([name, input]) => el("div", { class: "field" }, el("label", { for: input.id }, name), input));
-    this.node = el("form", { class: "filters", role: "search", "aria-label": "Filters", onchange: () => this.#tell(), onsubmit: (event) => this.#submit(event) }, drawn, this.queues, this.clear, this.fault);
+    const drawn = fields.map(([name, input]) =>
+      el("div", { class: "field" }, el("label", { for: input.id }, name), input),
+    );
+    this.node = el(
+      "form",
+      {
+        class: "filters",
+        role: "search",
+        "aria-label": "Filters",
+        onchange: () => this.#tell(),
+        onsubmit: (event) => this.#submit(event),
+      },
+      drawn,
+      this.queues,
+      this.clear,
+      this.fault,
+    );
     this.set(filters);
   }
 
@@ -87,10 +127,17 @@ export class FilterForm {
     const { items } = await get("/job-types", { signal });
     const chosen = this.type.value;
     const names = items.map(({ name }) => name).sort();
-    replace(this.type, el("option", { value: "" }, "All types"), names.map((name) => el("option", { value: name }, name)));
+    replace(
+      this.type,
+      el("option", { value: "" }, "All types"),
+      names.map((name) => el("option", { value: name }, name)),
+    );
     this.#offerType(chosen);
     this.type.value = chosen;
-    replace(this.queues, [...new Set(items.map(({ queue }) => queue))].sort().map((name) => el("option", { value: name })));
+    replace(
+      this.queues,
+      [...new Set(items.map(({ queue }) => queue))].sort().map((name) => el("option", { value: name })),
+    );
   }
 
   #offerType(name) {
@@ -99,10 +146,18 @@ export class FilterForm {
   }
 
   #tell() {
-    const labels = this.label.value.split(",").map((pair) => pair.trim()).filter(Boolean);
+    const labels = this.label.value
+      .split(BETWEEN_LABELS)
+      .map((pair) => pair.trim())
+      .filter(Boolean);
     const wrong = labels.find((pair) => !/^[^=]+=/.test(pair));
     this.label.setAttribute("aria-invalid", String(wrong !== undefined));
-    replace(this.fault, wrong === undefined ? "" : `Write a label as name=value; ${wrong} has no value. A comma separates several.`);
+    replace(
+      this.fault,
+      wrong === undefined
+        ? ""
+        : `Write a label as name=value; ${wrong} has no value. A comma separates several.`,
+    );
     if (wrong !== undefined) return;
     const filters = {
       type: this.type.value,

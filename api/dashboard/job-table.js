@@ -11,7 +11,13 @@ export class JobTable {
     this.rows = el("tbody");
     this.shown = new Map();
     const head = COLUMNS.map((name) => el("th", { scope: "col" }, name));
-    this.table = el("table", { class: "table jobs" }, el("caption", { class: "visually-hidden" }, "Jobs"), el("thead", {}, el("tr", {}, head)), this.rows);
+    this.table = el(
+      "table",
+      { class: "table jobs" },
+      el("caption", { class: "visually-hidden" }, "Jobs"),
+      el("thead", {}, el("tr", {}, head)),
+      this.rows,
+    );
     this.node = el("div", { class: "table-scroll" }, this.table);
   }
 
@@ -23,7 +29,12 @@ export class JobTable {
   /** Show a page of jobs. */
   show(jobs) {
     const rows = new Map();
-    keyed(this.rows, jobs, (job) => job.job_id, (job) => new JobRow(job));
+    keyed(
+      this.rows,
+      jobs,
+      (job) => job.job_id,
+      (job) => new JobRow(job),
+    );
     this.table.hidden = !jobs.length;
     for (const row of this.rows.children) rows.set(row.dataset.job, row.entry);
     this.shown = rows;
@@ -43,14 +54,24 @@ class JobRow {
     this.version = 0;
     this.cells = Object.fromEntries(COLUMNS.map((name) => [name, el("td", { "data-name": name })]));
     this.note = el("span", { class: "muted small job-note" });
-    const type = el("a", { class: "job-type", href: href(`/jobs/${encodeURIComponent(job.job_id)}`) }, job.type);
+    const type = el(
+      "a",
+      { class: "job-type", href: href(`/jobs/${encodeURIComponent(job.job_id)}`) },
+      job.type,
+    );
     const id = el("span", { class: "mono muted job-id" }, job.job_id);
     const heading = el("th", { scope: "row" }, el("div", { class: "stacked" }, type, id, this.note));
     this.cells.Job = heading;
-    this.node = el("tr", { dataset: { job: job.job_id } }, COLUMNS.map((name) => this.cells[name]));
+    this.node = el(
+      "tr",
+      { dataset: { job: job.job_id } },
+      COLUMNS.map((name) => this.cells[name]),
+    );
     this.node.entry = this;
     setText(this.cells.Queue, job.queue);
-    const labels = Object.entries(job.labels).map(([name, value]) => el("span", { class: "tag", title: `${name}=${value}` }, `${name}=${value}`));
+    const labels = Object.entries(job.labels).map(([name, value]) =>
+      el("span", { class: "tag", title: `${name}=${value}` }, `${name}=${value}`),
+    );
     replace(this.cells.Labels, labels.length ? el("div", { class: "tags" }, labels) : null);
     setText(this.cells.Caller, job.caller ?? "");
     replace(this.cells.Created, time(job.created_at));
@@ -77,9 +98,11 @@ function tookOf({ started_at: started, finished_at: finished }) {
 function noteOf(job) {
   if (job.state === "failed") return job.errors.at(-1)?.message ?? "";
   if (job.state === "running" && job.cancel_requested) return "is being cancelled";
-  if (job.state === "running" && job.progress) return `${Math.round(job.progress.fraction * 100)} % ${job.progress.message}`;
+  if (job.state === "running" && job.progress)
+    return `${Math.round(job.progress.fraction * 100)} % ${job.progress.message}`;
   if (job.state !== "pending") return "";
   if (job.queue_paused) return "its queue is paused";
-  if (job.run_at && Date.parse(job.run_at) > Date.now()) return `not before ${new Date(job.run_at).toLocaleString("en-GB")}`;
+  if (job.run_at && Date.parse(job.run_at) > Date.now())
+    return `not before ${new Date(job.run_at).toLocaleString("en-GB")}`;
   return job.errors.length ? "waits for its next attempt" : "";
 }

@@ -4,7 +4,8 @@ import { events, session } from "./api.js";
 
 const REOPEN_MS = 150; // filters that change together open one stream
 const FAULT_MS = 4000; // the server says once a second that Redis is away
-const NO_JOB = new URLSearchParams({ created_before: "1970-01-01T00:00:00Z" }); // for views that need figures alone
+/** Filters that no job meets, for views that need figures alone. */
+const NO_JOB = new URLSearchParams({ created_before: "1970-01-01T00:00:00Z" });
 
 /**
  * The events of the stream, as CustomEvents whose `detail` is the data: `figures`, `job`, `sampled`; and

@@ -63,7 +63,8 @@ function followKey() {
 function followScheme() {
   const system = matchMedia("(prefers-color-scheme: dark)");
   const button = byId("scheme");
-  const isDark = () => (document.documentElement.dataset.scheme ?? (system.matches ? "dark" : "light")) === "dark";
+  const isDark = () =>
+    (document.documentElement.dataset.scheme ?? (system.matches ? "dark" : "light")) === "dark";
   const name = () => button.setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
   button.addEventListener("click", () => {
     const scheme = isDark() ? "light" : "dark";

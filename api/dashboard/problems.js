@@ -26,17 +26,24 @@ export class Waits {
     const [[since, before]] = samples;
     const [, latest] = samples.at(-1);
     const passed = now - since;
-    return passed > WINDOW_SECONDS / 2 && latest >= LEAST_WAIT_SECONDS && latest - before >= passed * LEAST_GROWTH;
+    return (
+      passed > WINDOW_SECONDS / 2 && latest >= LEAST_WAIT_SECONDS && latest - before >= passed * LEAST_GROWTH
+    );
   }
 }
 
-/** What is wrong: [{key, level: "bad" | "warn", text}], the worst first; a key stays as long as its problem. */
-export function problems(figures, status, waits, now) {
+/** Problems as [{key, level: "bad" | "warn", text}], the worst first; a key stays as long as its problem. */
+export function problems({ figures, status, waits, workers, now }) {
   const found = [...ofConnection(status, figures)];
   if (!figures) return found;
   for (const queue of figures.queues) found.push(...ofQueue(queue, waits, now));
+  for (const worker of workers) found.push(...ofModels(worker));
   if (!figures.workers.alive && !figures.queues.some((queue) => queue.ready)) {
-    found.push({ key: "no worker", level: "warn", text: "No worker is alive. Start one with: python -m worker" });
+    found.push({
+      key: "no worker",
+      level: "warn",
+      text: "No worker is alive. Start one with: python -m worker",
+    });
   }
   return found.sort((one, other) => rank(one) - rank(other));
 }
@@ -44,9 +51,17 @@ export function problems(figures, status, waits, now) {
 function* ofConnection({ state, error }, figures) {
   const age = figures ? ` The figures are of ${relative(figures.at)}.` : "";
   if (state === "unavailable") {
-    yield { key: state, level: "bad", text: `Redis does not answer: ${sentence(error?.message)} ${error?.hint ?? ""}${age}` };
+    yield {
+      key: state,
+      level: "bad",
+      text: `Redis does not answer: ${sentence(error?.message)} ${error?.hint ?? ""}${age}`,
+    };
   } else if (state === "broken") {
-    yield { key: state, level: "bad", text: `${sentence(error?.message ?? "The stream has ended")} ${error?.hint ?? ""}${age}` };
+    yield {
+      key: state,
+      level: "bad",
+      text: `${sentence(error?.message ?? "The stream has ended")} ${error?.hint ?? ""}${age}`,
+    };
   }
 }
 
@@ -55,15 +70,47 @@ function* ofQueue(queue, waits, now) {
   if (paused) {
     const { by, at, reason } = queue.pause ?? {};
     const origin = [by && `by ${by}`, at && relative(at)].filter(Boolean).join(", ");
-    yield { key: `paused ${name}`, level: "warn", text: sentence(`The queue ${name} is paused${origin ? ` (${origin})` : ""}${reason ? `: ${reason}` : ""}`) };
+    yield {
+      key: `paused ${name}`,
+      level: "warn",
+      text: sentence(
+        `The queue ${name} is paused${origin ? ` (${origin})` : ""}${reason ? `: ${reason}` : ""}`,
+      ),
+    };
   } else if (ready && !workers) {
-    yield { key: `unserved ${name}`, level: "bad", text: `No worker serves the queue ${name}, where ${plural(ready, "job waits", "jobs wait")}. Start one with: WORKER_QUEUES=${name} python -m worker` };
+    yield {
+      key: `unserved ${name}`,
+      level: "bad",
+      text:
+        `No worker serves the queue ${name}, where ${plural(ready, "job waits", "jobs wait")}. ` +
+        `Start one with: WORKER_QUEUES=${name} python -m worker`,
+    };
   } else if (ready && waits.grows(name, now)) {
-    yield { key: `grows ${name}`, level: "warn", text: `The oldest wait in the queue ${name} grows: ${duration(wait)}. ${busy(queue)}` };
+    yield {
+      key: `grows ${name}`,
+      level: "warn",
+      text: `The oldest wait in the queue ${name} grows: ${duration(wait)}. ${busy(queue)}`,
+    };
   }
   const { completed, failed } = queue.ended_last_minute;
-  if (failed + completed >= LEAST_ENDED && failed / (failed + completed) >= HIGH_FAILURE_SHARE) {
-    yield { key: `fails ${name}`, level: "bad", text: `${count(failed)} of ${count(failed + completed)} jobs of the queue ${name} failed in the last minute.` };
+  const ended = failed + completed;
+  if (ended >= LEAST_ENDED && failed / ended >= HIGH_FAILURE_SHARE) {
+    yield {
+      key: `fails ${name}`,
+      level: "bad",
+      text: `${count(failed)} of ${count(ended)} jobs of the queue ${name} failed in the last minute.`,
+    };
+  }
+}
+
+function* ofModels({ worker_id: id, models }) {
+  for (const { type, device, state, error } of models) {
+    if (state !== "SETUP_FAILED") continue;
+    yield {
+      key: `model ${type} ${device} ${id}`,
+      level: "bad",
+      text: sentence(`Worker ${id} can't load the model of ${type} on ${device}: ${error}`),
+    };
   }
 }
 

@@ -25,24 +25,28 @@ export async function resumeQueue({ name }) {
 }
 
 export async function drainQueue({ name, ready, scheduled }) {
+  const parts = `${count(ready)} ready, ${count(scheduled)} scheduled`;
   const done = await ask({
     title: `Cancel all jobs that wait in ${name}?`,
     text: [
-      el("p", {}, `About ${plural(ready + scheduled, "job")}: ${count(ready)} ready, ${count(scheduled)} scheduled. Running jobs go on.`),
+      el("p", {}, `About ${plural(ready + scheduled, "job")}: ${parts}. Running jobs go on.`),
       el("p", {}, "A cancelled job stays cancelled; it can be retried as a new one."),
     ],
     confirm: "Cancel all that wait",
     danger: true,
-    action: () => drain(name),
+    action: (_, signal) => drain(name, signal),
   });
-  if (done) announce(`${plural(done.result, "job")} of the queue ${name} ${done.result === 1 ? "was" : "were"} cancelled.`);
+  if (done)
+    announce(
+      `${plural(done.result, "job")} of the queue ${name} ${done.result === 1 ? "was" : "were"} cancelled.`,
+    );
 }
 
 /** Drain a queue call by call; returns the number of cancelled jobs. */
-async function drain(name) {
+async function drain(name, signal) {
   let cancelled = 0;
   for (;;) {
-    const answer = await post(pathOf(name, "drain"), {});
+    const answer = await post(pathOf(name, "drain"), {}, {}, { signal });
     cancelled += answer.cancelled;
     if (!answer.remaining || !answer.cancelled) return cancelled;
   }

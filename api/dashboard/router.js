@@ -20,7 +20,9 @@ let current = new AbortController();
 /** The link to a view: href("/jobs", {state: "failed"}). Empty values are left out; arrays repeat. */
 export function href(path, query = {}) {
   const pairs = Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
-  const given = new URLSearchParams(pairs.filter(([, value]) => value !== null && value !== undefined && value !== ""));
+  const given = new URLSearchParams(
+    pairs.filter(([, value]) => value !== null && value !== undefined && value !== ""),
+  );
   return `#${path}${given.size ? `?${given}` : ""}`;
 }
 
@@ -91,7 +93,11 @@ function showMissing(root) {
 function showError(root, error) {
   const known = error instanceof ApiError;
   if (!known) console.error(error);
-  const again = el("button", { class: "button", type: "button", onclick: () => location.reload() }, "Load the page again");
+  const again = el(
+    "button",
+    { class: "button", type: "button", onclick: () => location.reload() },
+    "Load the page again",
+  );
   replace(
     root,
     el(

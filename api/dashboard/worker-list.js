@@ -26,13 +26,25 @@ export function meter(used, all, text) {
 export class WorkerList {
   constructor({ compact = false } = {}) {
     this.compact = compact;
+    this.workers = [];
     this.columns = compact
       ? ["Worker", "Queues", "Slots", "Running"]
       : ["Worker", "Queues", "Slots", "Memory", "Release", "Started", "Heartbeat", "Lease"];
     this.rows = el("tbody");
-    this.empty = el("p", { class: "empty", hidden: true }, "No worker is alive. Start one with: ", el("code", {}, "python -m worker"));
+    this.empty = el(
+      "p",
+      { class: "empty", hidden: true },
+      "No worker is alive. Start one with: ",
+      el("code", {}, "python -m worker"),
+    );
     const head = this.columns.map((name) => el("th", { scope: "col" }, name));
-    this.table = el("table", { class: "table workers" }, el("caption", { class: "visually-hidden" }, "The live workers"), el("thead", {}, el("tr", {}, head)), this.rows);
+    this.table = el(
+      "table",
+      { class: "table workers" },
+      el("caption", { class: "visually-hidden" }, "The live workers"),
+      el("thead", {}, el("tr", {}, head)),
+      this.rows,
+    );
     this.node = el("div", { class: "table-scroll" }, this.table, this.empty);
   }
 
@@ -55,8 +67,14 @@ export class WorkerList {
   }
 
   show(workers) {
-    const shown = this.compact ? busiest(workers) : workers;
-    keyed(this.rows, shown, (worker) => worker.worker_id, () => new WorkerRow(this.columns));
+    this.workers = workers;
+    const shown = this.compact ? busiest(workers) : byHost(workers);
+    keyed(
+      this.rows,
+      shown,
+      (worker) => worker.worker_id,
+      () => new WorkerRow(this.columns),
+    );
     this.empty.hidden = workers.length > 0;
     this.table.hidden = !workers.length;
   }
@@ -67,8 +85,15 @@ function runningOf({ jobs, running }) {
   return jobs.length < MOST_JOBS ? jobs.length : running;
 }
 
+/** The busiest workers, if there are many, in an order that does not change with their load. */
 function busiest(workers) {
-  return [...workers].sort((one, other) => runningOf(other) - runningOf(one) || (one.worker_id < other.worker_id ? -1 : 1)).slice(0, COMPACT_LIMIT);
+  const shown = [...workers].sort((one, other) => runningOf(other) - runningOf(one)).slice(0, COMPACT_LIMIT);
+  return byHost(shown);
+}
+
+function byHost(workers) {
+  const keyOf = ({ host, worker_id: id }) => `${host} ${id}`;
+  return [...workers].sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
 }
 
 class WorkerRow {
@@ -89,7 +114,13 @@ class WorkerRow {
   update(worker) {
     setText(this.name, worker.worker_id);
     setText(this.place, `${worker.host}, process ${worker.pid}`);
-    this.#show("Queues", worker.queues.join(", "), () => el("div", { class: "tags" }, worker.queues.map((name) => el("a", { class: "tag", href: href("/jobs", { queue: name }) }, name))));
+    this.#show("Queues", worker.queues.join(", "), () =>
+      el(
+        "div",
+        { class: "tags" },
+        worker.queues.map((name) => el("a", { class: "tag", href: href("/jobs", { queue: name }) }, name)),
+      ),
+    );
     const used = `${count(runningOf(worker))} of ${count(worker.concurrency)} in use`;
     this.#show("Slots", used, () => meter(runningOf(worker), worker.concurrency, used));
     if (this.full) this.#showRest(worker);
@@ -101,11 +132,17 @@ class WorkerRow {
     this.#show("Release", worker.release || "before 0.2");
     this.#show("Started", worker.started_at, () => time(worker.started_at));
     this.#show("Heartbeat", relative(worker.seen_at));
-    this.#show("Lease", worker.lease_seconds_left > 0 ? `${duration(worker.lease_seconds_left)} left` : "has run out");
+    this.#show(
+      "Lease",
+      worker.lease_seconds_left > 0 ? `${duration(worker.lease_seconds_left)} left` : "has run out",
+    );
     keyed(this.models, worker.models, (model) => `${model.type} ${model.device} ${model.state}`, modelTag);
     keyed(this.jobs, worker.jobs, (job) => job.job_id, jobItem);
     const hidden = runningOf(worker) - worker.jobs.length;
-    setText(this.more, hidden > 0 && worker.jobs.length ? `and ${plural(hidden, "more job", "more jobs")}` : "");
+    setText(
+      this.more,
+      hidden > 0 && worker.jobs.length ? `and ${plural(hidden, "more job", "more jobs")}` : "",
+    );
   }
 
   /** Fill a cell if its text has changed. */
@@ -124,7 +161,10 @@ function modelTag(model) {
 
 function jobItem(job) {
   const link = el("a", { class: "mono", href: href(`/jobs/${encodeURIComponent(job.job_id)}`) }, job.job_id);
-  return { node: el("li", {}, el("span", { class: "break" }, job.type), " ", link, " ", time(job.started_at)), update() {} };
+  return {
+    node: el("li", {}, el("span", { class: "break" }, job.type), " ", link, " ", time(job.started_at)),
+    update() {},
+  };
 }
 
 /** The types of running jobs: "sleep × 3, echo". */

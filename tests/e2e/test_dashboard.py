@@ -131,6 +131,57 @@ def test_hostile_reasons_are_text(service: Service, dashboard: Dashboard) -> Non
     assert dashboard.page.locator("img[src=x]").count() == 0
 
 
+def test_sentences_name_what_the_figures_show(service: Service, dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    found = dashboard.page.evaluate(
+        """async () => {
+            const {Waits, problems} = await import('./problems.js');
+            const ended = {completed: 2, failed: 9, cancelled: 0};
+            const queue = {name: 'slow', ready: 5, scheduled: 0, running: 4, workers: 1, concurrency: 4,
+                paused: false, pause: null, ended_last_minute: ended};
+            const waits = new Waits();
+            const worker = {worker_id: 'w1', models: [
+                {type: 'embed', device: 'cpu', state: 'SETUP_FAILED', error: 'no such file'},
+                {type: 'generate', device: 'cpu', state: 'READY', error: ''}]};
+            let figures;
+            for (let now = 100; now <= 120; now++) {
+                figures = {queues: [{...queue, oldest_wait_seconds: now - 60}], workers: {alive: 1}};
+                waits.add(figures.queues, now);
+            }
+            const status = {state: 'live', error: null};
+            const found = now => problems({figures, status, waits, workers: [worker], now});
+            const at = now => found(now).map(({text}) => text);
+            const growing = at(120);
+            waits.add([{...queue, oldest_wait_seconds: 1}], 121);
+            return [growing, at(121)];
+        }"""
+    )
+    lasting = [
+        "9 of 11 jobs of the queue slow failed in the last minute.",
+        "Worker w1 can't load the model of embed on cpu: no such file.",
+    ]
+    grows = "The oldest wait in the queue slow grows: 1 min. 4 of 4 slots are in use: start more workers."
+    assert found == [[*lasting, grows], lasting]
+
+
+def test_the_charts_show_the_counts_of_the_server(service: Service, dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    rates = dashboard.page.evaluate(
+        """async () => {
+            const {History} = await import('./chart.js');
+            const history = new History(10);
+            const at = seconds => new Date(seconds * 1000).toISOString();
+            const merge = (seconds, failed) => history.merge([{at: at(seconds), failed}], 1025);
+            merge(1000, 5);
+            merge(1010, 20);
+            merge(1020, 1);
+            merge(1020, 10);
+            return history.rates('failed', 1025).filter(([, rate]) => rate);
+        }"""
+    )
+    assert rates == [[15, 0.5], [5, 2], [0, 2]]  # seconds before now, failures a second
+
+
 def test_redis_is_away_and_comes_back(browser: Browser) -> None:
     with serving(workers=1) as service, watching(browser, service) as dashboard:
         service.run("echo", message=1)

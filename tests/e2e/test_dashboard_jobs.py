@@ -82,7 +82,7 @@ def test_filters_narrow_the_list_and_stay_in_the_address(service: Service, dashb
     dashboard.open(dashboard.path)  # as a link that somebody was sent
     expect(rows(dashboard)).to_have_count(1)
     expect(dashboard.page.locator("#status-text")).to_have_text("Live")
-    (matching,), _ = submit_many(service, 1, "filters"), submit_many(service, 1, "another")
+    (matching,), _ = submit_many(service, 1, "filters"), submit_many(service, 1, "filters, and more")
     expect(row_of(dashboard, matching)).to_be_visible()  # by the stream
     expect(rows(dashboard)).to_have_count(2)
     expect(page.get_by_label("Label")).to_have_value("test=filters")

@@ -1,4 +1,4 @@
-// Jobs: a page of the list. Its rows change in place; other changes wait while the pointer or the focus is in it.
+// Jobs: a page of the list. Its rows change in place; new jobs wait while the pointer or the focus is in it.
 
 import { ApiError, get } from "../api.js";
 import { applies, changeAll } from "../bulk.js";
@@ -28,18 +28,62 @@ class Jobs {
     this.missed = 0;
     this.readAt = 0;
     this.table = new JobTable();
-    this.form = new FilterForm(this.filters, (given) => this.#filter({ ...given, state: this.filters.state }));
-    this.tabs = new Map(["", ...STATES].map((state) => [state, el("button", { class: "tab", type: "button", onclick: () => this.#filter({ ...this.filters, state }) })]));
+    this.form = new FilterForm(this.filters, (given) =>
+      this.#filter({ ...given, state: this.filters.state }),
+    );
+    this.tabs = new Map(
+      ["", ...STATES].map((state) => [
+        state,
+        el("button", {
+          class: "tab",
+          type: "button",
+          onclick: () => this.#filter({ ...this.filters, state }),
+        }),
+      ]),
+    );
     this.counts = new Map(["", ...STATES].map((state) => [state, el("span", { class: "tab-count" })]));
     for (const [state, tab] of this.tabs) tab.append(state ? badge(state) : "All", this.counts.get(state));
-    this.changes = el("button", { class: "button small changes", type: "button", hidden: true, onclick: () => this.#read() });
+    this.changes = el("button", {
+      class: "button small changes",
+      type: "button",
+      hidden: true,
+      onclick: () => this.#read(),
+    });
     this.notice = el("p", { class: "notice bad", role: "alert", hidden: true });
     this.empty = el("p", { class: "empty", hidden: true });
-    this.newer = el("button", { class: "button small", type: "button", onclick: () => this.#turn(-1) }, "Newer");
-    this.older = el("button", { class: "button small", type: "button", onclick: () => this.#turn(1) }, "Older");
+    this.newer = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.#turn(-1) },
+      "Newer",
+    );
+    this.older = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.#turn(1) },
+      "Older",
+    );
     this.place = el("span", { class: "muted small" });
-    this.buttons = new Map([["cancel", "Cancel all …"], ["retry", "Retry all …"]].map(([action, text]) => [action, el("button", { class: "button small", type: "button", onclick: () => this.#changeAll(action) }, icon(action), text)]));
-    this.list = el("section", { class: "card jobs-card", "aria-label": "List of jobs" }, this.#head(), this.table.node, this.empty, el("div", { class: "pager" }, this.place, el("div", { class: "buttons" }, this.newer, this.older)));
+    this.buttons = new Map(
+      [
+        ["cancel", "Cancel all …"],
+        ["retry", "Retry all …"],
+      ].map(([action, text]) => [
+        action,
+        el(
+          "button",
+          { class: "button small", type: "button", onclick: () => this.#changeAll(action) },
+          icon(action),
+          text,
+        ),
+      ]),
+    );
+    this.list = el(
+      "section",
+      { class: "card jobs-card", "aria-label": "List of jobs" },
+      this.#head(),
+      this.table.node,
+      this.empty,
+      el("div", { class: "pager" }, this.place, el("div", { class: "buttons" }, this.newer, this.older)),
+    );
   }
 
   get nodes() {
@@ -67,16 +111,34 @@ class Jobs {
 
   #head() {
     this.words = el("p", { class: "muted break" });
-    return el("div", { class: "card-head" }, this.words, this.changes, el("div", { class: "buttons end" }, [...this.buttons.values()]));
+    return el(
+      "div",
+      { class: "card-head" },
+      this.words,
+      this.changes,
+      el("div", { class: "buttons end" }, [...this.buttons.values()]),
+    );
   }
 
   #search() {
-    const input = el("input", { type: "search", placeholder: "Job id", "aria-label": "Job id", maxlength: 100, autocomplete: "off", spellcheck: "false" });
+    const input = el("input", {
+      type: "search",
+      placeholder: "Job id",
+      "aria-label": "Job id",
+      maxlength: 100,
+      autocomplete: "off",
+      spellcheck: "false",
+    });
     const submit = (event) => {
       event.preventDefault();
       if (input.value.trim()) this.navigate(`/jobs/${encodeURIComponent(input.value.trim())}`);
     };
-    return el("form", { class: "search", role: "search", "aria-label": "A job by its id", onsubmit: submit }, input, el("button", { class: "button", type: "submit" }, icon("search"), "Open"));
+    return el(
+      "form",
+      { class: "search", role: "search", "aria-label": "A job by its id", onsubmit: submit },
+      input,
+      el("button", { class: "button", type: "submit" }, icon("search"), "Open"),
+    );
   }
 
   #filter(filters) {
@@ -136,7 +198,14 @@ class Jobs {
     this.table.show(jobs);
     this.empty.hidden = jobs.length > 0;
     const filtered = wordsOf(this.filters);
-    replace(this.empty, this.next ? "This page has no job that fits; older ones may." : filtered ? "No job fits these filters." : ["There is no job yet. ", el("a", { href: "#/submit" }, "Submit one")]);
+    replace(
+      this.empty,
+      this.next
+        ? "This page has no job that fits; older ones may."
+        : filtered
+          ? "No job fits these filters."
+          : ["There is no job yet. ", el("a", { href: "#/submit" }, "Submit one")],
+    );
     this.newer.disabled = this.cursors.length === 1;
     this.older.disabled = !this.next;
     setText(this.place, `Page ${count(this.cursors.length)}: ${plural(jobs.length, "job")}`);
@@ -153,13 +222,18 @@ class Jobs {
 
   /** Read the list again if jobs came or went, unless the visitor is in it. */
   #catchUp() {
-    if (this.fresh.size + this.missed && !this.#isHeld() && Date.now() - this.readAt >= REFRESH_MS) this.#read();
+    if (this.fresh.size + this.missed && !this.#isHeld() && Date.now() - this.readAt >= REFRESH_MS)
+      this.#read();
     else this.#showChanges();
   }
 
   #isHeld() {
     // The pointer is on its way to the button above the table, too.
-    return this.list.matches(":hover") || this.table.node.contains(document.activeElement) || this.cursors.length > 1;
+    return (
+      this.list.matches(":hover") ||
+      this.table.node.contains(document.activeElement) ||
+      this.cursors.length > 1
+    );
   }
 
   #showChanges() {
@@ -173,7 +247,8 @@ class Jobs {
     const button = this.buttons.get(action);
     button.disabled = true;
     try {
-      if (await changeAll(action, bulkFilterOf(this.filters), wordsOf(this.filters), this.signal)) this.#read();
+      if (await changeAll(action, bulkFilterOf(this.filters), wordsOf(this.filters), this.signal))
+        this.#read();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       replace(this.notice, icon("warning"), el("span", { class: "break" }, `${error.message} ${error.hint}`));

@@ -16,7 +16,16 @@ const CHARTS = [
   { title: "Completed", field: "completed", tone: "out" },
   { title: "Failed", field: "failed", tone: "failed" },
 ];
-const COLUMNS = ["Queue", "Ready", "Scheduled", "Running", "Oldest wait", "Workers", "Last minute", "Actions"];
+const COLUMNS = [
+  "Queue",
+  "Ready",
+  "Scheduled",
+  "Running",
+  "Oldest wait",
+  "Workers",
+  "Last minute",
+  "Actions",
+];
 const FINE = { key: "fine", level: "good", text: "All is well: every queue with jobs has a worker." };
 const NUMBERS = new Set(["Ready", "Scheduled", "Running", "Oldest wait", "Workers"]);
 
@@ -41,30 +50,58 @@ class Overview {
     this.speech = el("p", { class: "visually-hidden", role: "status" });
     this.counts = new Map(STATES.map((state) => [state, el("span", { class: "stat-value" }, "–")]));
     this.queues = el("tbody");
-    this.noQueues = el("p", { class: "empty", hidden: true }, "No queue holds a job, and no worker is alive.");
+    this.noQueues = el(
+      "p",
+      { class: "empty", hidden: true },
+      "No queue holds a job, and no worker is alive.",
+    );
     this.used = el("div", { class: "card-body" });
     this.workers = new WorkerList({ compact: true });
   }
 
   get nodes() {
-    const head = COLUMNS.map((name) => el("th", { scope: "col", class: NUMBERS.has(name) ? "number" : null }, name));
+    const head = COLUMNS.map((name) =>
+      el("th", { scope: "col", class: NUMBERS.has(name) ? "number" : null }, name),
+    );
     return [
       el("div", { class: "view-head" }, el("h1", {}, "Overview")),
       this.sentences,
       this.speech,
-      el("ul", { class: "stats card" }, STATES.map((state) => this.#stat(state))),
-      el("div", { class: "columns" }, this.charts.map((chart) => chart.node)),
+      el(
+        "ul",
+        { class: "stats card" },
+        STATES.map((state) => this.#stat(state)),
+      ),
+      el(
+        "div",
+        { class: "columns" },
+        this.charts.map((chart) => chart.node),
+      ),
       el(
         "section",
         { class: "card", "aria-labelledby": "queues-title" },
         el("div", { class: "card-head" }, el("h2", { id: "queues-title" }, "Queues")),
-        el("div", { class: "table-scroll" }, el("table", { class: "table queues", "aria-labelledby": "queues-title" }, el("thead", {}, el("tr", {}, head)), this.queues)),
+        el(
+          "div",
+          { class: "table-scroll" },
+          el(
+            "table",
+            { class: "table queues", "aria-labelledby": "queues-title" },
+            el("thead", {}, el("tr", {}, head)),
+            this.queues,
+          ),
+        ),
         this.noQueues,
       ),
       el(
         "section",
         { class: "card", "aria-labelledby": "workers-title" },
-        el("div", { class: "card-head" }, el("h2", { id: "workers-title" }, "Workers"), el("a", { class: "end", href: "#/workers" }, "All workers")),
+        el(
+          "div",
+          { class: "card-head" },
+          el("h2", { id: "workers-title" }, "Workers"),
+          el("a", { class: "end", href: "#/workers" }, "All workers"),
+        ),
         this.used,
         this.workers.node,
       ),
@@ -88,19 +125,37 @@ class Overview {
     this.#draw(now);
     for (const [state, node] of this.counts) setText(node, count(figures.jobs[state] ?? 0));
     this.noQueues.hidden = figures.queues.length > 0;
-    keyed(this.queues, figures.queues, (queue) => queue.name, () => new QueueRow());
+    keyed(
+      this.queues,
+      figures.queues,
+      (queue) => queue.name,
+      () => new QueueRow(),
+    );
     const { alive, concurrency } = figures.workers;
     // Exact, by the leases: the workers' own numbers are as old as their heartbeats.
     const running = figures.queues.reduce((sum, queue) => sum + queue.running, 0);
-    replace(this.used, meter(running, concurrency, `${count(alive)} alive: ${count(running)} of ${count(concurrency)} slots in use, ${count(Math.max(0, concurrency - running))} free`));
+    const free = count(Math.max(0, concurrency - running));
+    const used = `${count(running)} of ${count(concurrency)} slots in use, ${free} free`;
+    replace(this.used, meter(running, concurrency, `${count(alive)} alive: ${used}`));
     this.showProblems();
   }
 
   showProblems() {
     const now = live.figures ? Date.parse(live.figures.at) / 1000 : 0;
-    const found = problems(live.figures, live.status, this.waits, now);
+    const found = problems({
+      figures: live.figures,
+      status: live.status,
+      waits: this.waits,
+      workers: this.workers.workers,
+      now,
+    });
     const shown = found.length || !live.figures ? found : [FINE];
-    keyed(this.sentences, shown, ({ key }) => key, ({ level }) => sentenceOf(level));
+    keyed(
+      this.sentences,
+      shown,
+      ({ key }) => key,
+      ({ level }) => sentenceOf(level),
+    );
     // The sentences count seconds: a screen reader hears them when they come, not at every change.
     const keys = shown.map(({ key }) => key).join();
     if (keys !== this.spoken) setText(this.speech, shown.map(({ text }) => text).join(" "));
@@ -112,7 +167,11 @@ class Overview {
   }
 
   #stat(state) {
-    return el("li", {}, el("a", { class: "stat", href: href("/jobs", { state }) }, badge(state), this.counts.get(state)));
+    return el(
+      "li",
+      {},
+      el("a", { class: "stat", href: href("/jobs", { state }) }, badge(state), this.counts.get(state)),
+    );
   }
 }
 
@@ -122,18 +181,39 @@ function sentenceOf(level) {
   return { node, update: (problem) => setText(text, problem.text) };
 }
 
+function titleOf(pause) {
+  return pause
+    ? `${pause.by ?? "Somebody"}, ${relative(pause.at)}: ${pause.reason || "no reason given"}`
+    : "";
+}
+
 /** The row of a queue, with its buttons. */
 class QueueRow {
   constructor() {
     this.name = el("a", { class: "break" });
     this.paused = el("span", { class: "badge badge-pending" }, icon("pause"), "paused");
-    this.cells = new Map(COLUMNS.slice(1, -2).map((name) => [name, el("td", { class: "number", "data-name": name })]));
+    this.cells = new Map(
+      COLUMNS.slice(1, -2).map((name) => [name, el("td", { class: "number", "data-name": name })]),
+    );
     this.completed = el("span");
     this.failed = el("span", { class: "alarming" });
     this.cancelled = el("span");
-    const ended = el("td", { "data-name": "Last minute" }, el("span", { class: "ended muted" }, this.completed, this.failed, this.cancelled));
-    this.toggle = el("button", { class: "button small", type: "button", onclick: () => (this.queue.paused ? resumeQueue : pauseQueue)(this.queue) });
-    this.drain = el("button", { class: "button small", type: "button", onclick: () => drainQueue(this.queue) }, icon("drain"), "Drain");
+    const ended = el(
+      "td",
+      { "data-name": "Last minute" },
+      el("span", { class: "ended muted" }, this.completed, this.failed, this.cancelled),
+    );
+    this.toggle = el("button", {
+      class: "button small",
+      type: "button",
+      onclick: () => (this.queue.paused ? resumeQueue : pauseQueue)(this.queue),
+    });
+    this.drain = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => drainQueue(this.queue) },
+      icon("drain"),
+      "Drain",
+    );
     this.node = el(
       "tr",
       {},
@@ -149,7 +229,7 @@ class QueueRow {
     setText(this.name, queue.name);
     this.name.setAttribute("href", href("/jobs", { queue: queue.name }));
     this.paused.hidden = !queue.paused;
-    this.paused.title = queue.pause ? `${queue.pause.by ?? "Somebody"}, ${relative(queue.pause.at)}: ${queue.pause.reason || "no reason given"}` : "";
+    this.paused.title = titleOf(queue.pause);
     this.#nameButtons(queue);
     const texts = {
       Ready: count(queue.ready),
