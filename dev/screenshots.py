@@ -115,9 +115,9 @@ def add_history(redis_url: str) -> None:
     """Add counts of the last quarter of an hour, as of a busy server: no picture waits for so long."""
     newest = int(time.time() // 10)
     with Redis.from_url(redis_url) as redis:
-        for age in range(2, 90):
-            submitted = round(60 + 24 * math.sin(age / 9) + 9 * math.sin(age * 1.7))
-            failed = 1 + age % 3 if age % 11 < 2 else 0
+        for age in range(1, 90):
+            submitted = round(130 + 40 * math.sin(age / 9) + 12 * math.sin(age * 1.7))
+            failed = 4 + age % 3 * 3 if age % 11 < 2 else 0
             counts = {"submitted": submitted, "completed": submitted - failed - age % 4, "failed": failed}
             fields = {f"default {outcome}": number for outcome, number in counts.items()}
             redis.hset(f"{redis_keys.COUNTS}{newest - age}", mapping=fields)
