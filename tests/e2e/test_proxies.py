@@ -143,6 +143,11 @@ def test_the_dashboard_is_served(client: httpx.Client):
     assert {client.get(f"/ui/{name}").status_code for name in linked} == {200}
 
 
+def test_metrics_are_closed(client: httpx.Client, behind: Service):
+    assert behind.call("GET", "/metrics").status_code == 200
+    assert client.get("/metrics").status_code == client.get("/metrics?x=1").status_code == 404
+
+
 def test_the_access_log_has_no_query(
     client: httpx.Client, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
 ):
