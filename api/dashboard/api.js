@@ -95,6 +95,9 @@ export function urlOf(path) {
 /**
  * Read a stream of Server-Sent Events until it ends for good, and reconnect where it breaks.
  *
+ * A hidden page reads none, and goes on once it is shown: browsers open six connections to a server, whatever the
+ * number of tabs.
+ *
  * onEvent: called with ({event, data, id}); `data` is parsed JSON.
  * onState: called with "open", or with "broken" and the error, whenever that changes.
  * Returns once the server says that there is no more (204); throws ApiError if it refuses the stream.
@@ -103,12 +106,15 @@ export async function events(path, onEvent, { signal, onState } = {}) {
   let pause = FIRST_PAUSE_MS;
   let last = "";
   while (!signal?.aborted) {
+    await untilShown(signal);
+    const reading = whileShown(signal);
+    let wasCut = false;
     try {
       const headers = last ? { "Last-Event-ID": last } : {};
-      const answer = await send("GET", path, { signal, headers });
+      const answer = await send("GET", path, { signal: reading.signal, headers });
       if (answer.status === 204) return;
       onState?.("open");
-      await readEvents(answer.body, signal, (event) => {
+      await readEvents(answer.body, reading.signal, (event) => {
         pause = FIRST_PAUSE_MS;
         last = event.id || last;
         onEvent(event);
@@ -116,11 +122,40 @@ export async function events(path, onEvent, { signal, onState } = {}) {
     } catch (error) {
       if (signal?.aborted) return;
       if (isFinal(error)) throw error;
-      onState?.("broken", error);
+      if (!reading.signal.aborted) onState?.("broken", error);
+    } finally {
+      wasCut = reading.signal.aborted;
+      reading.abort();
     }
+    if (wasCut) continue;
     await sleep(pause * (0.75 + Math.random() / 2), signal);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
+}
+
+/** Wait until the page is shown, or the signal aborts. */
+function untilShown(signal) {
+  if (!document.hidden || signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const waiting = new AbortController();
+    const check = () => {
+      if (document.hidden && !signal?.aborted) return;
+      waiting.abort();
+      resolve();
+    };
+    document.addEventListener("visibilitychange", check, { signal: waiting.signal });
+    signal?.addEventListener("abort", check, { signal: waiting.signal });
+  });
+}
+
+/** A controller that aborts with a signal, or once the page is hidden. */
+function whileShown(signal) {
+  const reading = new AbortController();
+  const options = { signal: reading.signal };
+  document.addEventListener("visibilitychange", () => document.hidden && reading.abort(), options);
+  signal?.addEventListener("abort", () => reading.abort(), options);
+  if (signal?.aborted) reading.abort();
+  return reading;
 }
 
 function isFinal(error) {

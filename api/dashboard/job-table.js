@@ -5,6 +5,7 @@ import { keyed } from "./keyed.js";
 import { href } from "./router.js";
 
 const COLUMNS = ["State", "Job", "Queue", "Labels", "Caller", "Attempt", "Created", "Took"];
+const MOST_LABELS = 4;
 
 export class JobTable {
   constructor() {
@@ -69,10 +70,7 @@ class JobRow {
     );
     this.node.entry = this;
     setText(this.cells.Queue, job.queue);
-    const labels = Object.entries(job.labels).map(([name, value]) =>
-      el("span", { class: "tag", title: `${name}=${value}` }, `${name}=${value}`),
-    );
-    replace(this.cells.Labels, labels.length ? el("div", { class: "tags" }, labels) : null);
+    replace(this.cells.Labels, labelsOf(job));
     setText(this.cells.Caller, job.caller ?? "");
     replace(this.cells.Created, time(job.created_at));
   }
@@ -87,6 +85,16 @@ class JobRow {
     setText(this.note, noteOf(job));
     this.note.classList.toggle("fault", job.state === "failed");
   }
+}
+
+/** The first labels of a job, and the number of the others; null without any. */
+function labelsOf({ labels }) {
+  const texts = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  if (!texts.length) return null;
+  const others = texts.slice(MOST_LABELS);
+  const more = others.length && el("span", { class: "tag", title: others.join("\n") }, `+${others.length}`);
+  const shown = texts.slice(0, MOST_LABELS).map((text) => el("span", { class: "tag", title: text }, text));
+  return el("div", { class: "tags" }, shown, more || null);
 }
 
 /** The run time of the last attempt, once it has ended. */

@@ -21,11 +21,10 @@ class Live extends EventTarget {
   #timer = null;
   #recovery = null;
 
-  /** Read the stream from now on, whenever the page can be seen. */
+  /** Read the stream from now on. */
   start() {
     session.addEventListener("key-changed", () => this.#reopen());
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#reopen()));
-    if (!document.hidden) this.#open();
+    this.#open();
   }
 
   /** Get job events of these filters alone (those of the list), until the signal aborts. */
@@ -50,14 +49,9 @@ class Live extends EventTarget {
     this.#timer = setTimeout(() => this.#open(), REOPEN_MS);
   }
 
-  #close() {
-    clearTimeout(this.#timer);
+  async #open() {
     clearTimeout(this.#recovery);
     this.#stream?.abort();
-  }
-
-  async #open() {
-    this.#close();
     const stream = new AbortController();
     this.#stream = stream;
     const onState = (state, error) => this.#tell(state === "open" ? "live" : "broken", error);
