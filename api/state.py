@@ -105,7 +105,7 @@ def lifespan_of(
         services = [
             asyncio.create_task(service)
             for service in (
-                _keep_up(Upkeep(runner, retention), configuration.job_types),
+                _keep_up(Upkeep(runner, retention), configuration),
                 connections.keep_sweeping(),
                 *_services_of_keys(configuration),
                 *([metrics.keep_watching()] if metrics else []),
@@ -137,10 +137,9 @@ def _queue(configuration: Configuration, runner: Runner, bulk: Runner, retention
         configuration.tracer,
         configuration.metrics,
     )
-    tracer, on_submitted = configuration.tracer, metrics.note_submitted if metrics else None
     if tracer is None:
-        return JobQueue(runner, retention, max_waiting=most, bulk=bulk, on_submitted=on_submitted)
-    return TracedQueue(tracer, runner, retention, max_waiting=most, bulk=bulk, on_submitted=on_submitted)
+        return JobQueue(runner, retention, max_waiting=most, bulk=bulk, metrics=metrics)
+    return TracedQueue(tracer, runner, retention, max_waiting=most, bulk=bulk, metrics=metrics)
 
 
 def _state(
@@ -186,9 +185,10 @@ def _signals(configuration: Configuration, changes: Changes, feed: LiveFeed) -> 
         yield
 
 
-def _keep_up(upkeep: Upkeep, job_types: JobTypesByName) -> Coroutine[Any, Any, None]:
-    queues = {job_type.queue for job_type in job_types.values()} | {redis_keys.WEBHOOKS}
-    return keep_up(upkeep, sorted(queues))
+def _keep_up(upkeep: Upkeep, configuration: Configuration) -> Coroutine[Any, Any, None]:
+    queues = {job_type.queue for job_type in configuration.job_types.values()} | {redis_keys.WEBHOOKS}
+    metrics = configuration.metrics
+    return keep_up(upkeep, sorted(queues), on_moves=metrics.note_moves if metrics else None)
 
 
 def _services_of_keys(configuration: Configuration) -> list[Coroutine[Any, Any, None]]:

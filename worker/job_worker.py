@@ -191,7 +191,7 @@ class JobWorker(Worker):
 
     def _open_services(self) -> list[Service]:
         settings = self._settings
-        upkeep = Upkeep(self._connection, self._retention)
+        upkeep, metrics = Upkeep(self._connection, self._retention), self._metrics
         return [
             *(
                 service
@@ -202,7 +202,12 @@ class JobWorker(Worker):
             Reporter(self._lanes, self._job_leases, self._report_due).run,
             Deadlines(self._lanes, self._heartbeat.publish).run,
             Cleaner(FileRecords(self._connection), self._files, settings.worker_sweep_seconds).run,
-            Rescuer(upkeep, self._lanes.queues, lease=settings.worker_lease_seconds).run,
+            Rescuer(
+                upkeep,
+                self._lanes.queues,
+                lease=settings.worker_lease_seconds,
+                on_moves=metrics.note_moves if metrics else None,
+            ).run,
             *([self._recycler.run] if settings.worker_max_rss_bytes else []),
             *self._metrics_services(),
         ]

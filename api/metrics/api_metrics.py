@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from fastapi import APIRouter
 
 from api.metrics.http_metrics import HttpMetrics
+from api.metrics.queue_gauges import QueueGauges
 from shared.job_type_loader import JobTypesByName
 from shared.metrics.engine import EndedJobs, declare_process, declare_redis_calls
 from shared.metrics.loop_lag import declare_lag, watch_lag
 from shared.metrics.metric_set import MetricSet
 from shared.metrics.series import Counter
+from shared.store.moves import Move
 from shared.store.submission import NewJob, Submitted
 
 FOLDER = (
@@ -44,8 +46,8 @@ class ApiMetrics:
         set: the set of all metrics.
         http: the durations of requests.
         redis_calls: the durations of calls to Redis.
-        ended_jobs: the jobs that the API has ended.
         lag: the lag of the event loop.
+        queues: the states of the queues.
     """
 
     def __init__(self, job_types: JobTypesByName, routers: Iterable[APIRouter]) -> None:
@@ -58,10 +60,11 @@ class ApiMetrics:
         self._submitted: dict[str, Counter] = {
             name: counter for (name, _), counter in zip(pairs, submitted, strict=True)
         }
-        self.ended_jobs = EndedJobs(self.set, job_types)
+        self._ended = EndedJobs(self.set, job_types)
         self.http = HttpMetrics(self.set, routers)
         self.redis_calls = declare_redis_calls(self.set)
         self.lag = declare_lag(self.set)
+        self.queues = QueueGauges(self.set)
         declare_process(self.set, alone=self._folder is None)
 
     async def keep_watching(self) -> None:
@@ -79,3 +82,7 @@ class ApiMetrics:
         for job, (_, replayed) in zip(jobs, submitted, strict=True):
             if not replayed:
                 self._submitted[job.job_type.name].add()
+
+    def note_moves(self, moves: Sequence[Move]) -> None:
+        """Count the jobs that the API has ended or rescued."""
+        self._ended.note_moves(moves)

@@ -1,6 +1,6 @@
 """Metrics that API and worker have in common."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import PlatformCollector, ProcessCollector
 
@@ -8,6 +8,7 @@ from shared import VERSION
 from shared.metrics.metric_set import MetricSet
 from shared.metrics.series import OTHER, Counter, Histogram
 from shared.record import TERMINAL_STATES
+from shared.store.moves import RESCUED, Move
 
 CALL_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 JOB_BOUNDS = (
@@ -56,8 +57,13 @@ class EndedJobs:
         """The counters of a job type by terminal state; those of OTHER for an unknown one."""
         return self._counters.get(job_type) or self._counters[OTHER]
 
-    def note_rescued(self, count: int) -> None:
-        self._rescued.add(count)
+    def note_moves(self, moves: Sequence[Move]) -> None:
+        """Count the jobs that a call to Redis has ended or rescued besides the outcomes of attempts."""
+        for job_type, kind in moves:
+            if kind == RESCUED:
+                self._rescued.add()
+            else:
+                self.of(job_type)[kind].add()
 
 
 def declare_redis_calls(metrics: MetricSet) -> Histogram:

@@ -1,6 +1,6 @@
 """JobQueue: the API's half of the store, which submits, reads, lists and cancels jobs."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from secrets import token_hex
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from shared.store.job_list import Cursor, Filters, Page
 from shared.store.job_output import JobOutput, read_output
 from shared.store.large_batch import reply_to
 from shared.store.missing_jobs import expired, not_found
+from shared.store.moves import QueueMetrics, moves_of
 from shared.store.record_reader import RecordReader
 from shared.store.redis_calls import RedisCalls, as_dict
 from shared.store.retention import Retention
@@ -76,7 +77,7 @@ class JobQueue:
         max_waiting: jobs that may wait in one queue.
         bulk: sends the commands whose replies are large, over another connection, so that the replies on
             `runner` do not wait behind them.
-        on_submitted: called with the jobs of each accepted submission, and what became of them.
+        metrics: counts submissions and moves; None without metrics.
 
     Every method may be repeated when its reply was lost. Besides its own errors, each raises
     QueueUnavailable while Redis can't serve it. With an `owner`, a job of another caller counts as missing.
@@ -89,14 +90,14 @@ class JobQueue:
         *,
         max_waiting: int,
         bulk: Runner | None = None,
-        on_submitted: Callable[[Sequence[NewJob], Sequence[Submitted]], None] | None = None,
+        metrics: QueueMetrics | None = None,
     ) -> None:
         self._redis = RedisCalls(runner)
         self._bulk = RedisCalls(bulk or runner)
         self._records = RecordReader(self._bulk)
         self._retention = retention
         self._max_waiting = max_waiting
-        self._on_submitted = on_submitted
+        self._metrics = metrics
         self._throughput = Throughput(self._redis, retention)
 
     # -- submitting
@@ -131,8 +132,8 @@ class JobQueue:
             raise error
         pairs = zip(encoded, answer[0], strict=True)
         submitted = [accepted(job, *found) async for job, found in in_parts(pairs)]
-        if self._on_submitted is not None:
-            self._on_submitted(jobs, submitted)
+        if self._metrics is not None:
+            self._metrics.note_submitted(jobs, submitted)
         return await self._records.completed(submitted)
 
     # -- reading
@@ -147,9 +148,10 @@ class JobQueue:
         _refuse_delivery(job_id)
         position, *pairs = await self._redis.run(scripts.READ, job_id, owner or "")
         if position == NEGLECTED:
-            position, *pairs = await self._redis.run(
+            position, moves, *pairs = await self._redis.run(
                 scripts.RESCUE_AND_READ, job_id, *self._retention, owner or ""
             )
+            self._note(moves)
         if not pairs:
             raise expired(job_id) if position < 0 else not_found(job_id)
         if pairs[:1] == LARGE:
@@ -246,7 +248,8 @@ class JobQueue:
         _refuse_delivery(job_id)
         condition = "" if versions is None else f" {' '.join(map(str, versions))} "
         words: list[Argument] = [job_id, *self._retention, owner or "", condition]
-        word, *pairs = await self._redis.run(scripts.CANCEL, *words)
+        word, moves, *pairs = await self._redis.run(scripts.CANCEL, *words)
+        self._note(moves)
         if word == b"missing":
             raise not_found(job_id)
         if word == b"expired":
@@ -258,7 +261,8 @@ class JobQueue:
 
     async def cancel_all(self, ids: Sequence[str], state: JobState | None = None) -> list[BulkCancelResult]:
         """Cancel several jobs, CANCELLED_AT_ONCE at most, those in this state alone; the result of each."""
-        words = await self._redis.run(scripts.CANCEL_ALL, *self._retention, state or "", *ids)
+        words, moves = await self._redis.run(scripts.CANCEL_ALL, *self._retention, state or "", *ids)
+        self._note(moves)
         return [BulkCancelResult(word.decode()) for word in words]
 
     async def forget(self, job_id: str, *, owner: str | None = None) -> None:
@@ -275,6 +279,10 @@ class JobQueue:
             raise JobNotFinished("The job has not finished.")
         if result != b"forgotten":
             raise expired(job_id) if result == b"expired" else not_found(job_id)
+
+    def _note(self, moves: Sequence[bytes]) -> None:
+        if self._metrics is not None:
+            self._metrics.note_moves(moves_of(moves))
 
     # -- webhooks
 

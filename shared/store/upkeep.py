@@ -2,13 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.store import scripts
 from shared.store.client import Runner
+from shared.store.moves import NO_MOVES, Move, moves_of
 from shared.store.redis_calls import RedisCalls, milliseconds
 from shared.store.retention import Retention
 
@@ -27,12 +28,14 @@ class UpkeepResult(NamedTuple):
         rescued: ids of jobs whose lease ran out.
         repaired: ids of jobs that were lost, each with its fault.
         more: whether more is to be done, since a call is short.
+        moves: those that the call has made.
     """
 
     lease: float
     rescued: list[str]
     repaired: dict[str, str]
     more: bool
+    moves: list[Move] = NO_MOVES
 
 
 class Upkeep:
@@ -54,7 +57,7 @@ class Upkeep:
             queues: where leases may have run out.
             lease: the caller's own, in seconds; 0 for that of the workers.
         """
-        lease_ms, rescued, repaired, more = await self._redis.run(
+        lease_ms, rescued, repaired, more, moves = await self._redis.run(
             scripts.UPKEEP, *self._retention, milliseconds(lease), *queues
         )
         words = [word.decode() for word in repaired]
@@ -63,10 +66,17 @@ class Upkeep:
             [job_id.decode() for job_id in rescued],
             dict(zip(words[::2], words[1::2], strict=True)),
             bool(more),
+            moves_of(moves),
         )
 
 
-async def keep_up(upkeep: Upkeep, queues: Sequence[str], *, lease: float = 0) -> None:
+async def keep_up(
+    upkeep: Upkeep,
+    queues: Sequence[str],
+    *,
+    lease: float = 0,
+    on_moves: Callable[[Sequence[Move]], None] | None = None,
+) -> None:
     """Rescue, expire, prune and repair jobs, at least three times a lease, until cancelled.
 
     The calls are signs of life as well: a gap between those of all processes tells that Redis was away.
@@ -74,6 +84,7 @@ async def keep_up(upkeep: Upkeep, queues: Sequence[str], *, lease: float = 0) ->
     Args:
         queues: where leases may have run out.
         lease: the caller's own, in seconds; 0 for that of the workers, which may change.
+        on_moves: called with the moves of each call.
     """
     while True:
         pause = RETRY_SECONDS
@@ -84,6 +95,8 @@ async def keep_up(upkeep: Upkeep, queues: Sequence[str], *, lease: float = 0) ->
         except Exception:
             log.exception("the upkeep failed; it is tried again")
         else:
+            if on_moves is not None:
+                on_moves(done.moves)
             for job_id in done.rescued:
                 log.warning("rescued a job whose worker was lost", job_id=job_id)
             for job_id, wrong in done.repaired.items():

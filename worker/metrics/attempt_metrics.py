@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import orjson
+
 from shared.metrics.engine import JOB_BOUNDS, EndedJobs
 from shared.metrics.metric_set import MetricSet
 from shared.metrics.series import OTHER, Counter, Histogram
@@ -31,6 +33,14 @@ class FencedWrites:
             self._counter.add()
 
 
+def _type_of(done: Finished) -> str:
+    """The type of a job whose handler was not started, from its message."""
+    try:
+        return str(orjson.loads(done.claim.message)["f"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return OTHER
+
+
 class TypeSeries(NamedTuple):
     """The series of one job type."""
 
@@ -47,11 +57,13 @@ class JobMetrics:
         types: the names of the job types with a handler.
     """
 
-    def __init__(self, metrics: MetricSet, types: Iterable[str], fenced: FencedWrites) -> None:
+    def __init__(
+        self, metrics: MetricSet, types: Iterable[str], ended: EndedJobs, fenced: FencedWrites
+    ) -> None:
         names = (*types, OTHER)
         labels, values = ("type",), [(name,) for name in names]
         self._fenced = fenced
-        self._ended = EndedJobs(metrics, names[:-1])
+        self._ended = ended
         started = metrics.counter("jobs_started", "Attempts that this worker has started.", labels, values)
         retried = metrics.counter("jobs_retried", "Failed attempts whose job runs again.", labels, values)
         waits = metrics.histogram(
@@ -80,10 +92,10 @@ class JobMetrics:
         for done, accepted in zip(finished, step.accepted, strict=True):
             if not accepted:
                 self._fenced.note(done)
-            elif counter := series.get(done.job_type, other).ends.get(done.outcome.kind):
+            elif counter := series.get(done.job_type or _type_of(done), other).ends.get(done.outcome.kind):
                 counter.add()
-        if step.rescued:
-            self._ended.note_rescued(len(step.rescued))
+        if step.moves:
+            self._ended.note_moves(step.moves)
 
     def _ends(self, name: str, retried: Counter) -> dict[OutcomeKind, Counter]:
         terminal = self._ended.of(name)
@@ -99,7 +111,8 @@ class JobMetrics:
 class WebhookMetrics:
     """The metrics of the lane of webhooks."""
 
-    def __init__(self, metrics: MetricSet, fenced: FencedWrites) -> None:
+    def __init__(self, metrics: MetricSet, ended: EndedJobs, fenced: FencedWrites) -> None:
+        self._ended = ended
         self._fenced = fenced
         counters = metrics.counter(
             "webhook_deliveries",
@@ -121,3 +134,5 @@ class WebhookMetrics:
                 self._fenced.note(done)
             elif counter := self._ends.get(done.outcome.kind):
                 counter.add()
+        if step.moves:
+            self._ended.note_moves(step.moves)

@@ -17,4 +17,4 @@ class LaneMetrics(Protocol):
         """Count an attempt that has ended here, whatever becomes of its outcome."""
 
     def note_step(self, finished: Sequence[Finished], step: Step) -> None:
-        """Count the outcomes that Redis has taken or refused, and the rescued jobs."""
+        """Count the outcomes that Redis has taken or refused, and the moves of the step."""

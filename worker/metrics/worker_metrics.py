@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from shared.metrics.engine import declare_process, declare_redis_calls
+from shared.metrics.engine import EndedJobs, declare_process, declare_redis_calls
 from shared.metrics.loop_lag import declare_lag, watch_lag
 from shared.metrics.metric_set import MetricSet
 from worker.connections import Connections
@@ -23,6 +23,7 @@ class WorkerMetrics:
         jobs: those of the lane of jobs.
         webhooks: those of the lane of webhooks.
         redis_calls: the durations of calls to Redis.
+        note_moves: counts the moves of the worker's upkeep.
 
     Args:
         types: the names of the job types with a handler.
@@ -32,9 +33,11 @@ class WorkerMetrics:
     def __init__(self, types: Iterable[str], listener: socket.socket) -> None:
         self._listener = listener
         self._set = MetricSet()
-        fenced = FencedWrites(self._set)
-        self.jobs = JobMetrics(self._set, types, fenced)
-        self.webhooks = WebhookMetrics(self._set, fenced)
+        names = tuple(types)
+        ended, fenced = EndedJobs(self._set, names), FencedWrites(self._set)
+        self.jobs = JobMetrics(self._set, names, ended, fenced)
+        self.webhooks = WebhookMetrics(self._set, ended, fenced)
+        self.note_moves = ended.note_moves
         self.redis_calls = declare_redis_calls(self._set)
         self._lag = declare_lag(self._set)
         declare_process(self._set, alone=True)

@@ -6,7 +6,8 @@
 --          {ids whose lease ran out},
 --          {the words of a row CLAIM per claim},
 --          now (ms),
---          {those of the queues that are paused}}
+--          {those of the queues that are paused},
+--          {moves}}
 -- The fencing token counts all claims of a job. It only rises. `attempt` does not: a release lowers it again. The token
 -- is the field `claims` of the record, and a part of the lease `fencing_token:id`.
 -- A step that is repeated, because its reply was lost or a command of it failed, finishes nothing twice and claims the
@@ -304,4 +305,4 @@ end
 local outdated = step < last_step  -- it has claimed nothing, so it must not take the wake-up
 local wait = next_due(outdated or #claims / #CLAIM >= slots, rescued_from)
 wake_workers()
-return {wait, accepted, rescued, claims, now, paused_queues()}
+return {wait, accepted, rescued, claims, now, paused_queues(), moves}

@@ -3,7 +3,7 @@
 -- call has bounds, which keep it below 5 ms, and says whether more is to be done.
 -- ARGV: retention of completed, failed, cancelled jobs (s), lease (ms; 0 for that of the last worker), then queues
 -- Returns {lease (ms), {ids whose lease ran out}, {two values per repaired job: id, its fault},
---         1 if more is to be done, else 0}.
+--         1 if more is to be done, else 0, {moves}}.
 
 local retain = {completed = tonumber(ARGV[1]), failed = tonumber(ARGV[2]), cancelled = tonumber(ARGV[3])}
 local given = tonumber(ARGV[4])
@@ -132,4 +132,4 @@ if not more then  -- else the other duties can wait
   more = more or redis.call('ZCOUNT', PREPARED_ENDS, '-inf', now) > 0
 end
 wake_workers()
-return {lease, rescued, repaired, more and 1 or 0}
+return {lease, rescued, repaired, more and 1 or 0, moves}

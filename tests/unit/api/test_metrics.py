@@ -13,7 +13,8 @@ from tests.unit.api.callers import KEYS, as_caller
 
 ECHO = {"type": "echo", "params": {"message": 1}}
 REQUESTS = "job_server_http_request_duration_seconds_count"
-SUBMITTED = "job_server_jobs_submitted_total"
+SUBMITTED, FINISHED = "job_server_jobs_submitted_total", "job_server_jobs_finished_total"
+JOBS = "job_server_queue_jobs"
 
 
 async def scrape(client: AsyncClient, **options: Any) -> dict[str, dict[tuple[str, ...], float]]:

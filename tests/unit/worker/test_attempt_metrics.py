@@ -1,11 +1,16 @@
 """Metrics of attempts: starts, waits, runs, outcomes that Redis has taken, outcomes that it has refused."""
 
+from collections.abc import Sequence
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
+from shared.metrics.engine import EndedJobs
 from shared.metrics.metric_set import MetricSet
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind, Step
+from shared.store.moves import RESCUED, Move
+from tests.unit.worker.attempts import message_of
 from tests.unit.worker.conftest import Bench
 from tests.unit.worker.pools import until
 from worker.metrics.attempt_metrics import FencedWrites, JobMetrics, WebhookMetrics
@@ -18,9 +23,9 @@ class Measured:
 
     def __init__(self) -> None:
         self._set = MetricSet()
-        fenced = FencedWrites(self._set)
-        self.jobs = JobMetrics(self._set, ["work"], fenced)
-        self.webhooks = WebhookMetrics(self._set, fenced)
+        ended, fenced = EndedJobs(self._set, ["work"]), FencedWrites(self._set)
+        self.jobs = JobMetrics(self._set, ["work"], ended, fenced)
+        self.webhooks = WebhookMetrics(self._set, ended, fenced)
         self._set.open()
 
     def counts(self) -> dict[str, float]:
@@ -33,8 +38,8 @@ class Measured:
         }
 
 
-def step(*accepted: bool, rescued: tuple[str, ...] = ()) -> Step:
-    return Step(None, list(accepted), list(rescued), [], 0)
+def step(*accepted: bool, moves: Sequence[Move] = ()) -> Step:
+    return Step(None, list(accepted), [], [], 0, moves=list(moves))
 
 
 def done(kind: OutcomeKind, job_type: str = "work") -> Finished:
@@ -111,9 +116,21 @@ def test_a_type_that_the_worker_does_not_know_counts_as_other(measured: Measured
     }
 
 
-def test_rescued_jobs_count(measured: Measured):
-    measured.jobs.note_step([], step(rescued=("a", "b")))
-    assert measured.counts() == {"jobs_rescued_total": 2}
+def test_a_claim_that_was_cancelled_before_its_start_counts_by_the_type_in_its_message(measured: Measured):
+    claim = CLAIM._replace(message=message_of("work", ["a"]))
+    measured.jobs.note_step([Finished(claim, Outcome(OutcomeKind.CANCELLED))], step(True))
+    assert measured.counts() == {"jobs_finished_total cancelled work": 1}
+
+
+@pytest.mark.parametrize("lane", ["jobs", "webhooks"])
+def test_jobs_that_a_step_ends_or_rescues_by_itself_count(measured: Measured, lane: str):
+    moves = [Move("work", RESCUED), Move("work", RESCUED), Move("work", "failed"), Move("?", "cancelled")]
+    getattr(measured, lane).note_step([], step(moves=moves))
+    assert measured.counts() == {
+        "jobs_rescued_total": 2,
+        "jobs_finished_total failed work": 1,
+        "jobs_finished_total cancelled other": 1,
+    }
 
 
 def test_deliveries_of_webhooks_are_no_jobs(measured: Measured):

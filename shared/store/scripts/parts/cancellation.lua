@@ -5,6 +5,7 @@
 local function cancel_job(id, job, queue, requested, retain)
   if job[STATE] == 'pending' then
     settle(queue, id, job, 'cancelled', retain.cancelled, {'cancel_requested', 1})
+    note_move(id, 'cancelled')
     flush()
     redis.call('ZREM', QUEUE .. queue, id)
     redis.call('ZREM', START_BY, id)

@@ -110,7 +110,9 @@ local function rescue(queue, id, fencing_token, retain)
     put_back(queue, id, job, 'lost', 0, retain.cancelled, words)
   else
     settle(queue, id, job, 'failed', retain.failed, words)
+    note_move(id, 'failed')
   end
+  note_move(id, 'rescued')
   return true
 end
 
@@ -143,6 +145,7 @@ local function fail_unstarted(id, retain)
     settle(queue, id, job, 'failed', retain.failed, {'errors', errors_with(id, '{"code":"job_expired","message":"No worker '
       .. 'was free to start the job in time.","hint":"Submit it again, with a later start_within_seconds, or start '
       .. 'more workers.","retryable":true,"attempt":0}')})
+    note_move(id, 'failed')
     flush()
     redis.call('ZREM', QUEUE .. queue, id)
   else

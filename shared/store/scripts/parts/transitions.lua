@@ -168,6 +168,16 @@ local function settle(queue, id, job, to, retention, words)
   publish(CHANGES .. id, version .. ' done')
 end
 
+-- Moves that no outcome of an attempt has brought, for the metrics of the caller: type and kind of each, a terminal state
+-- or 'rescued'. Deliveries of webhooks are no jobs.
+local moves = {}
+local function note_move(id, kind)
+  if string.sub(id, 1, #DELIVERY_ID) ~= DELIVERY_ID then
+    moves[#moves + 1] = redis.call('HGET', RECORD .. id, 'type') or ''
+    moves[#moves + 1] = kind
+  end
+end
+
 -- The record's list of ended attempts with one more: a JSON object, of the last attempt.
 local function attempts_with(attempts, outcome, attempt, started_at, worker)
   if attempts and #attempts > LONGEST_HISTORY then
@@ -186,7 +196,8 @@ local function put_back(queue, id, job, outcome, delay, retain_cancelled, words)
   local created_at, run_at, cancel_requested, attempts, attempt, started_at, worker = unpack(redis.call('HMGET', record,
     'created_at', 'run_at', 'cancel_requested', 'attempts', 'attempt', 'started_at', 'worker'))
   if cancel_requested then
-    return settle(queue, id, job, 'cancelled', retain_cancelled, words)
+    settle(queue, id, job, 'cancelled', retain_cancelled, words)
+    return note_move(id, 'cancelled')
   end
   local version, due = job[VERSION] + 1, math.max(created_at, run_at or 0)
   if delay then
