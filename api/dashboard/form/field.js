@@ -20,25 +20,31 @@ export function framed(control, { name, kind = "", description = "", required = 
   const id = (control.id ||= newId());
   const hint = description ? el("p", { class: "field-hint", id: `${id}-hint` }, marked(description)) : null;
   const fault = el("p", { class: "fault", id: `${id}-fault` });
-  control.setAttribute("aria-describedby", [hint?.id, fault.id].filter(Boolean).join(" "));
-  if (required) control.setAttribute("aria-required", "true");
-  const element = el("div", { class: "field" }, label(id, { name, kind, required, listed }), control, beside, hint, fault);
+  const kindId = kind && !listed ? `${id}-kind` : null;
+  control.setAttribute("aria-describedby", [kindId, hint?.id, fault.id].filter(Boolean).join(" "));
+  if (required && control.type !== "file") control.setAttribute("aria-required", "true");
+  const element = el("div", { class: "field" }, label(id, { name, kind, kindId, required, listed }), control, beside, hint, fault);
   const show = (text) => showFault(control, fault, text);
   return { element, control, showFault: show, localFault: (message) => ({ control, show: () => show(message) }) };
 }
 
 /** The label of a control; that of an item in a list is for screen readers alone. */
-function label(id, { name, kind, required, listed }) {
-  const content = nameAndKind({ name, kind, required: required && !listed });
-  return el("label", { for: id, class: listed ? "visually-hidden" : "field-label" }, content);
+function label(id, { name, kind, kindId, required, listed }) {
+  const shown = el("label", { for: id, class: listed ? "field-name visually-hidden" : "field-name" }, el("bdi", {}, name));
+  return listed ? shown : el("div", { class: "field-label" }, shown, kindWords(kind, kindId), required && requiredWord());
 }
 
-export function nameAndKind({ name, kind, required }) {
-  return [
-    el("bdi", { class: "field-name" }, name),
-    kind && el("span", { class: "field-kind" }, kind),
-    required && el("span", { class: "field-required" }, "required"),
-  ];
+/** The content of a fieldset's legend. */
+export function legendWords({ name, kind, required }) {
+  return [el("bdi", { class: "field-name" }, name), " ", kindWords(kind), " ", required && requiredWord()];
+}
+
+function kindWords(kind, id = null) {
+  return kind && el("span", { class: "field-kind", id }, kind);
+}
+
+function requiredWord() {
+  return el("span", { class: "field-required" }, "required");
 }
 
 /** Mark a control as wrong, with one reason more, or as right again. */

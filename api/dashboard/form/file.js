@@ -15,7 +15,7 @@ export function fileField(schema, options) {
   const bar = el("progress", { max: 1, hidden: true, "aria-label": `Upload of ${options.name}` });
   const chooser = el("label", { for: choose.id, class: "button small" }, "Choose a file");
   const drop = el("div", { class: "drop" }, chooser, el("span", { class: "muted" }, "or drop it here"), bar, state);
-  const idLabel = el("label", { for: id, class: "field-hint" }, "Id of the uploaded file");
+  const idLabel = el("label", { for: id, class: "field-hint" }, `Id of the uploaded ${options.name}`);
   const frame = framed(choose, { ...options, kind: "uploaded file", description: schema.description }, drop, idLabel, input);
   let transfer = null;
 

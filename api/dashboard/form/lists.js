@@ -57,7 +57,7 @@ export function listField(schema, options) {
 
   function renumber() {
     for (const [at, { element }] of items.entries()) {
-      const name = element.querySelector(":scope > .field > label > .field-name, :scope > .group > legend > .field-name");
+      const name = element.querySelector(":scope > .field > label.field-name > bdi, :scope > .group > legend > .field-name");
       if (name) name.textContent = `${options.name ?? "item"} ${at + 1}`;
     }
     more.disabled = items.length >= (schema.maxItems ?? Infinity);

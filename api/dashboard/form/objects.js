@@ -2,8 +2,10 @@
 
 import { el, icon, setText } from "../dom.js";
 import { typeWords } from "../schema.js";
-import { addedTo, marked, nameAndKind, newId, showFault } from "./field.js";
+import { addedTo, marked, legendWords, newId, showFault } from "./field.js";
 import { makeField } from "./fields.js";
+
+const NAME_ITSELF = "[key]"; // the end of a fault's path that is about a name, not its value
 
 /** A fieldset of the properties; the outermost object has no frame of its own. */
 export function objectField(schema, options) {
@@ -37,7 +39,7 @@ export function objectField(schema, options) {
 /** A fieldset with a fault of its own. */
 export function group(schema, { name, kind, required }, ...content) {
   const fault = el("p", { class: "fault", role: "alert" });
-  const legend = name && el("legend", {}, nameAndKind({ name, kind, required }));
+  const legend = name && el("legend", {}, legendWords({ name, kind, required }));
   const hint = name && schema.description ? el("p", { class: "field-hint" }, marked(schema.description)) : null;
   const element = el("fieldset", { class: name ? "group" : "group group-outer" }, legend, hint, content, fault);
   return { element, showFault: (message) => setText(fault, message && addedTo(fault.textContent, message)) };
@@ -57,7 +59,7 @@ export function mapField(schema, options) {
     const field = makeField(schema.additionalProperties, { name: "value", required: true, value, definitions, depth, changed, upload });
     const remove = el("button", { type: "button", class: "button small icon-only", "aria-label": "Remove this entry" }, icon("cancel"));
     const fault = el("p", { class: "fault" });
-    const name = el("div", { class: "field" }, el("label", { for: id, class: "field-label" }, "name"), input, fault);
+    const name = el("div", { class: "field" }, el("div", { class: "field-label" }, el("label", { for: id, class: "field-name" }, "name")), input, fault);
     const row = { element: el("div", { class: "row map-row" }, name, field.element, remove), input, field, fault };
     remove.addEventListener("click", () => {
       rows.splice(rows.indexOf(row), 1);
@@ -90,9 +92,11 @@ export function mapField(schema, options) {
       return found;
     },
     showFault(path, message) {
-      const row = path.length ? rows.find(({ input }) => input.value === path[0] || path.join(".").startsWith(`${input.value}.`)) : null;
-      if (row && path.length > 1) row.field.showFault(path.slice(1), message);
-      else if (row) showFault(row.input, row.fault, message);
+      const whole = path.join("."); // a name may have dots of its own
+      const row = rows.find(({ input: { value } }) => value && (whole === value || whole.startsWith(`${value}.`)));
+      const rest = row ? whole.slice(row.input.value.length + 1).split(".") : [];
+      if (row && rest[0] === NAME_ITSELF) showFault(row.input, row.fault, message);
+      else if (row) row.field.showFault(rest.filter(Boolean), message);
       else frame.showFault(message);
       if (message || path.length) return;
       for (const each of rows) {

@@ -1,0 +1,1 @@
+"""Job types for the tests of the dashboard."""
