@@ -1,13 +1,15 @@
-"""The job type `hostile`: puts a text wherever a handler can put one."""
+"""The job types `hostile` and `away`: put a text wherever a handler can put one, and end as they are told."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from shared.job_type import JobType, Params
+from shared.job_type import Backoff, JobType, Params
 
 
 class HostileParams(Params):
     text: str
-    fails: bool = False
+    seconds: float = 0
+    end: Literal["completed", "failed", "retried"] = "completed"
 
 
 HOSTILE = JobType(
@@ -16,5 +18,7 @@ HOSTILE = JobType(
     params=HostileParams,
     result=dict[str, Any],
     example={"text": "hello"},
-    max_attempts=1,
+    max_attempts=3,
+    backoff=Backoff(first=3600),
 )
+AWAY = replace(HOSTILE, name="away", queue="away")
