@@ -9,9 +9,10 @@ const MOST_LINES = 1000; // as many as the server keeps
 export function logSection() {
   const total = el("span", { class: "muted" });
   const { element, body } = section("Log", "job-log", total);
-  const list = el("ol", { class: "log-lines", role: "log", "aria-live": "off", tabindex: 0, "aria-label": "Log of the job" });
-  body.append(list);
-  const follow = followEnd(list);
+  const list = el("ol", {});
+  const box = el("div", { class: "log-lines", role: "log", "aria-live": "off", tabindex: 0, "aria-label": "Log of the job" }, list);
+  body.append(box);
+  const follow = followEnd(box);
   let last = 0;
   return {
     element,
