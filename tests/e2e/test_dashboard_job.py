@@ -149,9 +149,7 @@ def test_a_job_without_a_worker_says_so(dashboard: Dashboard, service: Service) 
 
 
 def test_a_scheduled_job_says_until_when(dashboard: Dashboard, service: Service) -> None:
-    job_id = submit(
-        service, "echo", params={"message": 1}, delay_seconds=86400 * 3, start_within_seconds=60
-    )
+    job_id = submit(service, "echo", params={"message": 1}, delay_seconds=86400 * 3, start_within_seconds=60)
     dashboard.open(f"/jobs/{job_id}")
     expect(reasons(dashboard)).to_contain_text(re.compile(r"Scheduled for .* \(in 2 days\)"))
     expect(reasons(dashboard)).to_contain_text("It fails if no worker has started it by")
@@ -160,7 +158,9 @@ def test_a_scheduled_job_says_until_when(dashboard: Dashboard, service: Service)
 def test_a_job_between_two_attempts_says_why_and_until_when(dashboard: Dashboard, service: Service) -> None:
     job_id = service.submit("hostile", text="no luck", end="retried")
     dashboard.open(f"/jobs/{job_id}")
-    expect(reasons(dashboard)).to_contain_text(re.compile(r"Backoff until .*: attempt 1 failed with hostile_once"))
+    expect(reasons(dashboard)).to_contain_text(
+        re.compile(r"Backoff until .*: attempt 1 failed with hostile_once")
+    )
     expect(reasons(dashboard)).to_contain_text("Attempt 2 of 3 comes then.")
 
 
@@ -352,7 +352,9 @@ def test_pages_of_jobs_are_accessible(browser: Browser, service: Service, scheme
         running,
         "unknown",
     ]
-    with watching(browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme) as dashboard:
+    with watching(
+        browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme
+    ) as dashboard:
         for job_id in jobs:
             dashboard.open(f"/jobs/{job_id}")
             if job_id != "unknown":

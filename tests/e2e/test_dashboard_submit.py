@@ -1,4 +1,4 @@
-"""The forms of the dashboard in a real browser: each kind of param, files, faults, and the commands beside."""
+"""The forms of the dashboard in a real browser: each kind of param, files, faults, commands."""
 
 import json
 import re
@@ -261,7 +261,7 @@ def test_a_job_is_edited_and_submitted_again(dashboard: Dashboard, service: Serv
 
 def test_the_commands_do_what_the_form_does(dashboard: Dashboard) -> None:
     dashboard.open("/submit/word_count")
-    dashboard.page.get_by_label("text", exact=True).fill("it's \"a\" $HOME `id` \\ test\nü")
+    dashboard.page.get_by_label("text", exact=True).fill('it\'s "a" $HOME `id` \\ test\nü')
     dashboard.page.get_by_label("top", exact=True).fill("1")
     expect(dashboard.page.get_by_label("The request with Python", exact=True)).to_contain_text('"top": 1')
 
@@ -271,7 +271,7 @@ def test_the_commands_do_what_the_form_does(dashboard: Dashboard) -> None:
         [sys.executable, "-c", python(dashboard)], cwd=ROOT, capture_output=True, check=True, timeout=30
     )
 
-    assert accepted["params"] == {"text": "it's \"a\" $HOME `id` \\ test\nü", "top": 1}
+    assert accepted["params"] == {"text": 'it\'s "a" $HOME `id` \\ test\nü', "top": 1}
     assert b"'words': 7" in program.stdout
 
 
@@ -280,7 +280,9 @@ def test_commands_have_options_and_leave_defaults_out(dashboard: Dashboard) -> N
     dashboard.page.get_by_text("Start, labels, webhook").click()
     dashboard.page.get_by_label("start", exact=True).select_option("at a time")
     dashboard.page.get_by_label("Time of the start").fill("2026-12-24T18:00:00")
-    expect(dashboard.page.get_by_label("The request with curl", exact=True)).to_contain_text('"run_at":"2026-12-24T')
+    expect(dashboard.page.get_by_label("The request with curl", exact=True)).to_contain_text(
+        '"run_at":"2026-12-24T'
+    )
     assert "temperature" not in curl(dashboard)
     assert "run_at=datetime.fromisoformat(" in python(dashboard)
 
@@ -291,7 +293,9 @@ def test_commands_have_options_and_leave_defaults_out(dashboard: Dashboard) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_forms_are_accessible(browser: Browser, service: Service, scheme: Any, width: int) -> None:
-    with watching(browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme) as dashboard:
+    with watching(
+        browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme
+    ) as dashboard:
         for path in ("/submit", "/submit/everything", "/submit/csv_profile", "/job-types"):
             dashboard.open(path)
             if path == "/submit/everything":

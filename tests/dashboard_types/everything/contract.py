@@ -41,8 +41,8 @@ class EverythingParams(Params):
     colour: Colour = Colour.RED
     level: Literal[1, 2, 3] = 1
     origin: Point
-    points: Annotated[list[Point], Field(max_length=5)] = []
-    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    points: Annotated[tuple[Point, ...], Field(max_length=5)] = ()
+    weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(default_factory=dict)]
     shape: Circle | Square
     either: int | list[str] | None = None
     at: datetime | None = None
