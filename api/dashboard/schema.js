@@ -46,7 +46,9 @@ export function typeWords(schema, definitions, depth = 0) {
 
 /** A value of an enum as text; quoted where the text alone would not show it. */
 export function choiceText(value) {
-  return typeof value === "string" && /^[\x21-\x7e]+( [\x21-\x7e]+)*$/.test(value) ? value : JSON.stringify(value);
+  return typeof value === "string" && /^[\x21-\x7e]+( [\x21-\x7e]+)*$/.test(value)
+    ? value
+    : JSON.stringify(value);
 }
 
 function kindWords(schema, definitions, depth) {
@@ -67,16 +69,21 @@ function boundWords(schema) {
   if (schema.type !== "integer" && schema.type !== "number") return [];
   const above = schema.exclusiveMinimum;
   const below = schema.exclusiveMaximum;
-  const strict = [above !== undefined && `above ${number(above)}`, below !== undefined && `below ${number(below)}`];
+  const strict = [
+    above !== undefined && `above ${number(above)}`,
+    below !== undefined && `below ${number(below)}`,
+  ];
   return [...strict.filter(Boolean), ...range(schema.minimum, schema.maximum, "")];
 }
 
 function range(least, most, unit) {
   if (least === undefined && most === undefined) return [];
   const text =
-    least === undefined ? `up to ${number(most)}`
-    : most === undefined ? `at least ${number(least)}`
-    : `${number(least)} to ${number(most)}`;
+    least === undefined
+      ? `up to ${number(most)}`
+      : most === undefined
+        ? `at least ${number(least)}`
+        : `${number(least)} to ${number(most)}`;
   return [`${text} ${unit}`.trim()];
 }
 

@@ -16,7 +16,9 @@ export function tree(value, name) {
     { class: "tree-tools" },
     copyButton(() => JSON.stringify(value, null, 2), { label: "Copy JSON", name: `Copy ${name} as JSON` }),
   );
-  const content = isBranch(value) ? entries(value, name, budget) : el("p", { class: "tree-lone" }, leaf(value));
+  const content = isBranch(value)
+    ? entries(value, name, budget)
+    : el("p", { class: "tree-lone" }, leaf(value));
   return el("div", { class: "tree" }, tools, content);
 }
 

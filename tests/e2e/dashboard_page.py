@@ -8,6 +8,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
+from dev.browser import TIMEOUT_MS
 from dev.service import Service
 from tests.e2e.browser import opening
 
@@ -20,6 +21,8 @@ HOSTILE = (
     "\u202eright to left\u202c \u05d0\u05d1 %s %00 &lt;b&gt; \\u003cb\\u003e",
     "long " * 2000,
 )
+
+expect.set_options(timeout=TIMEOUT_MS)  # a busy machine needs more than Playwright's 5 s
 
 
 class Dashboard:

@@ -71,11 +71,13 @@ def submit(service: Service, job_type: str, **body: Any) -> str:
 # -- while it runs
 
 
+@pytest.mark.usefixtures("paused")
 def test_progress_log_and_output_come_while_the_job_runs(dashboard: Dashboard, service: Service) -> None:
-    job_id = submit(service, "hostile", params={"text": "halfway", "seconds": 3600}, delay_seconds=1)
+    job_id = service.submit("hostile", text="halfway", seconds=3600)
     dashboard.open(f"/jobs/{job_id}")
     expect(dashboard.badge("pending")).to_be_visible()
 
+    service.call("POST", "/queues/default/resume")
     expect(dashboard.badge("running")).to_be_visible()
     expect(dashboard.page.get_by_label("Progress of the job")).to_have_attribute("value", "0.5")
     expect(dashboard.page.locator(".job-progress")).to_contain_text("50 %halfway")
@@ -211,7 +213,7 @@ def test_a_pending_job_is_cancelled_only_after_the_question(dashboard: Dashboard
     job_id = service.submit_for_later("echo", message="later")
     dashboard.open(f"/jobs/{job_id}")
     dashboard.click("Cancel the job")
-    dashboard.confirm("Cancel")
+    dashboard.confirm("Close")
     expect(dashboard.page.get_by_role("dialog")).to_be_hidden()
     assert service.job(job_id)["state"] == "pending"
     dashboard.click("Cancel the job")

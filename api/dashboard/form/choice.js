@@ -10,8 +10,14 @@ const LEFT_OUT = "left-out";
 export function choiceField(schema, kinds, options) {
   const { definitions, depth, changed, upload, name, required, value } = options;
   const inner = el("div", { class: "choice-inner" });
-  const absent = required || schema.default !== undefined ? null : el("option", { value: LEFT_OUT }, "(left out)");
-  const control = el("select", {}, absent, kinds.map((kind, at) => el("option", { value: at }, kindName(kind, definitions))));
+  const absent =
+    required || schema.default !== undefined ? null : el("option", { value: LEFT_OUT }, "(left out)");
+  const control = el(
+    "select",
+    {},
+    absent,
+    kinds.map((kind, at) => el("option", { value: at }, kindName(kind, definitions))),
+  );
   const frame = framed(control, { name, required, description: schema.description, kind: "" }, inner);
   const at = kinds.findIndex((kind) => fits(kind, value));
   control.value = at >= 0 ? String(at) : absent ? LEFT_OUT : "0";
@@ -19,7 +25,18 @@ export function choiceField(schema, kinds, options) {
 
   function show(given) {
     const kind = kinds[Number(control.value)];
-    field = kind && !isNull(kind) ? makeField(kind, { name: "value", required: true, value: given, definitions, depth, changed, upload }) : null;
+    field =
+      kind && !isNull(kind)
+        ? makeField(kind, {
+            name: "value",
+            required: true,
+            value: given,
+            definitions,
+            depth,
+            changed,
+            upload,
+          })
+        : null;
     replace(inner, field?.element);
   }
 
@@ -59,11 +76,17 @@ function fits(kind, value) {
   if (value === null) return isNull(kind);
   const types = { string: ["string"], number: ["number"], integer: ["number"], boolean: ["boolean"] };
   if (kind.type === "array") return Array.isArray(value);
-  if (kind.type === "object") return typeof value === "object" && !Array.isArray(value) && hasTags(kind, value);
-  return !kind.type || (types[kind.type]?.includes(typeof value) && (kind.type !== "integer" || Number.isInteger(value)));
+  if (kind.type === "object")
+    return typeof value === "object" && !Array.isArray(value) && hasTags(kind, value);
+  return (
+    !kind.type ||
+    (types[kind.type]?.includes(typeof value) && (kind.type !== "integer" || Number.isInteger(value)))
+  );
 }
 
 /** Whether the constants of an object's kind, which tell kinds apart, are those of the value. */
 function hasTags(kind, value) {
-  return Object.entries(kind.properties ?? {}).every(([name, { const: tag }]) => tag === undefined || value[name] === tag);
+  return Object.entries(kind.properties ?? {}).every(
+    ([name, { const: tag }]) => tag === undefined || value[name] === tag,
+  );
 }

@@ -16,22 +16,45 @@ export function newId() {
  * Returns {element, control, showFault, localFault}. `showFault(text)` adds a fault's text, and removes all
  * faults with an empty one; `localFault(text)` makes an entry for the list of faults of a reading.
  */
-export function framed(control, { name, kind = "", description = "", required = false, listed = false }, ...beside) {
+export function framed(
+  control,
+  { name, kind = "", description = "", required = false, listed = false },
+  ...beside
+) {
   const id = (control.id ||= newId());
   const hint = description ? el("p", { class: "field-hint", id: `${id}-hint` }, marked(description)) : null;
   const fault = el("p", { class: "fault", id: `${id}-fault` });
   const kindId = kind && !listed ? `${id}-kind` : null;
   control.setAttribute("aria-describedby", [kindId, hint?.id, fault.id].filter(Boolean).join(" "));
   if (required && control.type !== "file") control.setAttribute("aria-required", "true");
-  const element = el("div", { class: "field" }, label(id, { name, kind, kindId, required, listed }), control, beside, hint, fault);
+  const element = el(
+    "div",
+    { class: "field" },
+    label(id, { name, kind, kindId, required, listed }),
+    control,
+    beside,
+    hint,
+    fault,
+  );
   const show = (text) => showFault(control, fault, text);
-  return { element, control, showFault: show, localFault: (message) => ({ control, show: () => show(message) }) };
+  return {
+    element,
+    control,
+    showFault: show,
+    localFault: (message) => ({ control, show: () => show(message) }),
+  };
 }
 
 /** The label of a control; that of an item in a list is for screen readers alone. */
 function label(id, { name, kind, kindId, required, listed }) {
-  const shown = el("label", { for: id, class: listed ? "field-name visually-hidden" : "field-name" }, el("bdi", {}, name));
-  return listed ? shown : el("div", { class: "field-label" }, shown, kindWords(kind, kindId), required && requiredWord());
+  const shown = el(
+    "label",
+    { for: id, class: listed ? "field-name visually-hidden" : "field-name" },
+    el("bdi", {}, name),
+  );
+  return listed
+    ? shown
+    : el("div", { class: "field-label" }, shown, kindWords(kind, kindId), required && requiredWord());
 }
 
 /** The content of a fieldset's legend. */

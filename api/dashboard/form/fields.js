@@ -34,7 +34,13 @@ function kindOf(schema, options) {
   if (schema.enum) return enumField;
   if (isFile(schema)) return fileField;
   if (schema.type === "object") return objectKind(schema);
-  const kinds = { string: textField, integer: numberField, number: numberField, boolean: booleanField, array: listField };
+  const kinds = {
+    string: textField,
+    integer: numberField,
+    number: numberField,
+    boolean: booleanField,
+    array: listField,
+  };
   return kinds[schema.type] ?? jsonField;
 }
 

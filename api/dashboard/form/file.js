@@ -8,15 +8,34 @@ export const NO_FILE = "FILE_ID";
 
 export function fileField(schema, options) {
   const id = newId();
-  const input = el("input", { type: "text", id, placeholder: "file_…", spellcheck: "false", autocomplete: "off" });
+  const input = el("input", {
+    type: "text",
+    id,
+    placeholder: "file_…",
+    spellcheck: "false",
+    autocomplete: "off",
+  });
   input.value = options.value ?? "";
   const choose = el("input", { type: "file", id: `${id}-choose`, class: "visually-hidden" });
   const state = el("p", { class: "upload-state", role: "status" }, "No file is chosen.");
   const bar = el("progress", { max: 1, hidden: true, "aria-label": `Upload of ${options.name}` });
   const chooser = el("label", { for: choose.id, class: "button small" }, "Choose a file");
-  const drop = el("div", { class: "drop" }, chooser, el("span", { class: "muted" }, "or drop it here"), bar, state);
+  const drop = el(
+    "div",
+    { class: "drop" },
+    chooser,
+    el("span", { class: "muted" }, "or drop it here"),
+    bar,
+    state,
+  );
   const idLabel = el("label", { for: id, class: "field-hint" }, `Id of the uploaded ${options.name}`);
-  const frame = framed(choose, { ...options, kind: "uploaded file", description: schema.description }, drop, idLabel, input);
+  const frame = framed(
+    choose,
+    { ...options, kind: "uploaded file", description: schema.description },
+    drop,
+    idLabel,
+    input,
+  );
   let transfer = null;
 
   async function send(file) {
@@ -29,9 +48,16 @@ export function fileField(schema, options) {
     bar.value = 0;
     setText(state, `Uploading ${file.name} …`);
     try {
-      const record = await options.upload(file, { onProgress: (share) => (bar.value = share), signal: current.signal });
+      const record = await options.upload(file, {
+        onProgress: (share) => (bar.value = share),
+        signal: current.signal,
+      });
       input.value = record.file_id;
-      replace(state, el("bdi", {}, record.name ?? file.name), ` is uploaded: ${bytes(record.size)}, ${record.content_type}.`);
+      replace(
+        state,
+        el("bdi", {}, record.name ?? file.name),
+        ` is uploaded: ${bytes(record.size)}, ${record.content_type}.`,
+      );
     } catch (error) {
       if (error.name === "AbortError") return;
       setText(state, "No file is chosen.");

@@ -43,7 +43,8 @@ export function parseJson(text) {
   let rounded = null;
   const keep = (_, value, source) => {
     const written = source?.source;
-    if (typeof value === "number" && written && !Number.isSafeInteger(value) && /^-?\d+$/.test(written)) rounded ??= written;
+    if (typeof value === "number" && written && !Number.isSafeInteger(value) && /^-?\d+$/.test(written))
+      rounded ??= written;
     return value;
   };
   let value;

@@ -15,7 +15,16 @@ export function listField(schema, options) {
   function add(value, at = items.length) {
     const inner = fixed[at] ?? schema.items ?? {};
     const name = `${options.name ?? "item"} ${at + 1}`;
-    const field = makeField(inner, { name, required: true, listed: true, value, definitions, depth, changed, upload });
+    const field = makeField(inner, {
+      name,
+      required: true,
+      listed: true,
+      value,
+      definitions,
+      depth,
+      changed,
+      upload,
+    });
     const item = { field, element: el("li", { class: "row" }, field.element) };
     if (!fixed.length) item.element.append(tools(item));
     items.push(item);
@@ -25,7 +34,17 @@ export function listField(schema, options) {
 
   function tools(item) {
     const tool = (name, picture, act) =>
-      el("button", { type: "button", class: "button small icon-only quiet", "aria-label": name, title: name, onclick: act }, icon(picture));
+      el(
+        "button",
+        {
+          type: "button",
+          class: "button small icon-only quiet",
+          "aria-label": name,
+          title: name,
+          onclick: act,
+        },
+        icon(picture),
+      );
     return el(
       "span",
       { class: "row-tools" },
@@ -57,7 +76,9 @@ export function listField(schema, options) {
 
   function renumber() {
     for (const [at, { element }] of items.entries()) {
-      const name = element.querySelector(":scope > .field > label.field-name > bdi, :scope > .group > legend > .field-name");
+      const name = element.querySelector(
+        ":scope > .field > label.field-name > bdi, :scope > .group > legend > .field-name",
+      );
       if (name) name.textContent = `${options.name ?? "item"} ${at + 1}`;
     }
     more.disabled = items.length >= (schema.maxItems ?? Infinity);
@@ -69,7 +90,7 @@ export function listField(schema, options) {
     renumber();
   });
   const given = Array.isArray(options.value) ? options.value : [];
-  const least = fixed.length || (options.value === undefined ? schema.minItems ?? 0 : 0);
+  const least = fixed.length || (options.value === undefined ? (schema.minItems ?? 0) : 0);
   for (let at = 0; at < Math.max(given.length, least); at += 1) add(given[at]);
   more.hidden = fixed.length > 0;
   more.disabled = items.length >= (schema.maxItems ?? Infinity);

@@ -16,7 +16,10 @@ export function objectField(schema, options) {
     const needed = required.has(name);
     const value = options.value?.[name];
     const { definitions, depth, changed, upload } = options;
-    fields.set(name, makeField(property, { name, required: needed, value, definitions, depth, changed, upload }));
+    fields.set(
+      name,
+      makeField(property, { name, required: needed, value, definitions, depth, changed, upload }),
+    );
     if (!needed && property.default !== undefined) defaults.set(name, JSON.stringify(property.default));
   }
   const content = [...fields.values()].map(({ element }) => element);
@@ -25,7 +28,9 @@ export function objectField(schema, options) {
     element: frame.element,
     read(faults) {
       const pairs = [...fields].map(([name, field]) => [name, field.read(faults)]);
-      return Object.fromEntries(pairs.filter(([name, value]) => value !== undefined && JSON.stringify(value) !== defaults.get(name)));
+      return Object.fromEntries(
+        pairs.filter(([name, value]) => value !== undefined && JSON.stringify(value) !== defaults.get(name)),
+      );
     },
     showFault(path, message) {
       const field = fields.get(path[0]);
@@ -40,8 +45,16 @@ export function objectField(schema, options) {
 export function group(schema, { name, kind, required }, ...content) {
   const fault = el("p", { class: "fault", role: "alert" });
   const legend = name && el("legend", {}, legendWords({ name, kind, required }));
-  const hint = name && schema.description ? el("p", { class: "field-hint" }, marked(schema.description)) : null;
-  const element = el("fieldset", { class: name ? "group" : "group group-outer" }, legend, hint, content, fault);
+  const hint =
+    name && schema.description ? el("p", { class: "field-hint" }, marked(schema.description)) : null;
+  const element = el(
+    "fieldset",
+    { class: name ? "group" : "group group-outer" },
+    legend,
+    hint,
+    content,
+    fault,
+  );
   return { element, showFault: (message) => setText(fault, message && addedTo(fault.textContent, message)) };
 }
 
@@ -56,11 +69,34 @@ export function mapField(schema, options) {
     const id = newId();
     const input = el("input", { type: "text", id, spellcheck: "false" });
     input.value = key;
-    const field = makeField(schema.additionalProperties, { name: "value", required: true, value, definitions, depth, changed, upload });
-    const remove = el("button", { type: "button", class: "button small icon-only", "aria-label": "Remove this entry" }, icon("cancel"));
+    const field = makeField(schema.additionalProperties, {
+      name: "value",
+      required: true,
+      value,
+      definitions,
+      depth,
+      changed,
+      upload,
+    });
+    const remove = el(
+      "button",
+      { type: "button", class: "button small icon-only", "aria-label": "Remove this entry" },
+      icon("cancel"),
+    );
     const fault = el("p", { class: "fault" });
-    const name = el("div", { class: "field" }, el("div", { class: "field-label" }, el("label", { for: id, class: "field-name" }, "name")), input, fault);
-    const row = { element: el("div", { class: "row map-row" }, name, field.element, remove), input, field, fault };
+    const name = el(
+      "div",
+      { class: "field" },
+      el("div", { class: "field-label" }, el("label", { for: id, class: "field-name" }, "name")),
+      input,
+      fault,
+    );
+    const row = {
+      element: el("div", { class: "row map-row" }, name, field.element, remove),
+      input,
+      field,
+      fault,
+    };
     remove.addEventListener("click", () => {
       rows.splice(rows.indexOf(row), 1);
       row.element.remove();
@@ -85,15 +121,26 @@ export function mapField(schema, options) {
       const found = {};
       for (const { input, field, fault } of rows) {
         const key = input.value;
-        const problem = !key ? "Each entry needs a name." : Object.hasOwn(found, key) ? "This name occurs twice." : "";
+        const problem = !key
+          ? "Each entry needs a name."
+          : Object.hasOwn(found, key)
+            ? "This name occurs twice."
+            : "";
         if (problem) faults.push({ control: input, show: () => showFault(input, fault, problem) });
-        Object.defineProperty(found, key, { value: field.read(faults), enumerable: true, configurable: true, writable: true });
+        Object.defineProperty(found, key, {
+          value: field.read(faults),
+          enumerable: true,
+          configurable: true,
+          writable: true,
+        });
       }
       return found;
     },
     showFault(path, message) {
       const whole = path.join("."); // a name may have dots of its own
-      const row = rows.find(({ input: { value } }) => value && (whole === value || whole.startsWith(`${value}.`)));
+      const row = rows.find(
+        ({ input: { value } }) => value && (whole === value || whole.startsWith(`${value}.`)),
+      );
       const rest = row ? whole.slice(row.input.value.length + 1).split(".") : [];
       if (row && rest[0] === NAME_ITSELF) showFault(row.input, row.fault, message);
       else if (row) row.field.showFault(rest.filter(Boolean), message);

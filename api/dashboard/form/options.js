@@ -4,9 +4,21 @@ import { el } from "../dom.js";
 import { makeField } from "./fields.js";
 import { framed } from "./field.js";
 
-const LABELS = { type: "object", additionalProperties: { type: "string", maxLength: 128 }, description: "Names and values to find the job by." };
-const DEADLINE = { type: "number", exclusiveMinimum: 0, description: "Seconds after it is due within which it must start; else it fails." };
-const WEBHOOK = { type: "string", maxLength: 200, description: "The URL that gets the record when the job has ended." };
+const LABELS = {
+  type: "object",
+  additionalProperties: { type: "string", maxLength: 128 },
+  description: "Names and values to find the job by.",
+};
+const DEADLINE = {
+  type: "number",
+  exclusiveMinimum: 0,
+  description: "Seconds after it is due within which it must start; else it fails.",
+};
+const WEBHOOK = {
+  type: "string",
+  maxLength: 200,
+  description: "The URL that gets the record when the job has ended.",
+};
 
 /** The options, all left out at first. */
 export function optionFields(shared) {
@@ -17,7 +29,13 @@ export function optionFields(shared) {
     labels: make("labels", LABELS),
     webhook: make("webhook", WEBHOOK),
   };
-  const element = el("details", { class: "form-options" }, el("summary", {}, "Start, labels, webhook"), start.element, Object.values(fields).map((field) => field.element));
+  const element = el(
+    "details",
+    { class: "form-options" },
+    el("summary", {}, "Start, labels, webhook"),
+    start.element,
+    Object.values(fields).map((field) => field.element),
+  );
   return {
     element,
     read(faults) {
@@ -47,9 +65,28 @@ export function optionFields(shared) {
 
 /** The earliest start: now, after some seconds, or at a time of this browser's time zone. */
 function startField(changed) {
-  const kind = el("select", {}, [["now", "as soon as it can"], ["delay", "after some seconds"], ["at", "at a time"]].map(([value, text]) => el("option", { value }, text)));
-  const delay = el("input", { type: "text", inputmode: "decimal", "aria-label": "Seconds until the start", placeholder: "seconds", hidden: true });
-  const at = el("input", { type: "datetime-local", step: 1, "aria-label": "Time of the start", hidden: true });
+  const kind = el(
+    "select",
+    {},
+    [
+      ["now", "as soon as it can"],
+      ["delay", "after some seconds"],
+      ["at", "at a time"],
+    ].map(([value, text]) => el("option", { value }, text)),
+  );
+  const delay = el("input", {
+    type: "text",
+    inputmode: "decimal",
+    "aria-label": "Seconds until the start",
+    placeholder: "seconds",
+    hidden: true,
+  });
+  const at = el("input", {
+    type: "datetime-local",
+    step: 1,
+    "aria-label": "Time of the start",
+    hidden: true,
+  });
   const frame = framed(kind, { name: "start" }, delay, at);
   kind.addEventListener("change", () => {
     delay.hidden = kind.value !== "delay";
@@ -63,9 +100,11 @@ function startField(changed) {
     read(faults) {
       const moment = new Date(at.value);
       const seconds = Number(delay.value.trim() || Number.NaN);
-      if (kind.value === "delay" && Number.isNaN(seconds)) faults.push(frame.localFault("A number of seconds is needed."));
+      if (kind.value === "delay" && Number.isNaN(seconds))
+        faults.push(frame.localFault("A number of seconds is needed."));
       else if (kind.value === "delay") return { delay_seconds: seconds };
-      if (kind.value === "at" && Number.isNaN(moment.getTime())) faults.push(frame.localFault("A time is needed."));
+      if (kind.value === "at" && Number.isNaN(moment.getTime()))
+        faults.push(frame.localFault("A time is needed."));
       else if (kind.value === "at") return { run_at: moment.toISOString() };
       return {};
     },

@@ -9,7 +9,8 @@ const LEFT_OUT = "left-out";
 
 /** A field of one control. `parse` returns its value, or throws an Error whose message is the fault. */
 function scalar(control, schema, options, parse) {
-  const words = control.matches("select, [type=checkbox]") ? "" : typeWords(schema, options.definitions); // those show it
+  const showsItself = control.matches("select, [type=checkbox]");
+  const words = showsItself ? "" : typeWords(schema, options.definitions);
   const kind = words && options.nullable ? `${words} or null` : words;
   const frame = framed(control, { ...options, kind, description: schema.description });
   control.addEventListener("input", () => frame.showFault(""));
@@ -29,7 +30,9 @@ function scalar(control, schema, options, parse) {
 
 export function textField(schema, options) {
   const long = !schema.pattern && !schema.format && !(schema.maxLength <= SHORT_TEXT);
-  const control = long ? el("textarea", { rows: 2, spellcheck: "false" }) : el("input", { type: "text", spellcheck: "false" });
+  const control = long
+    ? el("textarea", { rows: 2, spellcheck: "false" })
+    : el("input", { type: "text", spellcheck: "false" });
   control.value = options.value ?? "";
   if (schema.format === "date-time") control.placeholder = "2026-12-24T18:00:00Z";
   const optional = !options.required && schema.default === undefined;
@@ -38,7 +41,11 @@ export function textField(schema, options) {
 
 export function numberField(schema, options) {
   const whole = schema.type === "integer";
-  const control = el("input", { type: "text", inputmode: whole ? "numeric" : "decimal", autocomplete: "off" });
+  const control = el("input", {
+    type: "text",
+    inputmode: whole ? "numeric" : "decimal",
+    autocomplete: "off",
+  });
   control.value = options.value ?? "";
   if (options.nullable) control.placeholder = "null";
   else if (schema.default !== undefined) control.placeholder = String(schema.default);
@@ -74,7 +81,8 @@ export function enumField(schema, options) {
   const values = [...schema.enum];
   if (nullable && !values.includes(null)) values.unshift(null);
   const choices = values.map((one, index) => el("option", { value: index }, choiceText(one)));
-  const absent = required || schema.default !== undefined ? null : el("option", { value: LEFT_OUT }, "(left out)");
+  const absent =
+    required || schema.default !== undefined ? null : el("option", { value: LEFT_OUT }, "(left out)");
   const control = el("select", {}, absent, choices);
   const at = values.indexOf(value);
   control.value = at >= 0 ? String(at) : absent ? LEFT_OUT : "0";

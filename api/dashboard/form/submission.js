@@ -9,12 +9,21 @@ import { curlOf, pythonOf } from "./snippets.js";
 
 /** The form; `values` are the params to begin with. */
 export function submissionForm(jobType, values, context) {
-  const shared = { definitions: jobType.params.$defs ?? {}, upload: (file, options) => upload(file, options), changed: () => plan() };
+  const shared = {
+    definitions: jobType.params.$defs ?? {},
+    upload: (file, options) => upload(file, options),
+    changed: () => plan(),
+  };
   const params = makeField(jobType.params, { ...shared, name: "", required: true, value: values });
   const options = optionFields(shared);
   const fault = el("div", { class: "form-fault notice bad", role: "alert", hidden: true });
   const send = el("button", { type: "submit", class: "button primary" }, "Submit");
-  const form = el("form", { class: "card submission", novalidate: true }, el("div", { class: "card-body" }, params.element, options.element, fault), el("div", { class: "form-foot" }, send));
+  const form = el(
+    "form",
+    { class: "card submission", novalidate: true },
+    el("div", { class: "card-body" }, params.element, options.element, fault),
+    el("div", { class: "form-foot" }, send),
+  );
   const examples = snippetPanel();
   let planned = false;
 
@@ -87,7 +96,13 @@ export function submissionForm(jobType, values, context) {
 function snippetPanel() {
   const [curl, python] = ["curl", "Python"].map(snippet);
   const note = el("p", { class: "muted small snippet-note" });
-  const element = el("aside", { class: "snippets", "aria-label": "The request as commands" }, curl.element, python.element, note);
+  const element = el(
+    "aside",
+    { class: "snippets", "aria-label": "The request as commands" },
+    curl.element,
+    python.element,
+    note,
+  );
   return {
     element,
     show({ body, faults }) {
@@ -101,10 +116,20 @@ function snippetPanel() {
 function snippet(name) {
   const code = el("pre", { tabindex: 0, "aria-label": `The request with ${name}` });
   const copy = copyButton(() => code.textContent, { name: `Copy the request with ${name}` });
-  return { code, element: el("section", { class: "card snippet" }, el("header", { class: "card-head" }, el("h2", {}, name), copy), code) };
+  return {
+    code,
+    element: el(
+      "section",
+      { class: "card snippet" },
+      el("header", { class: "card-head" }, el("h2", {}, name), copy),
+      code,
+    ),
+  };
 }
 
 /** A random key: a request that is sent twice makes one job. */
 function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
 }

@@ -5,7 +5,8 @@ import { copyButton } from "../copy.js";
 import { bytes, el, replace } from "../dom.js";
 import { section } from "./section.js";
 
-const PICTURES = new Set(["image/png", "image/jpeg", "image/webp", "image/avif", "image/gif"]); // no SVG: it may have scripts
+// Without SVG, which may have scripts.
+const PICTURES = new Set(["image/png", "image/jpeg", "image/webp", "image/avif", "image/gif"]);
 const MOST_PICTURE_BYTES = 20_000_000;
 
 export function artifactsSection(context) {
@@ -15,7 +16,14 @@ export function artifactsSection(context) {
     update(record) {
       if (!element.hidden || !record.artifacts.length) return; // they come with the end, and never change
       element.hidden = false;
-      replace(body, el("ul", { class: "artifacts" }, record.artifacts.map((artifact) => item(artifact, context))));
+      replace(
+        body,
+        el(
+          "ul",
+          { class: "artifacts" },
+          record.artifacts.map((artifact) => item(artifact, context)),
+        ),
+      );
     },
   };
 }
@@ -23,10 +31,17 @@ export function artifactsSection(context) {
 function item(artifact, context) {
   const path = `${context.path}/artifacts/${encodeURIComponent(artifact.name)}`;
   const fault = el("p", { class: "fault", role: "alert" });
-  const save = el("button", { type: "button", class: "button", "aria-label": `Save ${artifact.name}` }, "Save");
-  save.addEventListener("click", () => run(save, fault, context, () => saveFile(path, artifact.name, context)));
+  const save = el(
+    "button",
+    { type: "button", class: "button", "aria-label": `Save ${artifact.name}` },
+    "Save",
+  );
+  save.addEventListener("click", () =>
+    run(save, fault, context, () => saveFile(path, artifact.name, context)),
+  );
   const picture = PICTURES.has(artifact.content_type) ? el("div", { class: "artifact-picture" }) : null;
-  if (picture && artifact.size <= MOST_PICTURE_BYTES) showPicture(picture, path, artifact, context).catch(() => picture.remove());
+  if (picture && artifact.size <= MOST_PICTURE_BYTES)
+    showPicture(picture, path, artifact, context).catch(() => picture.remove());
   return el(
     "li",
     {},

@@ -1,7 +1,7 @@
 // The attempts of a job: a chart of when it waited and ran, and a list beneath.
 
 import { get } from "../api.js";
-import { absolute, duration, el, replace, setText, svg, time } from "../dom.js";
+import { absolute, duration, el, plural, replace, setText, svg, time } from "../dom.js";
 import { section } from "./section.js";
 import { layOut, spansOf } from "./spans.js";
 
@@ -40,7 +40,11 @@ export function attemptsSection(context) {
     setText(from, absolute(record.created_at));
     setText(to, record.done ? absolute(record.finished_at) : "now");
     const state = JSON.stringify(attempts);
-    if (state !== listed) replace(list, attempts.map((attempt, index) => row(attempt, attempts[index - 1], record)));
+    if (state !== listed)
+      replace(
+        list,
+        attempts.map((attempt, index) => row(attempt, attempts[index - 1], record)),
+      );
     listed = state;
   }
 
@@ -77,14 +81,20 @@ function bars(spans, width) {
   const places = layOut(spans);
   const shapes = spans.map((span, index) => bar(span, places[index], width));
   const runs = spans.filter(({ kind }) => kind === "run").length;
-  const label = `${runs} attempts from ${absolute(spans[0].from)} to ${absolute(spans.at(-1).to)}; the list says more`;
-  return svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": label }, shapes);
+  const times = `from ${moment(spans[0].from)} to ${moment(spans.at(-1).to)}`;
+  const label = `${plural(runs, "attempt")} ${times}; the list says more`;
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": label },
+    shapes,
+  );
 }
 
 function bar(span, { start, share, shortened }, width) {
   const [x, size] = [start * width, Math.max(share * width - 1, 1)];
   const outcome = span.kind === "wait" ? "wait" : span.attempt.outcome;
-  const text = `${span.kind === "wait" ? "Waited" : OUTCOMES[outcome]}: ${duration((span.to - span.from) / 1000)}`;
+  const name = span.kind === "wait" ? "Waited" : OUTCOMES[outcome];
+  const text = `${name}: ${duration((span.to - span.from) / 1000)}`;
   const waiting = span.kind === "wait";
   const shape = svg("rect", {
     x,
@@ -96,14 +106,20 @@ function bar(span, { start, share, shortened }, width) {
   });
   shape.append(svg("title", {}, shortened ? `${text} (drawn shorter)` : text));
   if (waiting || size < LABEL_PX) return shape;
-  const number = svg("text", { x: x + size / 2, y: HEIGHT / 2 + 4, class: "bar-number" }, String(span.attempt.attempt));
+  const number = svg(
+    "text",
+    { x: x + size / 2, y: HEIGHT / 2 + 4, class: "bar-number" },
+    String(span.attempt.attempt),
+  );
   return [shape, number];
 }
 
 function row(attempt, before, record) {
   const ready = Date.parse(before?.ended_at ?? record.created_at);
   const waited = (Date.parse(attempt.started_at) - ready) / 1000;
-  const ran = attempt.ended_at ? (Date.parse(attempt.ended_at) - Date.parse(attempt.started_at)) / 1000 : null;
+  const ran = attempt.ended_at
+    ? (Date.parse(attempt.ended_at) - Date.parse(attempt.started_at)) / 1000
+    : null;
   const spans = `waited ${duration(waited)}, ${ran === null ? "runs since " : `ran ${duration(ran)}`}`;
   return el(
     "li",
@@ -112,7 +128,11 @@ function row(attempt, before, record) {
       "p",
       { class: "attempt-head" },
       el("strong", {}, `Attempt ${attempt.attempt}`),
-      el("span", { class: `outcome outcome-${attempt.outcome}` }, OUTCOMES[attempt.outcome] ?? attempt.outcome),
+      el(
+        "span",
+        { class: `outcome outcome-${attempt.outcome}` },
+        OUTCOMES[attempt.outcome] ?? attempt.outcome,
+      ),
       el("span", {}, spans, ran === null ? time(attempt.started_at) : null),
       attempt.worker && el("span", { class: "muted break" }, "on ", el("code", {}, attempt.worker)),
     ),
@@ -128,4 +148,8 @@ function failure(error) {
     el("p", { class: "break" }, el("code", {}, error.code), " ", el("bdi", {}, error.message)),
     error.hint && el("p", { class: "muted break" }, el("bdi", {}, error.hint)),
   );
+}
+
+function moment(milliseconds) {
+  return absolute(new Date(milliseconds).toISOString());
 }

@@ -21,7 +21,9 @@ export function deliveriesSection(context) {
     return webhook.deliveries.every(({ done }) => done);
   }
 
-  const follow = repeat(PAUSE_MS, context.signal, async () => show(await get(`${context.path}/webhook`, context)));
+  const follow = repeat(PAUSE_MS, context.signal, async () =>
+    show(await get(`${context.path}/webhook`, context)),
+  );
 
   again.addEventListener("click", async () => {
     replace(fault);
@@ -39,7 +41,11 @@ export function deliveriesSection(context) {
       if (!record.webhook) return;
       element.hidden = false;
       again.hidden = !record.done;
-      replace(url, el("bdi", {}, record.webhook.url), record.done ? null : " gets the record when the job has ended.");
+      replace(
+        url,
+        el("bdi", {}, record.webhook.url),
+        record.done ? null : " gets the record when the job has ended.",
+      );
       if (record.done && !following) follow();
       following ||= record.done;
     },
@@ -57,7 +63,12 @@ function delivery(one) {
     {},
     el("p", { class: "delivery-head" }, badge(one.state), el("span", {}, state)),
     one.attempts.map((error) =>
-      el("p", { class: "delivery-error break" }, `Attempt ${error.attempt}: ${error.message} `, el("span", { class: "muted" }, error.hint)),
+      el(
+        "p",
+        { class: "delivery-error break" },
+        `Attempt ${error.attempt}: ${error.message} `,
+        el("span", { class: "muted" }, error.hint),
+      ),
     ),
   );
 }

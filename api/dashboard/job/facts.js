@@ -26,13 +26,15 @@ function facts(record) {
     fact("Queue", link("/jobs", { queue: record.queue }, record.queue)),
     fact("Attempts", `${record.attempt} of ${record.max_attempts}`),
     fact("Created", time(record.created_at)),
-    record.run_at && fact(record.attempt ? "Next attempt" : "Runs at", time(record.run_at)),
+    record.run_at &&
+      fact(record.state === "pending" && record.attempt ? "Next attempt" : "Due", time(record.run_at)),
     record.start_by && fact("Starts by", time(record.start_by)),
     record.started_at && fact("Started", time(record.started_at)),
     record.finished_at && fact("Finished", time(record.finished_at)),
     record.expires_at && fact("Record kept until", time(record.expires_at)),
     record.caller !== null && fact("Caller", link("/jobs", { caller: record.caller }, record.caller)),
-    record.retry_of && fact("Repeats", link(`/jobs/${encodeURIComponent(record.retry_of)}`, {}, record.retry_of)),
+    record.retry_of &&
+      fact("Repeats", link(`/jobs/${encodeURIComponent(record.retry_of)}`, {}, record.retry_of)),
     fact("Labels", labels(record.labels)),
     fact("Version", record.version),
   ];
@@ -51,7 +53,11 @@ function labels(given) {
   if (!pairs.length) return el("span", { class: "muted" }, "–");
   const items = pairs.map(([name, value]) => {
     const text = [el("bdi", {}, name), "=", el("bdi", {}, value)];
-    return el("li", {}, el("a", { class: "label-chip", href: href("/jobs", { label: `${name}=${value}` }) }, text));
+    return el(
+      "li",
+      {},
+      el("a", { class: "label-chip", href: href("/jobs", { label: `${name}=${value}` }) }, text),
+    );
   });
   return el("ul", { class: "label-chips" }, items);
 }

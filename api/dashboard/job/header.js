@@ -30,7 +30,11 @@ export function headerSection(context) {
       const now = JSON.stringify([record.state, record.cancel_requested]);
       if (now === shown) return;
       shown = now;
-      replace(state, badge(record.state), record.cancel_requested && !record.done ? " being cancelled" : null);
+      replace(
+        state,
+        badge(record.state),
+        record.cancel_requested && !record.done ? " being cancelled" : null,
+      );
       showActions(actions, record, context);
     },
   };
@@ -39,7 +43,11 @@ export function headerSection(context) {
 /** Show the buttons of a state; the focus stays on a button of the same name, if there is one. */
 function showActions(actions, record, context) {
   const held = actions.contains(document.activeElement);
-  const again = el("a", { class: "button", href: href(`/submit/${record.type}`, { from: record.job_id }) }, "Edit and submit");
+  const again = el(
+    "a",
+    { class: "button", href: href(`/submit/${record.type}`, { from: record.job_id }) },
+    "Edit and submit",
+  );
   const cancel = button("Cancel the job", "danger", () => cancelJob(record, context));
   cancel.disabled = record.cancel_requested;
   const retry = button("Retry", "primary", () => retryJob(record, context));

@@ -10,7 +10,11 @@ export function logSection() {
   const total = el("span", { class: "muted" });
   const { element, body } = section("Log", "job-log", total);
   const list = el("ol", {});
-  const box = el("div", { class: "log-lines", role: "log", "aria-live": "off", tabindex: 0, "aria-label": "Log of the job" }, list);
+  const box = el(
+    "div",
+    { class: "log-lines", role: "log", "aria-live": "off", tabindex: 0, "aria-label": "Log of the job" },
+    list,
+  );
   body.append(box);
   const follow = followEnd(box);
   let last = 0;

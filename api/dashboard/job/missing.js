@@ -4,9 +4,18 @@ import { el } from "../dom.js";
 import { href } from "../router.js";
 
 const TEXTS = {
-  403: ["This job belongs to another caller", "The key of this tab reads the jobs of its own caller alone. Use a key with the scope `read`."],
-  404: ["There is no such job", "Compare the id with the one that the submission returned, or look for the job in the list."],
-  410: ["This job's record is gone", "A record is kept for a while after the job has ended, or until somebody forgets it. The job itself has ended; to run it again, submit it again."],
+  403: [
+    "This job belongs to another caller",
+    "The key of this tab reads the jobs of its own caller alone. Use a key with the scope `read`.",
+  ],
+  404: [
+    "There is no such job",
+    "Compare the id with the one that the submission returned, or look for the job in the list.",
+  ],
+  410: [
+    "This job's record is gone",
+    "A record is kept for a while after the job has ended, or until somebody forgets it.",
+  ],
 };
 
 export function missingJob(id, error) {

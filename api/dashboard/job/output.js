@@ -9,7 +9,12 @@ export function outputSection() {
   const total = el("span", { class: "muted" });
   const copy = copyButton(() => text.textContent, { name: "Copy the output" });
   const { element, body } = section("Output", "job-output", total, copy);
-  const text = el("pre", { class: "output-text", tabindex: 0, dir: "auto", "aria-label": "Output of the job" });
+  const text = el("pre", {
+    class: "output-text",
+    tabindex: 0,
+    dir: "auto",
+    "aria-label": "Output of the job",
+  });
   const restarted = el("p", { class: "muted", hidden: true });
   body.append(restarted, text);
   const follow = followEnd(text);

@@ -18,7 +18,8 @@ export function spansOf(record, attempts, now) {
     spans.push({ kind: "run", from: started, to: ended, attempt });
     reached = ended;
   }
-  if (record.state === "pending" && now > reached) spans.push({ kind: "wait", from: reached, to: now, attempt: null });
+  if (record.state === "pending" && now > reached)
+    spans.push({ kind: "wait", from: reached, to: now, attempt: null });
   if (record.done && !attempts.length) {
     spans.push({ kind: "wait", from: reached, to: Date.parse(record.finished_at), attempt: null });
   }
@@ -33,7 +34,9 @@ export function spansOf(record, attempts, now) {
 export function layOut(spans) {
   const run = sum(spans.filter(({ kind }) => kind === "run").map(lengthOf));
   const limit = run > 0 ? run * MOST_WAIT : Infinity;
-  const lengths = spans.map((span) => (span.kind === "wait" ? Math.min(lengthOf(span), limit) : lengthOf(span)));
+  const lengths = spans.map((span) =>
+    span.kind === "wait" ? Math.min(lengthOf(span), limit) : lengthOf(span),
+  );
   const total = sum(lengths) || 1;
   const shares = lengths.map((length) => Math.max(length / total, LEAST_SHARE));
   const whole = sum(shares);

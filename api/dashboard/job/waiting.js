@@ -34,7 +34,8 @@ export function waitingSection(context) {
       allowed(get("/workers", context)),
     ]);
     around = { queue, workers: workers?.items ?? null };
-    if (newest.version <= record.version) newest = record; // its place in the queue changes without a new version
+    // Its place in the queue changes without a new version.
+    if (newest.version <= record.version) newest = record;
     context.update(record);
     show();
     return newest.state !== "pending";
@@ -60,7 +61,7 @@ async function allowed(reading) {
   }
 }
 
-/** The reasons as list items, the one that decides first; `queue` and `workers` are null if they are not known. */
+/** The reasons as list items, the one that decides first; `queue` and `workers` are null if unknown. */
 export function reasonsOf(record, { queue, workers }) {
   return [
     timeReason(record),
@@ -99,7 +100,8 @@ function pauseReason(record, queue) {
 function workerReason(record, workers) {
   if (!workers) return null;
   const serving = workers.filter(({ queues }) => queues.includes(record.queue));
-  const served = `${serving.length} of ${plural(workers.length, "worker")} ${serving.length === 1 ? "serves" : "serve"} `;
+  const verb = serving.length === 1 ? "serves" : "serve";
+  const served = `${serving.length} of ${plural(workers.length, "worker")} ${verb} `;
   const queue = el("code", {}, record.queue);
   if (!serving.length) {
     const command = el("code", {}, `WORKER_QUEUES=${record.queue} python -m worker`);
@@ -121,7 +123,9 @@ function positionReason(record) {
 
 function deadlineReason(record) {
   if (!record.start_by) return null;
-  return reason(`It fails if no worker has started it by ${absolute(record.start_by)} (${relative(record.start_by)}).`);
+  return reason(
+    `It fails if no worker has started it by ${absolute(record.start_by)} (${relative(record.start_by)}).`,
+  );
 }
 
 function isAhead(record) {

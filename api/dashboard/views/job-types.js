@@ -11,7 +11,11 @@ const PAUSE_MS = 5000;
 export default async function view(root, { signal }) {
   const { items } = await get("/job-types", { signal });
   const cards = items.map(card);
-  replace(root, el("header", { class: "view-head" }, el("h1", {}, "Job types")), cards.map(({ element }) => element));
+  replace(
+    root,
+    el("header", { class: "view-head" }, el("h1", {}, "Job types")),
+    cards.map(({ element }) => element),
+  );
   await refresh();
   const timer = setInterval(refresh, PAUSE_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -37,11 +41,32 @@ function card(jobType) {
     { class: "card-head" },
     el("h2", { id: `type-${name}` }, name),
     el("span", { class: "type-summary" }, marked(summary)),
-    el("a", { class: "button small", href: href("/jobs", { type: name }), "aria-label": `Jobs of the type ${name}` }, "Jobs"),
-    el("a", { class: "button small primary", href: href(`/submit/${name}`), "aria-label": `Submit a job of the type ${name}` }, "Submit"),
+    el(
+      "a",
+      {
+        class: "button small",
+        href: href("/jobs", { type: name }),
+        "aria-label": `Jobs of the type ${name}`,
+      },
+      "Jobs",
+    ),
+    el(
+      "a",
+      {
+        class: "button small primary",
+        href: href(`/submit/${name}`),
+        "aria-label": `Submit a job of the type ${name}`,
+      },
+      "Submit",
+    ),
   );
   const facts = [figure("Queue", queue), figure("Timeout", duration(timeout)), figure("Attempts", attempts)];
-  const schemas = el("div", { class: "type-schemas" }, schemaPart("Params", jobType.params), schemaPart("Result", jobType.result));
+  const schemas = el(
+    "div",
+    { class: "type-schemas" },
+    schemaPart("Params", jobType.params),
+    schemaPart("Result", jobType.result),
+  );
   const above = el("div", { class: "type-figures" }, el("dl", { class: "figures" }, facts), figures);
   const body = el("div", { class: "card-body" }, above, schemas);
   const element = el("section", { class: "card job-type", "aria-labelledby": `type-${name}` }, head, body);
@@ -82,7 +107,24 @@ function schemaPart(title, schema) {
   const definitions = schema.$defs ?? {};
   const found = rows(schema, definitions);
   const content = found.length ? schemaTable(title, found) : el("p", {}, typeWords(schema, definitions));
-  return el("details", { class: "schema" }, el("summary", {}, title, el("span", { class: "muted" }, found.map(({ path }) => path).filter((path) => !path.includes(".")).join(", "))), content);
+  return el(
+    "details",
+    { class: "schema" },
+    el(
+      "summary",
+      {},
+      title,
+      el(
+        "span",
+        { class: "muted" },
+        found
+          .map(({ path }) => path)
+          .filter((path) => !path.includes("."))
+          .join(", "),
+      ),
+    ),
+    content,
+  );
 }
 
 function schemaTable(title, found) {
@@ -94,10 +136,27 @@ function schemaTable(title, found) {
       {},
       el("th", { scope: "row" }, el("code", { class: "break" }, row.path)),
       el("td", { "data-name": "Value" }, row.type),
-      described && el("td", { "data-name": "Default" }, row.required ? "required" : row.default === undefined ? "–" : el("code", {}, JSON.stringify(row.default))),
+      described &&
+        el(
+          "td",
+          { "data-name": "Default" },
+          row.required
+            ? "required"
+            : row.default === undefined
+              ? "–"
+              : el("code", {}, JSON.stringify(row.default)),
+        ),
       el("td", { "data-name": "Meaning" }, marked(row.description)),
     ),
   );
-  const head = el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text))));
-  return el("div", { class: "table-scroll" }, el("table", { class: "table schema-table" }, head, el("tbody", {}, body)));
+  const head = el(
+    "thead",
+    {},
+    el(
+      "tr",
+      {},
+      heads.map((text) => el("th", { scope: "col" }, text)),
+    ),
+  );
+  return el("table", { class: "table schema-table", "aria-label": title }, head, el("tbody", {}, body));
 }

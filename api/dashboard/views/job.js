@@ -54,8 +54,16 @@ class JobPage {
       el(
         "div",
         { class: "job-columns" },
-        el("div", { class: "job-main" }, [attempts, this.output, result, this.log, sent].map((section) => section.element)),
-        el("div", { class: "job-side" }, narrow.map((section) => section.element)),
+        el(
+          "div",
+          { class: "job-main" },
+          [attempts, this.output, result, this.log, sent].map((section) => section.element),
+        ),
+        el(
+          "div",
+          { class: "job-side" },
+          narrow.map((section) => section.element),
+        ),
       ),
     );
     this.version = 0;

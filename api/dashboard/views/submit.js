@@ -32,13 +32,26 @@ function unknown(name) {
 
 function typeList(items) {
   const entries = items.map(({ name, summary }) =>
-    el("li", {}, el("a", { class: "type-link", href: href(`/submit/${name}`) }, el("strong", {}, name), el("span", { class: "muted" }, marked(summary)))),
+    el(
+      "li",
+      {},
+      el(
+        "a",
+        { class: "type-link", href: href(`/submit/${name}`) },
+        el("strong", {}, name),
+        el("span", { class: "muted" }, marked(summary)),
+      ),
+    ),
   );
   return el("ul", { class: "card type-list" }, entries);
 }
 
 function typeSelect(items, chosen, navigate) {
-  const select = el("select", { id: "job-type" }, items.map(({ name }) => el("option", { value: name, selected: name === chosen.name }, name)));
+  const select = el(
+    "select",
+    { id: "job-type" },
+    items.map(({ name }) => el("option", { value: name, selected: name === chosen.name }, name)),
+  );
   select.addEventListener("change", () => navigate(`/submit/${select.value}`));
   return el("div", { class: "type-select" }, el("label", { for: "job-type" }, "Job type"), select);
 }
