@@ -31,6 +31,9 @@ check: .venv/ready .venv-checks/ready ## check format, lint, types, import contr
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m dev.linters
+	@if command -v promtool >/dev/null; then \
+	  promtool check config deploy/prometheus/prometheus.yml && promtool test rules deploy/prometheus/alerts_test.yml; \
+	else echo "promtool: skipped, it is missing; .ci/run installs it."; fi
 	@if [ -x .venv-checks/bin/hadolint ]; then \
 	  .venv-checks/bin/hadolint --no-color $(DOCKERFILES) && echo "hadolint: no findings."; \
 	else echo "hadolint: skipped, it has no wheel for this platform."; fi

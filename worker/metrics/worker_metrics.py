@@ -20,6 +20,7 @@ class WorkerMetrics:
     """The metrics of a worker.
 
     Attributes:
+        set: the set of all metrics.
         jobs: those of the lane of jobs.
         webhooks: those of the lane of webhooks.
         redis_calls: the durations of calls to Redis.
@@ -32,23 +33,23 @@ class WorkerMetrics:
 
     def __init__(self, types: Iterable[str], listener: socket.socket) -> None:
         self._listener = listener
-        self._set = MetricSet()
+        self.set = MetricSet()
         names = tuple(types)
-        ended, fenced = EndedJobs(self._set, names), FencedWrites(self._set)
-        self.jobs = JobMetrics(self._set, names, ended, fenced)
-        self.webhooks = WebhookMetrics(self._set, ended, fenced)
+        ended, fenced = EndedJobs(self.set, names), FencedWrites(self.set)
+        self.jobs = JobMetrics(self.set, names, ended, fenced)
+        self.webhooks = WebhookMetrics(self.set, ended, fenced)
         self.note_moves = ended.note_moves
-        self.redis_calls = declare_redis_calls(self._set)
-        self._lag = declare_lag(self._set)
-        declare_process(self._set, alone=True)
-        self._set.open()
+        self.redis_calls = declare_redis_calls(self.set)
+        self._lag = declare_lag(self.set)
+        declare_process(self.set, alone=True)
+        self.set.open()
 
     def services_of(
         self, lanes: LanePair, children: Children, connections: Connections
     ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """The services that serve the metrics, with the state of these parts of the worker at each scrape."""
         jobs = next(iter(lanes)).jobs
-        gauge = self._set.gauge
+        gauge = self.set.gauge
         gauge("worker_concurrency", "Jobs that this worker runs at once.", lambda: [((), jobs.size)])
         gauge("worker_jobs_running", "Jobs that this worker runs now.", lambda: [((), len(jobs.running))])
         gauge("redis_up", "Whether Redis answers: 1 or 0.", lambda: [((), float(connections.redis_answers))])
@@ -57,16 +58,16 @@ class WorkerMetrics:
 
     def text(self) -> bytes:
         """The answer to a scrape."""
-        return self._set.text()
+        return self.set.text()
 
     def _watch_children(self, children: dict[str, Counted]) -> None:
-        self._set.gauge(
+        self.set.gauge(
             "child_processes",
             "Child processes that run now, by kind.",
             lambda: [((kind,), part.counts.alive) for kind, part in children.items()],
             ("kind",),
         )
-        self._set.rising(
+        self.set.rising(
             "child_process_restarts",
             "Ends of child processes, each followed by another start: failed, or replaced by the worker.",
             lambda: [
