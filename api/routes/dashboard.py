@@ -26,7 +26,8 @@ HEADERS = {
     "Cache-Control": "no-cache",  # browsers keep the files, and check by their ETag before each use
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"  # no text can become markup or a script
     ),
     "Referrer-Policy": "no-referrer",
 }

@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from dev.browser import CHROMIUM, MISSING, browsing, opening
+from dev.browser import CHROMIUM, MISSING, TIMEOUT_MS, browsing, opening
 
 __all__ = ["SKIPPED", "browsing", "needs_browser", "opening", "run"]
 
 SKIPPED = MISSING
+
+expect.set_options(timeout=TIMEOUT_MS)
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=SKIPPED)
 

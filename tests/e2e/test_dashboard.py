@@ -200,7 +200,18 @@ def test_redis_is_away_and_comes_back(browser: Browser) -> None:
         expect(stat(dashboard, "completed")).to_have_text("2")
 
 
-def test_the_figures_stay_true_after_a_kill_and_a_flush(service: Service, dashboard: Dashboard) -> None:
+def test_a_text_can_not_become_markup(service: Service, dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    outcome = dashboard.page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>x</b>'; } catch (error) { return error.name; } }"
+    )
+    assert outcome == "TypeError"
+    dashboard.faults.clear()  # the browser reports the attempt
+
+
+def test_the_figures_stay_true_after_a_kill_a_flush_and_under_load(
+    service: Service, dashboard: Dashboard
+) -> None:
     job_id = service.submit_running("sleep", seconds=600)
     dashboard.open("/")
     expect(cell(dashboard, "default", "Running")).to_have_text("1")
@@ -215,8 +226,11 @@ def test_the_figures_stay_true_after_a_kill_and_a_flush(service: Service, dashbo
     for state in ("pending", "running", "completed"):
         expect(stat(dashboard, state)).to_have_text("0")
     expect(cell(dashboard, "default", "Running")).to_have_text("0")
-    service.run("echo", message="afterwards")
-    expect(stat(dashboard, "completed")).to_have_text("1")
+    jobs = [{"type": "echo", "params": {"message": number}} for number in range(1000)]
+    for _ in range(3):
+        service.call("POST", "/jobs/batch", json={"jobs": jobs})
+    expect(stat(dashboard, "completed")).to_have_text("3,000")
+    expect(cell(dashboard, "default", "Last minute")).to_have_text("3,000 completed")
 
 
 def test_a_hidden_page_reads_no_stream(service: Service, dashboard: Dashboard) -> None:
@@ -238,7 +252,7 @@ def test_a_hidden_page_reads_no_stream(service: Service, dashboard: Dashboard) -
     wait_until(lambda: ended() > before, "the stream has ended")
     service.run("echo", message=1)
     show(False)
-    expect(stat(dashboard, "completed")).to_have_text(str(service.info()["jobs"]["completed"]))
+    expect(stat(dashboard, "completed")).to_have_text(f"{service.info()['jobs']['completed']:,}")
 
 
 # -- Workers

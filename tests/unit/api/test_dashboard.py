@@ -16,7 +16,8 @@ async def test_the_page_runs_its_own_scripts_alone(client):
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-    assert policy["frame-ancestors"] == "'none'"
+    assert policy["frame-ancestors"] == policy["trusted-types"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers.get_list("x-content-type-options") == ["nosniff"]
     assert not re.search(r"<script>|<style|\son\w+=|\sstyle=", page.text)
