@@ -1,4 +1,4 @@
-"""The dashboard's shell, Overview and Workers in a real browser: what is wrong, queues, figures, the key."""
+"""The dashboard's shell, Overview and Workers in a real browser: what is wrong, queues, figures."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from dev.service import Service, json_lines, serving
 from dev.stack import wait_until
 from tests.e2e.browser import browsing, needs_browser
 from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
-from tests.e2e.test_access import make_key
 
 pytestmark = needs_browser
 
@@ -271,55 +270,6 @@ def test_the_workers_show_what_they_run(service: Service, dashboard: Dashboard) 
 
 
 # -- the shell
-
-
-def test_the_page_asks_for_the_key_and_keeps_it_for_the_tab_alone(browser: Browser) -> None:
-    key, entry = make_key("ops", "--scopes", "read+write+admin")
-    with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
-        page = dashboard.page
-        page.goto(f"{service.stack.api_url}/")
-        page.get_by_role("textbox", name="API key").fill("wrong")
-        page.get_by_role("button", name="Use this key").click()
-        expect(page.get_by_role("alert")).to_have_text("The server does not accept this key.")
-        page.get_by_role("textbox", name="API key").fill(key)
-        page.get_by_role("textbox", name="API key").press("Enter")
-        expect(page.locator("#status-text")).to_have_text("Live")
-        expect(cell(dashboard, "default", "Workers")).to_have_text("1")
-        pause(dashboard, "default", "")
-        expect(page.locator(".problems")).to_contain_text("The queue default is paused (by ops, ")
-
-        page.reload()
-        expect(cell(dashboard, "default", "Workers")).to_have_text("1")
-        assert page.evaluate("() => [localStorage.length, document.cookie]") == [0, ""]
-        other = page.context.new_page()
-        other.goto(f"{service.stack.api_url}/ui/")
-        expect(other.get_by_role("textbox", name="API key")).to_be_visible()
-        assert key not in service.stack.output("api")
-
-
-def test_a_key_without_the_scope_is_told_so_in_the_dialog(browser: Browser) -> None:
-    key, entry = make_key("reader", "--scopes", "read")
-    with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
-        dashboard.page.goto(f"{service.stack.api_url}/ui/")
-        dashboard.page.get_by_role("textbox", name="API key").fill(key)
-        dashboard.page.get_by_role("textbox", name="API key").press("Enter")
-        pause(dashboard, "default", "")
-        expect(dashboard.page.get_by_role("dialog").get_by_role("alert")).to_contain_text("admin")
-
-
-def test_a_key_for_its_own_jobs_sees_them_live_and_nothing_else(browser: Browser) -> None:
-    key, entry = make_key("own")
-    with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
-        page = dashboard.page
-        page.goto(f"{service.stack.api_url}/ui/")
-        page.get_by_role("textbox", name="API key").fill(key)
-        page.get_by_role("textbox", name="API key").press("Enter")
-        expect(page.get_by_role("heading", name="This key may not see this page")).to_be_visible()
-        page.get_by_role("link", name="Jobs", exact=True).click()
-        expect(page.get_by_text("There is no job yet.")).to_be_visible()
-        expect(page.locator("#status-text")).to_have_text("Live")
-        service.submit("echo", message="mine", headers={"X-API-Key": key})
-        expect(page.locator("tr[data-job] .badge")).to_have_text("completed")
 
 
 def test_the_keyboard_reaches_the_content_and_every_view(service: Service, dashboard: Dashboard) -> None:
