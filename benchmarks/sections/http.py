@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.benchmark_options import BenchmarkOptions
@@ -52,8 +54,15 @@ def run(options: BenchmarkOptions) -> str:
     return markdown_table(head, rows)
 
 
-def measure(figures: Figures, name: str, app: str, method: str, seconds: float) -> None:
-    with running(api=False, **QUIET) as stack, slow_scripts_recorded(stack.admin_url):
+def measure(
+    figures: Figures,
+    name: str,
+    app: str,
+    method: str,
+    seconds: float,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    with running(api=False, **{**QUIET, **environment}) as stack, slow_scripts_recorded(stack.admin_url):
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
         command += ["--log-level", "warning"]
