@@ -46,6 +46,11 @@ class Histogram:
         self._bounds = bounds
         self.cells = NO_CELLS
 
+    @property
+    def count(self) -> float:
+        """The number of observations of this process."""
+        return sum(self.cells[self._at + 1 + bucket] for bucket in range(len(self._bounds) + 1))
+
     def observe(self, value: float) -> None:
         cells, at = self.cells, self._at
         cells[at] += value

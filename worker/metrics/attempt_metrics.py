@@ -44,7 +44,6 @@ def _type_of(done: Finished) -> str:
 class TypeSeries(NamedTuple):
     """The series of one job type."""
 
-    started: Counter
     wait: Histogram
     run: Histogram
     ends: dict[OutcomeKind, Counter]
@@ -64,7 +63,6 @@ class JobMetrics:
         labels, values = ("type",), [(name,) for name in names]
         self._fenced = fenced
         self._ended = ended
-        started = metrics.counter("jobs_started", "Attempts that this worker has started.", labels, values)
         retried = metrics.counter("jobs_retried", "Failed attempts whose job runs again.", labels, values)
         waits = metrics.histogram(
             "job_wait_seconds",
@@ -75,17 +73,25 @@ class JobMetrics:
         )
         runs = metrics.histogram("job_run_seconds", "Duration of an attempt.", JOB_BOUNDS, labels, values)
         self._series = {
-            name: TypeSeries(begun, wait, run, self._ends(name, again))
-            for name, begun, wait, run, again in zip(names, started, waits, runs, retried, strict=True)
+            name: TypeSeries(wait, run, self._ends(name, again))
+            for name, wait, run, again in zip(names, waits, runs, retried, strict=True)
         }
+        metrics.rising(  # each start is an observation of a wait already
+            "jobs_started",
+            "Attempts that this worker has started.",
+            lambda: [((name,), series.wait.count) for name, series in self._series.items()],
+            labels,
+        )
 
     def note_start(self, job: RunningJob, wait: int) -> None:
-        series = self._of(job)
-        series.started.add()
-        series.wait.observe(max(wait, 0) / 1000)
+        handler = job.handler
+        series = self._series[handler.job_type.name if handler else OTHER]
+        series.wait.observe(wait / 1000 if wait > 0 else 0.0)
 
     def note_end(self, job: RunningJob) -> None:
-        self._of(job).run.observe(time.monotonic() - job.started_at)
+        handler = job.handler
+        series = self._series[handler.job_type.name if handler else OTHER]
+        series.run.observe(time.monotonic() - job.started_at)
 
     def note_step(self, finished: Sequence[Finished], step: Step) -> None:
         series, other = self._series, self._series[OTHER]
@@ -102,10 +108,6 @@ class JobMetrics:
         return {OutcomeKind(state): counter for state, counter in terminal.items()} | {
             OutcomeKind.RETRY: retried
         }
-
-    def _of(self, job: RunningJob) -> TypeSeries:
-        name = job.handler.job_type.name if job.handler else OTHER
-        return self._series[name]
 
 
 class WebhookMetrics:
