@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "PIL", "duckdb")
+HEAVY = ("numpy", "PIL", "duckdb", "prometheus_client")
 START = f"""
 import sys
 from shared.job_type_loader import load_job_types
@@ -14,7 +14,7 @@ print([name for name in {HEAVY} if name in sys.modules])
 """
 
 
-def test_a_worker_starts_without_the_libraries_of_its_processes():
+def test_a_worker_starts_without_the_libraries_of_its_processes_and_of_metrics():
     done = subprocess.run(
         [sys.executable, "-c", START], capture_output=True, text=True, check=True, timeout=60
     )
