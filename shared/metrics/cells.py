@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.metrics.series import Numbers
-
 CELL_BYTES = 8
 CAPACITY = 1 << 17  # cells; pages of them that are never written cost nothing
 
@@ -30,10 +28,10 @@ class Cells:
         self._folder = folder
         self._layout = layout
         self._descriptor = -1
-        self._read: dict[str, Numbers] = {}
+        self._read: dict[str, memoryview[float]] = {}
         self.own = _map(-1) if folder is None else self._take_file(folder)
 
-    def all(self) -> Sequence[Numbers]:
+    def all(self) -> "Sequence[memoryview[float]]":
         """The cells of each process, this one's among them."""
         if self._folder is None:
             return [self.own]
@@ -51,7 +49,7 @@ class Cells:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _take_file(self, folder: Path) -> Numbers:
+    def _take_file(self, folder: Path) -> "memoryview[float]":
         """Lock the first file that no living process holds."""
         number = 0
         while True:
@@ -69,5 +67,5 @@ class Cells:
             return self._read[path.name]
 
 
-def _map(descriptor: int) -> Numbers:
+def _map(descriptor: int) -> "memoryview[float]":
     return memoryview(mmap.mmap(descriptor, CAPACITY * CELL_BYTES)).cast("d")

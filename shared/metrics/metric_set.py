@@ -1,54 +1,23 @@
 """MetricSet: the metrics of a process, with all their series known from the start."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from shared.metrics.cells import CAPACITY, Cells
-from shared.metrics.series import Counter, Histogram, Numbers, RecentGauge
+from shared.metrics.families import Family, FamilyText, Labels, Series
+from shared.metrics.series import Counter, Histogram, RecentGauge
 
 PREFIX = "job_server_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-FRESH_SECONDS = 60.0  # for which a number of another process is shown that may have died
 
-Labels = tuple[str, ...]
 Reading = Iterable[tuple[Labels, float]]
-
-
-Series = Counter | Histogram | RecentGauge
 S = TypeVar("S", bound=Series)
-
-
-class Family(NamedTuple):
-    """A metric with its series, whose cells begin at `at`.
-
-    Attributes:
-        kind: Counter, Histogram or RecentGauge.
-        values: the values of the labels of each series.
-        bounds: of a histogram; without that for infinity.
-        sparse: whether series that are zero are left out.
-    """
-
-    kind: type[Series]
-    name: str
-    about: str
-    labels: Labels
-    values: tuple[Labels, ...]
-    at: int
-    bounds: tuple[float, ...] = ()
-    sparse: bool = False
-
-    @property
-    def cells(self) -> int:
-        """The number of cells of each series."""
-        return {Counter: 1, RecentGauge: 2}.get(self.kind, len(self.bounds) + 2)
 
 
 class _Reading(NamedTuple):
@@ -72,6 +41,7 @@ class MetricSet(Collector):
         self._families: list[Family] = []
         self._series: list[Series] = []
         self._readings: list[_Reading] = []
+        self._texts: list[FamilyText] = []
         self._size = 0
         self._cells: Cells | None = None
 
@@ -82,7 +52,7 @@ class MetricSet(Collector):
     ) -> list[Counter]:
         """Declare a counter; returns one for each of the labels' values, in their order."""
         family = self._declare(Counter, name, about, labels, values)
-        return self._add([Counter(at) for at in _places(family)])
+        return self._add([Counter(at) for at in family.places])
 
     def histogram(
         self,
@@ -96,7 +66,7 @@ class MetricSet(Collector):
     ) -> list[Histogram]:
         """Declare a histogram, as `counter` does; `sparse` leaves out series without observations."""
         family = self._declare(Histogram, name, about, labels, values, tuple(bounds), sparse)
-        return self._add([Histogram(at, family.bounds) for at in _places(family)])
+        return self._add([Histogram(at, family.bounds) for at in family.places])
 
     def recent_gauge(self, name: str, about: str) -> RecentGauge:
         """Declare a gauge that a process sets again and again."""
@@ -117,6 +87,7 @@ class MetricSet(Collector):
         self._cells = Cells(folder, layout)
         for series in self._series:
             series.cells = self._cells.own
+        self._texts = [FamilyText(family) for family in self._families]
 
     def close(self) -> None:
         if self._cells is not None:
@@ -126,15 +97,15 @@ class MetricSet(Collector):
 
     def text(self) -> bytes:
         """The answer to a scrape, of the type CONTENT_TYPE."""
-        return generate_latest(self.registry)
+        every = self._cells.all() if self._cells else []
+        lines = [line for family in self._texts for line in family.lines(every)]
+        return "".join(lines).encode() + generate_latest(self.registry)
 
     def describe(self) -> Iterable[Metric]:
         return ()  # the registry would collect the metrics to find their names
 
     def collect(self) -> Iterator[Metric]:
-        every = self._cells.all() if self._cells else []
-        for family in self._families:
-            yield _collected(family, every)
+        """The metrics that are read at a scrape."""
         for kind, name, about, labels, read in self._readings:
             metric = kind(name, about, labels=labels)
             for values, number in read():
@@ -161,36 +132,3 @@ class MetricSet(Collector):
     def _add(self, series: list[S]) -> list[S]:
         self._series += series
         return series
-
-
-def _places(family: Family) -> Iterator[int]:
-    return (family.at + number * family.cells for number in range(len(family.values)))
-
-
-def _collected(family: Family, every: Sequence[Numbers]) -> Metric:
-    """A metric as its client library has it, with the sums over all processes."""
-    if family.kind is RecentGauge:
-        since = time.time() - FRESH_SECONDS
-        fresh = [cells[family.at] for cells in every if cells[family.at + 1] >= since]
-        return GaugeMetricFamily(family.name, family.about, value=max(fresh, default=0.0))
-    metric: CounterMetricFamily | HistogramMetricFamily
-    if family.kind is Counter:
-        metric = CounterMetricFamily(family.name, family.about, labels=family.labels)
-        for at, values in zip(_places(family), family.values, strict=True):
-            metric.add_metric(values, sum(cells[at] for cells in every))
-        return metric
-    metric = HistogramMetricFamily(family.name, family.about, labels=family.labels)
-    for at, values in zip(_places(family), family.values, strict=True):
-        total, *counts = (sum(cells[at + n] for cells in every) for n in range(family.cells))
-        if any(counts) or not family.sparse:
-            metric.add_metric(values, _cumulated(family.bounds, counts), sum_value=total)
-    return metric
-
-
-def _cumulated(bounds: Sequence[float], counts: Iterable[float]) -> list[tuple[str, float]]:
-    """The buckets of a histogram: each holds all observations up to its bound."""
-    reached, buckets = 0.0, []
-    for bound, count in zip((*bounds, float("inf")), counts, strict=True):
-        reached += count
-        buckets.append((floatToGoString(bound), reached))  # type: ignore[no-untyped-call]
-    return buckets

@@ -79,8 +79,15 @@ def test_a_gauge_that_is_not_set_any_more_is_not_shown(monkeypatch: pytest.Monke
     metrics.open()
     lag.set(0.5)
     assert samples(metrics) == {"job_server_lag_seconds": 0.5}
-    monkeypatch.setattr("shared.metrics.metric_set.FRESH_SECONDS", -1)
+    monkeypatch.setattr("shared.metrics.families.FRESH_SECONDS", -1)
     assert samples(metrics) == {"job_server_lag_seconds": 0}
+
+
+def test_values_of_labels_are_escaped():
+    metrics = MetricSet()
+    metrics.counter("jobs", "Jobs.", ("type",), [('a"b\\c\nd',)])
+    metrics.open()
+    assert samples(metrics) == {'job_server_jobs_total a"b\\c\nd': 0}
 
 
 def test_sets_share_nothing():

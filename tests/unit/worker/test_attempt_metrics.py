@@ -31,7 +31,7 @@ class Measured:
     def counts(self) -> dict[str, float]:
         """The samples that are not zero, without the prefix of their names and without buckets."""
         return {
-            " ".join([sample.name.removeprefix("job_server_"), *sample.labels.values()]): sample.value
+            " ".join([sample.name.removeprefix("job_server_"), *sorted(sample.labels.values())]): sample.value
             for family in text_string_to_metric_families(self._set.text().decode())
             for sample in family.samples
             if sample.value and not sample.name.endswith("_bucket")
