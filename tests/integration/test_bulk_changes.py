@@ -15,8 +15,12 @@ from shared.store.job_leases import OutcomeKind
 from shared.store.job_list import Filters
 from shared.store.job_queue import BulkCancelResult, JobQueue
 from shared.store.redis_calls import RedisCalls
+from shared.store.submission import JobQuota
+from shared.store.workers import WorkerInfo
+from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
 
+INFO = WorkerInfo("w", "host", 1, ("default",), slots=10, started_at=1.5)
 LATER = datetime.now(UTC) + timedelta(hours=1)
 ERROR = {"code": "x", "message": "m", "hint": "h", "retryable": False}
 
@@ -242,3 +246,16 @@ async def test_the_history_counts_submitted_and_ended_jobs(submit, worker, job_q
     assert sum(bucket.completed for bucket in buckets) == 1
     async for key in server.scan_iter(match=redis_keys.COUNTS + "*"):
         assert 900 < await server.ttl(key) <= 960
+
+
+async def test_a_full_redis_forgets_a_job_of_a_caller_with_a_quota(redis):
+    queue, worker = JobQueue(redis, RETENTION, max_waiting=9), ManualWorker(INFO, redis)
+    job = new_job("a", caller="ann")
+    await queue.submit(job, JobQuota("ann", 5, 10_000))
+    await worker.finish_next(OutcomeKind.COMPLETED)
+    await redis.config_set("maxmemory", 1)
+    try:
+        await queue.forget("a")
+    finally:
+        await redis.config_set("maxmemory", 0)
+    assert await redis.hget(redis_keys.KEPT + "ann", "a") is None

@@ -181,3 +181,13 @@ async def test_no_claim_comes_after_the_answer_to_a_pause(queues, submit, new_wo
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert await server.zcard(redis_keys.QUEUE + "default") == waiting > 0
+
+
+async def test_a_full_redis_lets_queues_be_paused_and_resumed(redis):
+    queues = Queues(redis, [])
+    await redis.config_set("maxmemory", 1)
+    try:
+        assert (await queues.pause("default", None, "Redis is full")).pause
+        assert not (await queues.resume("default")).pause
+    finally:
+        await redis.config_set("maxmemory", 0)

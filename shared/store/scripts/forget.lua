@@ -15,6 +15,7 @@ elseif state == 'pending' or state == 'running' then
   return 'alive'
 end
 
+redis.call('DEL', LOGS .. id, OUTPUT .. id, MESSAGE .. id)  -- first: a full Redis allows other writes after a removal
 -- A delivery under way ends by itself: its record is kept for its worker.
 for number = 1, tonumber(deliveries or 0) do
   local delivery = DELIVERY_ID .. number .. '-' .. id
@@ -27,7 +28,6 @@ if counted then
   quotas().discharge(KEPT .. counted, id)
   redis.call('ZREM', KEPT_ENDS, counted .. ' ' .. id)
 end
-redis.call('DEL', LOGS .. id, OUTPUT .. id, MESSAGE .. id)  -- first: a full Redis allows the ZADD only after a deletion
 redis.call('ZADD', INDEX_OF .. state, now, id)  -- from here on no list shows it, and upkeep prunes it in time
 redis.call('DEL', record)
 return 'forgotten'
