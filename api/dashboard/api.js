@@ -1,5 +1,7 @@
 // Requests to the API, with the key of this tab. Paths begin after /v1: get("/jobs").
 
+import { parseExactly } from "./exact.js";
+
 const BASE = new URL("../v1", document.baseURI).href;
 const KEY = "job-server.api-key";
 const FIRST_PAUSE_MS = 500;
@@ -255,7 +257,7 @@ function unreachable() {
 
 function parsed(text) {
   try {
-    return JSON.parse(text);
+    return parseExactly(text);
   } catch {
     return null;
   }

@@ -1,5 +1,7 @@
 // JSON Schema in words and rows: what a value may be, for people.
 
+import { isKeptInteger } from "./exact.js";
+
 const FILE_PATTERN = "^file_";
 const MOST_DEPTH = 8;
 
@@ -88,6 +90,7 @@ function range(least, most, unit) {
 }
 
 function number(value) {
+  if (isKeptInteger(value)) return JSON.stringify(value);
   return value.toLocaleString("en", { maximumFractionDigits: 20 });
 }
 

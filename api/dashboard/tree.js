@@ -2,6 +2,7 @@
 
 import { copyButton } from "./copy.js";
 import { count as number, el, plural } from "./dom.js";
+import { isKeptInteger } from "./exact.js";
 
 const PART = 100; // entries that are shown at once
 const LONG = 300; // characters of a string that are shown at first
@@ -23,7 +24,7 @@ export function tree(value, name) {
 }
 
 function isBranch(value) {
-  return typeof value === "object" && value !== null;
+  return typeof value === "object" && value !== null && !isKeptInteger(value);
 }
 
 /** The entries of a list or an object: the first part, and a button for the next. */
@@ -96,7 +97,7 @@ function cut(text) {
 
 function leaf(value) {
   if (typeof value === "string") return string(value);
-  const kind = value === null ? "null" : typeof value;
+  const kind = value === null ? "null" : isKeptInteger(value) ? "number" : typeof value;
   return el("span", { class: `tree-value tree-${kind}` }, JSON.stringify(value));
 }
 

@@ -77,7 +77,7 @@ def test_params_of_every_kind_arrive_as_they_are_filled_in(dashboard: Dashboard,
     field = dashboard.page.get_by_label
     field("name", exact=True).fill("nested")
     field("note", exact=True).select_option("text")
-    field("value", exact=True).first.fill("a note")
+    field("note value", exact=True).fill("a note")
     field("count", exact=True).fill("7")
     field("ratio", exact=True).fill("0.25")
     field("exact", exact=True).check()
@@ -88,9 +88,9 @@ def test_params_of_every_kind_arrive_as_they_are_filled_in(dashboard: Dashboard,
     fill_points(group(dashboard, "points"))
     fill_weights(group(dashboard, "weights"))
     field("shape", exact=True).select_option("Square")
-    group(dashboard, "value").get_by_label("side", exact=True).fill("4")
+    group(dashboard, "shape value").get_by_label("side", exact=True).fill("4")
     field("either", exact=True).select_option("list of text")
-    fill_words(group(dashboard, "value").last)
+    fill_words(group(dashboard, "either value"))
     field("anything", exact=True).fill('{"deep": [1, null, {"q": "\\""}]}')
 
     result = submitted(dashboard, service)["result"]
@@ -145,6 +145,16 @@ def test_a_hostile_text_is_submitted_as_it_is(dashboard: Dashboard, service: Ser
     assert submitted(dashboard, service)["params"]["text"] == text
 
 
+def test_a_long_integer_arrives_as_it_is_written(dashboard: Dashboard, service: Service) -> None:
+    dashboard.open("/submit/echo")
+    dashboard.page.get_by_label("message", exact=True).fill("[1234567890123456789, 9007199254740993]")
+    expect(dashboard.page.get_by_label("The request with Python", exact=True)).to_contain_text(
+        "[1234567890123456789, 9007199254740993]"
+    )
+    assert submitted(dashboard, service)["params"]["message"] == [1234567890123456789, 9007199254740993]
+    expect(dashboard.section("Params")).to_contain_text("1234567890123456789")
+
+
 # -- files
 
 
@@ -196,7 +206,7 @@ def test_faults_of_the_server_stand_at_their_fields(dashboard: Dashboard) -> Non
 
 @pytest.mark.parametrize(
     ("text", "fault"),
-    [("{oops", "This is not JSON"), ("12345678901234567890", "would round"), ("", "JSON is needed")],
+    [("{oops", "This is not JSON"), ("{'a': 1}", "Text needs double quotes"), ("", "JSON is needed")],
 )
 def test_json_is_checked_before_it_is_sent(dashboard: Dashboard, text: str, fault: str) -> None:
     dashboard.open("/submit/echo")

@@ -28,7 +28,9 @@ export function choiceField(schema, kinds, options) {
     field =
       kind && !isNull(kind)
         ? makeField(kind, {
-            name: "value",
+            name: `${name} value`,
+            listed: true,
+            only: true,
             required: true,
             value: given,
             definitions,

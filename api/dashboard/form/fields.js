@@ -1,6 +1,6 @@
 // Fields of a form, made from JSON Schema.
 //
-// A field has: `element`; `read(faults)`, which returns its value, undefined to leave it out, and adds
+// A field has: `element`, null if there is nothing to fill in; `read(faults)`, which returns its value, undefined to leave it out, and adds
 // {control, show} for each part that can't be read; and `showFault(path, message)` for a fault of the server,
 // where `path` is the rest of the fault's path below this field. An empty path and message clear it.
 

@@ -1,6 +1,7 @@
 // A field for any JSON, checked as it is left.
 
 import { el } from "../dom.js";
+import { parseExactly } from "../exact.js";
 import { framed } from "./field.js";
 
 export function jsonField(schema, options) {
@@ -38,21 +39,11 @@ export function jsonField(schema, options) {
   };
 }
 
-/** Parse JSON; throws an Error for people, also if a number would not arrive as it is written. */
-export function parseJson(text) {
-  let rounded = null;
-  const keep = (_, value, source) => {
-    const written = source?.source;
-    if (typeof value === "number" && written && !Number.isSafeInteger(value) && /^-?\d+$/.test(written))
-      rounded ??= written;
-    return value;
-  };
-  let value;
+/** Parse JSON; throws an Error for people. */
+function parseJson(text) {
   try {
-    value = JSON.parse(text, keep);
+    return parseExactly(text);
   } catch (error) {
     throw new Error(`This is not JSON: ${error.message}. Text needs double quotes.`);
   }
-  if (rounded) throw new Error(`The browser would round ${rounded}; use curl or Python for it.`);
-  return value;
 }

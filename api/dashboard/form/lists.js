@@ -2,7 +2,7 @@
 
 import { el, icon } from "../dom.js";
 import { typeWords } from "../schema.js";
-import { group } from "./objects.js";
+import { group, isOptional } from "./objects.js";
 import { makeField } from "./fields.js";
 
 export function listField(schema, options) {
@@ -99,6 +99,7 @@ export function listField(schema, options) {
   return {
     element: frame.element,
     read(faults) {
+      if (!items.length && isOptional(schema, options)) return undefined;
       return items.map(({ field }) => field.read(faults) ?? null);
     },
     showFault(path, message) {

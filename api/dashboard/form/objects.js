@@ -41,10 +41,16 @@ export function objectField(schema, options) {
   };
 }
 
-/** A fieldset with a fault of its own. */
-export function group(schema, { name, kind, required }, ...content) {
+/** Whether a value may be left out, and nothing says what it is then. */
+export function isOptional(schema, { required }) {
+  return !required && schema.default === undefined;
+}
+
+/** A fieldset with a fault of its own; the legend of the only value of a choice is for screen readers alone. */
+export function group(schema, { name, kind, required, only }, ...content) {
   const fault = el("p", { class: "fault", role: "alert" });
-  const legend = name && el("legend", {}, legendWords({ name, kind, required }));
+  const hidden = only ? "visually-hidden" : null;
+  const legend = name && el("legend", { class: hidden }, legendWords({ name, kind, required }));
   const hint =
     name && schema.description ? el("p", { class: "field-hint" }, marked(schema.description)) : null;
   const element = el(
@@ -118,23 +124,20 @@ export function mapField(schema, options) {
   return {
     element: frame.element,
     read(faults) {
-      const found = {};
+      if (!rows.length && isOptional(schema, options)) return undefined;
+      const found = [];
       for (const { input, field, fault } of rows) {
         const key = input.value;
         const problem = !key
           ? "Each entry needs a name."
-          : Object.hasOwn(found, key)
+          : found.some(([name]) => name === key)
             ? "This name occurs twice."
             : "";
         if (problem) faults.push({ control: input, show: () => showFault(input, fault, problem) });
-        Object.defineProperty(found, key, {
-          value: field.read(faults),
-          enumerable: true,
-          configurable: true,
-          writable: true,
-        });
+        const value = field.read(faults);
+        if (value !== undefined) found.push([key, value]);
       }
-      return found;
+      return Object.fromEntries(found);
     },
     showFault(path, message) {
       const whole = path.join("."); // a name may have dots of its own

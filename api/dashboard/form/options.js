@@ -44,7 +44,7 @@ export function optionFields(shared) {
       const found = {
         ...start.read(faults),
         start_within_seconds: fields.start_within_seconds.read(faults),
-        labels: Object.keys(labels).length ? labels : undefined,
+        labels,
         webhook: url ? { url } : undefined,
       };
       return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));

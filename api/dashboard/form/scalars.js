@@ -1,6 +1,7 @@
 // Fields of one control: text, numbers, booleans, enums.
 
 import { el } from "../dom.js";
+import { isRounded, parseExactly } from "../exact.js";
 import { choiceText, typeWords } from "../schema.js";
 import { framed } from "./field.js";
 
@@ -41,12 +42,13 @@ export function textField(schema, options) {
 
 export function numberField(schema, options) {
   const whole = schema.type === "integer";
+  const { value } = options;
   const control = el("input", {
     type: "text",
     inputmode: whole ? "numeric" : "decimal",
     autocomplete: "off",
   });
-  control.value = options.value ?? "";
+  control.value = value === undefined || value === null ? "" : JSON.stringify(value);
   if (options.nullable) control.placeholder = "null";
   else if (schema.default !== undefined) control.placeholder = String(schema.default);
   return scalar(control, schema, options, () => {
@@ -62,9 +64,7 @@ function numberOf(text, whole) {
   const value = Number(text);
   if (!Number.isFinite(value) || !/^[-+.\deE]+$/.test(text)) throw new Error("This is not a number.");
   if (whole && !Number.isInteger(value)) throw new Error("A whole number is needed.");
-  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    throw new Error("The browser would round this number; use curl or Python for it.");
-  }
+  if (isRounded(text)) return parseExactly(text);
   return value;
 }
 
@@ -89,8 +89,7 @@ export function enumField(schema, options) {
   return scalar(control, schema, options, () => values[Number(control.value)]);
 }
 
-export function constantField(schema, options) {
-  const control = el("input", { type: "text", readonly: true });
-  control.value = JSON.stringify(schema.const);
-  return scalar(control, schema, options, () => schema.const);
+/** A constant needs no control: the choice of a kind has told it. */
+export function constantField(schema) {
+  return { element: null, read: () => schema.const, showFault() {} };
 }

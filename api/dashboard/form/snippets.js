@@ -1,6 +1,7 @@
 // The request of a form as a `curl` command, and as Python with the project's client.
 
 import { getKey, urlOf } from "../api.js";
+import { isKeptInteger } from "../exact.js";
 
 const INDENT = "    ";
 
@@ -46,7 +47,7 @@ function literal(value, depth = 0) {
   if (value === null) return "None";
   if (value === true) return "True";
   if (value === false) return "False";
-  if (typeof value !== "object") return JSON.stringify(value);
+  if (typeof value !== "object" || isKeptInteger(value)) return JSON.stringify(value);
   const listed = Array.isArray(value);
   const [open, close] = listed ? "[]" : "{}";
   const items = listed

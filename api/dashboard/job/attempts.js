@@ -92,20 +92,17 @@ function bars(spans, width) {
 
 function bar(span, { start, share, shortened }, width) {
   const [x, size] = [start * width, Math.max(share * width - 1, 1)];
-  const outcome = span.kind === "wait" ? "wait" : span.attempt.outcome;
-  const name = span.kind === "wait" ? "Waited" : OUTCOMES[outcome];
-  const text = `${name}: ${duration((span.to - span.from) / 1000)}`;
-  const waiting = span.kind === "wait";
-  const shape = svg("rect", {
-    x,
-    y: waiting ? HEIGHT / 2 - 3 : 0,
-    width: size,
-    height: waiting ? 6 : HEIGHT,
-    rx: 2,
-    class: `bar bar-${outcome}${shortened ? " bar-shortened" : ""}`,
-  });
-  shape.append(svg("title", {}, shortened ? `${text} (drawn shorter)` : text));
-  if (waiting || size < LABEL_PX) return shape;
+  const length = duration((span.to - span.from) / 1000);
+  if (span.kind === "wait") {
+    const text = `Waited: ${length}${shortened ? " (drawn shorter)" : ""}`;
+    const className = shortened ? "bar-wait bar-shortened" : "bar-wait";
+    const [x1, x2, y1, y2] = [x, x + size, HEIGHT / 2, HEIGHT / 2];
+    return svg("line", { x1, x2, y1, y2, class: className }, svg("title", {}, text));
+  }
+  const { outcome } = span.attempt;
+  const title = svg("title", {}, `${OUTCOMES[outcome]}: ${length}`);
+  const shape = svg("rect", { x, y: 0, width: size, height: HEIGHT, rx: 2, class: `bar-${outcome}` }, title);
+  if (size < LABEL_PX) return shape;
   const number = svg(
     "text",
     { x: x + size / 2, y: HEIGHT / 2 + 4, class: "bar-number" },

@@ -31,7 +31,7 @@ function facts(record) {
     record.start_by && fact("Starts by", time(record.start_by)),
     record.started_at && fact("Started", time(record.started_at)),
     record.finished_at && fact("Finished", time(record.finished_at)),
-    record.expires_at && fact("Record kept until", time(record.expires_at)),
+    record.expires_at && fact("Kept until", time(record.expires_at)),
     record.caller !== null && fact("Caller", link("/jobs", { caller: record.caller }, record.caller)),
     record.retry_of &&
       fact("Repeats", link(`/jobs/${encodeURIComponent(record.retry_of)}`, {}, record.retry_of)),

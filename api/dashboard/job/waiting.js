@@ -67,7 +67,7 @@ export function reasonsOf(record, { queue, workers }) {
     timeReason(record),
     pauseReason(record, queue),
     workerReason(record, workers),
-    positionReason(record),
+    positionReason(record, isServed(record, queue, workers)),
     deadlineReason(record),
   ].filter(Boolean);
 }
@@ -113,11 +113,17 @@ function workerReason(record, workers) {
   return reason([served, queue, `, with ${running} of ${plural(concurrency, "job")} at once.`]);
 }
 
-function positionReason(record) {
+/** Whether a worker takes jobs from the queue; true if that is not known. */
+function isServed(record, queue, workers) {
+  const paused = queue ? queue.paused : record.queue_paused;
+  return !paused && (!workers || workers.some(({ queues }) => queues.includes(record.queue)));
+}
+
+function positionReason(record, served) {
   if (record.queue_position === null) return null;
   const before = record.queue_position - 1;
   const estimate = record.estimated_wait_seconds;
-  const wait = estimate ? ` About ${duration(estimate)} at the rate of the last minute.` : "";
+  const wait = estimate && served ? ` About ${duration(estimate)} at the rate of the last minute.` : "";
   return reason(`${before ? plural(before, "job") : "No job is"} before it in the queue.${wait}`);
 }
 

@@ -69,7 +69,7 @@ function card(jobType) {
   );
   const above = el("div", { class: "type-figures" }, el("dl", { class: "figures" }, facts), figures);
   const body = el("div", { class: "card-body" }, above, schemas);
-  const element = el("section", { class: "card job-type", "aria-labelledby": `type-${name}` }, head, body);
+  const element = el("section", { class: "card type-card", "aria-labelledby": `type-${name}` }, head, body);
   let shown = "";
   return {
     name,

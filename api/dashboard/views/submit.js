@@ -12,7 +12,12 @@ export default async function view(root, context) {
   const { items } = await get("/job-types", { signal });
   const chosen = items.find(({ name }) => name === params.type);
   if (!params.type || !chosen) {
-    replace(root, el("h1", {}, "Submit a job"), params.type && unknown(params.type), typeList(items));
+    replace(
+      root,
+      el("header", { class: "view-head" }, el("h1", {}, "Submit a job")),
+      params.type && unknown(params.type),
+      typeList(items),
+    );
     return;
   }
   setTitle(`Submit ${chosen.name}`);
