@@ -33,14 +33,12 @@ class Shot(NamedTuple):
         path: of the view.
         viewport: the size of the window.
         scheme: `light` or `dark`.
-        whole: whether the picture shows the whole page, or the window alone.
     """
 
     name: str
     path: str
     viewport: dict[str, int] = WIDE
     scheme: str = "light"
-    whole: bool = False
 
 
 def main() -> int:
@@ -130,7 +128,7 @@ def take(browser: Browser, stack: Stack, shot: Shot) -> int:
         page.goto(f"{stack.api_url}/ui/#{shot.path}")
         wait_until_drawn(page)
         path = FOLDER / f"{shot.name}.png"
-        page.screenshot(path=path, full_page=shot.whole)
+        page.screenshot(path=path)
     return reduce_colors(path)
 
 

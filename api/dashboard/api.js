@@ -97,8 +97,8 @@ export function urlOf(path) {
 /**
  * Read a stream of Server-Sent Events until it ends for good, and reconnect where it breaks.
  *
- * A hidden page reads none, and goes on once it is shown: a browser opens six connections to a server, however
- * many tabs there are.
+ * A hidden page reads none, and goes on once it is shown: a browser opens six connections to a server,
+ * however many tabs there are.
  *
  * onEvent: called with ({event, data, id}); `data` is parsed JSON.
  * onState: called with "open", or with "broken" and the error, whenever that changes.

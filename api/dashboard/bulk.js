@@ -66,7 +66,7 @@ async function countMatches(path, filter, signal) {
   return matched;
 }
 
-/** Send a bulk request until it has no cursor left; returns the sums. Throws ApiError if no job can change. */
+/** Send a bulk request until it has no cursor left; returns the sums. Throws ApiError if none can change. */
 async function run(path, filter, { key = "", dryRun = false, signal }, onProgress) {
   const sums = { matched: 0, changed: 0 };
   let cursor = null;

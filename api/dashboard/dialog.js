@@ -3,7 +3,7 @@
 import { randomId } from "./api.js";
 import { el, replace } from "./dom.js";
 
-const TOAST_MS = 6000;
+const TOAST_MS = 10000;
 
 /**
  * Ask in a modal dialog; returns null, or {value, result} once the visitor has confirmed.
@@ -13,30 +13,8 @@ const TOAST_MS = 6000;
  * action: an async function of the value and a signal, called before the dialog closes; its error is shown in
  * the dialog, and the signal aborts if the visitor closes it meanwhile. `result` is its value.
  */
-export function ask({ title, text, confirm, danger = false, field = null, action = null }) {
-  const id = `dialog-${randomId()}`;
-  const input =
-    field &&
-    el("input", {
-      id: `${id}-field`,
-      type: field.type ?? "text",
-      placeholder: field.placeholder,
-      maxlength: 1000,
-      autocomplete: "off",
-    });
-  const fault = el("p", { class: "fault", role: "alert" });
-  const yes = el("button", { class: danger ? "button danger" : "button primary", type: "submit" }, confirm);
-  const no = el("button", { class: "button", type: "button" }, "Close");
-  const form = el(
-    "form",
-    { method: "dialog" },
-    el("h2", { id: `${id}-title` }, title),
-    text ? el("div", { class: "dialog-text" }, text) : null,
-    field && el("div", { class: "field" }, el("label", { for: `${id}-field` }, field.label), input),
-    fault,
-    el("div", { class: "dialog-buttons" }, no, yes),
-  );
-  const dialog = el("dialog", { "aria-labelledby": `${id}-title` }, form);
+export function ask(question) {
+  const { dialog, form, input, fault, yes, no } = draw(question);
   document.body.append(dialog);
   return new Promise((resolve) => {
     let answer = null;
@@ -52,7 +30,7 @@ export function ask({ title, text, confirm, danger = false, field = null, action
       const value = input ? input.value.trim() : "";
       yes.disabled = true;
       try {
-        const result = await action?.(value, closed.signal);
+        const result = await question.action?.(value, closed.signal);
         answer = { value, result };
         dialog.close();
       } catch (error) {
@@ -62,8 +40,30 @@ export function ask({ title, text, confirm, danger = false, field = null, action
       }
     });
     dialog.showModal();
-    (input ?? (danger ? no : yes)).focus();
+    (input ?? (question.danger ? no : yes)).focus();
   });
+}
+
+/** Make the dialog of a question, and its parts. */
+function draw({ title, text, confirm, danger = false, field = null }) {
+  const id = `dialog-${randomId()}`;
+  const type = field?.type ?? "text";
+  const attributes = { id: `${id}-field`, type, placeholder: field?.placeholder, maxlength: 1000 };
+  const input = field && el("input", { ...attributes, autocomplete: "off" });
+  const fault = el("p", { class: "fault", role: "alert" });
+  const yes = el("button", { class: danger ? "button danger" : "button primary", type: "submit" }, confirm);
+  const no = el("button", { class: "button", type: "button" }, "Close");
+  const form = el(
+    "form",
+    { method: "dialog" },
+    el("h2", { id: `${id}-title` }, title),
+    text ? el("div", { class: "dialog-text" }, text) : null,
+    field && el("div", { class: "field" }, el("label", { for: `${id}-field` }, field.label), input),
+    fault,
+    el("div", { class: "dialog-buttons" }, no, yes),
+  );
+  const dialog = el("dialog", { "aria-labelledby": `${id}-title` }, form);
+  return { dialog, form, input, fault, yes, no };
 }
 
 /** Show a short message, which a screen reader speaks too. */

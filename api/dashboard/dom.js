@@ -48,6 +48,11 @@ export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true", focusable: "false" }, shape);
 }
 
+/** Make a small button. content: its text, or nodes and texts; further properties as those of `el`. */
+export function button(content, onclick, properties = {}) {
+  return el("button", { class: "button small", type: "button", onclick, ...properties }, content);
+}
+
 /** Make a <time> whose text is relative and kept up to date, with the absolute time as its title. */
 export function time(iso) {
   if (!iso) return el("span", { class: "muted" }, "–");

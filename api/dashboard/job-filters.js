@@ -1,7 +1,7 @@
 // The filters of the list of jobs: their form, and their forms in queries, in bulk requests and in words.
 
 import { get } from "./api.js";
-import { el, replace } from "./dom.js";
+import { button, el, replace } from "./dom.js";
 
 const TEXTS = ["type", "queue", "label", "caller", "created_after", "created_before"];
 const BETWEEN_LABELS = /,(?=\s*[A-Za-z0-9][\w./-]*=)/; // a value may hold commas
@@ -54,55 +54,24 @@ export class FilterForm {
   constructor(filters, onChange) {
     this.onChange = onChange;
     this.type = el("select", { id: "filter-type" }, el("option", { value: "" }, "All types"));
-    this.queue = el("input", {
-      id: "filter-queue",
-      list: "queue-names",
-      placeholder: "All queues",
-      maxlength: 64,
-      autocomplete: "off",
-    });
-    this.label = el("input", {
-      id: "filter-label",
-      placeholder: "team=vision",
-      maxlength: 1000,
-      autocomplete: "off",
-    });
-    this.caller = el("input", {
-      id: "filter-caller",
-      placeholder: "All callers",
-      maxlength: 64,
-      autocomplete: "off",
-    });
-    this.after = el("input", { id: "filter-after", type: "datetime-local" });
-    this.before = el("input", { id: "filter-before", type: "datetime-local" });
+    this.queue = textInput("queue", { list: "queue-names", placeholder: "All queues", maxlength: 64 });
+    this.label = textInput("label", { placeholder: "team=vision", maxlength: 1000 });
+    this.caller = textInput("caller", { placeholder: "All callers", maxlength: 64 });
+    this.after = textInput("after", { type: "datetime-local" });
+    this.before = textInput("before", { type: "datetime-local" });
     this.queues = el("datalist", { id: "queue-names" });
     this.fault = el("p", { class: "fault", role: "alert" });
-    this.clear = el(
-      "button",
-      { class: "button quiet", type: "button", onclick: () => this.#clear() },
-      "Clear filters",
-    );
-    const fields = [
-      ["Type", this.type],
-      ["Queue", this.queue],
-      ["Label", this.label],
-      ["Caller", this.caller],
-      ["Created after", this.after],
-      ["Created before", this.before],
-    ];
-    const drawn = fields.map(([name, input]) =>
-      el("div", { class: "field" }, el("label", { for: input.id }, name), input),
-    );
+    this.clear = button("Clear filters", () => this.#clear(), { class: "button quiet" });
+    const listeners = { onchange: () => this.#tell(), onsubmit: (event) => this.#submit(event) };
     this.node = el(
       "form",
-      {
-        class: "filters",
-        role: "search",
-        "aria-label": "Filters",
-        onchange: () => this.#tell(),
-        onsubmit: (event) => this.#submit(event),
-      },
-      drawn,
+      { class: "filters", role: "search", "aria-label": "Filters", ...listeners },
+      fieldOf("Type", this.type),
+      fieldOf("Queue", this.queue),
+      fieldOf("Label", this.label),
+      fieldOf("Caller", this.caller),
+      fieldOf("Created after", this.after),
+      fieldOf("Created before", this.before),
       this.queues,
       this.clear,
       this.fault,
@@ -181,6 +150,14 @@ export class FilterForm {
     this.type.focus();
     this.#tell();
   }
+}
+
+function textInput(name, attributes) {
+  return el("input", { id: `filter-${name}`, autocomplete: "off", ...attributes });
+}
+
+function fieldOf(name, input) {
+  return el("div", { class: "field" }, el("label", { for: input.id }, name), input);
 }
 
 /** A moment in UTC, of the text of a local time. */

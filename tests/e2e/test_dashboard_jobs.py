@@ -151,7 +151,7 @@ def test_all_jobs_of_a_filter_are_cancelled_once_their_number_was_confirmed(
 
     page.get_by_role("button", name="Cancel all").click()
     dashboard.confirm("Cancel 60 jobs")
-    expect(page.get_by_text("60 jobs were cancelled.")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert labelled(service, "bulk", "cancelled") == 60
     assert service.job(other)["state"] == "pending"
     expect(rows(dashboard).first.locator(".badge")).to_have_text("cancelled")
@@ -159,7 +159,7 @@ def test_all_jobs_of_a_filter_are_cancelled_once_their_number_was_confirmed(
     page.get_by_role("button", name="Retry all").click()
     expect(page.get_by_role("dialog")).to_contain_text("Retry 60 jobs?")
     dashboard.confirm("Retry 60 jobs")
-    expect(page.get_by_text("60 jobs were retried.")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert labelled(service, "bulk", "pending") + labelled(service, "bulk", "completed") == 60
 
 
@@ -179,7 +179,7 @@ def test_ten_thousand_jobs_are_paged_counted_and_cancelled(service: Service, das
     page.get_by_role("button", name=re.compile("^pending")).click()
     page.get_by_role("button", name="Cancel all").click()
     dashboard.confirm("Cancel 10,000 jobs")
-    expect(page.get_by_text("10,000 jobs were cancelled.")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("dialog")).to_have_count(0, timeout=60_000)
     assert {service.job(job_id)["state"] for job_id in (ids[0], ids[5000], ids[-1])} == {"cancelled"}
 
 

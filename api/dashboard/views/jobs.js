@@ -2,14 +2,15 @@
 
 import { ApiError, get } from "../api.js";
 import { applies, changeAll } from "../bulk.js";
-import { badge, count, el, icon, plural, replace, setText } from "../dom.js";
+import { button, el, icon, plural, replace, setText } from "../dom.js";
 import { bulkFilterOf, FilterForm, parametersOf, readFilters, wordsOf } from "../job-filters.js";
 import { JobTable } from "../job-table.js";
 import { live } from "../live.js";
+import { Pager } from "../pager.js";
+import { StateTabs } from "../state-tabs.js";
 
 const PAGE = 50;
 const REFRESH_MS = 1500; // between two readings of the list, however many jobs change
-const STATES = ["pending", "running", "completed", "failed", "cancelled"];
 const PASSING = new Set(["pending", "running"]);
 
 export default async function view(root, context) {
@@ -22,78 +23,30 @@ class Jobs {
   constructor({ query, navigate, setQuery, signal }) {
     Object.assign(this, { navigate, setQuery, signal });
     this.filters = readFilters(query);
-    this.cursors = [""]; // of the pages up to this one
-    this.next = null;
     this.fresh = new Set(); // ids of changed jobs that the page does not show as they are
     this.missed = 0;
     this.readAt = 0;
+    this.tabs = new StateTabs((state) => this.#filter({ state }));
+    this.form = new FilterForm(this.filters, (given) => this.#filter(given));
     this.table = new JobTable();
-    this.form = new FilterForm(this.filters, (given) =>
-      this.#filter({ ...given, state: this.filters.state }),
-    );
-    this.tabs = new Map(
-      ["", ...STATES].map((state) => [
-        state,
-        el("button", {
-          class: "tab",
-          type: "button",
-          onclick: () => this.#filter({ ...this.filters, state }),
-        }),
-      ]),
-    );
-    this.counts = new Map(["", ...STATES].map((state) => [state, el("span", { class: "tab-count" })]));
-    for (const [state, tab] of this.tabs) tab.append(state ? badge(state) : "All", this.counts.get(state));
-    this.changes = el("button", {
-      class: "button small changes",
-      type: "button",
-      hidden: true,
-      onclick: () => this.#read(),
-    });
+    this.pager = new Pager(() => this.#read());
+    this.words = el("p", { class: "muted break" });
+    this.changes = button("", () => this.#read(), { class: "button small changes", hidden: true });
     this.notice = el("p", { class: "notice bad", role: "alert", hidden: true });
     this.empty = el("p", { class: "empty", hidden: true });
-    this.newer = el(
-      "button",
-      { class: "button small", type: "button", onclick: () => this.#turn(-1) },
-      "Newer",
-    );
-    this.older = el(
-      "button",
-      { class: "button small", type: "button", onclick: () => this.#turn(1) },
-      "Older",
-    );
-    this.place = el("span", { class: "muted small" });
-    this.buttons = new Map(
-      [
-        ["cancel", "Cancel all …"],
-        ["retry", "Retry all …"],
-      ].map(([action, text]) => [
-        action,
-        el(
-          "button",
-          { class: "button small", type: "button", onclick: () => this.#changeAll(action) },
-          icon(action),
-          text,
-        ),
-      ]),
-    );
-    this.list = el(
-      "section",
-      { class: "card jobs-card", "aria-label": "List of jobs" },
-      this.#head(),
-      this.table.node,
-      this.empty,
-      el("div", { class: "pager" }, this.place, el("div", { class: "buttons" }, this.newer, this.older)),
-    );
+    this.bulk = {
+      cancel: button([icon("cancel"), "Cancel all …"], () => this.#changeAll("cancel")),
+      retry: button([icon("retry"), "Retry all …"], () => this.#changeAll("retry")),
+    };
+    const buttons = el("div", { class: "buttons end" }, this.bulk.cancel, this.bulk.retry);
+    const head = el("div", { class: "card-head" }, this.words, this.changes, buttons);
+    const parts = [head, this.table.node, this.empty, this.pager.node];
+    this.list = el("section", { class: "card jobs-card", "aria-label": "List of jobs" }, parts);
   }
 
   get nodes() {
-    return [
-      el("div", { class: "view-head" }, el("h1", {}, "Jobs"), this.#search()),
-      el("div", { class: "tabs", role: "group", "aria-label": "State" }, [...this.tabs.values()]),
-      this.form.node,
-      this.notice,
-      this.list,
-    ];
+    const head = el("div", { class: "view-head" }, el("h1", {}, "Jobs"), this.#search());
+    return [head, this.tabs.node, this.form.node, this.notice, this.list];
   }
 
   async start() {
@@ -107,17 +60,6 @@ class Jobs {
     if (live.figures) this.#showCounts(live.figures.jobs);
     this.#showFilters();
     await Promise.all([this.#read(), this.form.offer(this.signal)]); // the job types need no Redis
-  }
-
-  #head() {
-    this.words = el("p", { class: "muted break" });
-    return el(
-      "div",
-      { class: "card-head" },
-      this.words,
-      this.changes,
-      el("div", { class: "buttons end" }, [...this.buttons.values()]),
-    );
   }
 
   #search() {
@@ -141,41 +83,34 @@ class Jobs {
     );
   }
 
-  #filter(filters) {
-    this.filters = filters;
-    this.cursors = [""];
-    this.setQuery(Object.fromEntries(Object.entries(filters)));
+  #filter(given) {
+    this.filters = { ...this.filters, ...given };
+    this.pager.reset();
+    this.setQuery(this.filters);
     this.#showFilters();
     this.#read();
   }
 
   #showFilters() {
     const { state } = this.filters;
-    for (const [name, tab] of this.tabs) tab.setAttribute("aria-pressed", String(name === state));
-    for (const [action, button] of this.buttons) button.disabled = !applies(action, state);
+    this.tabs.mark(state);
+    for (const [action, node] of Object.entries(this.bulk)) node.disabled = !applies(action, state);
     const words = wordsOf(this.filters);
     setText(this.words, words ? `Jobs ${words}` : "All jobs");
     // A job that leaves a passing state no longer fits the filter, and no event would say so.
-    live.watch(parametersOf(PASSING.has(state) ? { ...this.filters, state: "" } : this.filters), this.signal);
+    const watched = PASSING.has(state) ? { ...this.filters, state: "" } : this.filters;
+    live.watch(parametersOf(watched), this.signal);
   }
 
   #showCounts(jobs) {
-    const sum = STATES.reduce((all, state) => all + (jobs[state] ?? 0), 0);
-    for (const [state, node] of this.counts) setText(node, count(state ? (jobs[state] ?? 0) : sum));
-    if (sum < this.table.size) this.missed += 1; // records are gone, and no event says so
-  }
-
-  #turn(step) {
-    if (step > 0) this.cursors.push(this.next);
-    else this.cursors.pop();
-    this.#read();
+    if (this.tabs.showCounts(jobs) < this.table.size) this.missed += 1; // records are gone: no event says so
   }
 
   /** Read the page of the list, and show it as it is now. */
   async #read() {
     const parameters = parametersOf(this.filters);
     parameters.set("limit", PAGE);
-    if (this.cursors.at(-1)) parameters.set("cursor", this.cursors.at(-1));
+    if (!this.pager.isFirst) parameters.set("cursor", this.pager.cursor);
     const reading = (this.reading = Symbol("reading"));
     this.readAt = Date.now();
     this.fresh.clear();
@@ -183,57 +118,52 @@ class Jobs {
     try {
       const { items, next_cursor: next } = await get(`/jobs?${parameters}`, { signal: this.signal });
       if (this.reading !== reading) return; // the filters have changed meanwhile
-      this.next = next;
-      this.#show(items);
+      this.#show(items, next);
     } catch (error) {
-      if (this.signal.aborted || this.reading !== reading) return;
-      if (!(error instanceof ApiError)) throw error;
-      replace(this.notice, icon("warning"), el("span", { class: "break" }, `${error.message} ${error.hint}`));
-      this.notice.hidden = false;
+      if (!this.signal.aborted && this.reading === reading) this.#showError(error);
     }
   }
 
-  #show(jobs) {
+  #showError(error) {
+    if (!(error instanceof ApiError)) throw error;
+    replace(this.notice, icon("warning"), el("span", { class: "break" }, `${error.message} ${error.hint}`));
+    this.notice.hidden = false;
+  }
+
+  #show(jobs, next) {
     this.notice.hidden = true;
     this.table.show(jobs);
     this.empty.hidden = jobs.length > 0;
-    const filtered = wordsOf(this.filters);
-    replace(
-      this.empty,
-      this.next
-        ? "This page has no job that fits; older ones may."
-        : filtered
-          ? "No job fits these filters."
-          : ["There is no job yet. ", el("a", { href: "#/submit" }, "Submit one")],
-    );
-    this.newer.disabled = this.cursors.length === 1;
-    this.older.disabled = !this.next;
-    setText(this.place, `Page ${count(this.cursors.length)}: ${plural(jobs.length, "job")}`);
+    replace(this.empty, this.#reasonOfNone(next));
+    this.pager.show(jobs.length, next);
     this.#showChanges();
+  }
+
+  #reasonOfNone(next) {
+    if (next) return "This page has no job that fits; older ones may.";
+    if (wordsOf(this.filters)) return "No job fits these filters.";
+    return ["There is no job yet. ", el("a", { href: "#/submit" }, "Submit one")];
   }
 
   /** Take over a change: in its row, or as one that the page does not show yet. */
   #take(job) {
     const known = this.table.change(job);
     const fits = !this.filters.state || job.state === this.filters.state;
-    const comes = !known && fits && this.cursors.length === 1;
+    const comes = !known && fits && this.pager.isFirst;
     if (comes || (known && !fits)) this.fresh.add(job.job_id);
   }
 
   /** Read the list again if jobs came or went, unless the visitor is in it. */
   #catchUp() {
-    if (this.fresh.size + this.missed && !this.#isHeld() && Date.now() - this.readAt >= REFRESH_MS)
-      this.#read();
+    const isDue = this.fresh.size + this.missed > 0 && Date.now() - this.readAt >= REFRESH_MS;
+    if (isDue && !this.#isHeld()) this.#read();
     else this.#showChanges();
   }
 
+  /** Whether the visitor is in the list, or on the way to the button above it. */
   #isHeld() {
-    // The pointer is on its way to the button above the table, too.
-    return (
-      this.list.matches(":hover") ||
-      this.table.node.contains(document.activeElement) ||
-      this.cursors.length > 1
-    );
+    const hasFocus = this.table.node.contains(document.activeElement);
+    return hasFocus || this.list.matches(":hover") || !this.pager.isFirst;
   }
 
   #showChanges() {
@@ -244,17 +174,15 @@ class Jobs {
   }
 
   async #changeAll(action) {
-    const button = this.buttons.get(action);
-    button.disabled = true;
+    const { filters } = this;
+    this.bulk[action].disabled = true;
     try {
-      if (await changeAll(action, bulkFilterOf(this.filters), wordsOf(this.filters), this.signal))
-        this.#read();
+      const changed = await changeAll(action, bulkFilterOf(filters), wordsOf(filters), this.signal);
+      if (changed) this.#read();
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      replace(this.notice, icon("warning"), el("span", { class: "break" }, `${error.message} ${error.hint}`));
-      this.notice.hidden = false;
+      if (!this.signal.aborted) this.#showError(error);
     } finally {
-      button.disabled = !applies(action, this.filters.state);
+      this.bulk[action].disabled = !applies(action, this.filters.state);
     }
   }
 }

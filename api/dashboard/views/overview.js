@@ -2,11 +2,11 @@
 
 import { get, ignoreOutage } from "../api.js";
 import { History, RateChart } from "../chart.js";
-import { badge, count, duration, el, icon, relative, replace, setText } from "../dom.js";
+import { badge, count, el, icon, replace, setText } from "../dom.js";
 import { keyed } from "../keyed.js";
 import { live } from "../live.js";
 import { problems, Waits } from "../problems.js";
-import { drainQueue, pauseQueue, resumeQueue } from "../queue-actions.js";
+import { QueueTable } from "../queue-table.js";
 import { href } from "../router.js";
 import { meter, WorkerList } from "../worker-list.js";
 
@@ -16,18 +16,7 @@ const CHARTS = [
   { title: "Completed", field: "completed", tone: "out" },
   { title: "Failed", field: "failed", tone: "failed" },
 ];
-const COLUMNS = [
-  "Queue",
-  "Ready",
-  "Scheduled",
-  "Running",
-  "Oldest wait",
-  "Workers",
-  "Last minute",
-  "Actions",
-];
 const FINE = { key: "fine", level: "good", text: "All is well: every queue with jobs has a worker." };
-const NUMBERS = new Set(["Ready", "Scheduled", "Running", "Oldest wait", "Workers"]);
 
 export default async function view(root, { signal }) {
   const page = new Overview(signal);
@@ -49,62 +38,23 @@ class Overview {
     this.sentences = el("div", { class: "problems" });
     this.speech = el("p", { class: "visually-hidden", role: "status" });
     this.counts = new Map(STATES.map((state) => [state, el("span", { class: "stat-value" }, "–")]));
-    this.queues = el("tbody");
-    this.noQueues = el(
-      "p",
-      { class: "empty", hidden: true },
-      "No queue holds a job, and no worker is alive.",
-    );
+    this.queues = new QueueTable();
     this.used = el("div", { class: "card-body" });
     this.workers = new WorkerList({ compact: true });
   }
 
   get nodes() {
-    const head = COLUMNS.map((name) =>
-      el("th", { scope: "col", class: NUMBERS.has(name) ? "number" : null }, name),
-    );
+    const stats = STATES.map((state) => this.#stat(state));
+    const charts = this.charts.map((chart) => chart.node);
+    const toWorkers = el("a", { class: "end", href: "#/workers" }, "All workers");
     return [
       el("div", { class: "view-head" }, el("h1", {}, "Overview")),
       this.sentences,
       this.speech,
-      el(
-        "ul",
-        { class: "stats card" },
-        STATES.map((state) => this.#stat(state)),
-      ),
-      el(
-        "div",
-        { class: "columns" },
-        this.charts.map((chart) => chart.node),
-      ),
-      el(
-        "section",
-        { class: "card", "aria-labelledby": "queues-title" },
-        el("div", { class: "card-head" }, el("h2", { id: "queues-title" }, "Queues")),
-        el(
-          "div",
-          { class: "table-scroll" },
-          el(
-            "table",
-            { class: "table queues", "aria-labelledby": "queues-title" },
-            el("thead", {}, el("tr", {}, head)),
-            this.queues,
-          ),
-        ),
-        this.noQueues,
-      ),
-      el(
-        "section",
-        { class: "card", "aria-labelledby": "workers-title" },
-        el(
-          "div",
-          { class: "card-head" },
-          el("h2", { id: "workers-title" }, "Workers"),
-          el("a", { class: "end", href: "#/workers" }, "All workers"),
-        ),
-        this.used,
-        this.workers.node,
-      ),
+      el("ul", { class: "stats card" }, stats),
+      el("div", { class: "columns" }, charts),
+      card("Queues", null, this.queues.node),
+      card("Workers", toWorkers, this.used, this.workers.node),
     ];
   }
 
@@ -124,13 +74,7 @@ class Overview {
     this.history.merge(figures.buckets, now);
     this.#draw(now);
     for (const [state, node] of this.counts) setText(node, count(figures.jobs[state] ?? 0));
-    this.noQueues.hidden = figures.queues.length > 0;
-    keyed(
-      this.queues,
-      figures.queues,
-      (queue) => queue.name,
-      () => new QueueRow(),
-    );
+    this.queues.show(figures.queues);
     const { alive, concurrency } = figures.workers;
     // Exact, by the leases: the workers' own numbers are as old as their heartbeats.
     const running = figures.queues.reduce((sum, queue) => sum + queue.running, 0);
@@ -175,81 +119,14 @@ class Overview {
   }
 }
 
+function card(title, end, ...parts) {
+  const id = `${title.toLowerCase()}-title`;
+  const head = el("div", { class: "card-head" }, el("h2", { id }, title), end);
+  return el("section", { class: "card", "aria-labelledby": id }, head, parts);
+}
+
 function sentenceOf(level) {
   const text = el("span", { class: "break" });
   const node = el("p", { class: `notice ${level}` }, icon(level === "good" ? "ok" : "warning"), text);
   return { node, update: (problem) => setText(text, problem.text) };
-}
-
-function titleOf(pause) {
-  return pause
-    ? `${pause.by ?? "Somebody"}, ${relative(pause.at)}: ${pause.reason || "no reason given"}`
-    : "";
-}
-
-/** The row of a queue, with its buttons. */
-class QueueRow {
-  constructor() {
-    this.name = el("a", { class: "break" });
-    this.paused = el("span", { class: "badge badge-pending" }, icon("pause"), "paused");
-    this.cells = new Map(
-      COLUMNS.slice(1, -2).map((name) => [name, el("td", { class: "number", "data-name": name })]),
-    );
-    this.completed = el("span");
-    this.failed = el("span", { class: "alarming" });
-    this.cancelled = el("span");
-    const ended = el(
-      "td",
-      { "data-name": "Last minute" },
-      el("span", { class: "ended muted" }, this.completed, this.failed, this.cancelled),
-    );
-    this.toggle = el("button", {
-      class: "button small",
-      type: "button",
-      onclick: () => (this.queue.paused ? resumeQueue : pauseQueue)(this.queue),
-    });
-    this.drain = el(
-      "button",
-      { class: "button small", type: "button", onclick: () => drainQueue(this.queue) },
-      icon("drain"),
-      "Drain",
-    );
-    this.node = el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, el("span", { class: "queue-name" }, this.name, this.paused)),
-      [...this.cells.values()],
-      ended,
-      el("td", {}, el("div", { class: "buttons" }, this.toggle, this.drain)),
-    );
-  }
-
-  update(queue) {
-    this.queue = queue;
-    setText(this.name, queue.name);
-    this.name.setAttribute("href", href("/jobs", { queue: queue.name }));
-    this.paused.hidden = !queue.paused;
-    this.paused.title = titleOf(queue.pause);
-    this.#nameButtons(queue);
-    const texts = {
-      Ready: count(queue.ready),
-      Scheduled: count(queue.scheduled),
-      Running: count(queue.running),
-      "Oldest wait": queue.ready ? duration(queue.oldest_wait_seconds) : "–",
-      Workers: count(queue.workers),
-    };
-    for (const [name, text] of Object.entries(texts)) setText(this.cells.get(name), text);
-    this.cells.get("Workers").classList.toggle("alarming", !queue.workers && queue.ready > 0);
-    const { completed, failed, cancelled } = queue.ended_last_minute;
-    setText(this.completed, `${count(completed)} completed`);
-    setText(this.failed, failed ? `${count(failed)} failed` : "");
-    setText(this.cancelled, cancelled ? `${count(cancelled)} cancelled` : "");
-  }
-  #nameButtons({ name, paused, ready, scheduled }) {
-    const verb = paused ? "Resume" : "Pause";
-    if (this.toggle.textContent !== verb) replace(this.toggle, icon(verb.toLowerCase()), verb);
-    this.toggle.setAttribute("aria-label", `${verb} the queue ${name}`);
-    this.drain.setAttribute("aria-label", `Drain the queue ${name}`);
-    this.drain.disabled = !(ready + scheduled);
-  }
 }
