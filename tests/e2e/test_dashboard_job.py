@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from dev.service import Service, serving
+from dev.stack import wait_until
 from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
 from tests.e2e.browser import browsing, needs_browser
@@ -103,6 +104,20 @@ def test_streamed_output_is_whole_after_the_api_was_restarted(dashboard: Dashboa
 
     expect(dashboard.badge("completed")).to_be_visible(timeout=30_000)
     assert output.evaluate("node => node.textContent") == service.job(job_id)["result"]["text"]
+
+
+def test_the_page_goes_on_after_redis_was_away(dashboard: Dashboard, service: Service) -> None:
+    job_id = service.submit_for_later("echo", message="later")
+    dashboard.open(f"/jobs/{job_id}")
+    expect(reasons(dashboard)).to_contain_text("Scheduled for")
+
+    service.kill_redis()
+    expect(dashboard.page.locator("#status-text")).to_have_text("Redis is away")
+    expect(dashboard.badge("pending")).to_be_visible()
+    service.stack.start_redis()
+    wait_until(lambda: service.call("DELETE", f"/jobs/{job_id}").status_code == 200, "the job is cancelled")
+
+    expect(dashboard.badge("cancelled")).to_be_visible(timeout=30_000)
 
 
 def test_a_picture_is_shown_and_files_are_saved(
@@ -328,7 +343,8 @@ def test_json_and_paths_are_copied(browser: Browser, service: Service) -> None:
 
 
 def test_a_picture_needs_the_key_that_the_tab_has(browser: Browser) -> None:
-    key, entry = make_key("page")
+    """A key for its own jobs, which may not read queues and workers, is enough."""
+    key, entry = make_key("page", "--scopes", "read:own+write:own")
     with serving(workers=1, API_KEYS=entry) as service, watching(browser, service) as dashboard:
         headers = {"X-API-Key": key}
         body = {"type": "mandelbrot", "params": {"size": 32}}
@@ -341,10 +357,13 @@ def test_a_picture_needs_the_key_that_the_tab_has(browser: Browser) -> None:
         commands = dashboard.page.get_by_label("The request with curl", exact=True)
         expect(commands).to_contain_text('"Authorization: Bearer $API_KEY"')
         assert key not in dashboard.page.content()
+        body = {"type": "echo", "params": {"message": 1}, "delay_seconds": 3600}
+        job_id = service.call("POST", "/jobs", json=body, headers=headers).json()["job_id"]
+        dashboard.page.goto(f"{service.stack.api_url}/ui/#/jobs/{job_id}")
+        expect(reasons(dashboard)).to_contain_text("Scheduled for")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_pages_of_jobs_are_accessible(browser: Browser, service: Service, scheme: Any, width: int) -> None:
     running = service.submit("hostile", text="running", seconds=3600)
     jobs = [

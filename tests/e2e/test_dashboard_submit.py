@@ -300,8 +300,7 @@ def test_commands_have_options_and_leave_defaults_out(dashboard: Dashboard) -> N
 # -- all of it for everybody
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_forms_are_accessible(browser: Browser, service: Service, scheme: Any, width: int) -> None:
     with watching(
         browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme
