@@ -1,6 +1,6 @@
 // The form of one job type, with its request beside it.
 
-import { post, session, upload } from "../api.js";
+import { post, randomId, session, upload } from "../api.js";
 import { copyButton } from "../copy.js";
 import { el, replace, setText } from "../dom.js";
 import { makeField } from "./fields.js";
@@ -56,7 +56,7 @@ export function submissionForm(jobType, values, context) {
     if (faults.length) return void faults[0].control.focus();
     send.disabled = true;
     try {
-      const headers = { "Idempotency-Key": newKey() };
+      const headers = { "Idempotency-Key": randomId() };
       const record = await post("/jobs", body, headers, { signal: context.signal });
       context.announce("The job is accepted.");
       context.navigate(`/jobs/${record.job_id}`);
@@ -125,11 +125,4 @@ function snippet(name) {
       code,
     ),
   };
-}
-
-/** A random key: a request that is sent twice makes one job. */
-function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
 }

@@ -9,13 +9,14 @@ export function factsSection() {
   element.hidden = false;
   const list = el("dl", { class: "facts" });
   body.append(list);
-  let shown = 0;
+  let shown = "";
   return {
     element,
     update(record) {
-      if (record.version === shown) return;
-      shown = record.version;
-      replace(list, facts(record));
+      const { state, attempt, run_at, started_at, finished_at } = record;
+      const moment = JSON.stringify([state, attempt, run_at, started_at, finished_at]);
+      if (moment !== shown) replace(list, facts(record)); // else a link in it would lose the focus
+      shown = moment;
     },
   };
 }
@@ -36,7 +37,6 @@ function facts(record) {
     record.retry_of &&
       fact("Repeats", link(`/jobs/${encodeURIComponent(record.retry_of)}`, {}, record.retry_of)),
     fact("Labels", labels(record.labels)),
-    fact("Version", record.version),
   ];
 }
 

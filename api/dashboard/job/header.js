@@ -1,6 +1,6 @@
 // The head of a job's page: type, state, id, and what can be done with the job.
 
-import { del, post } from "../api.js";
+import { del, post, randomId } from "../api.js";
 import { copyButton } from "../copy.js";
 import { ask } from "../dialog.js";
 import { badge, el, replace, setText } from "../dom.js";
@@ -50,7 +50,7 @@ function showActions(actions, record, context) {
   );
   const cancel = button("Cancel the job", "danger", () => cancelJob(record, context));
   cancel.disabled = record.cancel_requested;
-  const retry = button("Retry", "primary", () => retryJob(record, context));
+  const retry = button("Retry", "primary", (event) => retryJob(record, context, event.currentTarget));
   const forget = button("Forget", "danger", () => forgetJob(record, context));
   replace(actions, record.done ? [retry, again, forget] : [again, cancel]);
   if (held) actions.querySelector("button:not(:disabled), a")?.focus();
@@ -74,13 +74,17 @@ async function cancelJob(record, { path, signal, announce, update }) {
   announce(answer.result.done ? "The job is cancelled." : "The job is being cancelled.");
 }
 
-async function retryJob(record, { path, navigate, announce, signal }) {
+async function retryJob(record, { path, navigate, announce, signal }, clicked) {
+  clicked.disabled = true;
   try {
-    const made = await post(`${path}/retry`, undefined, {}, { signal });
+    // With a key, a request that is sent twice makes one job.
+    const made = await post(`${path}/retry`, undefined, { "Idempotency-Key": randomId() }, { signal });
     announce(`This is a new job, which repeats ${record.job_id}.`);
     navigate(`/jobs/${made.job_id}`);
   } catch (error) {
     if (!signal.aborted) announce(`${error.message} ${error.hint}`);
+  } finally {
+    clicked.disabled = false;
   }
 }
 
