@@ -33,12 +33,14 @@ class Shot(NamedTuple):
         path: of the view.
         viewport: the size of the window.
         scheme: `light` or `dark`.
+        awaited: an element that comes last.
     """
 
     name: str
     path: str
     viewport: dict[str, int] = WIDE
     scheme: str = "light"
+    awaited: str = "h1"
 
 
 def main() -> int:
@@ -64,7 +66,7 @@ def shots(picture: str) -> list[Shot]:
         Shot("overview-dark", "/", scheme="dark"),
         Shot("jobs", "/jobs"),
         Shot("jobs-narrow", "/jobs", viewport=NARROW),
-        Shot("job", f"/jobs/{picture}"),
+        Shot("job", f"/jobs/{picture}", awaited="img[src^=blob]"),
         Shot("submit", "/submit/mandelbrot"),
         Shot("workers", "/workers"),
         Shot("job-types", "/job-types"),
@@ -126,17 +128,17 @@ def take(browser: Browser, stack: Stack, shot: Shot) -> int:
     options = {"viewport": shot.viewport, "color_scheme": shot.scheme, "reduced_motion": "reduce"}
     with opening(browser, **options) as page:
         page.goto(f"{stack.api_url}/ui/#{shot.path}")
-        wait_until_drawn(page)
+        wait_until_drawn(page, shot.awaited)
         path = FOLDER / f"{shot.name}.png"
         page.screenshot(path=path)
     return reduce_colors(path)
 
 
-def wait_until_drawn(page: Page) -> None:
-    """Wait for the view, for the first figures of its stream, and for its pictures."""
+def wait_until_drawn(page: Page, awaited: str) -> None:
+    """Wait for the view, for its stream, and for its pictures."""
     page.locator("main:not([aria-busy])").wait_for()
     page.locator("#status[data-state=live]").wait_for()
-    page.wait_for_load_state("load")
+    page.locator(awaited).wait_for()
     loaded = "() => [...document.images].every(image => image.complete && image.naturalWidth)"
     wait_until(lambda: page.evaluate(loaded), "all pictures are loaded")
 

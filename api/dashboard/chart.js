@@ -4,7 +4,7 @@ import { el, replace, setText, svg } from "./dom.js";
 
 const WIDTH = 360;
 const HEIGHT = 96;
-const TOP = 8;
+const TOP = 16; // above it, the label of the scale
 const SPAN_SECONDS = 900;
 const SHORTEST_SECONDS = 3; // of the current bucket, before its rate is shown
 const LABELS = [
