@@ -11,7 +11,7 @@ class Keepers:
     """Tasks that start a process, wait for its end, and start the next one.
 
     Attributes:
-        lifeline: the end of a pipe for the processes; nobody writes to it, and it breaks when the worker ends.
+        lifeline: the end of a pipe for the processes; it breaks when the worker ends.
     """
 
     def __init__(self) -> None:

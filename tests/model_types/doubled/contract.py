@@ -1,4 +1,4 @@
-"""Job types of models: `doubled`, `hasty` with a timeout of a second, `patient` with small batches that wait."""
+"""Job types of models: `doubled`, `hasty` with a timeout of a second, `patient` with small batches."""
 
 from dataclasses import replace
 from typing import Literal
