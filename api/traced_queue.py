@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class TracedQueue(JobQueue):
-    """A queue with a span `send <queue>` for each request that submits jobs.
+    """A queue with a span `send <queue>` for each recorded request that submits jobs.
 
-    The jobs keep the context of that span, with which the spans of their attempts are linked. If the request
-    is not recorded, they keep that of the request: it says so.
+    The jobs keep the context of that span, with which the spans of their attempts are linked. Those of other
+    requests keep the context of their callers.
 
     Args:
         tracer: begins the spans.
@@ -29,6 +29,9 @@ class TracedQueue(JobQueue):
         self._tracer = tracer
 
     async def submit(self, job: NewJob, quota: JobQuota | None = None) -> Submitted:
+        if not self._tracer.request_recorded:
+            _leave_out(job)
+            return await super().submit(job, quota)
         with self._sending([job]) as spans:
             submitted = await super().submit(job, quota)
             for span in spans:
@@ -36,18 +39,16 @@ class TracedQueue(JobQueue):
             return submitted
 
     async def submit_all(self, jobs: Sequence[NewJob], quota: JobQuota | None = None) -> list[Submitted]:
+        if not self._tracer.request_recorded:
+            for job in jobs:
+                _leave_out(job)
+            return await super().submit_all(jobs, quota)
         with self._sending(jobs):
             return await super().submit_all(jobs, quota)
 
     @contextmanager
     def _sending(self, jobs: Sequence[NewJob]) -> Iterator[Collection["Span"]]:
         """Within the block, the spans of a submission: one for each queue."""
-        request = self._tracer.current()
-        if request and not request.sampled:
-            for job in jobs:
-                job.trace = request
-            yield ()
-            return
         spans: dict[str, Span] = {}
         for job in jobs:
             queue = job.job_type.queue
@@ -67,3 +68,9 @@ class TracedQueue(JobQueue):
         finally:
             for span in spans.values():
                 span.end()
+
+
+def _leave_out(job: NewJob) -> None:
+    """Let the attempts at a job follow the decision on its request; a sampler may overrule the caller."""
+    if job.trace is not None and job.trace.sampled:
+        job.trace = job.trace.unrecorded()

@@ -23,6 +23,7 @@ from benchmarks.sections import (
     sleep,
     submit,
     throughput,
+    traces,
     waits,
     workers,
 )
@@ -41,6 +42,7 @@ SECTIONS = {
     "waits": waits,
     "operating": operating,
     "metrics": metrics,
+    "traces": traces,
     "processes": processes,
     "csv_profile": csv_profile,
     "inference": inference,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from shared.store.job_leases import Outcome, OutcomeKind
-from shared.traces.context import TraceContext
+from shared.traces.context import FLAGS, PARENT_LENGTH, UNRECORDED, TraceContext
 from shared.traces.messaging import (
     ATTEMPT,
     JOB_TYPE,
@@ -37,6 +37,9 @@ class AttemptSpans:
     def begin(self, job: RunningJob) -> None:
         """Begin the span of an attempt, in the attempt's own task."""
         claim = job.claim
+        if not claim.trace or claim.trace[FLAGS:PARENT_LENGTH] in UNRECORDED:
+            self._tracer.follow_unrecorded(claim.trace)
+            return
         attributes = span_attributes(PROCESS, claim.queue)
         attributes |= {MESSAGE_ID: claim.job_id, ATTEMPT: claim.attempt}
         sender = TraceContext.of_stored(claim.trace)
@@ -50,12 +53,12 @@ class AttemptSpans:
         span = job.span
         if span is None:
             return
-        if job.handler is not None:
-            span.set({JOB_TYPE: job.handler.job_type.name})
+        attributes = {JOB_TYPE: job.handler.job_type.name} if job.handler else {}
         if outcome is None:
             span.fail(LEASE_LOST)
         else:
-            span.set({OUTCOME: outcome.kind.value})
+            attributes[OUTCOME] = outcome.kind.value
             if outcome.kind in FAILURES:
                 span.fail(orjson.loads(outcome.body)["code"])
+        span.set(attributes)
         span.end()

@@ -59,4 +59,4 @@ class RunningJob:
         claim = self.claim
         self.log_fields = {"job_id": claim.job_id, "attempt": claim.attempt, "request_id": claim.request_id}
         if claim.trace:
-            self.log_fields |= TraceContext.of_stored(claim.trace).log_fields
+            self.log_fields |= TraceContext.log_fields_of(claim.trace)

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from shared.traces.tracer import Span, Tracer
 
 METRICS = "/metrics"
+JOBS = ("/jobs", "/v1/jobs")  # looked at first: most requests go there
 SERVER_FAULT = 500  # statuses from here on are faults of the server
 
 
+def is_left_out(path: str) -> bool:
+    """Whether requests for a path have no span."""
+    return not path.startswith(JOBS) and (is_open(path) or path == METRICS)
+
+
 class Tracing:
-    """Gives each request a span, and its log lines the ids of the span.
+    """Gives requests a span, as far as the sampler wants them, and their log lines the ids of their trace.
 
     Health checks, metrics, the reference and the dashboard's files have none.
     """
@@ -27,16 +33,19 @@ class Tracing:
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_open(scope["path"]) or scope["path"] == METRICS:
+        if scope["type"] != "http" or is_left_out(scope["path"]):
             await self._app(scope, receive, send)
             return
-        span = self._tracer.begin_request(scope["method"], trace_context(scope["headers"]))
-        span.make_current()
-        log_context.set({**(log_context.get() or {}), **span.context.log_fields})
-        if not span.recording:
+        caller = trace_context(scope["headers"])
+        span = self._tracer.begin_request(scope["method"], caller)
+        context = span.context if span else caller
+        fields = log_context.get()
+        if context and fields is not None:  # the fields of this request alone
+            fields |= context.log_fields
+        if span is None:
             await self._app(scope, receive, send)
-            return
-        await self._record(span, scope, receive, send)
+        else:
+            await self._record(span, scope, receive, send)
 
     async def _record(self, span: "Span", scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request whose span is exported."""

@@ -47,7 +47,7 @@ def measure_dashboards(figures: Figures, dashboards: int, jobs: int, seconds: fl
     name = f"{dashboards} dashboards"
     with running(**QUIET) as stack, slow_scripts_recorded(stack.admin_url):
         submit(stack, jobs, {})
-        figures.add(name, "no-op", uvloop.run(_beside(stack, dashboards, _work_off(stack, jobs))))
+        figures.add(name, "no-op", uvloop.run(_beside(stack, dashboards, work_off(stack, jobs))))
         found = uvloop.run(_beside(stack, dashboards, _others(stack, seconds)))
         for percentile, value in found.items():
             figures.add(name, percentile, value)
@@ -90,7 +90,7 @@ async def _read_events(port: int) -> None:
     writer.close()
 
 
-async def _work_off(stack: Stack, jobs: int) -> float:
+async def work_off(stack: Stack, jobs: int) -> float:
     """The rate at which a worker ends the jobs, from the first tenth to the last one."""
     stack.start_worker(WORKER_CONCURRENCY="10")
     with Redis.from_url(stack.admin_url) as redis:

@@ -15,7 +15,9 @@ MEMBER = rb"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x
 VALID_STATE = re.compile(rb"[ \t]*(?:%b)?[ \t]*(?:,[ \t]*(?:%b)?[ \t]*){0,31}" % (MEMBER, MEMBER))
 MAX_STATE_BYTES = 512
 PARENT_LENGTH = 55  # of version 00: version, trace id, span id and flags
-SAMPLED = 1
+FLAGS = 53  # where the flags begin
+UNRECORDED = frozenset(b"%02x" % flags for flags in range(0, 256, 2))
+"""The flags of a span that is not recorded: those without the bit `sampled`."""
 
 
 class TraceContext(NamedTuple):
@@ -43,7 +45,11 @@ class TraceContext(NamedTuple):
     @property
     def sampled(self) -> bool:
         """Whether the sender records its span."""
-        return bool(self.traceparent) and int(self.traceparent[53:55], 16) & SAMPLED == SAMPLED
+        return bool(self.traceparent) and self.traceparent[FLAGS:].encode() not in UNRECORDED
+
+    def unrecorded(self) -> "TraceContext":
+        """The same place in the trace, for followers that are not to be recorded."""
+        return TraceContext(f"{self.traceparent[:FLAGS]}00", self.tracestate)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -61,6 +67,11 @@ class TraceContext(NamedTuple):
     def stored(self) -> str:
         """The field `trace` of a record: traceparent, and behind a space tracestate if there is one."""
         return f"{self.traceparent} {self.tracestate}" if self.tracestate else self.traceparent
+
+    @staticmethod
+    def log_fields_of(word: bytes) -> dict[str, str]:
+        """The fields of log lines of a stored context, for less than by way of the context."""
+        return {"trace_id": word[3:35].decode(), "span_id": word[36:52].decode()}
 
     @classmethod
     def of_stored(cls, word: bytes) -> "TraceContext":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from shared.settings import refuse
+from shared.traces.sampling import RATIOS, SAMPLERS
 
 if TYPE_CHECKING:
     from shared.traces.tracer import Tracer
@@ -15,8 +16,6 @@ Traces = Literal["off", "link", "parent"]
 LIBRARIES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 """What the extra `telemetry` installs."""
 PROTOCOL = "http/protobuf"
-RATIOS = ("traceidratio", "parentbased_traceidratio")
-SAMPLERS = ("always_on", "always_off", "parentbased_always_on", "parentbased_always_off", *RATIOS)
 
 
 def missing() -> list[str]:

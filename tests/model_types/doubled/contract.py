@@ -1,4 +1,4 @@
-"""Job types of models: `doubled`, `hasty` with a timeout of a second, `patient` with small batches."""
+"""The job types `doubled` and `hasty`: a number by 2, in batches; `hasty` has a timeout of a second."""
 
 from dataclasses import replace
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from shared.job_type import Backoff, JobType, Params
 
 BATCH_SIZE = 64
-Act = Literal["none", "raise", "refuse", "abort", "hang", "unfit", "report", "crowd", "trace", "grow"]
+Act = Literal["none", "raise", "refuse", "abort", "hang", "unfit", "report", "crowd", "trace"]
 
 
 class DoubledParams(Params):
@@ -25,6 +25,4 @@ DOUBLED = JobType(
     max_attempts=2,
     backoff=Backoff(first=0.05),
 )
-PATIENT_SIZE = 3
-PATIENT = replace(DOUBLED, name="patient", queue="patient")
 HASTY = replace(DOUBLED, name="hasty", queue="hasty", timeout=1)

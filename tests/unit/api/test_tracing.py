@@ -17,6 +17,13 @@ ECHO: dict[str, Any] = {"type": "echo", "params": {"message": "hi"}}
 WORDS: dict[str, Any] = {"type": "word_count", "params": {"text": "a b"}}
 
 
+def use_share(
+    share: str, monkeypatch: pytest.MonkeyPatch, *, sampler: str = "parentbased_traceidratio"
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
+
+
 @pytest.fixture
 async def traced(serve, fake_redis, span_tape, monkeypatch: pytest.MonkeyPatch) -> AsyncClient:
     """A client of an API that traces."""
@@ -119,12 +126,11 @@ async def test_a_caller_that_does_not_record_gets_no_spans_and_its_jobs_say_so(t
     await traced.post("/jobs", json=ECHO, headers=UNSAMPLED)
     assert span_tape.names == []
     kept = TraceContext.of_stored((await worker.claim_one()).trace)
-    assert (kept.trace_id, kept.sampled) == (TRACE, False)
+    assert (kept.trace_id, kept.span_id, kept.sampled) == (TRACE, SPAN, False)
 
 
 async def test_the_sampler_of_the_environment_decides(serve, fake_redis, span_tape, monkeypatch, worker):
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    use_share("0", monkeypatch)
     monkeypatch.setattr(configuration, "open_tracer", lambda traces, service: span_tape.tracer())
     client = await serve(fake_redis)
     await client.post("/jobs", json=ECHO)
@@ -132,6 +138,40 @@ async def test_the_sampler_of_the_environment_decides(serve, fake_redis, span_ta
     assert span_tape.names == ["send default", "POST /jobs"]
     claims = await worker.claim(2)
     assert [TraceContext.of_stored(claim.trace).sampled for claim in claims] == [False, True]
+
+
+async def test_a_sampler_that_overrules_a_caller_decides_for_its_jobs_too(
+    serve, fake_redis, span_tape, monkeypatch, worker
+):
+    use_share("0", monkeypatch, sampler="traceidratio")
+    monkeypatch.setattr(configuration, "open_tracer", lambda traces, service: span_tape.tracer())
+    client = await serve(fake_redis)
+    await client.post("/jobs", json=ECHO, headers=SENT)
+    await client.post("/jobs/batch", json={"jobs": [ECHO]}, headers=SENT)
+    assert span_tape.names == []
+    for claim in await worker.claim(2):
+        kept = TraceContext.of_stored(claim.trace)
+        assert (kept.trace_id, kept.span_id, kept.sampled, kept.tracestate) == (
+            TRACE,
+            SPAN,
+            False,
+            "vendor=1",
+        )
+
+
+@pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
+async def test_a_share_is_recorded_by_the_ids_of_traces(serve, fake_redis, span_tape, monkeypatch, sampler):
+    """Another process that is asked about the same id decides alike."""
+    from tests.span_tape import trace_id
+
+    use_share("0.5", monkeypatch, sampler=sampler)
+    monkeypatch.setattr(configuration, "open_tracer", lambda traces, service: span_tape.tracer())
+    client = await serve(fake_redis)
+    for _ in range(64):
+        await client.get("/jobs")
+    ids = [int(trace_id(span)[16:], 16) for span in span_tape.exporter.get_finished_spans()]
+    assert 8 < len(ids) < 56  # a binomial distribution leaves this once in 10 billion runs
+    assert max(ids) < 1 << 63
 
 
 async def test_the_log_line_of_a_request_carries_the_ids_of_its_span(traced, span_tape, log_tape):

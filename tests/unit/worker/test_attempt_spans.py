@@ -95,12 +95,21 @@ async def test_an_attempt_whose_submission_was_not_recorded_is_not_either(span_t
     assert seen == [(UNSAMPLED, int(TRACE, 16))]
 
 
-@pytest.mark.parametrize(("ratio", "names"), [("0", []), ("1", ["process default"])])
-async def test_the_sampler_decides_on_a_job_without_a_trace(span_tape, monkeypatch, ratio, names):
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
-    await perform(span_tape, succeed, NO_TRACE)
-    assert span_tape.names == names
+async def test_neither_a_job_without_a_trace_is_recorded_nor_what_its_handler_does(span_tape):
+    seen: list[Any] = []
+
+    async def begin(params: Work, job: JobContext) -> int:
+        from opentelemetry import trace
+
+        for _ in range(2):
+            with span_tape.tracer().provider.get_tracer("handler").start_as_current_span("inner"):
+                seen.append(trace.get_current_span().get_span_context().trace_id)
+        assert job.trace == NO_TRACE
+        return 1
+
+    await perform(span_tape, begin, NO_TRACE)
+    assert span_tape.names == []
+    assert seen[0] == seen[1] != 0
 
 
 @pytest.mark.parametrize("ratio", ["0", "0.01"])
