@@ -8,6 +8,7 @@ import pytest
 from dev.service import Service
 from dev.stack import wait_until
 from tests.e2e.model_worker import SIZE, Models, completed, ended, start, states, submit
+from tests.model_types.doubled.contract import PATIENT_SIZE
 from tests.unit.worker.pools import lives
 
 
@@ -57,6 +58,35 @@ def test_a_model_above_the_limit_of_memory_is_loaded_once(server: Service, model
     for _ in range(3):
         assert completed(ended(server, submit(server, 10))) == 10
     assert len(models.setups()) == 1
+
+
+def test_a_host_that_grows_beyond_the_limit_is_replaced_and_charges_nobody(
+    server: Service, models: Models
+) -> None:
+    start(server, WORKER_PROCESS_MAX_RSS_BYTES=str(64 << 20))
+    assert completed(ended(server, submit(server, 20, act_7="grow"))) == 20
+    wait_until(lambda: len(models.setups()) == 2, "the model is loaded again")
+    assert completed(ended(server, submit(server, 20))) == 20
+    assert len(models.setups()) == 2
+    (first, _), *_, (last, _) = models.batches()
+    assert [int(setup[0]) for setup in models.setups()] == [first, last]
+
+
+def test_a_small_concurrency_is_said_at_start(server: Service, models: Models) -> None:
+    line = "batches stay small: set WORKER_CONCURRENCY to twice the batch size or more"
+    small = start(server, WORKER_CONCURRENCY="127")
+    assert [(said["type"], said["batch_size"]) for said in small.log(line)] == [("doubled", SIZE)]
+    assert start(server).log(line) == []  # with 128
+
+
+def test_a_batch_waits_for_more_jobs_only_if_it_is_told_to(server: Service, models: Models) -> None:
+    start(server, models=1, WORKER_QUEUES="patient")
+    ids = submit(server, 1, "patient") + submit(server, 1, "patient")
+    wait_until(lambda: [server.job(job_id)["state"] for job_id in ids] == ["running"] * 2, "both are claimed")
+    assert models.batches() == []
+    ids += submit(server, 1, "patient")
+    assert completed(ended(server, ids)) == PATIENT_SIZE
+    assert [size for _, size in models.batches()] == [PATIENT_SIZE]
 
 
 def test_a_worker_that_is_stopped_lets_its_batch_finish(server: Service, models: Models) -> None:

@@ -1,7 +1,5 @@
 """ModelHosts: the model hosts of a worker, one for each of its models and devices."""
 
-import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -17,10 +15,10 @@ from worker.models.handler import ModelHandler
 from worker.models.host import ModelHost, Surroundings
 from worker.processes.child_counts import ChildCounts
 from worker.processes.environment import child_environment
+from worker.processes.keepers import Keepers
 from worker.processes.plain_pickles import Packages
 
 CPU = "cpu"
-CLOSE_SECONDS = 1.0
 POSTPONE_SECONDS = 1.0  # of jobs that wait for their model in a queue with other types
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -60,8 +58,7 @@ class ModelHosts:
         self._max_memory, self._max_growth = max_memory, max_growth
         self._job_types = job_types
         self._environment = child_environment() if environment is None else environment
-        self._keepers: list[asyncio.Task[None]] = []
-        self._lifeline: tuple[int, ...] = ()
+        self._keepers = Keepers()
         served = [handler for handler in handlers.values() if handler.job_type.queue in queues]
         queues_served = Counter(handler.job_type.queue for handler in served)
         self._handlers = [handler for handler in served if isinstance(handler, ModelHandler)]
@@ -98,17 +95,12 @@ class ModelHosts:
         for handler in self._handlers:
             _advise(handler, concurrency, shared=handler.job_type.queue in self._shared)
         if self._hosts:
-            self._lifeline = os.pipe()
-        self._keepers = [asyncio.create_task(host.keep(self._surroundings(host))) for host in self._hosts]
+            self._keepers.open()
+            self._keepers.start(host.keep(self._surroundings(host)) for host in self._hosts)
 
     async def close(self) -> None:
         """Kill the processes, whatever they do."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        if self._keepers:
-            await asyncio.wait(self._keepers, timeout=CLOSE_SECONDS)
-        for descriptor in self._lifeline:
-            os.close(descriptor)
+        await self._keepers.close()
 
     def _open(self, handler: ModelHandler, label: str) -> ModelHost:
         device = Device(CPU if label == CPU else "cuda", self._threads)
@@ -123,7 +115,7 @@ class ModelHosts:
         threads = dict.fromkeys(THREADS, str(self._threads))
         visible = {"CUDA_VISIBLE_DEVICES": "" if host.label == CPU else host.label}
         return Surroundings(
-            self._lifeline[0],
+            self._keepers.lifeline,
             self._max_memory,
             self._max_growth,
             self._job_types,

@@ -5,7 +5,6 @@ are the cost of its own job alone.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -14,12 +13,12 @@ from shared.logging import get_log
 from worker.processes.child_connection import Child
 from worker.processes.child_counts import ChildCounts
 from worker.processes.environment import child_environment
+from worker.processes.keepers import Keepers
 from worker.processes.plain_pickles import Packages, packages_of
 from worker.processes.protocol import CallReport, describe, pack
 
 FIRST_PAUSE = 0.1
 MAX_PAUSE = 10.0
-CLOSE_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -60,13 +59,12 @@ class Processes:
         self.counts = ChildCounts()
         self._free: list[Child] = []
         self._available = asyncio.Semaphore(0)  # as many as are in `_free`; lets callers in by their order
-        self._keepers: list[asyncio.Task[None]] = []
-        self._lifeline: tuple[int, ...] = ()  # a pipe that nobody writes to; it breaks when this process ends
+        self._keepers = Keepers()
 
     def start(self) -> None:
         """Start the processes in the background."""
-        self._lifeline = os.pipe()
-        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._size)]
+        self._keepers.open()
+        self._keepers.start(self._keep() for _ in range(self._size))
 
     async def run(
         self,
@@ -106,12 +104,7 @@ class Processes:
 
     async def close(self) -> None:
         """Kill the processes, whatever they do."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        if self._keepers:
-            await asyncio.wait(self._keepers, timeout=CLOSE_SECONDS)
-        for descriptor in self._lifeline:
-            os.close(descriptor)
+        await self._keepers.close()
 
     async def _take(self) -> "Child":
         while True:
@@ -139,7 +132,7 @@ class Processes:
     async def _keep_one(self) -> bool:
         """Start a process and wait for its end; whether it was of use."""
         try:
-            child = await Child.start(self._lifeline[0], self._max_memory, self._environment)
+            child = await Child.start(self._keepers.lifeline, self._max_memory, self._environment)
         except (OSError, EOFError, TimeoutError) as error:
             self.counts.failed += 1
             log.error("a child process does not start", reason=describe(error))

@@ -1,4 +1,4 @@
-"""The job types `doubled` and `hasty`: a number by 2, in batches; `hasty` has a timeout of a second."""
+"""Job types of models: `doubled`, `hasty` with a timeout of a second, `patient` with small batches."""
 
 from dataclasses import replace
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from shared.job_type import Backoff, JobType, Params
 
 BATCH_SIZE = 64
-Act = Literal["none", "raise", "refuse", "abort", "hang", "unfit", "report", "crowd", "trace"]
+Act = Literal["none", "raise", "refuse", "abort", "hang", "unfit", "report", "crowd", "trace", "grow"]
 
 
 class DoubledParams(Params):
@@ -25,4 +25,6 @@ DOUBLED = JobType(
     max_attempts=2,
     backoff=Backoff(first=0.05),
 )
+PATIENT_SIZE = 3
+PATIENT = replace(DOUBLED, name="patient", queue="patient")
 HASTY = replace(DOUBLED, name="hasty", queue="hasty", timeout=1)
