@@ -192,6 +192,7 @@ def test_faults_of_the_server_stand_at_their_fields(dashboard: Dashboard) -> Non
     points.get_by_label("x", exact=True).fill("-99")
     dashboard.click("Submit")
 
+    expect(dashboard.page.get_by_role("alert")).to_contain_text(["Correct the marked fields"])
     wrong = dashboard.page.locator("[aria-invalid=true]")
     expect(wrong).to_have_count(4)
     expect(wrong.nth(0)).to_have_accessible_description(re.compile("at least 1 character"))

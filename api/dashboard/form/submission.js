@@ -3,6 +3,7 @@
 import { post, randomId, session, upload } from "../api.js";
 import { copyButton } from "../copy.js";
 import { el, replace, setText } from "../dom.js";
+import { marked } from "./field.js";
 import { makeField } from "./fields.js";
 import { optionFields } from "./options.js";
 import { curlOf, pythonOf } from "./snippets.js";
@@ -78,7 +79,10 @@ export function submissionForm(jobType, values, context) {
     const elsewhere = error.details.filter(({ path, message }) => !showFault(path.split("."), message));
     fault.hidden = false;
     const others = elsewhere.map(({ path, message }) => el("p", {}, path ? `${path}: ` : "", message));
-    replace(fault, el("div", {}, el("p", {}, error.message, " ", error.hint), others));
+    replace(
+      fault,
+      el("div", {}, el("p", {}, error.message, " ", marked(adviceOf(error, elsewhere))), others),
+    );
     form.querySelector('[aria-invalid="true"]')?.focus();
   }
 
@@ -90,6 +94,11 @@ export function submissionForm(jobType, values, context) {
 
   examples.show(read());
   return el("div", { class: "submit-columns" }, form, examples.element);
+}
+
+/** The next step: the fields, if all faults stand at them, else the server's own hint. */
+function adviceOf({ details, hint }, elsewhere) {
+  return details.length && !elsewhere.length ? "Correct the marked fields, and submit again." : hint;
 }
 
 /** The request as commands, kept up to date. */
