@@ -13,7 +13,8 @@ from shared.store.job_list import Cursor, Filters, Page
 from shared.store.job_output import JobOutput, read_output
 from shared.store.large_batch import reply_to
 from shared.store.missing_jobs import expired, not_found
-from shared.store.moves import QueueMetrics, moves_of
+from shared.store.moves import moves_of
+from shared.store.queue_metrics import QueueMetrics
 from shared.store.record_reader import RecordReader
 from shared.store.redis_calls import RedisCalls, as_dict
 from shared.store.retention import Retention

@@ -1,9 +1,7 @@
 """Moves: changes of jobs' states that a script has made by itself, told to its caller for metrics."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
-
-from shared.store.submission import NewJob, Submitted
+from typing import NamedTuple
 
 RESCUED = "rescued"
 
@@ -29,13 +27,3 @@ def moves_of(words: Sequence[bytes]) -> list[Move]:
         return NO_MOVES
     names = [word.decode() for word in words]
     return [Move(*pair) for pair in zip(names[::2], names[1::2], strict=True)]
-
-
-class QueueMetrics(Protocol):
-    """The counters of the API's half of the store."""
-
-    def note_submitted(self, jobs: Sequence[NewJob], submitted: Sequence[Submitted]) -> None:
-        """Count the new jobs of a submission."""
-
-    def note_moves(self, moves: Sequence[Move]) -> None:
-        """Count the moves that calls have made."""
