@@ -18,6 +18,13 @@ from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
 
 pytestmark = needs_browser
 
+DROP = """
+    (box, [name, text]) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([text], name, {type: "text/csv"}));
+        box.dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
+    }
+"""
 TYPES = "job_types,tests.dashboard_types"
 
 
@@ -171,6 +178,13 @@ def test_a_file_is_uploaded_and_used(dashboard: Dashboard, service: Service, tmp
     assert record["result"]["rows"] == 2
 
 
+def test_a_dropped_file_is_uploaded(dashboard: Dashboard, service: Service) -> None:
+    dashboard.open("/submit/csv_profile")
+    dashboard.page.locator(".drop").evaluate(DROP, ["<b>.csv", "a,b\n1,2\n"])
+    expect(dashboard.page.get_by_text("<b>.csv is uploaded: 8 B")).to_be_visible()
+    assert submitted(dashboard, service)["result"]["rows"] == 1
+
+
 def test_a_form_without_its_file_is_not_sent(dashboard: Dashboard) -> None:
     dashboard.open("/submit/thumbnail")
     dashboard.click("Submit")
@@ -296,6 +310,26 @@ def test_commands_have_options_and_leave_defaults_out(dashboard: Dashboard) -> N
     )
     assert "temperature" not in curl(dashboard)
     assert "run_at=datetime.fromisoformat(" in python(dashboard)
+
+
+# -- job types
+
+
+def test_job_types_show_their_contract_and_figures(dashboard: Dashboard, service: Service) -> None:
+    service.run("flaky", failures=0)
+    failed = service.submit("flaky", final=True)
+    service.wait_for(failed, "failed")
+    dashboard.open("/job-types")
+    flaky = dashboard.section("flaky")
+    expect(flaky).to_contain_text(
+        re.compile(r"Run p50\d.*Run p99\d.*Wait p50\d.*Wait p99\d.*Failed\d+ %Sampled\d")
+    )
+    expect(flaky).to_contain_text("Attempts5")
+    flaky.get_by_text("Params").click()
+    row = flaky.get_by_role("row").filter(has_text="failures")
+    expect(row).to_have_text("failuresinteger, 0 to 1000Attempts that fail before one succeeds.")
+    flaky.get_by_role("link", name="Submit a job of the type flaky").click()
+    expect(dashboard.page.get_by_label("failures", exact=True)).to_have_value("2")
 
 
 # -- all of it for everybody
