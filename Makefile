@@ -6,7 +6,7 @@ PYTEST := $(PY) -m pytest -n 3 --dist loadfile
 DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
-.PHONY: help demo dev models telemetry test check audit sbom screenshots bench chaos fuzz format lock
+.PHONY: help demo dev models telemetry test browser check audit sbom screenshots bench chaos fuzz format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -21,10 +21,13 @@ models: .venv/models ## install the libraries of the job types with a model (200
 
 telemetry: .venv/telemetry ## install the libraries of traces (10 MB)
 
-test: .venv/ready ## run all tests; those of models need `make models`, those of traces `make telemetry`
-	$(PYTEST)
+test: .venv/ready ## run the tests; those of models need `make models`, those of traces `make telemetry`
+	$(PYTEST) -m "not browser"
 
-check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images; run all tests
+browser: .venv/ready ## run the tests of pages in the system's Chromium (3 minutes)
+	$(PYTEST) -m browser
+
+check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images; run all tests, in a browser too
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy api worker shared job_types client dev benchmarks chaos fuzz
@@ -37,7 +40,8 @@ check: .venv/ready .venv-checks/ready ## check format, lint, types, import contr
 	@if [ -x .venv-checks/bin/hadolint ]; then \
 	  .venv-checks/bin/hadolint --no-color $(DOCKERFILES) && echo "hadolint: no findings."; \
 	else echo "hadolint: skipped, it has no wheel for this platform."; fi
-	$(PYTEST)
+	$(PYTEST) -m browser
+	$(PYTEST) -m "not browser"
 
 audit: .venv/ready .venv-checks/ready ## look for known vulnerabilities of the locked packages; needs a network
 	@$(PY) -m dev.audit

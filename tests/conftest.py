@@ -42,7 +42,11 @@ SKIPPED = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(mark.kwargs.get("reason") == SKIPPED_WITHOUT_BROWSER for mark in item.iter_markers("skipif")):
+            item.add_marker(pytest.mark.browser)
     for mark, reason in SKIPPED.items():
         for item in items:
             if item.get_closest_marker(mark):
