@@ -4,9 +4,7 @@ The framework adds what the route itself declares, with its docstring as the des
 follows by rule.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 from api.errors import (
     ArtifactNotFound,
@@ -25,6 +23,7 @@ from api.errors import (
 from api.idempotency import BAD_KEY
 from api.reference.event_stream import ACTIVITY, EVENT_STREAM
 from api.reference.links import JOB_LINKS_OF_FIRST, NEXT_PAGE
+from api.reference.operation import Answer, Error, Operation
 from api.reference.parameters import (
     CONTENT_DISPOSITION,
     IDEMPOTENCY_KEY,
@@ -36,7 +35,6 @@ from api.reference.parameters import (
     PREFER,
     RANGE,
     WAIT,
-    Parameter,
 )
 from api.routes.bulk import BulkRequest
 from api.routes.embeddings import EmbeddingsRequest
@@ -50,7 +48,6 @@ from shared.errors import (
     InvalidRequest,
     JobAlreadyFinished,
     JobNotFinished,
-    JobServerError,
     MalformedJson,
     QueueFull,
     QuotaReached,
@@ -61,52 +58,6 @@ from shared.errors import (
     WebhookNotFound,
     WebhooksDisabled,
 )
-
-Error = JobServerError | type[JobServerError]
-"""An error that an operation may answer with; a class is shown by its own example."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A successful answer.
-
-    Attributes:
-        description: the case in which it comes.
-        always: names of the headers that each such answer has.
-        sometimes: names of the headers that some have.
-        schema: name of the schema of its body, unless the route's response model gives it.
-        content: its body by media type, unless it is JSON.
-        links: links to further operations.
-    """
-
-    description: str
-    always: Sequence[str] = ()
-    sometimes: Sequence[str] = ()
-    schema: str | None = None
-    content: Mapping[str, Any] | None = None
-    links: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation of the API.
-
-    Attributes:
-        summary: its title.
-        parameters: its parameters that the framework does not know.
-        answers: its successful answers, by status.
-        errors: its errors beside those that follow by rule.
-        body: its request body; that of a submission comes from `_describe_submissions` in `openapi.py`.
-        asks_redis: whether it fails while Redis is away.
-    """
-
-    summary: str
-    parameters: Sequence[Parameter] = ()
-    answers: Mapping[int, Answer] = field(default_factory=dict)
-    errors: Sequence[Error] = ()
-    body: Mapping[str, Any] | None = None
-    asks_redis: bool = True
-
 
 BINARY = {"type": "string", "format": "binary"}
 # Generators know no `*/*`, and leave the answer out if nothing else is there.

@@ -22,7 +22,7 @@ from api.errors import (
 )
 from api.reference.headers import answer_header
 from api.reference.links import FILE_LINKS, JOB_LINKS
-from api.reference.operations import Answer, Error, Operation
+from api.reference.operation import Answer, Error, Operation
 from api.reference.parameters import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
