@@ -127,10 +127,15 @@ async def test_the_versioned_paths_are_described(client):
     assert all(path.startswith("/v1/") for path in paths)
 
 
+ENDLESS = {"/v1/events"}  # streams that end with their readers alone
+
+
 async def test_every_described_path_is_served_bare_and_versioned_with_a_described_status(client):
     served = 0
     for path, operations in (await description(client))["paths"].items():
         address = path.format(job_id="x", file_id="x", name="echo", host="x") if "{" in path else path
+        if path in ENDLESS:
+            address += "?state=none"  # a filter that is refused
         for method, operation in operations.items():
             body = ECHO if method == "post" else None
             versioned = await client.request(method, address, json=body)
