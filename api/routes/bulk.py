@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from api.bodies import read_body
 from api.bulk import CANCELLABLE, RETRIED, BulkResult, decode_place, encode_place
@@ -38,6 +38,13 @@ class BulkRequest(BaseModel):
     cursor: Annotated[
         str | None, Field(description="The `next_cursor` of the answer before.", max_length=200)
     ] = None
+
+    @field_validator("filter", "ids", mode="before")
+    @classmethod
+    def _refuse_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null: leave it out")
+        return value
 
     @model_validator(mode="after")
     def _require_one(self) -> "BulkRequest":

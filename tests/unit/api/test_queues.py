@@ -160,6 +160,7 @@ async def test_each_id_that_can_t_be_changed_has_its_reason(client, worker):
         ({}, ""),
         ({"filter": {}, "ids": ["a"]}, ""),
         ({"ids": []}, "ids"),
+        ({"filter": {}, "ids": None}, "ids"),
         ({"filter": {"state": "done"}}, "filter.state"),
         ({"filter": {"colour": "red"}}, "filter.colour"),
         ({"filter": {"created_after": "yesterday"}}, "filter.created_after"),
