@@ -69,6 +69,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
             return False
         return envelope["code"] not in (
             "idempotency_conflict",
+            "job_expired",  # another request has forgotten it
             "unknown_file",
             "range_not_satisfiable",
             "precondition_failed",

@@ -1,6 +1,7 @@
 """Backups of a running service, made and restored by the commands of docs/operations.md."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from dev.service import Service, serving
 from dev.stack import ROOT, Stack, free_port, join, wait_until
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
-SCRIPT = ROOT / "deploy" / "backup" / "copy-redis.sh"
+SCRIPT = shlex.quote(str(ROOT / "deploy" / "backup" / "copy-redis.sh"))
 SETTINGS = {"WORKER_LEASE_SECONDS": "1", "WORKER_CONCURRENCY": "1", "WORKER_PROCESSES": "1"}
 COPIES = 3
 
