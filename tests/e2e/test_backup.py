@@ -20,6 +20,7 @@ from dev.stack import ROOT, Stack, free_port, join, wait_until
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 SCRIPT = str(ROOT / "deploy" / "backup" / "copy-redis.sh")
+QUOTED = shlex.quote(SCRIPT)
 SETTINGS = {"WORKER_LEASE_SECONDS": "1", "WORKER_CONCURRENCY": "1", "WORKER_PROCESSES": "1"}
 COPIES = 3
 
@@ -167,9 +168,7 @@ def test_files_that_redis_replaces_meanwhile_are_linked_again(tmp_path: Path):
         places = {"python": sys.executable, "begun": str(tmp_path / "begun"), "ln": shutil.which("ln")}
         (tools / "ln").write_text(LN.format(port=port, **places))
         (tools / "ln").chmod(0o755)
-        run(
-            f"PATH={tools}:$PATH sh {shlex.quote(SCRIPT)} {source} > {target}.tar && tar -C {target} -xf {target}.tar"
-        )
+        run(f"PATH={tools}:$PATH sh {QUOTED} {source} > {target}.tar && tar -C {target} -xf {target}.tar")
     with redis_on(target) as redis:
         assert redis.get("kept") == b"1"
 
@@ -179,7 +178,7 @@ def copy_of(redis: Redis, source: Path, target: Path) -> int:
     target.mkdir()
     wait_until(lambda: redis.get("count"), "there is something to copy")
     least = int(redis.get("count") or 0)
-    run(f"sh {shlex.quote(SCRIPT)} {source} > {target}.tar && tar -C {target} -xf {target}.tar")
+    run(f"sh {QUOTED} {source} > {target}.tar && tar -C {target} -xf {target}.tar")
     return least
 
 
