@@ -190,7 +190,7 @@ class BulkChanges:
         refusal: type[JobServerError],
         may_change: Callable[[JobState], bool],
     ) -> list[str]:
-        """Those of the ids whose jobs may change; the reasons of the others go into `result`."""
+        """Ids whose jobs may change; the reasons of the others go into `result`."""
         chosen = []
         for record in await self._queue.several(ids, ("state",)):
             if not record.fields:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Traces = Literal["off", "link", "parent"]
 
 LIBRARIES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
-"""What the extra `telemetry` installs."""
+"""Libraries of the extra `telemetry`."""
 PROTOCOL = "http/protobuf"
 
 

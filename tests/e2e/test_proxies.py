@@ -137,7 +137,7 @@ def test_a_refused_upload_gets_the_answer_of_the_api(client: httpx.Client):
 
 
 def test_the_address_of_the_client_is_that_of_its_connection(proxy: Proxy, behind: Service):
-    """It is not the proxy's, and a client that names another one is not believed."""
+    """Not that of the proxy; a client that names another one is not believed."""
     name = f"address-{proxy.kind}"
     elsewhere = httpx.HTTPTransport(verify=proxy.context, local_address="127.0.0.2")
     with httpx.Client(base_url=proxy.url, transport=elsewhere) as client:

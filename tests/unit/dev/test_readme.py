@@ -70,7 +70,7 @@ def anchors(path: Path) -> set[str]:
 
 
 def test_the_readme_leads_to_every_document():
-    """It lists them, or lists one that links to them."""
+    """Each document is in its list, or is linked by one that is."""
     listed = set(re.findall(r"\]\(([^):#]+\.md)\)", section("Documents")))
     known = {*DOCUMENTS, "CHANGELOG.md"} - {"README.md"}
     assert listed <= known
