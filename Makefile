@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 # Three processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
-PYTEST := $(PY) -m pytest -n 3 --dist loadfile
+# A process that ends in a test that takes too long has no successor, which could wait for ever for its work.
+PYTEST := $(PY) -m pytest -n 3 --dist loadfile --max-worker-restart 0
 DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
