@@ -66,6 +66,7 @@ class Multiplexer:
         self._opening: asyncio.Task[_OpenConnection] | None = None
         self._opened_at = float("-inf")
         self._outdated = False  # the last connection led to a server that is not the primary
+        self._renewals = 0
 
     async def execute_command(self, name: str, *words: Argument) -> Any:
         """The reply to one command.
@@ -117,7 +118,11 @@ class Multiplexer:
         return not last
 
     def renew(self) -> None:
-        """Give up the connection, which may lead to a former primary; the next command opens another one."""
+        """Give up the connection, which may lead to a former primary; the next command opens another one.
+
+        A connection that opens meanwhile is given up too: its server may have been the primary when it was asked.
+        """
+        self._renewals += 1
         if self._current is not None:
             self._current.lose("The primary has changed.")
 
@@ -144,10 +149,13 @@ class Multiplexer:
     async def _connect(self) -> "_OpenConnection":
         now = asyncio.get_running_loop().time
         await asyncio.sleep(self._opened_at + PAUSE_BEFORE_REPEAT - now())  # each may be refused at once
-        self._opened_at = now()
+        self._opened_at, renewals = now(), self._renewals
         connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         await _refuse_replica(connection)
+        if renewals != self._renewals:
+            connection._close()  # type: ignore[no-untyped-call]
+            raise RedisConnectionError("The primary has changed.")
         self._current = _OpenConnection(connection, self._timeout, self._on_message, self._on_loss)
         if self._outdated:
             self._outdated = False

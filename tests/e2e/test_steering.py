@@ -111,5 +111,8 @@ def test_figures_follow_a_flush_of_redis(service: Service) -> None:
     assert shown(service) == {"ready": 0, "scheduled": 0, "running": 0}
     assert not state(service)["paused"]
     assert sum(service.call("GET", "/figures").json()["jobs"].values()) == 0
-    wait_until(service.worker_pids, "a worker shows itself again")
+    living = [worker for worker in service.workers if worker.alive]
+    assert len(living) == 3, [worker.lines[-5:] for worker in service.workers]  # one was killed
+    for worker in living:
+        worker.wait_ready()
     assert service.run("echo", message="again")["state"] == "completed"

@@ -21,6 +21,8 @@ class EchoServer:
         self.errors: list[bytes] = []  # in place of the next replies
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.may_greet = asyncio.Event()
+        self.may_greet.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -50,6 +52,7 @@ class EchoServer:
             await self.may_answer.wait()
         for command in commands:
             if command[0] in greetings:
+                await self.may_greet.wait()
                 writer.write(greetings[command[0]])
             elif self.errors:
                 writer.write(b"-%s\r\n" % self.errors.pop(0))
@@ -65,6 +68,7 @@ async def echo_serving() -> AsyncIterator[EchoServer]:
     server.port = listening.sockets[0].getsockname()[1]
     yield server
     server.may_answer.set()
+    server.may_greet.set()
     await until(lambda: not server.open)
     listening.close()
 

@@ -298,3 +298,17 @@ async def test_a_renewed_connection_is_opened_again_for_those_who_wait(
     echo_server.may_answer.set()
     assert await waiting == [b"A"]
     assert echo_server.connections == 2
+
+
+async def test_a_connection_that_opens_during_the_renewal_is_renewed_too(
+    echo_server: EchoServer, open_to: Open
+):
+    """Its server may have been the primary when it was asked for its role."""
+    multiplexer = open_to(echo_server.port)
+    echo_server.may_greet.clear()
+    waiting = asyncio.create_task(multiplexer.execute_command("A"))
+    await until(lambda: echo_server.connections)
+    multiplexer.renew()
+    echo_server.may_greet.set()
+    assert await waiting == [b"A"]
+    assert echo_server.connections == 2
