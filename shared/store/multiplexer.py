@@ -120,7 +120,7 @@ class Multiplexer:
     def renew(self) -> None:
         """Give up the connection, which may lead to a former primary; the next command opens another one.
 
-        A connection that opens meanwhile is given up too: its server may have been the primary when it was asked.
+        A connection that opens meanwhile is given up too: its server may have been the primary when asked.
         """
         self._renewals += 1
         if self._current is not None:
