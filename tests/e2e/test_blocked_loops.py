@@ -65,14 +65,14 @@ def test_another_worker_runs_the_jobs_that_a_blocked_one_holds(jobs: Direct, sta
     jobs.service.start_workers(2, module=MODULE, WORKER_CONCURRENCY=str(SLOTS))
     block = orjson.dumps({"seconds": BLOCKED_SECONDS, "file": str(starts)})
     blocker = NewJob(JOB_TYPES["block_noted"], block, "held-test")
-    ids = jobs.submit_all([*note_jobs(starts), blocker, *note_jobs(starts)])
+    ids = jobs.submit_all([*note_jobs(starts), blocker, *note_jobs(starts, JOBS // 8)])
     wait_until_all_end(jobs, ids)
 
     assert set(records(jobs, ids)) == {("completed", 1)}
     begun = read_starts(starts)
     assert sorted(job_id for job_id, _ in begun) == sorted(ids)  # each job once
     blocked_at = dict(begun)[ids[JOBS]]
-    idle_at = max(at for job_id, at in begun if at < blocked_at + 3)
+    idle_at = max(at for job_id, at in begun if at < blocked_at + BLOCKED_SECONDS - 1)
     late = [job_id for job_id, at in begun if at > idle_at]
     assert len(late) < SLOTS  # those that had a slot of the blocked worker
 

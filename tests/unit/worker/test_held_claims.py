@@ -60,7 +60,8 @@ async def holding(bench: Bench, *job_ids: str) -> None:
     """Run the lane until the first of these jobs runs and the others are held."""
     await bench.submit(*job_ids)
     bench.run(*bench.pumps)
-    await until(lambda: len(bench.jobs.held) == len(job_ids) - 1 and not bench.lane.stepping)
+    held = bench.jobs.held
+    await until(lambda: bench.started and len(held) == len(job_ids) - 1 and not bench.lane.stepping)
     assert bench.started == [job_ids[0]]
 
 
