@@ -16,7 +16,9 @@ from shared.stored_record import StoredRecord
 
 LOOK_SECONDS = 0.25
 FIGURES_SECONDS = 1.0
-MOST_UNREAD = 200  # jobs that a slow reader has not taken
+MOST_UNREAD = (
+    50  # jobs that a reader has not taken: with LOOK_SECONDS 200 a second, more than a page can show
+)
 MOST_SHOWN = (
     1000  # ids that a reader has got, to be told of their next change even if their state matches no more
 )
@@ -24,6 +26,26 @@ MOST_SHOWN = (
 MakeFigures = Callable[[], Awaitable[bytes]]
 
 log = get_log(__name__)
+
+
+class ChangedJob:
+    """A changed job, and its JSON, which is made once for all readers."""
+
+    __slots__ = ("_json", "record")
+
+    def __init__(self, record: StoredRecord) -> None:
+        self.record = record
+        self._json: dict[str, bytes] = {}
+
+    def to_json(self, prefix: str) -> bytes:
+        """The record without params and result.
+
+        Args:
+            prefix: the first part of the paths of its links.
+        """
+        if prefix not in self._json:
+            self._json[prefix] = self.record.to_json(None, prefix, ())
+        return self._json[prefix]
 
 
 class Unread(NamedTuple):
@@ -34,7 +56,7 @@ class Unread(NamedTuple):
     """
 
     figures: bytes | None
-    records: list[StoredRecord]
+    jobs: list[ChangedJob]
     missed: int
     fault: QueueUnavailable | None
 
@@ -55,24 +77,25 @@ class Reader:
         self._filters = filters
         self._wants_figures = figures
         self._figures: bytes | None = None
-        self._records: dict[str, StoredRecord] = {}
+        self._jobs: dict[str, ChangedJob] = {}
         self._missed = 0
         self._fault: QueueUnavailable | None = None
         self._shown: OrderedDict[str, None] = OrderedDict()
 
-    def add(self, records: list[StoredRecord], missed: int) -> None:
-        for record in records:
-            if not self._wants(record):
+    def add(self, jobs: list[ChangedJob], missed: int) -> None:
+        for job in jobs:
+            if not self._wants(job.record):
                 continue
-            if len(self._records) >= MOST_UNREAD and record.job_id not in self._records:
+            job_id = job.record.job_id
+            if len(self._jobs) >= MOST_UNREAD and job_id not in self._jobs:
                 missed += 1
                 continue
-            self._records[record.job_id] = record
-            self._shown[record.job_id] = None
+            self._jobs[job_id] = job
+            self._shown[job_id] = None
             if len(self._shown) > MOST_SHOWN:
                 self._shown.popitem(last=False)
         self._missed += missed
-        if self._records or self._missed:
+        if self._jobs or self._missed:
             self.watch.wake()
 
     def set_figures(self, figures: bytes) -> None:
@@ -86,8 +109,8 @@ class Reader:
 
     def take(self) -> Unread:
         """All that is unread."""
-        unread = Unread(self._figures, list(self._records.values()), self._missed, self._fault)
-        self._figures, self._records, self._missed, self._fault = None, {}, 0, None
+        unread = Unread(self._figures, list(self._jobs.values()), self._missed, self._fault)
+        self._figures, self._jobs, self._missed, self._fault = None, {}, 0, None
         return unread
 
     def _wants(self, record: StoredRecord) -> bool:
@@ -150,9 +173,10 @@ class LiveFeed:
         activity, figures_at = self._new_activity(), 0.0
         while True:
             try:
-                changed = await activity.look()
+                records, missed = await activity.look()
+                jobs = [ChangedJob(record) for record in records]
                 for reader in self._readers:
-                    reader.add(*changed)
+                    reader.add(jobs, missed)
                 if self._make_figures and time.monotonic() >= figures_at:
                     figures_at = time.monotonic() + FIGURES_SECONDS
                     self._latest = await self._make_figures()

@@ -67,8 +67,8 @@ class ActivityStream(Response):
             if not await reader.watch.changed(within=HEARTBEAT_SECONDS):
                 await _send(send, HEARTBEAT)
                 continue
-            figures, records, missed, fault = reader.take()
-            events = [_event(b"job", record.to_json(None, self._prefix, ())) for record in records]
+            figures, jobs, missed, fault = reader.take()
+            events = [_event(b"job", job.to_json(self._prefix)) for job in jobs]
             if missed:
                 events.append(_event(b"sampled", b'{"missed":%d}' % missed))
             if figures is not None:

@@ -154,7 +154,7 @@ class Multiplexer:
         await connection.connect()
         await _refuse_replica(connection)
         if renewals != self._renewals:
-            connection._close()  # type: ignore[no-untyped-call]
+            connection._close()
             raise RedisConnectionError("The primary has changed.")
         self._current = _OpenConnection(connection, self._timeout, self._on_message, self._on_loss)
         if self._outdated:

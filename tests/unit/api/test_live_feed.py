@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api import live_feed
-from api.live_feed import LiveFeed, Reader, Unread
+from api.live_feed import ChangedJob, LiveFeed, Reader, Unread
 from shared.errors import QueueUnavailable
 from shared.record import JobState
 from shared.store.activity import Changed
@@ -33,7 +33,8 @@ class Looks:
 
 
 def job(job_id: str, state: str = "pending", queue: str = "default", **labels: str) -> StoredRecord:
-    words = {"type": "echo", "queue": queue, "state": state, "version": "1", "created_at": "1"}
+    words = {"type": "echo", "queue": queue, "state": state, "version": "1"}
+    words |= {"created_at": "1", "max_attempts": "3"}
     fields = {name.encode(): value.encode() for name, value in words.items()}
     if labels:
         fields[b"labels"] = b'{"team":"%b"}' % labels["team"].encode()
@@ -62,7 +63,11 @@ async def read(reader: Reader) -> Unread:
 
 
 def ids(unread: Unread) -> list[str]:
-    return [record.job_id for record in unread.records]
+    return [job.record.job_id for job in unread.jobs]
+
+
+def changed(*records: StoredRecord) -> list[ChangedJob]:
+    return [ChangedJob(record) for record in records]
 
 
 async def test_all_readers_share_one_look(feed, looks):
@@ -81,6 +86,13 @@ async def test_the_looks_end_with_the_last_reader(feed, looks):
     assert looks.begun == 1  # the first one had no time to begin
 
 
+async def test_the_json_of_a_job_is_made_once_for_all_readers(feed, looks):
+    with feed.reader(Filters(), None) as first, feed.reader(Filters(), None) as second:
+        looks.answers.put_nowait(Changed([job("a")], 0))
+        [one], [other] = (await read(first)).jobs, (await read(second)).jobs
+        assert one.to_json("/v1") is other.to_json("/v1")
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
@@ -94,27 +106,27 @@ async def test_the_looks_end_with_the_last_reader(feed, looks):
 )
 def test_a_reader_gets_the_jobs_that_match(filters, expected):
     reader = Reader(filters, figures=False)
-    reader.add([job("a"), job("b", queue="other"), job("c", "running", team="vision")], 0)
+    reader.add(changed(job("a"), job("b", queue="other"), job("c", "running", team="vision")), 0)
     assert ids(reader.take()) == expected
 
 
 def test_a_reader_learns_that_a_job_has_left_its_state():
     reader = Reader(Filters(state=JobState.RUNNING), figures=False)
-    reader.add([job("a", "running")], 0)
+    reader.add(changed(job("a", "running")), 0)
     reader.take()
-    reader.add([job("a", "completed"), job("b", "completed")], 0)
+    reader.add(changed(job("a", "completed"), job("b", "completed")), 0)
     assert ids(reader.take()) == ["a"]
 
 
 def test_a_slow_reader_gets_the_newest_state_and_the_number_left_out():
     reader = Reader(Filters(), figures=False)
-    reader.add([job("a")], 0)
-    reader.add([job("a", "running")], 5)
+    reader.add(changed(job("a")), 0)
+    reader.add(changed(job("a", "running")), 5)
     for n in range(live_feed.MOST_UNREAD + 10):
-        reader.add([job(f"j{n}")], 0)
+        reader.add(changed(job(f"j{n}")), 0)
     unread = reader.take()
-    assert unread.records[0].state is JobState.RUNNING
-    assert (len(unread.records), unread.missed) == (live_feed.MOST_UNREAD, 5 + 11)
+    assert unread.jobs[0].record.state is JobState.RUNNING
+    assert (len(unread.jobs), unread.missed) == (live_feed.MOST_UNREAD, 5 + 11)
     assert reader.take() == Unread(None, [], 0, None)
 
 
