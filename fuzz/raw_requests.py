@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from shared.errors import ErrorEnvelope
+from api.error_envelope import ErrorEnvelope
 
 Lines = list[tuple[str, str]]
 

@@ -1,4 +1,4 @@
-"""The error tree, and the one form in which every error reaches a user.
+"""The error tree.
 
 JobServerError
 ├── InvalidRequest            the caller sent something that can't be accepted
@@ -24,36 +24,12 @@ JobServerError
     ├── RetryableError        raise it in a handler: the job is tried again, after a backoff
     └── FinalError            raise it in a handler: the job fails at once
 
-`shared` knows no HTTP: `api/errors.py` gives each class its status.
+`shared` knows no HTTP: `api/errors.py` gives each class its status, `api/error_envelope.py` has their form.
+No library is imported here: the heartbeat process needs these errors, and has no room for pydantic.
 """
 
 from math import isnan
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
-
-from shared.answer import ALWAYS_SENT
-
-
-class ErrorDetail(BaseModel):
-    """A fault of a request: its place, a message for people, its kind for programs."""
-
-    path: Annotated[str, Field(examples=["params.seconds"])]
-    message: Annotated[str, Field(examples=["Input should be less than or equal to 3600"])]
-    kind: Annotated[str, Field(examples=["less_than_equal"])]
-
-
-class ErrorEnvelope(BaseModel):
-    """The body of every answer that is not a success."""
-
-    model_config = ConfigDict(**ALWAYS_SENT, title="Error")
-
-    code: Annotated[str, Field(description="Stable, for programs.")]
-    message: Annotated[str, Field(description="The error in words, for people.")]
-    hint: Annotated[str, Field(description="The next step, for people.")]
-    retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
-    request_id: Annotated[str, Field(description="Finds the log lines of this request.")]
-    details: list[ErrorDetail] = []
+from typing import Any
 
 
 class JobServerError(Exception):

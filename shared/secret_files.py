@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 LARGEST = 2**20  # bytes
 
@@ -18,12 +18,15 @@ class SecretFiles(PydanticBaseSettingsSource):
         UnusableSecretFile: the file can't be read, or the setting itself is given as well.
     """
 
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        self._given = {name.lower(): value for name, value in os.environ.items()}
+
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        given = {name.lower(): value for name, value in os.environ.items()}
-        path = given.get(f"{field_name}_file")
+        path = self._given.get(f"{field_name}_file")
         if not path or not _holds_secret(field.annotation):
             return None, field_name, False
-        if given.get(field_name):
+        if self._given.get(field_name):
             raise UnusableSecretFile(field_name, f"remove it or {field_name.upper()}: both are set")
         return _read_secret(path, field_name), field_name, False
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from api.configuration import Configuration
+from api.error_envelope import ErrorEnvelope
 from api.reference.access import describe_access
 from api.reference.docs import add_docs
 from api.reference.event_stream import ACTIVITY_EVENT, JOB_EVENT
@@ -19,7 +20,6 @@ from api.routes.bulk import BulkRequest
 from api.routes.figures import LiveFigures
 from api.submission import MAX_BATCH, Submissions
 from shared import VERSION
-from shared.errors import ErrorEnvelope
 from shared.job_type_loader import JobTypesByName
 from shared.record import EXAMPLE_RECORD
 

@@ -12,6 +12,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from api.error_envelope import ErrorEnvelope
 from api.errors import (
     STATUS,
     CrossSiteRequest,
@@ -32,7 +33,6 @@ from api.reference.parameters import (
 )
 from api.request import SAFE_METHODS
 from shared.errors import (
-    ErrorEnvelope,
     FileNotFound,
     IdempotencyConflict,
     JobExpired,

@@ -56,8 +56,10 @@ class FamilyText:
         name = family.name + ("_total" if family.kind is Counter else "")
         self._family = family
         self._head = f"# HELP {name} {family.about}\n# TYPE {name} {KINDS[family.kind]}\n"
+        bounds = [floatToGoString(bound) for bound in (*family.bounds, float("inf"))]  # type: ignore[no-untyped-call]
+        buckets = [f'le="{bound}"' for bound in bounds] if family.kind is Histogram else []
         self._series = [
-            (at, _line_heads(family, name, values))
+            (at, _line_heads(name, family.labels, values, buckets))
             for at, values in zip(family.places, family.values, strict=True)
         ]
 
@@ -86,14 +88,14 @@ class FamilyText:
             yield f"{heads[-1]}{total!r}\n"
 
 
-def _line_heads(family: Family, name: str, values: Labels) -> list[str]:
-    """The beginnings of a series' lines: of a histogram, its buckets, its count and its sum."""
-    pairs = [f'{label}="{_escaped(value)}"' for label, value in zip(family.labels, values, strict=True)]
-    if family.kind is not Histogram:
+def _line_heads(name: str, labels: Labels, values: Labels, buckets: list[str]) -> list[str]:
+    """The beginnings of a series' lines: of a histogram, which has buckets, those, its count and its sum."""
+    pairs = [f'{label}="{_escaped(value)}"' for label, value in zip(labels, values, strict=True)]
+    if not buckets:
         return [f"{name}{_in_braces(pairs)} "]
-    bounds = [floatToGoString(bound) for bound in (*family.bounds, float("inf"))]  # type: ignore[no-untyped-call]
-    buckets = [name + "_bucket" + _in_braces([*pairs, f'le="{bound}"']) + " " for bound in bounds]
-    return [*buckets, f"{name}_count{_in_braces(pairs)} ", f"{name}_sum{_in_braces(pairs)} "]
+    begin = f"{name}_bucket{{{''.join(f'{pair},' for pair in pairs)}"
+    heads = [f"{begin}{bucket}}} " for bucket in buckets]
+    return [*heads, f"{name}_count{_in_braces(pairs)} ", f"{name}_sum{_in_braces(pairs)} "]
 
 
 def _in_braces(pairs: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from shared.errors import ErrorEnvelope
+from api.error_envelope import ErrorEnvelope
 
 ECHO = {"type": "echo", "params": {"message": "hi"}}
 

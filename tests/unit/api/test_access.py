@@ -7,12 +7,12 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.error_envelope import ErrorEnvelope
 from api.keys.api_key import read_keys
 from api.keys.key_set import KeySet
 from api.main import create_app
 from api.middleware.auth import is_open
 from api.settings import ApiSettings
-from shared.errors import ErrorEnvelope
 from tests.unit.api.callers import ECHO, KEYS, as_caller, refused
 
 CHALLENGE = "Bearer"

@@ -4,9 +4,10 @@ import orjson
 import pytest
 
 from api import errors, main
+from api.error_envelope import ErrorEnvelope
 from api.routes import job_types
 from api.settings import ApiSettings
-from shared.errors import ErrorEnvelope, JobFailure, JobServerError
+from shared.errors import JobFailure, JobServerError
 from shared.job_type_loader import load_job_types
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.errors import ErrorEnvelope
+from api.error_envelope import ErrorEnvelope
 from tests.unit.api.callers import KEYS, as_caller
 
 KNOWN = [

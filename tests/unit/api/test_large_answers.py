@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from starlette.types import ASGIApp
 
+from api.error_envelope import ErrorEnvelope
 from api.middleware.large_answers import LARGE, PIECE, AnswerDropped, LargeAnswers
 from api.middleware.request_context import RequestContext
-from shared.errors import ErrorEnvelope
 from tests.unit.api.small_server import serving, until
 
 BODY = b"x" * (LARGE + 1)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from api.error_envelope import ErrorEnvelope
 from api.main import create_app
 from api.settings import ApiSettings
-from shared.errors import ErrorEnvelope
 from tests.unit.api.callers import KEYS, as_caller
 from tests.unit.api.test_hosts import refused
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.errors import ErrorEnvelope
+from api.error_envelope import ErrorEnvelope
 from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 

@@ -6,8 +6,8 @@ import obstore
 import pytest
 from obstore.exceptions import GenericError
 
+from api.error_envelope import ErrorEnvelope
 from api.reference.operations import OPERATIONS
-from shared.errors import ErrorEnvelope
 from shared.job_type_loader import load_job_types
 from shared.record import JobRecord
 
