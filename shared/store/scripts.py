@@ -1,5 +1,6 @@
 """The Lua scripts: read from their files, loaded into a Redis that does not know them."""
 
+from functools import cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,17 @@ SUBMISSIONS = ("message", "quotas", "whole_record", "new_job", "submissions")
 RESCUE = (*TRANSITIONS, "rescue")
 
 
+@cache  # each process reads all scripts at its start
+def _code(file: str) -> str:
+    return numbered((FOLDER / f"{file}.lua").read_text())
+
+
 class Script:
     """A script, with the parts that it needs before it. Redis runs all of that code at every call."""
 
     def __init__(self, name: str, *parts: str) -> None:
-        files = [FOLDER / "parts" / f"{part}.lua" for part in ("prelude", *parts)]
-        files.append(FOLDER / f"{name}.lua")
-        self.source = NAMES + "".join(numbered(file.read_text()) for file in files)
+        files = [f"parts/{part}" for part in ("prelude", *parts)]
+        self.source = NAMES + "".join(map(_code, (*files, name)))
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, runner: Runner, *arguments: Argument) -> Any:
