@@ -7,6 +7,9 @@ PYTEST := $(PY) -m pytest -n 3 --dist loadfile --max-worker-restart 0
 DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
+# Bytecode is written even where the environment forbids it: a run of the tests starts hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo dev models telemetry test browser check audit sbom screenshots bench chaos fuzz format lock
 
 help: ## list the targets

@@ -37,10 +37,10 @@ def commands(beginning: str) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which a reader has followed the page."""
+    """A copy of the project, bytecode included, in which a reader has followed the page."""
     project = tmp_path_factory.mktemp("beside") / "job-server"
     for folder in ("api", "dev", "job_types", "shared", "worker"):
-        shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, project / folder)
     shutil.copy(ROOT / "pyproject.toml", project)
     (project / ".venv").symlink_to(sys.prefix)
     for block in COMMANDS.findall(PAGE):

@@ -7,27 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from dev.service import Service, serving
+from dev.service import serving
 from dev.stack import ROOT
 
-WHERE = {
-    "in the tree": ([], "job_types/turn_around", "tests/unit/job_types/test_turn_around.py"),
-    "beside the tree": (
-        ["--package", "../my_types"],
-        "../my_types/turn_around",
-        "../my_types/turn_around/test_turn_around.py",
-    ),
+IN_TREE, BESIDE = "turn_around", "turn_back"
+OPTIONS = {IN_TREE: [], BESIDE: ["--package", "../my_types"]}
+WRITTEN = {
+    IN_TREE: ("job_types/turn_around", "tests/unit/job_types/test_turn_around.py"),
+    BESIDE: ("../my_types/turn_back", "../my_types/turn_back/test_turn_back.py"),
 }
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A copy of the tree."""
-    tree = tmp_path / "tree"
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree, bytecode included."""
+    tree = tmp_path_factory.mktemp("new") / "tree"
     for folder in ("api", "dev", "job_types", "shared", "worker"):
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, tree / folder)
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree
+
+
+@pytest.fixture(scope="module")
+def written(tree: Path) -> list[str]:
+    """The files of two new job types, one of them in the tree and one beside it."""
+    written = []
+    for name, (folder, test) in WRITTEN.items():
+        done = python(tree, "dev", "new-job-type", name, *OPTIONS[name])
+        assert done.returncode == 0, done.stderr
+        files = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  written")]
+        assert {f"{folder}/contract.py", f"{folder}/handler.py", test} <= set(files)
+        written += files
+    return written
 
 
 def python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,35 +54,26 @@ def python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("options", "folder", "test"), WHERE.values(), ids=WHERE)
-def test_the_new_files_pass_all_checks(tree: Path, options: list[str], folder: str, test: str) -> None:
-    done = python(tree, "dev", "new-job-type", "turn_around", *options)
-    assert done.returncode == 0, done.stderr
-    written = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  written")]
-    assert {f"{folder}/contract.py", f"{folder}/handler.py", test} <= set(written)
-    for check in (
-        ["pytest", "-c", "pyproject.toml", test],
-        ["ruff", "format", "--check", *written],
-        ["ruff", "check", *written],
-        ["mypy", *written],
-    ):
-        checked = python(tree, *check)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
+@pytest.mark.parametrize("check", ["ruff format --check", "ruff check", "mypy"])
+def test_the_new_files_pass_each_check(tree: Path, written: list[str], check: str) -> None:
+    checked = python(tree, *check.split(), *written)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize(("options", "folder", "test"), WHERE.values(), ids=WHERE)
-def test_a_job_of_the_new_type_is_done(tree: Path, options: list[str], folder: str, test: str) -> None:
-    assert python(tree, "dev", "new-job-type", "turn_around", *options).returncode == 0
-    packages = "job_types,my_types" if options else "job_types"
-    with serving(api=False, JOB_TYPES=packages, PYTHONPATH=str(tree.parent)) as service:
+def test_the_new_tests_pass(tree: Path, written: list[str]) -> None:
+    tests = [test for _, test in WRITTEN.values()]
+    done = python(tree, "pytest", "-c", "pyproject.toml", *tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_jobs_of_the_new_types_are_done(tree: Path, written: list[str]) -> None:
+    with serving(api=False, JOB_TYPES="job_types,my_types", PYTHONPATH=str(tree.parent)) as service:
         service.stack.root = tree
         service.stack.start_api()
         service.start_workers(1)
-        assert result_of(service) == {"text": "desserts"}
-
-
-def result_of(service: Service) -> object:
-    return service.wait_for(service.submit("turn_around", text="stressed"), "completed")["result"]
+        for name in WRITTEN:
+            assert service.run(name, text="stressed")["result"] == {"text": "desserts"}
 
 
 @pytest.mark.parametrize(
