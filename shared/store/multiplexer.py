@@ -153,9 +153,12 @@ class Multiplexer:
         connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         await _refuse_replica(connection)
-        if renewals != self._renewals:
+        # Only redis-py has heard of the end of a connection that closes now; uvloop would raise at a write.
+        closed = not connection.is_connected or connection._writer.transport.is_closing()
+        if closed or renewals != self._renewals:
             connection._close()
-            raise RedisConnectionError("The primary has changed.")
+            reason = "Redis has closed it." if closed else "The primary has changed."
+            raise RedisConnectionError(f"The new connection to Redis is given up. {reason}")
         self._current = _OpenConnection(connection, self._timeout, self._on_message, self._on_loss)
         if self._outdated:
             self._outdated = False

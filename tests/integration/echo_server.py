@@ -66,11 +66,13 @@ async def echo_serving() -> AsyncIterator[EchoServer]:
     server = EchoServer()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
-    yield server
-    server.may_answer.set()
-    server.may_greet.set()
-    await until(lambda: not server.open)
-    listening.close()
+    try:
+        yield server
+    finally:
+        server.may_answer.set()
+        server.may_greet.set()
+        await until(lambda: not server.open)
+        listening.close()
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -6,16 +6,20 @@ import time
 from collections.abc import Awaitable
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dev.stack import Stack, free_port
 from shared.errors import QueueUnavailable
-from shared.store.client import REDIS_GONE
+from shared.store import multiplexer as module
+from shared.store.client import REDIS_GONE, connect
 from shared.store.job_queue import JobQueue
+from shared.store.multiplexer import Multiplexer
 from tests.integration.conftest import Open
-from tests.integration.echo_server import EchoServer, until
+from tests.integration.echo_server import EchoServer, echo_serving, until
 from tests.new_jobs import RETENTION
 
 
@@ -312,3 +316,27 @@ async def test_a_connection_that_opens_during_the_renewal_is_renewed_too(
     echo_server.may_greet.set()
     assert await waiting == [b"A"]
     assert echo_server.connections == 2
+
+
+def test_a_connection_that_ends_while_it_opens_is_opened_again(monkeypatch: pytest.MonkeyPatch):
+    """On the event loop of the processes, which refuses to write to a connection whose end was seen."""
+    greet, ends = module._refuse_replica, [True]
+
+    async def greet_and_end(connection: AbstractConnection) -> None:
+        await greet(connection)
+        if ends:
+            ends.pop()
+            connection._writer.transport.abort()
+            await asyncio.sleep(0.01)  # the end reaches the client that has opened it
+
+    monkeypatch.setattr(module, "_refuse_replica", greet_and_end)
+
+    async def ask() -> object:
+        async with echo_serving() as server:
+            multiplexer = Multiplexer(connect(f"redis://127.0.0.1:{server.port}/0"))
+            try:
+                return await multiplexer.execute_command("A"), server.connections
+            finally:
+                await multiplexer.aclose()
+
+    assert uvloop.run(ask()) == ([b"A"], 2)

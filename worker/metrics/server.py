@@ -59,8 +59,9 @@ class MetricsServer:
             with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(PATIENCE):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head))
-                    await writer.drain()
+                    if not writer.is_closing():  # the client may have gone; uvloop would raise RuntimeError
+                        writer.write(self._answer(head))
+                        await writer.drain()
         finally:
             self._open -= 1
             writer.close()

@@ -179,6 +179,8 @@ class Child:
         raise value
 
     async def _send(self, request: bytes) -> None:
+        if self._writer.is_closing():  # the process has just died; uvloop would raise RuntimeError
+            raise ConnectionResetError
         self._writer.write(HEADER.pack(CALL, NOTHING, self.calls, os.getpid(), len(request)))
         self._writer.write(request)
         await self._writer.drain()

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from dev.stack import ROOT, wait_until
-from shared.errors import FinalError
+from shared.errors import FinalError, RetryableError
 from tests.unit.worker import in_child
 from tests.unit.worker.pools import SOON, a_pool, children, descriptors, lives, process_in, until
 from worker import reporting
@@ -46,6 +46,22 @@ def test_many_kills_leave_nothing_behind():
         assert children() == before
 
     uvloop.run(kill_many())
+
+
+def test_a_call_to_a_process_that_has_just_died_says_so():
+    """On the event loop of a worker, which refuses to write to a connection whose end was seen."""
+
+    async def call_the_dead() -> None:
+        async with a_pool(1) as pool:
+            await until(lambda: pool._free)
+            child = pool._free[0]
+            child._writer.transport.abort()
+            await until(lambda: not child.alive)
+            with pytest.raises(RetryableError) as caught:
+                await child.call(b"", {}, None)
+            assert caught.value.code == "process_crashed"
+
+    uvloop.run(call_the_dead())
 
 
 def test_a_parent_that_is_killed_takes_its_processes_along(tmp_path: Path):
