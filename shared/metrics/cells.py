@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.metrics.series import Numbers
+
 CELL_BYTES = 8
 CAPACITY = 1 << 17  # cells; pages of them that are never written cost nothing
 
@@ -20,18 +22,20 @@ class Cells:
         own: the cells that this process writes.
 
     Args:
-        folder: for the files of all processes; None for a process without others.
+        count: the number of cells.
+        folder: for the files of all processes; None for a process without others, whose cells are a list: an
+            addition takes a third of the time that it takes in shared memory.
         layout: a name of the cells' order. Processes of different releases share no cells.
     """
 
-    def __init__(self, folder: Path | None = None, layout: str = "") -> None:
+    def __init__(self, count: int, folder: Path | None = None, layout: str = "") -> None:
         self._folder = folder
         self._layout = layout
         self._descriptor = -1
         self._read: dict[str, memoryview[float]] = {}
-        self.own = _map(-1) if folder is None else self._take_file(folder)
+        self.own: Numbers = [0.0] * count if folder is None else self._take_file(folder)
 
-    def all(self) -> "Sequence[memoryview[float]]":
+    def all(self) -> Sequence[Numbers]:
         """The cells of each process, this one's among them."""
         if self._folder is None:
             return [self.own]

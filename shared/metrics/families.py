@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from prometheus_client.utils import floatToGoString
 
-from shared.metrics.series import Counter, Histogram, RecentGauge
+from shared.metrics.series import Counter, Histogram, Numbers, RecentGauge
 
 FRESH_SECONDS = 60.0  # for which a number of another process is shown that may have died
 KINDS = {Counter: "counter", Histogram: "histogram", RecentGauge: "gauge"}
@@ -63,7 +63,7 @@ class FamilyText:
             for at, values in zip(family.places, family.values, strict=True)
         ]
 
-    def lines(self, every: "Sequence[memoryview[float]]") -> Iterator[str]:
+    def lines(self, every: Sequence[Numbers]) -> Iterator[str]:
         """The lines with the sums over the cells of all processes."""
         yield self._head
         for at, heads in self._series:

@@ -84,7 +84,7 @@ class MetricSet(Collector):
     def open(self, folder: Path | None = None) -> None:
         """Give the series their cells; with a folder, those of all processes that open it count together."""
         layout = sha256(repr(self._families).encode()).hexdigest()[:16]
-        self._cells = Cells(folder, layout)
+        self._cells = Cells(self._size, folder, layout)
         for series in self._series:
             series.cells = self._cells.own
         self._texts = [FamilyText(family) for family in self._families]

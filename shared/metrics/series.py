@@ -6,8 +6,8 @@ That library is loaded only where metrics are served (`shared/metrics/metric_set
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, overload
 
 OTHER = "other"
 """In place of a label's value that is not among the known ones: a series for each would have no bound."""
@@ -16,7 +16,10 @@ OTHER = "other"
 class Numbers(Protocol):
     """Cells by their place."""
 
+    @overload
     def __getitem__(self, at: int, /) -> float: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> Iterable[float]: ...
     def __setitem__(self, at: int, value: float, /) -> None: ...
 
 
@@ -24,7 +27,7 @@ NO_CELLS: Numbers = memoryview(b"").cast("d")
 
 
 class Counter:
-    """A number that only rises. One addition costs 0.1 µs: it takes no lock, and looks up no label."""
+    """A number that only rises. One addition costs less than 0.1 µs: it takes no lock, and looks up no label."""
 
     __slots__ = ("_at", "cells")
 
