@@ -14,7 +14,7 @@ local redis = {error_reply = real.error_reply}
 local function fails()
   calls = calls + 1
   if calls == %d then
-    real.call('SET', '%s', calls)
+    real.call('SET', (KEYS[1] or '') .. '%s', calls)
     return {err = '%s'}
   end
 end

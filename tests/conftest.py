@@ -23,12 +23,15 @@ from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
 from dev import model_libraries
+from dev.cluster import RedisCluster, clustered
 from dev.leftover_keys import KeyFound, judge
 from dev.stack import Stack, free_port, join, terminate, wait_until
 from shared.logging import configure_logging
 from shared.store.client import connect
+from shared.store.slots import slot_of, tag_of
 from shared.traces import start as traces_start
 from tests.e2e.browser import SKIPPED as SKIPPED_WITHOUT_BROWSER
+from tests.tagged_redis import TaggedRedis
 
 MISSING = {
     "models": model_libraries.missing((*model_libraries.LIBRARIES, *model_libraries.FOR_TESTS)),
@@ -100,6 +103,24 @@ async def redis(redis_stack: Stack) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A Redis Cluster of three primaries; it ends with the tests."""
+    with clustered() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def cluster_redis(redis_cluster: RedisCluster) -> AsyncIterator[Redis]:
+    """A client of one shard of the cluster, which is empty."""
+    redis_cluster.flush()
+    tag = tag_of(3)
+    client = TaggedRedis(port=redis_cluster.port_of(slot_of(tag)))
+    client.tag = tag
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture(scope="session")

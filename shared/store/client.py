@@ -18,6 +18,12 @@ class Runner(Protocol):
     async def execute_command(self, name: str, *words: Argument) -> Any: ...
 
 
+def tag_of_client(redis: ArqRedis) -> str:
+    """The hash tag of the shard that a client leads to; empty without shards."""
+    tag: str = getattr(redis.connection_pool, "tag", "")
+    return tag
+
+
 def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> ArqRedis:
     """Open a client for `url`, whose connections open when they are first needed.
 

@@ -264,7 +264,7 @@ class JobLeases:
         The runner's read timeout must be longer than `seconds`.
         """
         wake_up = await self._redis.command("BLPOP", *(redis_keys.WAKE + queue for queue in queues), seconds)
-        return wake_up[0].decode().removeprefix(redis_keys.WAKE) if wake_up else None
+        return wake_up[0].decode().partition(redis_keys.WAKE)[2] if wake_up else None
 
     async def return_wake_up(self, queue: str) -> None:
         """Return a wake-up that another worker can make better use of."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -13,13 +13,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from shared.metrics.series import Histogram
-from shared.store.client import REDIS_GONE, Argument
+from shared.store.client import REDIS_GONE, Argument, tag_of_client
 from shared.store.refusals import Remedy, remedy_for
+from shared.store.tags import tagged_command
 from shared.store.tcp import acknowledged
 
 PAUSE_BEFORE_REPEAT = 0.05  # seconds
 LATE_SECONDS = 0.1  # a timer that is so late says that this process was paused, not that Redis was silent
 UNFINISHED = object()
+MESSAGES = (b"message", b"smessage")
 
 
 class Multiplexer:
@@ -28,7 +30,8 @@ class Multiplexer:
     No caller waits for another's reply. A command goes out at once; while replies are awaited, the commands
     of one turn of the event loop go out in one write, so a busy process batches by itself. The redis-py
     client opens the connection, with names, passwords and TLS. Commands and replies then go past that client,
-    which takes longer for a command than Redis does.
+    which takes longer for a command than Redis does. That of a shard has a hash tag, which comes before the
+    keys and channels of all commands.
 
     The timeout is one of silence: a slow link has time as long as bytes arrive, or bytes of a command leave.
     A command is also repeated after an error reply that a fail-over or a start of Redis brings (`refusals`).
@@ -56,9 +59,10 @@ class Multiplexer:
         durations: Histogram | None = None,
     ) -> None:
         self._redis = redis
+        self._tag = tag = tag_of_client(redis)
         self._timeout = timeout
         self._patience = patience
-        self._on_message = on_message
+        self._on_message = _untagged(on_message, tag) if on_message and tag else on_message
         self._on_loss = on_loss
         self._on_failover = on_failover
         self._durations = durations
@@ -74,7 +78,7 @@ class Multiplexer:
         Raises:
             REDIS_GONE (one of them): Redis gave no answer in time, or refused the command.
         """
-        command = pack_command((name, *words))  # type: ignore[arg-type]  # its stub knows no tuple of any length
+        command = self._pack(name, words)
         called = 0.0 if self._durations is None else time.perf_counter()
         now = asyncio.get_running_loop().time
         begun = now()
@@ -100,6 +104,11 @@ class Multiplexer:
                 return reply
             repeated = True
             await asyncio.sleep(PAUSE_BEFORE_REPEAT)
+
+    def _pack(self, name: str, words: Sequence[Argument]) -> bytes:
+        whole = tagged_command(self._tag, name, words) if self._tag else (name, *words)
+        packed: bytes = pack_command(whole)  # type: ignore[arg-type]  # its stub knows no tuple of any length
+        return packed
 
     def _repeats_after(
         self, error: Exception, current: "_OpenConnection | None", *, begun: float, last: bool
@@ -129,7 +138,7 @@ class Multiplexer:
     def tell(self, name: str, *words: Argument) -> None:
         """Send a command without a use for its reply. Without a connection it is dropped."""
         if self._current is not None and not self._current.lost:
-            reply = self._current.ask(pack_command((name, *words)))  # type: ignore[arg-type]
+            reply = self._current.ask(self._pack(name, words))
             reply.cancel()  # else asyncio would report an error reply
 
     async def aclose(self) -> None:
@@ -170,6 +179,10 @@ class Multiplexer:
         self._opening = None
         if not opening.cancelled():
             opening.exception()  # read, or asyncio logs it; callers that still wait get it too
+
+
+def _untagged(on_message: Callable[[bytes, bytes], None], tag: str) -> Callable[[bytes, bytes], None]:
+    return lambda channel, data: on_message(channel[len(tag) :], data)
 
 
 async def _refuse_replica(connection: AbstractConnection) -> None:
@@ -315,7 +328,7 @@ class _OpenConnection(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not UNFINISHED:
-                if self._on_message and type(answer) is list and answer[0] == b"message":
+                if self._on_message and type(answer) is list and answer[0] in MESSAGES:
                     self._on_message(answer[1], answer[2])
                     continue
                 reply = self._replies.popleft()

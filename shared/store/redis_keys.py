@@ -65,7 +65,8 @@
 (2) As long after the expiry as the record was kept, a day at most: until then the job is 410, not 404.
 (3) Or prepare and commit, for a large batch; so too wherever submit is named.
 
-Scripts compute keys from ids and queue names, so Redis Cluster can't serve them.
+Scripts compute keys from ids and queue names. On a Redis Cluster all keys and channels of a shard begin with its hash
+tag (`tags.py`), which is the one key that its scripts declare; without shards there is no tag.
 """  # noqa: E501
 
 RECORD = "jobs:record:"
@@ -103,6 +104,7 @@ CANCEL = "jobs:cancel"
 WEBHOOKS = "internal.webhooks"  # a queue; no queue in WORKER_QUEUES can have this name
 DELIVERY_ID = "webhook-"  # prefix of the ids of deliveries; the delivery's number and the job's id follow
 
+NO_KEYS = ("WEBHOOKS", "DELIVERY_ID")
 FOR_SCRIPTS = {
     name: value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str)
 }

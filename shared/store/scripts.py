@@ -8,11 +8,17 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from shared.store.client import Argument, Runner
-from shared.store.redis_keys import FOR_SCRIPTS
+from shared.store.redis_keys import FOR_SCRIPTS, NO_KEYS
 from shared.store.rows import numbered
 
 FOLDER = Path(__file__).parent / "scripts"
-NAMES = "".join(f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items())
+NAMES = "local TAG, PUBLISH = '', 'PUBLISH'\n" + "".join(
+    f"local {name} = '{prefix}'\n" for name, prefix in FOR_SCRIPTS.items()
+)
+TAGGED_NAMES = "local TAG, PUBLISH = KEYS[1], 'SPUBLISH'\n" + "".join(
+    f"local {name} = {'' if name in NO_KEYS else 'TAG .. '}'{prefix}'\n"
+    for name, prefix in FOR_SCRIPTS.items()
+)
 TRANSITIONS = ("message", "quotas", "counts", "transitions")
 SUBMISSIONS = ("message", "quotas", "whole_record", "new_job", "submissions")
 RESCUE = (*TRANSITIONS, "rescue")
@@ -23,13 +29,22 @@ def _code(file: str) -> str:
     return numbered((FOLDER / f"{file}.lua").read_text())
 
 
+def tagged(source: str) -> str:
+    """The form of a script's source for a shard: its one declared key, the tag, begins each of its keys."""
+    return source.replace(NAMES, TAGGED_NAMES, 1)
+
+
+def sha_of(source: str) -> str:
+    return sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
 class Script:
     """A script, with the parts that it needs before it. Redis runs all of that code at every call."""
 
     def __init__(self, name: str, *parts: str) -> None:
         files = [f"parts/{part}" for part in ("prelude", *parts)]
         self.source = NAMES + "".join(map(_code, (*files, name)))
-        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self.sha = sha_of(self.source)
 
     async def run(self, runner: Runner, *arguments: Argument) -> Any:
         """The script's reply. A Redis that has restarted gets the script again."""
@@ -70,3 +85,5 @@ FILE_ADD = Script("file_add", "quotas")
 FILE_DROP = Script("file_drop", "quotas")
 FILE_PRUNE = Script("file_prune", "quotas")
 RATE = Script("rate")
+
+EVERY_SCRIPT = [value for value in list(globals().values()) if isinstance(value, Script)]

@@ -25,9 +25,9 @@ from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
 
 
-@pytest.fixture(params=["fake_redis", "redis"])
+@pytest.fixture(params=["fake_redis", "redis", "cluster_redis"])
 def server(request: pytest.FixtureRequest) -> Redis:
-    """The fake and the real Redis: every test of the store runs on both."""
+    """The fake and the real Redis, and a shard of a cluster: every test of the store runs on all three."""
     client: Redis = request.getfixturevalue(request.param)
     return client
 

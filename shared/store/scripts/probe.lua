@@ -66,6 +66,6 @@ for _, key in ipairs({hash, zset, list, set}) do
   try('PEXPIRE', key, 1000)  -- should it not be allowed to remove them
   try('DEL', key)
 end
-try('PUBLISH', CHANGES .. name, 1)
-try('PUBLISH', CANCEL, name)
+try(PUBLISH, CHANGES .. name, 1)
+try(PUBLISH, CANCEL, name)
 return refused

@@ -82,7 +82,7 @@ if failure then
     redis.pcall('ZREM', INDEX, id)
     redis.pcall('ZREM', START_BY, id)
     if key ~= '' then
-      redis.pcall('DEL', key)
+      redis.pcall('DEL', TAG .. key)
     end
     for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do
       redis.pcall('SREM', FILE .. file .. ':jobs', id)

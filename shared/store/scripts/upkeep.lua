@@ -88,8 +88,8 @@ local function drop(id, key, batch)
   for file in string.gmatch(files or '', '%S+') do
     redis.call('SREM', FILE .. file .. ':jobs', id)
   end
-  if key ~= '' and string.match(redis.call('GET', key) or '', '^%x+:(.*)$') == id then
-    redis.call('DEL', key)
+  if key ~= '' and string.match(redis.call('GET', TAG .. key) or '', '^%x+:(.*)$') == id then
+    redis.call('DEL', TAG .. key)
   end
   if counted then
     quotas().discharge(KEPT .. counted, id)

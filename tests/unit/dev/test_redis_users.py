@@ -8,9 +8,11 @@ import pytest
 from dev.stack import ROOT
 from shared.store import redis_keys
 from shared.store.scripts import FOLDER
+from shared.store.tags import SHARDED
 
 USERS = (ROOT / "redis-users.acl").read_text()
-CONNECTING = {"auth", "hello", "select", "ping", "client|setinfo", "info"}
+CONNECTING = {"auth", "hello", "select", "ping", "client|setinfo", "info", "cluster|nodes"}
+CHANNELS = {name.lower() for pair in SHARDED.items() for name in pair}
 SENT = re.compile(r"""(?:command|execute_command|send_command|_ask|tell)\(\s*"([A-Z]+)\"""")
 CALLED = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
 TRIED = re.compile(r"try\('([A-Z]+)'")
@@ -37,7 +39,7 @@ def sent() -> set[str]:
 
 def test_the_user_may_call_what_is_called_and_nothing_else():
     given = {rule[1:] for rule in rules() if rule.startswith("+")}
-    needed = called(*scripts()) | sent() | CONNECTING
+    needed = called(*scripts()) | sent() - {"cluster"} | CONNECTING | CHANNELS
     assert given == needed, f"redis-users.acl lacks {needed - given}, and need not give {given - needed}"
     assert "-@all" in rules()
 
@@ -64,6 +66,17 @@ def test_the_user_hears_and_tells_on_two_channels_alone():
     assert [rule for rule in rules() if rule.startswith("&")] == [
         f"&{redis_keys.CHANGES}*",
         f"&{redis_keys.CANCEL}",
+        f"&{{j*}}{redis_keys.CHANGES}*",
+        f"&{{j*}}{redis_keys.CANCEL}",
+    ]
+
+
+def test_the_user_has_the_keys_of_shards_too():
+    patterns = [rule[1:] for rule in rules() if rule.startswith("~")]
+    plain = [pattern for pattern in patterns if not pattern.startswith("{")]
+    assert [pattern for pattern in patterns if pattern.startswith("{")] == [
+        "{j*}",
+        *(f"{{j*}}{pattern}" for pattern in plain),
     ]
 
 

@@ -30,7 +30,7 @@ end
 -- The answer for a job that is known already; nil for a new one.
 local function known(id, key, digest, batch)
   if key ~= '' then
-    local before, first = string.match(redis.call('GET', key) or '', '^(%x+):(.*)$')
+    local before, first = string.match(redis.call('GET', TAG .. key) or '', '^(%x+):(.*)$')
     if not first then
       return nil
     elseif first ~= id then
@@ -77,7 +77,7 @@ local function write_hidden(at)
   local id, key = ARGV[at + SUBMISSION.job_id], ARGV[at + SUBMISSION.idempotency_key]
   redis.call('SET', MESSAGE .. id, message_of(ARGV[at + SUBMISSION.type], id))
   if key ~= '' then
-    redis.call('SET', key, ARGV[at + SUBMISSION.digest] .. ':' .. id, 'EX', ARGV[at + SUBMISSION.idempotency_seconds])
+    redis.call('SET', TAG .. key, ARGV[at + SUBMISSION.digest] .. ':' .. id, 'EX', ARGV[at + SUBMISSION.idempotency_seconds])
   end
   if ARGV[at + SUBMISSION.files] ~= '' then
     for file in string.gmatch(ARGV[at + SUBMISSION.files], '%S+') do

@@ -28,7 +28,7 @@ end
 
 -- Announces a change. A failure changes nothing: a subscriber that misses a message notices the change by itself.
 local function publish(channel, message)
-  redis.pcall('PUBLISH', channel, message)
+  redis.pcall(PUBLISH, channel, message)
 end
 
 -- Removes nothing, as the first write of a script that must not be refused for lack of memory.

@@ -1,0 +1,157 @@
+"""Connections to a Redis Cluster: each leads to the primary that has a given slot when it opens."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from shared.store.slots import slot_of, tag_of
+
+ASK_SECONDS = 0.4  # for the first answer of a node that knows a primary
+MORE_SECONDS = 0.05  # for the answers of others after it
+USABLE = {"master", "myself,master"}
+Address = tuple[str, int]
+
+
+class _Primary(NamedTuple):
+    """A primary of some slots, as a node of the cluster knows it; a later epoch is the truth."""
+
+    epoch: int
+    address: Address
+    slots: list[range]
+
+
+class Topology:
+    """The nodes of a cluster.
+
+    Args:
+        nodes: host and port of some of them.
+        tls: whether they speak TLS.
+        options: user, password and the like, of every connection.
+    """
+
+    def __init__(self, nodes: Iterable[Address], *, tls: bool = False, **options: Any) -> None:
+        self._seeds = list(nodes)
+        self._nodes = list(self._seeds)
+        self.connection_class: type[Connection] = SSLConnection if tls else Connection
+        self.options = options
+
+    async def primary_of(self, slot: int) -> Address:
+        """The address of a slot's primary, by the newest answer of the nodes.
+
+        Raises:
+            redis.exceptions.ConnectionError: no node names one.
+        """
+        found = await self._ask_all()
+        self._nodes = list(dict.fromkeys([*self._seeds, *(primary.address for primary in found)]))
+        having = [primary for primary in found if any(slot in slots for slots in primary.slots)]
+        if not having:
+            raise RedisConnectionError(f"No node of the cluster names a primary of slot {slot}.")
+        return max(having).address
+
+    async def _ask_all(self) -> list[_Primary]:
+        """The primaries that the nodes know; nodes that do not answer soon are left out."""
+        pending = {asyncio.create_task(self._ask(node)) for node in self._nodes}
+        found: list[_Primary] = []
+        try:
+            while pending:
+                patience = MORE_SECONDS if found else ASK_SECONDS
+                done, pending = await asyncio.wait(
+                    pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    break
+                found += [primary for task in done for primary in task.result()]
+        finally:
+            for task in pending:
+                task.cancel()
+        return found
+
+    async def _ask(self, node: Address) -> list[_Primary]:
+        """The primaries that a node knows; none if it does not answer."""
+        connection = self.connection_class(host=node[0], port=node[1], **self.options)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.send_command("CLUSTER", "NODES")
+            answer: bytes = await connection.read_response()
+        except (RedisError, OSError, TimeoutError):
+            return []
+        finally:
+            connection._close()  # type: ignore[no-untyped-call]
+        return [_primary(line, node[0]) for line in answer.decode().splitlines() if _is_primary(line)]
+
+
+def _is_primary(line: str) -> bool:
+    flags = line.split(" ", 3)[2].replace(",fail?", "")
+    return flags in USABLE
+
+
+def _primary(line: str, asked: str) -> _Primary:
+    """A primary of a line of CLUSTER NODES. A node that does not know its own address is the one asked."""
+    _, place, _, _, _, _, epoch, _, *slots = line.split(" ")
+    address, _, names = place.partition(",")
+    host, _, port = address.partition("@")[0].rpartition(":")
+    name = names.split(",")[0]
+    ranges = [_range(words) for words in slots if not words.startswith("[")]  # those are on their way
+    return _Primary(int(epoch), (name if name and "=" not in name else host or asked, int(port)), ranges)
+
+
+def _range(words: str) -> range:
+    first, _, last = words.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+class _ToPrimary(AbstractConnection):
+    """A connection whose address is looked up each time it opens."""
+
+    def __init__(self, *, topology: Topology, slot: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._topology = topology
+        self._slot = slot
+
+    async def connect(self) -> None:
+        if not self.is_connected:
+            self.host, self.port = await self._topology.primary_of(self._slot)
+        await super().connect()  # type: ignore[no-untyped-call]
+
+
+class _ConnectionToPrimary(_ToPrimary, Connection):
+    pass
+
+
+class _SSLConnectionToPrimary(_ToPrimary, SSLConnection):
+    pass
+
+
+class TaggedPool(BlockingConnectionPool):
+    """A pool of connections to a shard.
+
+    Attributes:
+        tag: the hash tag of the shard.
+    """
+
+    tag = ""
+
+
+def pool_of_shard(
+    topology: Topology, shard: int, *, read_timeout: float = 5.0, connections: int = 8
+) -> TaggedPool:
+    """A pool of connections to the primary that has the slot of a shard."""
+    tls = issubclass(topology.connection_class, SSLConnection)
+    pool = TaggedPool(
+        max_connections=connections,
+        timeout=read_timeout,  # type: ignore[arg-type]  # its stub knows whole seconds alone
+        connection_class=_SSLConnectionToPrimary if tls else _ConnectionToPrimary,
+        topology=topology,
+        slot=slot_of(tag_of(shard)),
+        socket_timeout=read_timeout,
+        socket_connect_timeout=1.0,
+        socket_keepalive=True,
+        **topology.options,
+    )
+    pool.tag = tag_of(shard)
+    return pool
