@@ -1,6 +1,5 @@
 """Redis starts late, goes away and returns; no process exits, and no job is lost."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ import pytest
 
 from dev.service import Service, json_lines
 from dev.stack import Stack, wait_until
-from tests.e2e.commands import finish, run_python
 
 
 @pytest.fixture(scope="module")
@@ -112,37 +110,3 @@ def test_what_was_refused_before_works_after_the_outage(service: Service) -> Non
 def test_every_line_about_the_outages_is_a_json_object(service: Service) -> None:
     assert json_lines(service.stack.output("api"))
     assert all(worker.lines for worker in service.workers)
-
-
-# -- settings
-
-
-WORKER = ("-m", "worker")
-API = ("-m", "uvicorn", "api.main:app", "--port", "0")
-WRONG = [
-    (WORKER, "WORKER_CONCURRENCY", "0"),
-    (WORKER, "REDIS_URL", "http://user:hunter2@localhost"),
-    (API, "API_MAX_BODY_BYTES", "many"),
-    (API, "REDIS_URL", "redis://:hunter2@localhost:port/0"),
-    (("-m", "api"), "API_WORKERS", "many"),
-    (("-m", "api", "--workers", "2"), "JOB_TYPES", "no_such_package"),
-]
-
-
-@pytest.fixture(scope="module")
-def refusals() -> list[tuple[int, str]]:
-    """The exit code and the output of a process for each wrong setting."""
-    processes = [run_python(*command, **{**os.environ, name: value}) for command, name, value in WRONG]
-    return [finish(process) for process in processes]
-
-
-@pytest.mark.parametrize("case", range(len(WRONG)), ids=[f"{c[1]}-{name}" for c, name, _ in WRONG])
-def test_a_wrong_setting_ends_the_process_with_one_clear_line(
-    refusals: list[tuple[int, str]], case: int
-) -> None:
-    code, output = refusals[case]
-
-    assert code == 2
-    assert len(output.splitlines()) == 1
-    assert output.startswith(f"Configuration error: {WRONG[case][1]}: ")
-    assert "hunter2" not in output

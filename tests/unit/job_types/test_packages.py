@@ -1,22 +1,18 @@
 """JOB_TYPES: packages that both processes load, and packages that they refuse to start with."""
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 
-from dev.stack import ROOT
+from api.main import create_app
 from shared.job_type import UnusableJobType
 from shared.job_type_loader import load_job_types, names_by_package
 from shared.settings import SharedSettings
 from tests.unit.job_types.packages import Packages
+from worker.__main__ import main as worker_main
 from worker.registry import load_handlers, match_handlers
-
-API = "from api.main import app"
-WORKER = "from worker.__main__ import main; raise SystemExit(main())"
 
 
 def load_all(*names: str) -> None:
@@ -24,20 +20,22 @@ def load_all(*names: str) -> None:
     match_handlers(load_handlers(names), load_job_types(names), ["default"])
 
 
-def refusal(names: tuple[str, ...], process: str) -> str:
-    """The one line with which a process refuses these packages."""
-    ended = subprocess.run(
-        [sys.executable, "-c", process],
-        cwd=ROOT,
-        env={**os.environ, "JOB_TYPES": ",".join(names), "REDIS_URL": "redis://127.0.0.1:1/0"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.returncode == 2, ended.stderr
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    return ended.stderr
+@pytest.fixture
+def refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[tuple[str, ...], Callable[[], object]], str]:
+    """The one line with which the main function of a process refuses these packages."""
+
+    def refusal(names: tuple[str, ...], main: Callable[[], object]) -> str:
+        monkeypatch.setenv("JOB_TYPES", ",".join(names))
+        monkeypatch.setattr(sys, "argv", ["worker"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return refusal
 
 
 def test_types_of_several_packages_are_loaded_together(packages: Packages):
@@ -246,22 +244,22 @@ def pattern(reason: str, names: tuple[str, ...]) -> str:
     return "^" + ("" if reason.startswith("The ") else "JOB_TYPES: ") + reason.format(*names)
 
 
-@pytest.mark.parametrize("process", [API, WORKER], ids=["api", "worker"])
+@pytest.mark.parametrize("main", [create_app, worker_main], ids=["api", "worker"])
 @pytest.mark.parametrize(
     "write", [missing, broken_contract, name_in_two_packages], ids=lambda write: write.__name__
 )
-def test_both_processes_end_with_one_line(packages: Packages, write, process: str):
+def test_both_processes_end_with_one_line(packages: Packages, refusal, write, main):
     names = write(packages)
-    line = refusal(names, process)
+    line = refusal(names, main)
     reason = pattern(REFUSED_BY_BOTH[write], names).removeprefix("^")
     assert re.match(f"Configuration error: {reason}", line), line
 
 
 @pytest.mark.parametrize("write", [no_handler, broken_handler], ids=lambda write: write.__name__)
-def test_a_worker_ends_with_one_line(packages: Packages, write):
+def test_a_worker_ends_with_one_line(packages: Packages, refusal, write):
     names = write(packages)
     reason = pattern(REFUSED_BY_WORKERS[write], names).removeprefix("^")
-    assert re.match(f"Configuration error: {reason}", refusal(names, WORKER))
+    assert re.match(f"Configuration error: {reason}", refusal(names, worker_main))
 
 
 @pytest.mark.parametrize(

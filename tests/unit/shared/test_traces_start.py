@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.settings import SharedSettings, read_settings
 from shared.traces import start
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,11 +46,13 @@ def test_without_the_extra_a_process_that_should_trace_says_what_to_install(code
 
 
 @pytest.mark.parametrize("traces", ["", "on", "LINK"])
-def test_a_wrong_value_of_the_setting_is_refused(traces: str):
-    ended = run(API, TRACES=traces)
-    assert ended.returncode == 2
-    assert "TRACES: Input should be 'off', 'link' or 'parent'" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+def test_a_wrong_value_of_the_setting_is_refused(
+    traces: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("TRACES", traces)
+    with pytest.raises(SystemExit):
+        read_settings(SharedSettings)
+    assert "TRACES: Input should be 'off', 'link' or 'parent'" in capsys.readouterr().err
 
 
 def test_off_imports_neither_the_sdk_nor_the_exporter():

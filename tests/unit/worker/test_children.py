@@ -19,7 +19,7 @@ from worker import reporting
 from worker.processes.errors import pickled_error
 from worker.processes.pool import Processes
 
-MANY = 50
+MANY = 20
 
 
 def test_many_kills_leave_nothing_behind():
