@@ -6,7 +6,8 @@ from typing import Any
 from dev.service import Service, WorkerProcess
 from dev.stack import wait_until
 
-TYPES = {"JOB_TYPES": "job_types,tests.model_types", "WORKER_QUEUES": "doubled,shouted,default"}
+TYPES = {"JOB_TYPES": "job_types,tests.model_types"}
+ALL_QUEUES = "doubled,shouted,default"
 SIZE = 64
 
 
@@ -30,14 +31,18 @@ class Models:
         """Process and size of each batch."""
         return [(int(pid), int(size)) for pid, size in self._lines("batches", of)]
 
+    def forget_batches(self) -> None:
+        for file in self._folder.glob("batches-*"):
+            file.unlink()
+
     def _lines(self, word: str, of: str) -> list[list[str]]:
         path = self._folder / f"{word}-{of}"
         return [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def start(service: Service, models: int = 2, **environment: str) -> WorkerProcess:
-    """A worker whose models are loaded."""
-    worker = service.start_worker(**environment)
+def start(service: Service, models: int = 1, **environment: str) -> WorkerProcess:
+    """A worker that serves the queue `doubled` unless told otherwise, once that many models are loaded."""
+    worker = service.start_worker(**{"WORKER_QUEUES": "doubled", **environment})
     wait_until(lambda: len(worker.log("model loaded")) == models, "the models are loaded")
     return worker
 

@@ -7,13 +7,16 @@ import pytest
 
 from dev.service import Service
 from dev.stack import wait_until
-from tests.e2e.model_worker import SIZE, Models, completed, ended, start, states, submit
+from tests.e2e.model_worker import ALL_QUEUES, SIZE, Models, completed, ended, start, states, submit
 from tests.model_types.doubled.contract import PATIENT_SIZE
 from tests.unit.worker.pools import lives
 
+SMALL_BATCHES = "batches stay small: set WORKER_CONCURRENCY to twice the batch size or more"
+
 
 def test_a_model_is_loaded_once_and_performs_batches(server: Service, models: Models) -> None:
-    start(server)
+    worker = start(server, models=2, WORKER_QUEUES=ALL_QUEUES)
+    assert worker.log(SMALL_BATCHES) == []
     assert states(server) == {"doubled": "READY", "shouted": "READY"}
     assert server.call("GET", "/readyz").json()["checks"]["models"] == "pass"
     assert completed(ended(server, submit(server, 200))) == 200
@@ -29,7 +32,7 @@ def test_a_setup_that_fails_charges_nobody_and_holds_up_no_other(
     server: Service, models: Models, spoiled: str
 ) -> None:
     order = models.order(spoiled)
-    start(server, models=1, WORKER_PROCESS_MAX_MEMORY_BYTES=str(1 << 30))
+    start(server, WORKER_QUEUES=ALL_QUEUES, WORKER_PROCESS_MAX_MEMORY_BYTES=str(1 << 30))
     ids = submit(server, 8)
     assert server.run("shouted", text="hey")["result"] == "HEY"
     assert server.run("echo", message=1)["state"] == "completed"
@@ -44,7 +47,7 @@ def test_a_setup_that_fails_charges_nobody_and_holds_up_no_other(
 
 def test_a_loading_model_is_waited_for(server: Service, models: Models) -> None:
     order = models.order("hang")
-    start(server, models=1)
+    start(server, WORKER_QUEUES=ALL_QUEUES)
     wait_until(lambda: states(server) == {"doubled": "STARTING", "shouted": "READY"}, "the states are shown")
     assert server.call("GET", "/readyz").json()["checks"]["models"] == "warn: models load: doubled"
     order.unlink()
@@ -73,14 +76,12 @@ def test_a_host_that_grows_beyond_the_limit_is_replaced_and_charges_nobody(
 
 
 def test_a_small_concurrency_is_said_at_start(server: Service, models: Models) -> None:
-    line = "batches stay small: set WORKER_CONCURRENCY to twice the batch size or more"
     small = start(server, WORKER_CONCURRENCY="127")
-    assert [(said["type"], said["batch_size"]) for said in small.log(line)] == [("doubled", SIZE)]
-    assert start(server).log(line) == []  # with 128
+    assert [(said["type"], said["batch_size"]) for said in small.log(SMALL_BATCHES)] == [("doubled", SIZE)]
 
 
 def test_a_batch_waits_for_more_jobs_only_if_it_is_told_to(server: Service, models: Models) -> None:
-    start(server, models=1, WORKER_QUEUES="patient")
+    start(server, WORKER_QUEUES="patient")
     ids = submit(server, 1, "patient") + submit(server, 1, "patient")
     wait_until(lambda: [server.job(job_id)["state"] for job_id in ids] == ["running"] * 2, "both are claimed")
     assert models.batches() == []
@@ -105,7 +106,7 @@ def test_a_worker_that_is_stopped_lets_its_batch_finish(server: Service, models:
 def test_several_hosts_and_workers_share_the_jobs(server: Service, models: Models) -> None:
     hold = models.order("hold")
     for _ in range(2):
-        start(server, models=4, WORKER_DEVICES="cpu,cpu", WORKER_MODEL_THREADS="1")
+        start(server, models=2, WORKER_DEVICES="cpu,cpu", WORKER_MODEL_THREADS="1")
     ids = submit(server, 400)
     wait_until(lambda: len({pid for pid, _ in models.batches()}) == 4, "each host has a batch")
     hold.unlink()
