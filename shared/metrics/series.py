@@ -27,7 +27,7 @@ NO_CELLS: Numbers = memoryview(b"").cast("d")
 
 
 class Counter:
-    """A number that only rises. One addition costs less than 0.1 µs: it takes no lock, and looks up no label."""
+    """A number that only rises. One addition costs under 0.1 µs: it takes no lock, and looks up no label."""
 
     __slots__ = ("_at", "cells")
 
