@@ -17,6 +17,12 @@ from shared.settings import SharedSettings
 
 class ApiSettings(SharedSettings):
     queue_max_waiting: Annotated[int, Field(ge=1, description="Jobs that may wait in one queue")] = 100000
+    redis_ack_replicas: Annotated[
+        int, Field(ge=0, le=16, description="Replicas that must have a job before its 202; 0: none")
+    ] = 0
+    redis_ack_milliseconds: Annotated[
+        int, Field(ge=1, le=10_000, description="Time in which they must confirm it, in milliseconds")
+    ] = 500
     api_max_body_bytes: Annotated[int, Field(ge=1024, description="Largest request body")] = 1048576
     api_max_file_bytes: Annotated[
         int, Field(ge=1024, le=LARGEST, description="Largest request body that brings a file")

@@ -32,7 +32,7 @@ from shared.logging import get_log
 from shared.store import redis_keys
 from shared.store.activity import Activity
 from shared.store.changes import Changes
-from shared.store.client import Runner, connect
+from shared.store.client import Runner, connect, sentinels_of
 from shared.store.figures import Figures
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
@@ -40,6 +40,7 @@ from shared.store.multiplexer import Multiplexer
 from shared.store.queues import Queues
 from shared.store.rate_limits import RateLimits
 from shared.store.redis_calls import RedisCalls
+from shared.store.replicated_writes import ReplicatedSubmissions
 from shared.store.retention import Retention
 from shared.store.stream_secret import StreamSecret
 from shared.store.upkeep import Upkeep, keep_up
@@ -100,13 +101,15 @@ def lifespan_of(
             metrics.open()
         runner, bulk = (redis, redis) if redis else _connections(client, changes, metrics)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        queue = _queue(configuration, runner, bulk, retention)
+        submitting = runner if redis else _submitting(configuration, client, changes, runner, bulk)
+        queue = _queue(configuration, submitting, bulk, retention)
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
             asyncio.create_task(service)
             for service in (
                 _keep_up(Upkeep(runner, retention), configuration),
                 connections.keep_sweeping(),
+                *_watches_of_primary(client, _renewing(changes, runner, bulk)),
                 *_services_of_keys(configuration),
                 *([metrics.keep_watching()] if metrics else []),
             )
@@ -122,7 +125,7 @@ def lifespan_of(
         configuration.files.close()
         for task in services:
             task.cancel()
-        await _close(runner, bulk)
+        await _close(submitting, runner, bulk)
         if configuration.tracer:
             await asyncio.to_thread(configuration.tracer.close)
         if metrics:
@@ -218,8 +221,45 @@ def _connections(
     return runner, bulk
 
 
+def _submitting(
+    configuration: Configuration, client: ArqRedis, changes: Changes, runner: Runner, bulk: Runner
+) -> Runner:
+    """The runner of submissions: with REDIS_ACK_REPLICAS it waits for replicas."""
+    settings = configuration.settings
+    if not settings.redis_ack_replicas:
+        return runner
+    renew = _renewing(changes, runner, bulk)
+    own = Multiplexer(client, timeout=0.75 + settings.redis_ack_milliseconds / 1000, on_failover=renew)
+    return ReplicatedSubmissions(
+        runner,
+        own,
+        least=settings.redis_ack_replicas,
+        milliseconds=settings.redis_ack_milliseconds,
+        sentinels=sentinels_of(client),
+        on_refusal=renew,
+    )
+
+
+def _renewing(changes: Changes, *runners: Runner) -> Callable[[], None]:
+    """A function that leaves a former primary."""
+
+    def renew() -> None:
+        changes.renew()
+        for runner in runners:
+            if isinstance(runner, Multiplexer):
+                runner.renew()
+
+    return renew
+
+
+def _watches_of_primary(client: ArqRedis, renew: Callable[[], None]) -> list[Coroutine[Any, Any, None]]:
+    """The service that leaves a former primary as soon as the Sentinels name another one."""
+    sentinels = sentinels_of(client)
+    return [sentinels.watch(renew)] if sentinels else []
+
+
 async def _close(*runners: Runner) -> None:
     """Close the connections; a client that was given to the application stays open."""
     for runner in runners:
-        if isinstance(runner, Multiplexer):
+        if isinstance(runner, Multiplexer | ReplicatedSubmissions):
             await runner.aclose()

@@ -20,6 +20,7 @@ SCENARIOS = (
     "redis_restarts",
     "outages",
     "failovers",
+    "sentinel",
     "cuts",
     "broken_scripts",
     "slow_link",

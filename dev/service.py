@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from dev.forwarder import Forwarder
+from dev.sentinels import SentinelGroup
 from dev.stack import PATIENCE, Process, Stack, wait_until
 from shared.store import redis_keys
 
@@ -260,6 +261,7 @@ def serving(
     api: bool = True,
     worker_module: str = "worker",
     link: Forwarder | None = None,
+    sentinels: SentinelGroup | None = None,
     fsync: str = "everysec",
     **environment: Any,
 ) -> Iterator[Service]:
@@ -268,16 +270,22 @@ def serving(
     Args:
         link: the way to Redis for API and workers. With a target it leads to a Redis that was started
             elsewhere, without one to the Redis of this service.
+        sentinels: servers that were started elsewhere, in place of the Redis of this service. Its attribute
+            `redis` leads to the server that is the primary at the start.
         fsync: how often that Redis writes its append-only file through to the disk.
     """
     with TemporaryDirectory(prefix="job-server-") as folder, contextlib.ExitStack() as ends:
         if link is not None:
             environment["REDIS_URL"] = link.url
+        if sentinels is not None:
+            environment["REDIS_URL"] = sentinels.url
         stack = Stack(Path(folder), fsync=fsync, **environment)
-        own_redis = link is None or not link.target
+        own_redis = sentinels is None and (link is None or not link.target)
         if link is not None:
             link.target = link.target or stack.redis_port
             stack.admin_url = f"redis://127.0.0.1:{link.target}/0"
+        if sentinels is not None:
+            stack.admin_url = f"redis://127.0.0.1:{sentinels.primary_port()}/0"
         service = Service(stack, worker_module=worker_module)
         ends.callback(service.close)
         if own_redis:

@@ -3,16 +3,14 @@
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretBytes, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
-from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
 from shared.addresses import Network, read_networks
 from shared.job_type_loader import OWN_PACKAGES
 from shared.secret_files import SecretFiles, UnusableSecretFile
+from shared.store.redis_url import read_redis_url
 from shared.webhooks.addresses import read_ports
 from shared.webhooks.signing import Signing, read_secrets
 
@@ -21,18 +19,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 KeptSeconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 PackageName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 S = TypeVar("S", bound="SharedSettings")
-
-REDIS_OPTIONS = ("db", "username", "password")
-TLS_OPTIONS = (
-    "ssl_ca_certs",
-    "ssl_ca_data",
-    "ssl_certfile",
-    "ssl_keyfile",
-    "ssl_ciphers",
-    "ssl_cert_reqs",
-    "ssl_check_hostname",
-)
-"""Options of a rediss:// URL. No other option is safe: it would change replies, time limits or retries."""
 
 
 class SharedSettings(BaseSettings):
@@ -53,7 +39,11 @@ class SharedSettings(BaseSettings):
         return init_settings, SecretFiles(settings_cls), env_settings
 
     redis_url: Annotated[
-        SecretStr, Field(description="Redis: redis://, rediss:// or unix://, the password percent-encoded")
+        SecretStr,
+        Field(
+            description="Redis: redis://, rediss:// or unix://, or the Sentinels of a primary: "
+            "redis+sentinel://; the password percent-encoded"
+        ),
     ] = SecretStr("redis://localhost:6379/0")
     artifacts_url: Annotated[
         str,
@@ -111,21 +101,7 @@ class SharedSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, url: SecretStr) -> SecretStr:
-        if not _has_known_options(url.get_secret_value()):
-            raise ValueError(
-                f"may have no options but {', '.join(REDIS_OPTIONS)} and, with rediss://, "
-                f"{', '.join(TLS_OPTIONS)}; remove the others, and percent-encode a ? in the password"
-            )
-        if not _is_redis_url(url.get_secret_value()):
-            raise ValueError(
-                "must be like redis://user:password@host:6379/0, rediss://… or unix:///path.sock, "
-                "the password percent-encoded"
-            )
-        if not _has_usable_tls(url.get_secret_value()):
-            raise ValueError(
-                "its ssl_ options do not work: let ssl_ca_certs, ssl_certfile and ssl_keyfile name PEM files "
-                "that can be read, correct ssl_ciphers, or add ssl_check_hostname=false to ssl_cert_reqs=none"
-            )
+        read_redis_url(url.get_secret_value())
         return url
 
     @field_validator("job_types", mode="before")
@@ -164,45 +140,6 @@ class SharedSettings(BaseSettings):
     @classmethod
     def _upper(cls, level: object) -> object:
         return level.upper() if isinstance(level, str) else level
-
-
-def _has_known_options(url: str) -> bool:
-    """Whether the URL has only options that change no reply, time limit or retry."""
-    try:
-        parts = urlsplit(url)
-        names = parse_qs(parts.query, keep_blank_values=True)
-    except ValueError:
-        return True  # no URL at all
-    return names.keys() <= {*REDIS_OPTIONS, *(TLS_OPTIONS if parts.scheme == "rediss" else ())}
-
-
-def _is_redis_url(url: str) -> bool:
-    """Whether Redis' client can read the URL. No error may quote the URL, which holds a password."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-        pool = ConnectionPool.from_url(url)
-        pool.make_connection()  # type: ignore[no-untyped-call]
-    except (TypeError, ValueError, RedisError):  # RedisError: a value of ssl_cert_reqs that there is not
-        return False
-    if pool.connection_kwargs.get("db", 0) < 0:
-        return False
-    if parts.scheme == "unix":
-        return bool(pool.connection_kwargs.get("path"))
-    database = parts.path.strip("/")
-    return database == "" or (database.isascii() and database.isdigit())
-
-
-def _has_usable_tls(url: str) -> bool:
-    """Whether the TLS options work. At a later connection the error would look as if Redis were away."""
-    if urlsplit(url).scheme != "rediss":
-        return True
-    connection = ConnectionPool.from_url(url, ssl_check_hostname=True).make_connection()  # type: ignore[no-untyped-call]
-    try:
-        connection.ssl_context.get()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def read_settings(kind: type[S]) -> S:

@@ -7,6 +7,7 @@ from arq import ArqRedis
 from shared.errors import QueueUnavailable
 from shared.logging import get_log
 from shared.metrics.series import Histogram
+from shared.store.client import sentinels_of
 from shared.store.multiplexer import Multiplexer
 
 log = get_log(__name__)
@@ -56,6 +57,11 @@ class Connections:
         for connection in self._opened:
             if connection is not besides:
                 connection.renew()
+
+    async def watch_primary(self) -> None:
+        """Leave a former primary as soon as the Sentinels name another one."""
+        if sentinels := sentinels_of(self._redis):
+            await sentinels.watch(self.renew)
 
     def note_answer(self, error: QueueUnavailable | None) -> None:
         """Log that Redis is away, or back, once each time; None stands for an answer."""

@@ -14,7 +14,7 @@ from shared.errors import QueueUnavailable
 from shared.files import FileStore
 from shared.logging import get_log, log_context
 from shared.store import redis_keys
-from shared.store.client import connect
+from shared.store.client import connect, sentinels_of
 from shared.store.file_records import FileRecords
 from shared.store.job_leases import Claim, JobLeases
 from shared.store.retention import Retention
@@ -208,6 +208,7 @@ class JobWorker(Worker):
                 lease=settings.worker_lease_seconds,
                 on_moves=metrics.note_moves if metrics else None,
             ).run,
+            *([self._connections.watch_primary] if sentinels_of(self.pool) else []),
             *([self._recycler.run] if settings.worker_max_rss_bytes else []),
             *self._metrics_services(),
         ]

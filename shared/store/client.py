@@ -8,6 +8,9 @@ from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
+from shared.store.redis_url import TLS_OPTIONS, read_redis_url
+from shared.store.sentinels import PrimaryConnection, Sentinels, TlsPrimaryConnection
+
 Argument = str | bytes | int | float
 REDIS_GONE = (RedisError, OSError, TimeoutError)
 
@@ -28,15 +31,28 @@ def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> Arq
     """Open a client for `url`, whose connections open when they are first needed.
 
     Args:
-        url: redis://, rediss:// or unix://; user and password percent-encoded.
+        url: in one of the forms of `redis_url`.
         read_timeout: seconds to wait for a reply.
         connections: connections at most.
     """
-    scheme = urlsplit(url).scheme
+    address = read_redis_url(url)
+    scheme = urlsplit(address.server).scheme
     options: dict[str, Any] = {"socket_timeout": read_timeout, "socket_connect_timeout": 1.0}
     if scheme != "unix":
         options |= {"socket_keepalive": True, "health_check_interval": 30}
-    if scheme == "rediss":
+    if address.tls:
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    pool = BlockingConnectionPool.from_url(url, max_connections=connections, timeout=read_timeout, **options)
+    pool = BlockingConnectionPool.from_url(
+        address.server, max_connections=connections, timeout=read_timeout, **options
+    )
+    if address.sentinels:
+        tls = {name: value for name, value in pool.connection_kwargs.items() if name in TLS_OPTIONS}
+        pool.connection_kwargs["sentinels"] = Sentinels(address, tls)
+        pool.connection_class = TlsPrimaryConnection if address.tls else PrimaryConnection
     return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
+
+
+def sentinels_of(redis: ArqRedis) -> Sentinels | None:
+    """The Sentinels that name the primary of a client; None if its URL names the server."""
+    found: Sentinels | None = redis.connection_pool.connection_kwargs.get("sentinels")
+    return found

@@ -193,6 +193,7 @@ class JobLeases:
         lease: float,
         models: str = "",
         memory: int = 0,
+        overdue: Iterable[Lease] = (),
         steps: Sequence[tuple[str, int, int]] = (),
     ) -> tuple[set[str], set[str]]:
         """Renew leases and show that the worker lives.
@@ -203,6 +204,7 @@ class JobLeases:
             models: the states of its model hosts, JSON; empty without any.
             memory: resident memory of its process, in bytes.
             lease: seconds for which a renewal holds.
+            overdue: leases that it has and does not renew, since the time of their jobs is over.
             steps: worker id, pump and number of each step under way, whose claims may not have arrived.
 
         Returns:
@@ -220,6 +222,7 @@ class JobLeases:
             memory,
             VERSION,
             worker.started_at,
+            " ".join(lease.lease for lease in overdue),
             len(steps),
         )
         words: list[Argument] = [*head]

@@ -45,6 +45,9 @@ class Multiplexer:
         on_failover: called when a new connection is open after the server of the last one said that it is not
             the primary any more. The process's other connections may not hear that, and must be renewed.
         durations: observes the seconds from each call to its end.
+
+    Attributes:
+        openings: the number of connections opened so far.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Multiplexer:
         self._opened_at = float("-inf")
         self._outdated = False  # the last connection led to a server that is not the primary
         self._renewals = 0
+        self.openings = 0
 
     async def execute_command(self, name: str, *words: Argument) -> Any:
         """The reply to one command.
@@ -168,6 +172,7 @@ class Multiplexer:
             connection._close()
             reason = "Redis has closed it." if closed else "The primary has changed."
             raise RedisConnectionError(f"The new connection to Redis is given up. {reason}")
+        self.openings += 1
         self._current = _OpenConnection(connection, self._timeout, self._on_message, self._on_loss)
         if self._outdated:
             self._outdated = False

@@ -24,7 +24,7 @@
 | jobs:index:workers              | zset    | live workers by the end of their   | beat, leave  | a lease after the last  |
 |                                 |         | heartbeat (ms)                     |              | heartbeat               |
 | jobs:worker:<id>                | hash    | host, pid, queues, slots, running, | beat, step,  | a day after the last    |
-|                                 |         | models, memory, release,           | leave        | heartbeat               |
+|                                 |         | models, memory, release, overdue,  | leave        | heartbeat               |
 |                                 |         | started_at, seen_at; the last      |              |                         |
 |                                 |         | claims                             |              |                         |
 | jobs:upkeep                     | hash    | seen_at: the last sign of life of  | beat, upkeep | -                       |

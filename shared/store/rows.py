@@ -188,6 +188,7 @@ class BeatRow(NamedTuple):
         memory: resident memory of the worker's process, in bytes.
         release: the version of its code.
         started_at: seconds since the epoch.
+        overdue: the leases that the worker has and does not renew, since their time is over, with spaces.
         steps: the number of rows of steps under way that follow.
     """
 
@@ -202,6 +203,7 @@ class BeatRow(NamedTuple):
     memory: int
     release: str
     started_at: float
+    overdue: str
     steps: int
 
 

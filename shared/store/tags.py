@@ -21,6 +21,7 @@ KEYS_OF = {  # the words of other commands that are keys
     "PING": NO_KEY,
     "ROLE": NO_KEY,
     "TIME": NO_KEY,
+    "WAIT": NO_KEY,
 }
 SHARDED = {"SUBSCRIBE": "SSUBSCRIBE", "UNSUBSCRIBE": "SUNSUBSCRIBE", "PUBLISH": "SPUBLISH"}
 """Commands of channels, in the form that stays on the node of the channel's slot."""

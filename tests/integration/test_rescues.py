@@ -9,6 +9,7 @@ from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_leases import Finished, Outcome, OutcomeKind
 from shared.store.job_queue import CancelResult
+from shared.store.rows import Lease
 
 LEASE = 60  # seconds, as the workers here have it
 
@@ -235,3 +236,35 @@ async def test_an_outcome_written_during_the_pause_of_rescues_counts(
     await other.step()
     step = await worker.step(Finished(claim, Outcome(OutcomeKind.COMPLETED, b"1")))
     assert step.accepted == [True]
+
+
+async def test_a_lease_that_a_living_worker_does_not_know_costs_no_attempt(
+    submit, worker, other, job_queue, job_leases, pass_time
+):
+    """A fail-over has lost the end of the attempt: the worker renews the lease no more."""
+    await submit("a")
+    claim = await worker.claim_one()
+    await pass_time(LEASE * 0.4)
+    await job_leases.beat(worker.info, [], running=0, lease=LEASE)
+    await pass_time(LEASE * 0.4)
+    await job_leases.beat(worker.info, [], running=0, lease=LEASE)
+    await pass_time(LEASE * 0.4)
+    await job_leases.beat(worker.info, [], running=0, lease=LEASE)
+    assert (await other.step()).rescued == ["a"]
+    record = (await job_queue.get("a")).parse()
+    assert (record.state, record.attempt, record.errors) == (JobState.PENDING, 0, [])
+    assert not await worker.finish(claim, OutcomeKind.COMPLETED, b"1")  # too late
+
+
+async def test_a_lease_that_a_living_worker_keeps_beyond_its_time_costs_an_attempt(
+    submit, worker, other, job_queue, job_leases, pass_time
+):
+    await submit("a")
+    claim = await worker.claim_one()
+    lease = Lease(claim.queue, claim.lease)
+    for _ in range(3):
+        await pass_time(LEASE * 0.4)
+        await job_leases.beat(worker.info, [], running=1, lease=LEASE, overdue=[lease])
+    assert (await other.step()).rescued == ["a"]
+    record = (await job_queue.get("a")).parse()
+    assert (record.attempt, record.errors[0].code) == (1, "worker_lost")

@@ -12,12 +12,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from shared.errors import QueueUnavailable
-from shared.store.client import connect
+from shared.store.client import connect, sentinels_of
 from shared.store.job_leases import JobLeases
 from shared.store.multiplexer import Multiplexer
 from shared.store.retention import Retention
@@ -56,13 +57,15 @@ class HeartbeatLoop:
         self._lease: float = terms["lease"]
         self._longest: float = terms["longest"]
         self._overdue: float = terms["overdue"]
-        runner = Multiplexer(
-            connect(terms["url"]),
+        redis = connect(terms["url"])
+        self._sentinels = sentinels_of(redis)
+        self._runner = Multiplexer(
+            redis,
             timeout=max(1.0, self._lease / 3),
             patience=0.0,
             on_failover=lambda: self._send(failover=True),
         )
-        self._job_leases = JobLeases(runner)
+        self._job_leases = JobLeases(self._runner)
         self.returner = ClaimReturner(
             self._worker_info, self._pumps, Retention(*terms["retention"]), memory, self._job_leases
         )
@@ -91,6 +94,7 @@ class HeartbeatLoop:
                 models=snapshot.models,
                 memory=resident_bytes(self._worker_info.pid),
                 lease=self._lease,
+                overdue=self.overdue(snapshot, leases),
                 steps=steps,
             )
         except QueueUnavailable:
@@ -98,6 +102,21 @@ class HeartbeatLoop:
         if (lost or cancelled) and not self._writer.transport.get_write_buffer_size():
             self._send(lost=sorted(lost), cancelled=sorted(cancelled))  # else the next beat sends it again
         return True
+
+    @staticmethod
+    def overdue(snapshot: Snapshot, renewed: Sequence[Lease]) -> list[Lease]:
+        """The leases of a snapshot that are not renewed."""
+        kept = set(renewed)
+        return [lease for lease, _ in snapshot.leases if lease not in kept]
+
+    async def watch_primary(self) -> None:
+        """Leave a former primary as soon as the Sentinels name another one, and beat there."""
+        if self._sentinels:
+            await self._sentinels.watch(self._leave_primary)
+
+    def _leave_primary(self) -> None:
+        self._runner.renew()
+        self.due.set()
 
     def to_renew(self, snapshot: Snapshot) -> tuple[list[Lease], list[tuple[str, int, int]]]:
         """The leases, and the steps under way, whose time is not over.
@@ -140,9 +159,10 @@ async def serve(connection: socket.socket, descriptor: int) -> None:
         return
     beats = HeartbeatLoop(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
     beating, end = asyncio.create_task(beats.run()), asyncio.create_task(listen(reader, beats))
-    returning = asyncio.create_task(beats.returner.run())
+    returning, watch = asyncio.create_task(beats.returner.run()), asyncio.create_task(beats.watch_primary())
     await asyncio.wait({beating, returning, end}, return_when=asyncio.FIRST_COMPLETED)
     returning.cancel()
+    watch.cancel()
     beats.ending = True
     beats.due.set()
     # A beat that reached Redis after the worker's `leave` would show a dead worker.

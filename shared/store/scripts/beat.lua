@@ -40,7 +40,8 @@ end
 
 redis.call('HSET', WORKER .. worker, 'host', ARGV[BEAT.host], 'pid', ARGV[BEAT.pid], 'queues', ARGV[BEAT.queues],
   'slots', ARGV[BEAT.slots], 'running', ARGV[BEAT.running], 'models', ARGV[BEAT.models],
-  'memory', ARGV[BEAT.memory], 'release', ARGV[BEAT.release], 'started_at', ARGV[BEAT.started_at], 'seen_at', now)
+  'memory', ARGV[BEAT.memory], 'release', ARGV[BEAT.release], 'started_at', ARGV[BEAT.started_at],
+  'overdue', ARGV[BEAT.overdue], 'seen_at', now)
 redis.call('PEXPIRE', WORKER .. worker, MEMORY)
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now)
 redis.call('ZADD', WORKERS, now + lease, worker)

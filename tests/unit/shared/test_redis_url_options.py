@@ -4,8 +4,9 @@ import pytest
 from certifi import where
 from pydantic import SecretStr, ValidationError
 
-from shared.settings import REDIS_OPTIONS, TLS_OPTIONS, SharedSettings
+from shared.settings import SharedSettings
 from shared.store.client import connect
+from shared.store.redis_url import REDIS_OPTIONS, TLS_OPTIONS
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ async def loop(
     fake_redis: Redis, memory: SnapshotMemory, writer: FakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> HeartbeatLoop:
     monkeypatch.setattr(module, "Multiplexer", lambda *_, **__: fake_redis)
-    monkeypatch.setattr(module, "connect", lambda url: None)
+    monkeypatch.setattr(module, "connect", lambda url: fake_redis)
     return HeartbeatLoop(TERMS, memory, cast(asyncio.StreamWriter, writer))
 
 

@@ -90,7 +90,18 @@ local function repair(id, retain)
   end
 end
 
--- Rescues a job whose lease has run out: the attempt is charged.
+-- Whether a worker lives, and neither renews this lease nor keeps it beyond its time. Then a fail-over has lost a write:
+-- the claim that replaced this one, or the end of the attempt. The job did its worker no harm.
+local function is_forgotten(worker_id, lease)
+  local ends = worker_id and redis.call('ZSCORE', WORKERS, worker_id)
+  if not ends or tonumber(ends) <= now then
+    return false
+  end
+  local overdue = redis.call('HGET', WORKER .. worker_id, 'overdue')
+  return overdue and not string.find(' ' .. overdue .. ' ', ' ' .. lease .. ' ', 1, true)
+end
+
+-- Rescues a job whose lease has run out: the attempt is charged, unless a fail-over explains it.
 local function rescue(queue, id, fencing_token, retain)
   local job = read_fields(id)
   if job[STATE] ~= 'running' or job[FENCING_TOKEN] ~= fencing_token then
@@ -102,6 +113,11 @@ local function rescue(queue, id, fencing_token, retain)
   local attempt, max_attempts, worker_id, cancel_requested = unpack(
     redis.call('HMGET', RECORD .. id, 'attempt', 'max_attempts', 'worker', 'cancel_requested'))
   -- `lost` tells a late outcome from a repeat
+  if is_forgotten(worker_id, fencing_token .. ':' .. id) then
+    release(queue, id, job, 'lost', nil, retain.cancelled, {'lost', fencing_token})
+    note_move(id, 'rescued')
+    return true
+  end
   local words = {'lost', fencing_token, 'errors', errors_with(id, '{"code":"worker_lost","message":"The worker '
     .. (worker_id or '?') .. ' stopped renewing its lease while it ran this attempt.","hint":"Look in that worker\'s '
     .. 'log for a crash, an out-of-memory kill or a blocked event loop.","retryable":true,"attempt":' .. attempt

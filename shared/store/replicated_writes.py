@@ -1,0 +1,151 @@
+"""ReplicatedSubmissions: submissions that count once replicas have them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from shared.errors import QueueUnavailable
+from shared.store import redis_keys
+from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.multiplexer import Multiplexer
+from shared.store.scripts import COMMIT, PREPARE, SUBMIT
+from shared.store.sentinels import Sentinels
+
+SUBMISSIONS = {word for script in (SUBMIT, PREPARE, COMMIT) for word in (script.sha, script.source)}
+VIEW_SECONDS = 0.3  # the age up to which the Sentinels' view of the replicas counts
+HINT = (
+    "The job may be accepted. Repeat the request with the same Idempotency-Key, which makes no second job; "
+    "the operator looks at the replicas if this goes on."
+)
+
+
+class ReplicatedSubmissions:
+    """A runner that answers a submission once `least` replicas, or more, have confirmed it.
+
+    Submissions go over a connection of their own, since a WAIT blocks its connection. Those that were
+    answered since the last WAIT share the next one. Other commands go over `runner`.
+
+    Behind Sentinels each replica counts that they take for alive: a fail-over may choose any of them, and
+    one that it has chosen does not confirm the writes of the former primary any more. A replica that is
+    dead counts no longer once the Sentinels say so.
+
+    Args:
+        runner: for other commands.
+        connection: for submissions.
+        least: replicas that must confirm.
+        milliseconds: the time in which they must.
+        sentinels: those of the service; None without.
+        on_refusal: called when too few have confirmed: the primary may be a former one.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        connection: Multiplexer,
+        *,
+        least: int,
+        milliseconds: int,
+        sentinels: Sentinels | None,
+        on_refusal: Callable[[], None],
+    ) -> None:
+        self._runner = runner
+        self._connection = connection
+        self._least = least
+        self._milliseconds = milliseconds
+        self._sentinels = sentinels
+        self._on_refusal = on_refusal
+        self._alive, self._seen_at = least, float("-inf")
+        self._next: asyncio.Task[None] | None = None  # the wait that has not begun
+        self._turn = asyncio.Lock()
+
+    async def execute_command(self, name: str, *words: Argument) -> Any:
+        """The reply to a command.
+
+        Raises:
+            REDIS_GONE (one of them): as the runner does.
+            QueueUnavailable: too few replicas have confirmed a submission.
+        """
+        if not words or words[0] not in SUBMISSIONS:
+            return await self._runner.execute_command(name, *words)
+        reply = await self._connection.execute_command(name, *words)
+        opening = self._connection.openings
+        await self._confirmed(opening)
+        return reply
+
+    async def aclose(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        await self._connection.aclose()
+
+    async def _confirmed(self, opening: int) -> None:
+        """Wait until the replicas have all that was written so far, together with others that wait."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._wait_in_turn(opening))
+            self._next.add_done_callback(_read)
+        elif opening != self._connection.openings:
+            raise _unconfirmed("The connection was lost")
+        await asyncio.shield(self._next)
+
+    async def _wait_in_turn(self, opening: int) -> None:
+        async with self._turn:
+            self._next = None  # writes from now on may come behind the WAIT
+            try:
+                await self._wait(opening)
+            except REDIS_GONE as error:
+                raise _unconfirmed("Redis does not answer") from error
+
+    async def _wait(self, opening: int) -> None:
+        confirmed = await self._count_confirmed()
+        if confirmed < await self._needed():  # also if a replica has come back meanwhile
+            confirmed = await self._count_confirmed()
+        if opening != self._connection.openings:
+            raise _unconfirmed("The connection was lost")
+        needed = await self._needed()
+        if confirmed < needed:
+            self._connection.renew()
+            self._on_refusal()
+            raise _unconfirmed(f"{confirmed} of {needed} replicas have confirmed the job")
+
+    async def _count_confirmed(self) -> int:
+        """The number of replicas that have all that was written so far.
+
+        A WAIT is for the writes of its own connection, and a repeated submission has written nothing: so a
+        mark is written before it.
+        """
+        needed = max(self._least, self._alive)
+        mark = self._connection.execute_command("HSET", redis_keys.UPKEEP, "replicated", 1)
+        wait = self._connection.execute_command("WAIT", needed, self._milliseconds)
+        _, confirmed = await asyncio.gather(mark, wait)
+        return int(confirmed)
+
+    async def _needed(self) -> int:
+        return max(self._least, await self._count_alive())
+
+    async def _count_alive(self) -> int:
+        """The number of replicas that the Sentinels take for alive and in step; 0 without Sentinels."""
+        if self._sentinels is None:
+            return 0
+        now = time.monotonic()
+        if now - self._seen_at > VIEW_SECONDS:
+            found = await self._sentinels.replicas()
+            self._alive, self._seen_at = sum(map(_is_alive, found)), now
+        return self._alive
+
+
+def _is_alive(replica: dict[str, str]) -> bool:
+    """Whether a fail-over may choose the replica, or has just chosen it."""
+    flags = replica.get("flags", "").split(",")
+    if "s_down" in flags or "o_down" in flags or "disconnected" in flags:
+        return False
+    return replica.get("master-link-status") == "ok" or "promoted" in flags
+
+
+def _unconfirmed(reason: str) -> QueueUnavailable:
+    return QueueUnavailable(f"{reason}: it may be lost in a fail-over.", hint=HINT)
+
+
+def _read(task: "asyncio.Task[None]") -> None:
+    """Read the error of a wait whose callers have gone, or asyncio logs it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,69 @@
+"""URLs of a primary behind Sentinels."""
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from shared.settings import SharedSettings
+from shared.store.client import connect, sentinels_of
+from shared.store.preflight import too_old
+from shared.store.redis_url import read_redis_url
+
+URL = "redis+sentinel://me:s%40cret@a:1,b,[::1]:2/jobs/3?sentinel_username=he&sentinel_password=hunter2"
+
+
+def test_a_url_names_sentinels_service_user_and_database() -> None:
+    found = read_redis_url(URL)
+    assert found.sentinels == (("a", 1), ("b", 26379), ("::1", 2))
+    assert (found.service, found.sentinel_user, found.sentinel_password) == ("jobs", "he", "hunter2")
+    options = connect(URL).connection_pool.connection_kwargs
+    assert (options["username"], options["password"], options["db"]) == ("me", "s@cret", 3)
+    assert sentinels_of(connect(URL)) is not None
+    assert sentinels_of(connect("redis://a/0")) is None
+
+
+def test_tls_is_for_servers_and_sentinels() -> None:
+    pool = connect("rediss+sentinel://a/jobs?ssl_check_hostname=false&ssl_cert_reqs=none").connection_pool
+    assert read_redis_url("rediss+sentinel://a/jobs").tls
+    assert pool.make_connection().ssl_context is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis+cluster://a:1,b/0", "names a Redis Cluster"),
+        ("rediss+cluster://a", "names a Redis Cluster"),
+        ("redis+sentinel://hunter2@a", "must name the service"),
+        ("redis+sentinel://hunter2@a/", "must name the service"),
+        ("redis+sentinel://hunter2@/jobs", "a Sentinel without a host"),
+        ("redis+sentinel://hunter2@a,,b/jobs", "a Sentinel without a host"),
+        ("redis+sentinel://hunter2@a:port/jobs", "a Sentinel without a host"),
+        ("redis+sentinel://a/jobs/zero", "must be like"),
+        ("redis+sentinel://a/jobs?ssl_ciphers=HIGH", "may have no options but"),
+        ("redis+sentinel://a/jobs?socket_timeout=1", "sentinel_password"),
+        ("redis://a?sentinel_password=hunter2", "may have no options but"),
+        ("redis://:hunter2@a,b/0", "names several hosts"),
+        ("redis+sentinels://a/jobs", "must be like"),
+    ],
+)
+def test_each_wrong_url_has_a_line_of_its_own_without_a_password(url: str, words: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        SharedSettings(redis_url=SecretStr(url))
+    [error] = raised.value.errors()
+    assert words in error["msg"]
+    assert "\n" not in error["msg"]
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        ({"redis_version": "6.2.14"}, "Redis 6.2.14"),
+        ({"redis_version": "7.0.0"}, None),
+        ({"redis_version": "8.2.3"}, None),
+        ({"server_name": "valkey", "redis_version": "7.2.4", "valkey_version": "7.2.8"}, "Valkey 7.2.8"),
+        ({"server_name": "valkey", "redis_version": "7.2.4", "valkey_version": "8.1.0"}, None),
+        ({}, None),
+    ],
+)
+def test_old_servers_are_not_supported(server: dict[str, str], name: str | None) -> None:
+    assert too_old(server) == name
