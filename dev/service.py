@@ -143,7 +143,12 @@ class Service:
         self.stack.start_redis()
 
     def kill_redis(self) -> None:
-        """Kill Redis once all that it acknowledged is on disk.
+        """Kill Redis once all that it acknowledged is on disk."""
+        self.sync_redis()
+        self._kill_redis()
+
+    def sync_redis(self) -> None:
+        """Wait until all that Redis acknowledged is on disk.
 
         WAITAOF waits for the writes of its own connection alone, and at once returns without one: so a key is
         written there first. Redis syncs once a second, and a slow disk may need several more.
@@ -154,7 +159,6 @@ class Service:
             synced, _ = connection.execute_command("WAITAOF", 1, 0, 30_000)
         if synced != 1:
             raise TimeoutError("Redis has not synced its append-only file in 30 s; look at the disk.")
-        self._kill_redis()
 
     def _kill_redis(self) -> None:
         started(self.stack.redis).kill()
