@@ -22,7 +22,7 @@ from shared.store.missing_jobs import expired, not_found
 from shared.stored_record import StoredRecord
 
 SECONDS = 2.0  # of a call: then it answers, and the rest is for the next one
-LISTED_AT_ONCE = 500
+LISTED_AT_ONCE = 100
 RETRIED_AT_ONCE = 20
 MAX_ERRORS = 100
 
@@ -140,7 +140,7 @@ class BulkChanges:
             narrowed = replace(filters, state=state)
             while True:
                 began = time.monotonic()
-                page = await self._queue.page(narrowed, limit=size, after=cursor)
+                page = await self._queue.page(narrowed, limit=size, after=cursor, payload=None)
                 ids = [record.job_id for record in page.records]
                 result.matched += len(ids)
                 cursor = page.next

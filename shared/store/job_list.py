@@ -60,11 +60,15 @@ class Page(NamedTuple):
     next: Cursor | None
 
 
-def words_of(filters: Filters, limit: int, after: Cursor | None, payload: Collection[str]) -> list[Argument]:
-    """The arguments of the script for one page."""
+def words_of(
+    filters: Filters, limit: int, after: Cursor | None, payload: Collection[str] | None
+) -> list[Argument]:
+    """The arguments of the script for one page; of ids and states alone if the payload is None."""
     labels = [word for pair in filters.labels.items() for word in pair]
     score, last = after or ("", "")
-    fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
+    fields = ["state"]
+    if payload is not None:
+        fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
     head = ListRow(
         filters.state or "",
         filters.type,

@@ -28,7 +28,7 @@ DELIVERIES_SHOWN = 20
 NEGLECTED = -2  # in place of a queue position: a worker should have moved the job
 ROOM = 0.05  # the share of a full queue that should be free before another try
 PAGES_AT_ONCE = 15
-CANCELLED_AT_ONCE = 50  # jobs, 2 ms; Redis does nothing else meanwhile
+CANCELLED_AT_ONCE = 25  # jobs, 1 ms; Redis does nothing else meanwhile
 
 
 class CancelResult(StrEnum):
@@ -211,7 +211,7 @@ class JobQueue:
         return await read_output(self._bulk, job_id, claim, after, owner)
 
     async def page(
-        self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] = ()
+        self, filters: Filters, *, limit: int, after: Cursor | None, payload: Collection[str] | None = ()
     ) -> Page:
         """A page of jobs, newest first: by creation, or those in one terminal state by their end.
 
@@ -219,7 +219,7 @@ class JobQueue:
             limit: records at most. A page may be short, even empty, although more follow, where filters
                 match few, or records are large: go on with its `next`.
             after: the cursor of the page before; None for the first page.
-            payload: the fields of PAYLOAD that the records have, none unless given.
+            payload: the fields of PAYLOAD that the records have; None for ids and states alone.
         """
         for _ in range(PAGES_AT_ONCE):
             words = job_list.words_of(filters, limit, after, payload)
