@@ -134,7 +134,7 @@ class BulkChanges:
     ) -> AsyncGenerator[tuple[Place, list[str]], None]:
         """The ids of matching jobs, by state, each part with the place after it, until all are found or the
         time is over; counts them in `result`."""
-        end = time.monotonic() + seconds
+        end, incomplete = time.monotonic() + seconds, False
         first, cursor = after or (states[0], None)
         for state in states[states.index(first) :]:
             narrowed = replace(filters, state=state)
@@ -143,6 +143,7 @@ class BulkChanges:
                 page = await self._queue.page(narrowed, limit=size, after=cursor, payload=None)
                 ids = [record.job_id for record in page.records]
                 result.matched += len(ids)
+                incomplete = incomplete or page.incomplete
                 cursor = page.next
                 yield (state, cursor), ids
                 if cursor is None:
@@ -151,6 +152,8 @@ class BulkChanges:
                     result.next = (state, cursor)
                     return
                 await asyncio.sleep(min(time.monotonic() - began, 0.01))
+        if incomplete:
+            raise QueueUnavailable("A shard does not answer; the call has done its work on the other shards.")
 
     async def _cancel_part(
         self, result: BulkResult, ids: Sequence[str], state: JobState | None = None

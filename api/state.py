@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -16,6 +17,7 @@ from api.configuration import Configuration
 from api.live_feed import LiveFeed
 from api.metrics.api_metrics import ApiMetrics
 from api.quotas import CallerQuotas
+from api.redis_connections import GivenConnections, RedisConnections, open_connections
 from api.retry_after import RunTimes
 from api.served_queues import ServedQueues
 from api.server.connections import Connections, limits_of_process
@@ -32,15 +34,12 @@ from shared.logging import get_log
 from shared.store import redis_keys
 from shared.store.activity import Activity
 from shared.store.changes import Changes
-from shared.store.client import Runner, connect, sentinels_of
 from shared.store.figures import Figures
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
-from shared.store.multiplexer import Multiplexer
 from shared.store.queues import Queues
 from shared.store.rate_limits import RateLimits
 from shared.store.redis_calls import RedisCalls
-from shared.store.replicated_writes import ReplicatedSubmissions
 from shared.store.retention import Retention
 from shared.store.stream_secret import StreamSecret
 from shared.store.upkeep import Upkeep, keep_up
@@ -94,38 +93,37 @@ def lifespan_of(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         settings = configuration.settings
         log.info("job types loaded", packages=names_by_package(settings.job_types))
-        client = redis or connect(settings.redis_url.get_secret_value())
-        changes = Changes(client)
         metrics = configuration.metrics
         if metrics:
             metrics.open()
-        runner, bulk = (redis, redis) if redis else _connections(client, changes, metrics)
+        if redis:
+            store: RedisConnections = GivenConnections(redis)
+        else:
+            store = open_connections(settings, metrics.redis_calls if metrics else None)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
-        submitting = runner if redis else _submitting(configuration, client, changes, runner, bulk)
-        queue = _queue(configuration, submitting, bulk, retention)
+        queue = _queue(configuration, store, retention)
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
             asyncio.create_task(service)
             for service in (
-                _keep_up(Upkeep(runner, retention), configuration),
+                *(_keep_up(Upkeep(shard, retention), configuration) for shard in store.shards),
                 connections.keep_sweeping(),
-                *_watches_of_primary(client, _renewing(changes, runner, bulk)),
+                *store.services,
                 *_services_of_keys(configuration),
                 *([metrics.keep_watching()] if metrics else []),
             )
         ]
-        feed = LiveFeed(lambda: Activity(RedisCalls(bulk), queue, retention))
-        state = _state(configuration, queue, runner, changes, feed)
+        feed = LiveFeed(lambda: Activity(RedisCalls(store.bulk), queue, retention))
+        state = _state(configuration, queue, store, feed)
         gc.collect()
         gc.freeze()  # objects that live for ever need not be walked again: they make the longest pauses
-        with _signals(configuration, changes, feed):
+        with _signals(configuration, store.changes, feed):
             yield {STATE: state, CONNECTIONS: connections}
         feed.end_all()
-        await changes.aclose()
         configuration.files.close()
         for task in services:
             task.cancel()
-        await _close(submitting, runner, bulk)
+        await store.aclose()
         if configuration.tracer:
             await asyncio.to_thread(configuration.tracer.close)
         if metrics:
@@ -134,21 +132,20 @@ def lifespan_of(
     return lifespan
 
 
-def _queue(configuration: Configuration, runner: Runner, bulk: Runner, retention: Retention) -> JobQueue:
-    most, tracer, metrics = (
-        configuration.settings.queue_max_waiting,
-        configuration.tracer,
-        configuration.metrics,
+def _queue(configuration: Configuration, store: RedisConnections, retention: Retention) -> JobQueue:
+    make = JobQueue if configuration.tracer is None else partial(TracedQueue, configuration.tracer)
+    return make(
+        store.submitting,
+        retention,
+        max_waiting=-(-configuration.settings.queue_max_waiting // len(store.shards)),
+        bulk=store.bulk,
+        metrics=configuration.metrics,
+        placement=store.placement,
     )
-    if tracer is None:
-        return JobQueue(runner, retention, max_waiting=most, bulk=bulk, metrics=metrics)
-    return TracedQueue(tracer, runner, retention, max_waiting=most, bulk=bulk, metrics=metrics)
 
 
-def _state(
-    configuration: Configuration, queue: JobQueue, runner: Runner, changes: Changes, feed: LiveFeed
-) -> State:
-    settings = configuration.settings
+def _state(configuration: Configuration, queue: JobQueue, store: RedisConnections, feed: LiveFeed) -> State:
+    settings, runner = configuration.settings, store.runner
     return State(
         settings=settings,
         job_types=configuration.job_types,
@@ -160,7 +157,7 @@ def _state(
         figures=Figures(runner),
         feed=feed,
         file_records=FileRecords(runner),
-        changes=changes,
+        changes=store.changes,
         run_times=RunTimes(),
         rate_limits=RateLimits(runner),
         quotas=CallerQuotas(settings.quotas),
@@ -200,66 +197,3 @@ def _services_of_keys(configuration: Configuration) -> list[Coroutine[Any, Any, 
     if key_set is None:
         return [warn_if_exposed()]
     return [key_set.keep_loaded()] if configuration.settings.api_keys_file else []
-
-
-def _connections(
-    client: ArqRedis, changes: Changes, metrics: ApiMetrics | None
-) -> tuple[Multiplexer, Multiplexer]:
-    """The connection that all requests share, and the one for large replies.
-
-    The first of them that finds out about a fail-over renews the other one, and the subscriptions.
-    """
-
-    def renew_all_but(connection: Multiplexer) -> None:
-        changes.renew()
-        for other in {runner, bulk} - {connection}:
-            other.renew()
-
-    durations = metrics.redis_calls if metrics else None
-    runner = Multiplexer(client, on_failover=lambda: renew_all_but(runner), durations=durations)
-    bulk = Multiplexer(client, on_failover=lambda: renew_all_but(bulk), durations=durations)
-    return runner, bulk
-
-
-def _submitting(
-    configuration: Configuration, client: ArqRedis, changes: Changes, runner: Runner, bulk: Runner
-) -> Runner:
-    """The runner of submissions: with REDIS_ACK_REPLICAS it waits for replicas."""
-    settings = configuration.settings
-    if not settings.redis_ack_replicas:
-        return runner
-    renew = _renewing(changes, runner, bulk)
-    own = Multiplexer(client, timeout=0.75 + settings.redis_ack_milliseconds / 1000, on_failover=renew)
-    return ReplicatedSubmissions(
-        runner,
-        own,
-        least=settings.redis_ack_replicas,
-        milliseconds=settings.redis_ack_milliseconds,
-        sentinels=sentinels_of(client),
-        on_refusal=renew,
-    )
-
-
-def _renewing(changes: Changes, *runners: Runner) -> Callable[[], None]:
-    """A function that leaves a former primary."""
-
-    def renew() -> None:
-        changes.renew()
-        for runner in runners:
-            if isinstance(runner, Multiplexer):
-                runner.renew()
-
-    return renew
-
-
-def _watches_of_primary(client: ArqRedis, renew: Callable[[], None]) -> list[Coroutine[Any, Any, None]]:
-    """The service that leaves a former primary as soon as the Sentinels name another one."""
-    sentinels = sentinels_of(client)
-    return [sentinels.watch(renew)] if sentinels else []
-
-
-async def _close(*runners: Runner) -> None:
-    """Close the connections; a client that was given to the application stays open."""
-    for runner in runners:
-        if isinstance(runner, Multiplexer | ReplicatedSubmissions):
-            await runner.aclose()

@@ -39,8 +39,9 @@ class RedisCluster:
             raise
 
     @property
-    def addresses(self) -> list[tuple[str, int]]:
-        return [("127.0.0.1", port) for port in self.ports]
+    def url(self) -> str:
+        """The REDIS_URL of processes that use it."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     def port_of(self, slot: int) -> int:
         """The port of a slot's primary, by the first node that answers."""

@@ -11,6 +11,7 @@ from shared.addresses import Network, read_networks
 from shared.job_type_loader import OWN_PACKAGES
 from shared.secret_files import SecretFiles, UnusableSecretFile
 from shared.store.redis_url import read_redis_url
+from shared.store.slots import MOST_SHARDS
 from shared.webhooks.addresses import read_ports
 from shared.webhooks.signing import Signing, read_secrets
 
@@ -41,10 +42,18 @@ class SharedSettings(BaseSettings):
     redis_url: Annotated[
         SecretStr,
         Field(
-            description="Redis: redis://, rediss:// or unix://, or the Sentinels of a primary: "
-            "redis+sentinel://; the password percent-encoded"
+            description="Redis: redis://, rediss:// or unix://, the Sentinels of a primary: "
+            "redis+sentinel://, or nodes of a cluster: redis+cluster://; the password percent-encoded"
         ),
     ] = SecretStr("redis://localhost:6379/0")
+    redis_shards: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MOST_SHARDS,
+            description="Shards of a Redis Cluster, the same number in every process; 0: 8",
+        ),
+    ] = 0
     artifacts_url: Annotated[
         str,
         Field(
@@ -103,6 +112,11 @@ class SharedSettings(BaseSettings):
     def _redis_url(cls, url: SecretStr) -> SecretStr:
         read_redis_url(url.get_secret_value())
         return url
+
+    @property
+    def shards(self) -> int:
+        """The number of shards: one without a cluster."""
+        return (self.redis_shards or 8) if read_redis_url(self.redis_url.get_secret_value()).nodes else 1
 
     @field_validator("job_types", mode="before")
     @classmethod

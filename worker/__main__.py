@@ -14,6 +14,7 @@ from shared.job_type_loader import load_job_types, names_by_package
 from shared.logging import configure_logging, get_log
 from shared.settings import read_settings, refuse
 from shared.store.client import connect
+from shared.store.multiplexer import Multiplexer
 from shared.store.preflight import obstacle
 from shared.store.redis_calls import RedisCalls
 from shared.store.workers import live_workers
@@ -99,12 +100,14 @@ def open_metrics(settings: WorkerSettings, types: Iterable[str]) -> "WorkerMetri
 async def check(settings: WorkerSettings) -> int:
     """The exit code of `--check`: 0 if a worker on this host has a live heartbeat, else 1."""
     redis = connect(settings.redis_url.get_secret_value(), read_timeout=2)
+    connection = Multiplexer(redis, timeout=2)
     try:
-        workers = await live_workers(RedisCalls(redis))
+        workers = await live_workers(RedisCalls(connection))
     except QueueUnavailable as error:
         print(f"unhealthy: {error.message}", file=sys.stderr)
         return 1
     finally:
+        await connection.aclose()
         await redis.aclose(close_connection_pool=True)
     host = socket.gethostname()
     if not any(worker.host == host for worker in workers):

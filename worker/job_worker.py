@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from signal import Handlers, Signals, getsignal
 from typing import TYPE_CHECKING, Any, cast
@@ -10,35 +10,30 @@ from typing import TYPE_CHECKING, Any, cast
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
-from shared.errors import QueueUnavailable
 from shared.files import FileStore
 from shared.logging import get_log, log_context
 from shared.store import redis_keys
-from shared.store.client import connect, sentinels_of
+from shared.store.client import connect
 from shared.store.file_records import FileRecords
-from shared.store.job_leases import Claim, JobLeases
+from shared.store.job_leases import Claim
 from shared.store.retention import Retention
-from shared.store.upkeep import Upkeep
+from shared.store.shards import Shards
 from worker.assembly import describe_worker, open_deliverer, open_models, open_processes
 from worker.attempt_spans import AttemptSpans
-from worker.connections import Connections
 from worker.context import Tools
 from worker.files import AttemptFiles
 from worker.handler import Handler
 from worker.heartbeat.supervisor import HeartbeatSupervisor
-from worker.lane import WAKE_UP_SECONDS, Lane
-from worker.lane_pair import LanePair
+from worker.lane_pair import AllLanes, LanePair
 from worker.metrics.lane_metrics import LaneMetrics
 from worker.processes.child_counts import Children
 from worker.recycler import Recycler
 from worker.running_jobs import RunningJobs
 from worker.scratch import Scratch
-from worker.services.cancellation_listener import CancellationListener
 from worker.services.cleaner import Cleaner
 from worker.services.deadlines import Deadlines
-from worker.services.reporter import Reporter
-from worker.services.rescuer import Rescuer
 from worker.settings import WorkerSettings
+from worker.shard_work import Service, ShardWork, share_slots
 from worker.shutdown import Shutdown
 from worker.webhooks.circuits import Circuits
 
@@ -48,8 +43,6 @@ if TYPE_CHECKING:
 
 LEAVE_SECONDS = 0.2
 GARBAGE_THRESHOLD = 10_000  # objects; a job makes a few dozen, and hardly a cycle
-
-Service = Callable[[], Coroutine[Any, Any, None]]
 
 log = get_log(__name__)
 
@@ -105,16 +98,27 @@ class JobWorker(Worker):
         self._models = open_models(settings, handlers, self._note_models)
         self._files = files
         self._scratch = Scratch()
-        self._report_due = asyncio.Event()
         self._shutdown = Shutdown(settings.worker_grace_seconds)
         self._metrics = metrics
-        self._connections = Connections(self.pool, metrics.redis_calls if metrics else None)
-        self._connection = self._connections.open(timeout=5.0)
-        self._job_leases = JobLeases(self._connection)
+        durations = metrics.redis_calls if metrics else None
+        self._shards = [
+            ShardWork(
+                client,
+                lease=settings.worker_lease_seconds,
+                retention=self._retention,
+                durations=durations,
+            )
+            for client in (self.pool, *(connect(url, shard=shard) for shard in range(1, settings.shards)))
+        ]
         self._circuits = Circuits(settings.worker_webhooks)
+        self._circuits.on_room = lambda: self._lanes.note_room_for_webhooks()
         self._deliverer = open_deliverer(settings, self._circuits, tracer)
         webhook = self._deliverer.handler()
-        self._lanes = self._open_lanes(handlers, webhook)
+        for work in self._shards:
+            self._open_lanes(work, handlers, webhook)
+        share_slots([work.lanes.jobs for work in self._shards])
+        share_slots([work.lanes.webhooks for work in self._shards])
+        self._lanes = AllLanes([work.lanes for work in self._shards])
         self._recycler = Recycler(
             self._lanes.jobs.jobs,
             max_jobs=settings.worker_max_jobs,
@@ -124,91 +128,74 @@ class JobWorker(Worker):
         self._heartbeat = HeartbeatSupervisor(
             url,
             self.worker_info,
-            list(self._lanes),
+            [list(work.lanes) for work in self._shards],
             lease=settings.worker_lease_seconds,
             longest=max(handler.job_type.timeout for handler in (*handlers.values(), webhook)),
             on_failover=self._renew_connections,
         )
         self._services = self._open_services()
 
-    def _open_lanes(self, handlers: Mapping[str, Handler], webhook: Handler) -> LanePair:
+    def _open_lanes(self, work: ShardWork, handlers: Mapping[str, Handler], webhook: Handler) -> None:
         settings, worker_id = self._settings, self.worker_info.worker_id
-        metrics = self._metrics
-        jobs = self._open_lane(
+        metrics, circuits = self._metrics, self._circuits
+        jobs = work.open_lane(
             worker_id,
             settings.worker_queues,
-            settings.worker_concurrency,
-            handlers,
+            self._open_jobs(work, settings.worker_concurrency, handlers, metrics.jobs if metrics else None),
+            on_leases=lambda: self._heartbeat.publish(),  # opened after the lanes
+            on_change=self._note_job if settings.worker_max_jobs else self._shutdown.note_change,
             metrics=metrics.jobs if metrics else None,
         )
-        webhooks = self._open_lane(
+        webhooks = work.open_lane(
             f"{worker_id}-webhooks",
             [redis_keys.WEBHOOKS],
-            settings.worker_webhooks,
-            {webhook.job_type.name: webhook},
-            self._circuits,
-            metrics.webhooks if metrics else None,
+            self._open_jobs(
+                work,
+                settings.worker_webhooks,
+                {webhook.job_type.name: webhook},
+                metrics.webhooks if metrics else None,
+                circuits,
+            ),
+            on_leases=lambda: self._heartbeat.publish(),
+            on_change=self._shutdown.note_change,
+            metrics=metrics.webhooks if metrics else None,
         )
         if self._tracer is not None:
             jobs.jobs.spans = AttemptSpans(self._tracer)
-        if settings.worker_max_jobs:
-            jobs.on_change = self._note_job
-        self._circuits.on_room = webhooks.jobs.note_room
-        return LanePair(jobs, webhooks)
+        work.lanes = LanePair(jobs, webhooks)
 
-    def _open_lane(
+    def _open_jobs(
         self,
-        worker_id: str,
-        queues: Sequence[str],
+        work: ShardWork,
         size: int,
         handlers: Mapping[str, Handler],
+        metrics: LaneMetrics | None,
         circuits: Circuits | None = None,
-        metrics: LaneMetrics | None = None,
-    ) -> Lane:
-        jobs = RunningJobs(
+    ) -> RunningJobs:
+        return RunningJobs(
             size,
             handlers,
             max_result_bytes=self._settings.worker_max_result_bytes,
             tools=Tools(self._processes, self._files_of, self._settings.worker_max_result_bytes),
-            on_report=lambda: self.loop.call_soon_threadsafe(self._report_due.set),
+            on_report=lambda: self.loop.call_soon_threadsafe(work.report_due.set),
             aside=(lambda: circuits.aside) if circuits else None,
             most_aside=circuits.most_aside if circuits else 0,
             metrics=metrics,
         )
-        return Lane(
-            worker_id,
-            queues,
-            jobs,
-            lease=self._settings.worker_lease_seconds,
-            retention=self._retention,
-            job_leases=self._job_leases,
-            idle_leases=JobLeases(self._connections.open(timeout=WAKE_UP_SECONDS * 2, waits=True)),
-            on_leases=lambda: self._heartbeat.publish(),  # opened after the lanes
-            on_change=self._shutdown.note_change,
-            on_redis=self._connections.note_answer,
-            metrics=metrics,
-        )
 
     def _open_services(self) -> list[Service]:
-        settings = self._settings
-        upkeep, metrics = Upkeep(self._connection, self._retention), self._metrics
+        settings, metrics = self._settings, self._metrics
+        connections = [work.connection for work in self._shards]
+        self._shards_of_files = Shards(connections)
+        records = FileRecords(connections[0] if len(connections) == 1 else self._shards_of_files)
         return [
             *(
                 service
-                for lane in self._lanes
-                for service in (*(pump.run for pump in lane.pumps), lane.waker)
+                for work in self._shards
+                for service in work.services(metrics.note_moves if metrics else None)
             ),
-            CancellationListener(self._connections, self._lanes).run,
-            Reporter(self._lanes, self._job_leases, self._report_due).run,
             Deadlines(self._lanes, self._heartbeat.publish).run,
-            Cleaner(FileRecords(self._connection), self._files, settings.worker_sweep_seconds).run,
-            Rescuer(
-                upkeep,
-                self._lanes.queues,
-                lease=settings.worker_lease_seconds,
-                on_moves=metrics.note_moves if metrics else None,
-            ).run,
-            *([self._connections.watch_primary] if sentinels_of(self.pool) else []),
+            Cleaner(records, self._files, settings.worker_sweep_seconds).run,
             *([self._recycler.run] if settings.worker_max_rss_bytes else []),
             *self._metrics_services(),
         ]
@@ -222,7 +209,9 @@ class JobWorker(Worker):
         if self._metrics is None:
             return []
         children = Children(self._processes, self._models, self._heartbeat)
-        return self._metrics.services_of(self._lanes, children, self._connections)
+        return self._metrics.services_of(
+            self._lanes, children, lambda: all(work.connections.redis_answers for work in self._shards)
+        )
 
     def _note_models(self) -> None:
         """Claim from the queues whose models are loaded, and show the states of the model hosts."""
@@ -231,7 +220,8 @@ class JobWorker(Worker):
 
     def _renew_connections(self) -> None:
         """Leave the former primary after a fail-over; called in the heartbeat's thread."""
-        self.loop.call_soon_threadsafe(self._connections.renew)
+        for work in self._shards:
+            self.loop.call_soon_threadsafe(work.connections.renew)
 
     def _files_of(self, claim: Claim) -> AttemptFiles:
         return AttemptFiles(self._files, claim.job_id, claim.fencing_token, self._scratch.folder)
@@ -311,10 +301,9 @@ class JobWorker(Worker):
 
     async def _leave(self) -> None:
         """Remove the worker from Redis' list of workers."""
-        with suppress(QueueUnavailable, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                for lane in self._lanes:
-                    await self._job_leases.leave(lane.worker_id, lane.queues)
+                await asyncio.gather(*(work.leave() for work in self._shards))
         log.info("worker ended", worker_id=self.worker_info.worker_id)
 
     async def close(self) -> None:
@@ -323,4 +312,6 @@ class JobWorker(Worker):
         self._files.close()
         self._scratch.close()
         await self._deliverer.aclose()
-        await self._connections.aclose()
+        self._shards_of_files.end_pings()
+        for work in self._shards:
+            await work.connections.aclose()

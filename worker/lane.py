@@ -43,6 +43,10 @@ class Lane:
         on_change: called when a job has ended or a step is done.
         on_redis: called with each failure to reach Redis, and with None once a step was answered.
         metrics: counts outcomes; None without metrics.
+
+    Attributes:
+        others: lanes of other shards, which share the slots of this one.
+        away: whether Redis did not answer the last step.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class Lane:
         self.job_leases = job_leases
         self.claiming = True
         self.closed: frozenset[str] = frozenset()
+        self.others: Sequence[Lane] = ()
+        self.away = False
         self._open_queues: Sequence[str] = queues
         self.pumps = (Pump(self, 1), Pump(self, 2))
         self.on_leases = on_leases
@@ -146,7 +152,24 @@ class Lane:
             return 0
         asked = sum(pump.wanted for pump in self.pumps if pump.stepping)
         half = (self.jobs.size + self.jobs.held.most + 1) // 2
+        if self.others:
+            return max(
+                0, min(self.jobs.room - asked - self._asked_by_others, self._share, half, LARGEST_BATCH)
+            )
         return max(0, min(self.jobs.room - asked, half, LARGEST_BATCH))
+
+    @property
+    def _asked_by_others(self) -> int:
+        """The number of jobs that steps of other shards ask for; a shard that is away brings none."""
+        return sum(
+            pump.wanted for lane in self.others if not lane.away for pump in lane.pumps if pump.stepping
+        )
+
+    @property
+    def _share(self) -> int:
+        """The number of jobs that this shard may have besides, while others have due jobs too."""
+        hungry = 1 + sum(lane._more_due and not lane.away for lane in self.others)
+        return -(-self.jobs.size // hungry) + self.jobs.held.most - len(self.jobs.running)
 
     async def rest(self) -> None:
         """Wait until an attempt has finished, or a job may be due."""
@@ -169,6 +192,9 @@ class Lane:
         if step.paused:
             self.jobs.return_held(step.paused)
         self._more_due = len(step.claims) == wanted
+        if self.others and not self._more_due:
+            for lane in self.others:
+                lane.note_slot()  # the share that this shard does not need
         beat = self.lease / 3
         wait = beat if step.wait is None else min(step.wait, beat)
         self._look_at = asyncio.get_running_loop().time() + wait
@@ -182,7 +208,14 @@ class Lane:
         """Wake a pump, which has an outcome to send, and a shutdown, which may be done."""
         if not self.stepping or len(self.jobs.finished) >= MANY_FINISHED:
             self._work.set()
+        for lane in self.others:
+            lane.note_slot()
         self.on_change()
+
+    def note_slot(self) -> None:
+        """Look for jobs again: another shard's job has left a slot."""
+        if not self.stepping and self.jobs.free > 0:
+            self._work.set()
 
 
 class Pump:
@@ -253,10 +286,12 @@ class Pump:
                     pump=self.number,
                 )
             except QueueUnavailable as error:
+                lane.away = True
                 lane.on_redis(error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, 1.0)
             else:
+                lane.away = False
                 lane.on_redis(None)
                 return step
 

@@ -1,6 +1,6 @@
 """LanePair: both lanes of a worker together, as its services and its shutdown see them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from worker.lane import Lane
 
@@ -10,7 +10,8 @@ class LanePair:
 
     def __init__(self, jobs: Lane, webhooks: Lane) -> None:
         self.jobs = jobs
-        self._lanes = (jobs, webhooks)
+        self.webhooks = webhooks
+        self._lanes: Sequence[Lane] = (jobs, webhooks)
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes)
@@ -58,7 +59,24 @@ class LanePair:
         for lane in self._lanes:
             lane.jobs.release()
 
+    def note_room_for_webhooks(self) -> None:
+        """Start deliveries that are held: slots may have become free."""
+        self.webhooks.jobs.note_room()
+
     def abandon(self) -> None:
         """Settle every attempt, whatever its handler still does."""
         for lane in self._lanes:
             lane.jobs.abandon()
+
+
+class AllLanes(LanePair):
+    """The lanes of all shards; `jobs` and `webhooks` are those of the first one."""
+
+    def __init__(self, pairs: Sequence[LanePair]) -> None:
+        super().__init__(pairs[0].jobs, pairs[0].webhooks)
+        self._pairs = pairs
+        self._lanes = [lane for pair in pairs for lane in pair]
+
+    def note_room_for_webhooks(self) -> None:
+        for pair in self._pairs:
+            pair.webhooks.jobs.note_room()

@@ -18,6 +18,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
+from shared.ids import shard_of
 from shared.store.rows import Lease
 
 TAKEN_BYTES = 8  # the largest number of a held claim that was started
@@ -46,6 +47,36 @@ class Snapshot(NamedTuple):
     leases: list[tuple[Lease, float]]
     held: Sequence[Lease] = ()
     models: str = ""
+
+
+class ShardSnapshots:
+    """The snapshots of a memory, as far as they concern one shard.
+
+    Args:
+        memory: the memory.
+        shard: the shard of the leases.
+        shards: the number of shards.
+        places: those of the shard's pumps among the steps of a snapshot.
+    """
+
+    def __init__(self, memory: "SnapshotMemory", shard: int, shards: int, places: Sequence[int]) -> None:
+        self._memory = memory
+        self._shard = shard
+        self._shards = shards
+        self._places = places
+
+    def read(self) -> Snapshot | None:
+        found = self._memory.read()
+        if found is None or self._shards == 1:
+            return found
+        return found._replace(
+            steps=[found.steps[place] for place in self._places],
+            leases=[(lease, deadline) for lease, deadline in found.leases if self._has(lease)],
+            held=[lease for lease in found.held if self._has(lease)],
+        )
+
+    def _has(self, lease: Lease) -> bool:
+        return shard_of(lease.lease, self._shards) == self._shard
 
 
 class SnapshotMemory:

@@ -36,8 +36,9 @@ class Recycler:
 
     def check_jobs(self) -> None:
         """End the worker if enough jobs have ended."""
-        if self._jobs.ended >= self._max_jobs:
-            self._on_due(f"{self._jobs.ended} jobs have ended (WORKER_MAX_JOBS)")
+        ended = self._jobs.ended + sum(other.ended for other in self._jobs.others)
+        if ended >= self._max_jobs:
+            self._on_due(f"{ended} jobs have ended (WORKER_MAX_JOBS)")
 
     async def run(self) -> None:
         """Look at the memory once a second."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from math import inf
@@ -50,6 +50,7 @@ class RunningJobs:
         spans: gives the attempts spans; None while TRACES is off.
         running: the attempts by their leases.
         ended: the number of attempts that have ended.
+        others: those of the lanes that share the slots, one for each other shard.
         held: claims without a slot.
         finished: ended attempts that wait for the next step.
         sent: ended attempts that a step under way carries, per step.
@@ -77,6 +78,7 @@ class RunningJobs:
         self.spans: AttemptSpans | None = None
         self.running: dict[str, RunningJob] = {}
         self.ended = 0
+        self.others: Sequence[RunningJobs] = ()
         self.held = HeldClaims(size, lambda claims: self._end_held(claims, OutcomeKind.RETURNED))
         self.finished: list[Finished] = []
         self.sent: list[list[Finished]] = []
@@ -93,11 +95,17 @@ class RunningJobs:
         self._loop = asyncio.get_event_loop()
 
     @property
+    def occupied(self) -> int:
+        """The number of attempts under way in all lanes that share the slots."""
+        return len(self.running) + sum(len(other.running) for other in self.others)
+
+    @property
     def free(self) -> int:
         """The number of free slots."""
+        occupied = self.occupied if self.others else len(self.running)
         if self._aside is None:
-            return self.size - len(self.running)
-        return max(0, self.size + self._aside() - len(self.running))
+            return self.size - occupied
+        return max(0, self.size + self._aside() - occupied)
 
     @property
     def room(self) -> int:

@@ -15,7 +15,7 @@ from shared.record import PAYLOAD, JobSummary
 from shared.yielding import PART, in_parts
 
 MAX_PAGE = 200
-EMPTY = b'{"items":[],"next_cursor":null}'
+EMPTY = b'{"items":[],"next_cursor":null,"incomplete":false}'
 FIELDS = r"^((params|result)(,(params|result))?)?$"
 
 ONCE = once(*NAMES, "limit", "cursor", "fields")
@@ -27,6 +27,9 @@ class JobPage(BaseModel):
     items: list[JobSummary]
     next_cursor: Annotated[
         str | None, Field(description="Where the next page begins; null after the last one.")
+    ]
+    incomplete: Annotated[
+        bool, Field(description="Whether jobs are missing, because a shard of Redis does not answer.")
     ]
 
 
@@ -62,6 +65,8 @@ async def list_jobs(
     records = in_parts(page.records, 1 if payload else PART)
     items = [record.to_json(None, prefix(request), payload) async for record in records]
     following = orjson.dumps(encode_cursor(page.next, state) if page.next else None)
+    incomplete = b"true" if page.incomplete else b"false"
     return Response(
-        b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), following), media_type="application/json"
+        b'{"items":[%b],"next_cursor":%b,"incomplete":%b}' % (b",".join(items), following, incomplete),
+        media_type="application/json",
     )

@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from arq.connections import ArqRedis
 
 from shared.errors import QueueUnavailable
+from shared.ids import shard_of
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE
 from shared.store.multiplexer import Multiplexer
@@ -148,3 +149,33 @@ class Changes:
             for channel in some:
                 for watch in self._watches.get(channel, ()):
                     watch.wake()
+
+
+class ShardedChanges(Changes):
+    """The changes of several shards, each over a connection of its own.
+
+    Args:
+        parts: the changes of each shard, in the order of their numbers.
+    """
+
+    def __init__(self, parts: Sequence[Changes]) -> None:
+        self.turns = asyncio.Semaphore(AT_ONCE)
+        self._parts = parts
+
+    @asynccontextmanager
+    async def watch(self, job_id: str, *, only_done: bool = False) -> AsyncIterator[Watch]:
+        part = self._parts[shard_of(job_id, len(self._parts))]
+        async with part.watch(job_id, only_done=only_done) as watch:
+            yield watch
+
+    def end_all(self) -> None:
+        for part in self._parts:
+            part.end_all()
+
+    def renew(self) -> None:
+        for part in self._parts:
+            part.renew()
+
+    async def aclose(self) -> None:
+        for part in self._parts:
+            await part.aclose()

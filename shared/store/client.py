@@ -8,8 +8,10 @@ from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
+from shared.store.cluster import lead_to_shard
 from shared.store.redis_url import TLS_OPTIONS, read_redis_url
 from shared.store.sentinels import PrimaryConnection, Sentinels, TlsPrimaryConnection
+from shared.store.slots import tag_of
 
 Argument = str | bytes | int | float
 REDIS_GONE = (RedisError, OSError, TimeoutError)
@@ -23,17 +25,18 @@ class Runner(Protocol):
 
 def tag_of_client(redis: ArqRedis) -> str:
     """The hash tag of the shard that a client leads to; empty without shards."""
-    tag: str = getattr(redis.connection_pool, "tag", "")
-    return tag
+    shard: int | None = redis.connection_pool.connection_kwargs.get("shard")
+    return "" if shard is None else tag_of(shard)
 
 
-def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> ArqRedis:
+def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8, shard: int = 0) -> ArqRedis:
     """Open a client for `url`, whose connections open when they are first needed.
 
     Args:
         url: in one of the forms of `redis_url`.
         read_timeout: seconds to wait for a reply.
         connections: connections at most.
+        shard: the number of the shard to reach, in a cluster.
     """
     address = read_redis_url(url)
     scheme = urlsplit(address.server).scheme
@@ -49,6 +52,8 @@ def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8) -> Arq
         tls = {name: value for name, value in pool.connection_kwargs.items() if name in TLS_OPTIONS}
         pool.connection_kwargs["sentinels"] = Sentinels(address, tls)
         pool.connection_class = TlsPrimaryConnection if address.tls else PrimaryConnection
+    if address.nodes:
+        lead_to_shard(pool, address.nodes, shard, tls=address.tls)
     return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
 
 

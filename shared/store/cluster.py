@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from shared.store.redis_url import Address
 from shared.store.slots import slot_of, tag_of
 
 ASK_SECONDS = 0.4  # for the first answer of a node that knows a primary
 MORE_SECONDS = 0.05  # for the answers of others after it
+TIMES = ("socket_timeout", "socket_connect_timeout")
+HOST = ("host", "port")
 USABLE = {"master", "myself,master"}
-Address = tuple[str, int]
 
 
 class _Primary(NamedTuple):
@@ -108,10 +110,10 @@ def _range(words: str) -> range:
 class _ToPrimary(AbstractConnection):
     """A connection whose address is looked up each time it opens."""
 
-    def __init__(self, *, topology: Topology, slot: int, **options: Any) -> None:
+    def __init__(self, *, topology: Topology, shard: int, **options: Any) -> None:
         super().__init__(**options)
         self._topology = topology
-        self._slot = slot
+        self._slot = slot_of(tag_of(shard))
 
     async def connect(self) -> None:
         if not self.is_connected:
@@ -127,31 +129,15 @@ class _SSLConnectionToPrimary(_ToPrimary, SSLConnection):
     pass
 
 
-class TaggedPool(BlockingConnectionPool):
-    """A pool of connections to a shard.
-
-    Attributes:
-        tag: the hash tag of the shard.
-    """
-
-    tag = ""
+def topology_of(redis: Redis) -> Topology:
+    """The topology of the cluster that a client leads to."""
+    found: Topology = redis.connection_pool.connection_kwargs["topology"]
+    return found
 
 
-def pool_of_shard(
-    topology: Topology, shard: int, *, read_timeout: float = 5.0, connections: int = 8
-) -> TaggedPool:
-    """A pool of connections to the primary that has the slot of a shard."""
-    tls = issubclass(topology.connection_class, SSLConnection)
-    pool = TaggedPool(
-        max_connections=connections,
-        timeout=read_timeout,  # type: ignore[arg-type]  # its stub knows whole seconds alone
-        connection_class=_SSLConnectionToPrimary if tls else _ConnectionToPrimary,
-        topology=topology,
-        slot=slot_of(tag_of(shard)),
-        socket_timeout=read_timeout,
-        socket_connect_timeout=1.0,
-        socket_keepalive=True,
-        **topology.options,
-    )
-    pool.tag = tag_of(shard)
-    return pool
+def lead_to_shard(pool: ConnectionPool, nodes: Iterable[Address], shard: int, *, tls: bool) -> None:
+    """Let each connection of a pool lead to the primary that has the slot of a shard when it opens."""
+    options = {name: value for name, value in pool.connection_kwargs.items() if name not in (*TIMES, *HOST)}
+    topology = Topology(nodes, tls=tls, **options, **dict.fromkeys(TIMES, ASK_SECONDS))
+    pool.connection_kwargs.update(topology=topology, shard=shard)
+    pool.connection_class = _SSLConnectionToPrimary if tls else _ConnectionToPrimary

@@ -15,6 +15,7 @@ from shared.stored_record import StoredRecord
 SCANNED_AT_ONCE = 700  # entries of an index, about 3 ms; Redis does nothing else meanwhile
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024  # of the JSON of several records
 STORED_PAYLOAD = {"params": ("params", "params_shown"), "result": ("result",)}
+PLACE = ("created_at", "run_at", "expires_at")  # by which the pages of shards are merged
 SHOWN_OF_ID = 28  # characters: all but the random bytes and the shard, so that ids keep their order
 """Of the id in the cursor of one caller's list: the job may be another caller's, and its id stays hidden."""
 
@@ -54,19 +55,24 @@ Cursor = tuple[str, str]
 
 
 class Page(NamedTuple):
-    """Some jobs, and the cursor of the next page; None at the end."""
+    """Some jobs, and the cursor of the next page; None at the end.
+
+    Attributes:
+        incomplete: whether jobs are missing, because a shard does not answer.
+    """
 
     records: list[StoredRecord]
     next: Cursor | None
+    incomplete: bool = False
 
 
 def words_of(
     filters: Filters, limit: int, after: Cursor | None, payload: Collection[str] | None
 ) -> list[Argument]:
-    """The arguments of the script for one page; of ids and states alone if the payload is None."""
+    """The arguments of the script for one page; of ids, states and times alone if the payload is None."""
     labels = [word for pair in filters.labels.items() for word in pair]
     score, last = after or ("", "")
-    fields = ["state"]
+    fields = ["state", *PLACE]
     if payload is not None:
         fields = [*SUMMARY, *(field for name in payload for field in STORED_PAYLOAD[name])]
     head = ListRow(

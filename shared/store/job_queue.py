@@ -14,6 +14,7 @@ from shared.store.job_output import JobOutput, read_output
 from shared.store.large_batch import reply_to
 from shared.store.missing_jobs import expired, not_found
 from shared.store.moves import moves_of
+from shared.store.placement import Placement
 from shared.store.queue_metrics import QueueMetrics
 from shared.store.record_reader import RecordReader
 from shared.store.redis_calls import RedisCalls, as_dict
@@ -79,6 +80,7 @@ class JobQueue:
         bulk: sends the commands whose replies are large, over another connection, so that the replies on
             `runner` do not wait behind them.
         metrics: counts submissions and moves; None without metrics.
+        placement: chooses the shard of new jobs; None without shards.
 
     Every method may be repeated when its reply was lost. Besides its own errors, each raises
     QueueUnavailable while Redis can't serve it. With an `owner`, a job of another caller counts as missing.
@@ -92,6 +94,7 @@ class JobQueue:
         max_waiting: int,
         bulk: Runner | None = None,
         metrics: QueueMetrics | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self._redis = RedisCalls(runner)
         self._bulk = RedisCalls(bulk or runner)
@@ -99,6 +102,7 @@ class JobQueue:
         self._retention = retention
         self._max_waiting = max_waiting
         self._metrics = metrics
+        self._placement = placement
         self._throughput = Throughput(self._redis, retention)
 
     # -- submitting
@@ -123,6 +127,8 @@ class JobQueue:
         return await self._submit(jobs, quota)
 
     async def _submit(self, jobs: Sequence[NewJob], quota: JobQuota | None) -> list[Submitted]:
+        if self._placement is not None:
+            self._placement.place(jobs, quota)
         (status, *answer), encoded = await reply_to(self._redis, jobs, quota, self._max_waiting)
         if status != b"done":
             error = refusal(status, answer, quota)
@@ -225,6 +231,8 @@ class JobQueue:
             words = job_list.words_of(filters, limit, after, payload)
             score, last, *found = await self._bulk.run(scripts.LIST, *words)
             page = job_list.page_of(filters, score, last, found)
+            if self._placement is not None:
+                page = page._replace(incomplete=self._placement.incomplete)
             after = page.next
             if page.records or after is None:
                 break

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -142,8 +143,9 @@ class Multiplexer:
     def tell(self, name: str, *words: Argument) -> None:
         """Send a command without a use for its reply. Without a connection it is dropped."""
         if self._current is not None and not self._current.lost:
-            reply = self._current.ask(self._pack(name, words))
-            reply.cancel()  # else asyncio would report an error reply
+            with suppress(RedisConnectionError):
+                reply = self._current.ask(self._pack(name, words))
+                reply.cancel()  # else asyncio would report an error reply
 
     async def aclose(self) -> None:
         """Close the connection; the next command opens another one."""
@@ -241,7 +243,7 @@ class _OpenConnection(asyncio.Protocol):
         reply = self._loop.create_future()
         self._written += len(command)
         if not self._replies:
-            self._transport.write(command)  # now, so that Redis works while this process goes on
+            self._write(command)  # now, so that Redis works while this process goes on
             self._moved_at = self._loop.time()
             self._awaited = self._written
             if self._timer is None:
@@ -252,6 +254,14 @@ class _OpenConnection(asyncio.Protocol):
             self._commands.append(command)
         self._replies.append(reply)
         return reply
+
+    def _write(self, commands: bytes) -> None:
+        """Write to the connection. Raises RedisConnectionError if it is closed, and this is not yet told."""
+        try:
+            self._transport.write(commands)
+        except RuntimeError as error:  # of uvloop, whose call of `connection_lost` comes in the next turn
+            self.lose("It was closed by Redis.")
+            raise RedisConnectionError("The connection to Redis is lost. It was closed by Redis.") from error
 
     async def ask_until(self, end: float, command: bytes) -> Any:
         """Wait for the reply until `end`, or longer while its bytes arrive. Raises TimeoutError."""
@@ -283,7 +293,8 @@ class _OpenConnection(asyncio.Protocol):
     def _send(self) -> None:
         commands, self._commands = self._commands, []
         if not self.lost:
-            self._transport.write(b"".join(commands))
+            with suppress(RedisConnectionError):  # the callers have got the error
+                self._write(b"".join(commands))
 
     def _look_at(self, when: float) -> None:
         self._timer = self._loop.call_at(when, self._look, when)

@@ -11,11 +11,16 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE, connect, sentinels_of
+from shared.store.cluster import topology_of
 from shared.store.redis_url import read_redis_url
 from shared.store.scripts import PROBE
 from shared.store.sentinels import UnknownService
+from shared.store.slots import slot_of, tag_of
+from shared.store.tags import tagged_command
 
 OLDEST = {"Redis": 7, "Valkey": 8}  # major versions
+A_CLUSTER = "this is a Redis Cluster; write redis+cluster:// and its nodes, or name a single primary"
+NO_CLUSTER = "this is no Redis Cluster; write redis:// and its one address"
 RIGHTS = "give it the rights of the user job-server in redis-users.acl"
 
 
@@ -32,13 +37,15 @@ def obstacle(url: str) -> str | None:
         return f"the Sentinels refuse its user or password ({error}); correct sentinel_password"
     except REDIS_GONE:
         return None
+    in_cluster = bool(read_redis_url(url).nodes)
     with Redis.from_url(server, socket_timeout=1.0, socket_connect_timeout=1.0) as redis:
         try:
-            if redis.info("cluster").get("cluster_enabled"):
-                return "this is a Redis Cluster; name a single primary, or one behind Sentinel"
+            clustered = bool(redis.info("cluster").get("cluster_enabled"))
+            if clustered != in_cluster:
+                return NO_CLUSTER if in_cluster else A_CLUSTER
             if old := too_old(redis.info("server")):
                 return f"this is {old}; Redis 7.0, Valkey 8.0 and later ones are supported: upgrade it"
-            missing = _missing_rights(redis)
+            missing = _missing_rights(redis, tag_of(0) if in_cluster else "")
         except AuthenticationError as error:
             return f"Redis refuses its user or password ({error}); correct them"
         except NoPermissionError as error:
@@ -65,12 +72,16 @@ def too_old(server: Mapping[str, Any]) -> str | None:
 def _server_of(url: str) -> str:
     """The URL of the server that can be asked now: Sentinels are asked for the primary."""
     address = read_redis_url(url)
-    if not address.sentinels:
+    if address.sentinels:
+        sentinels = sentinels_of(connect(url))
+        assert sentinels is not None  # noqa: S101  # the URL names them
+        asking = sentinels.primary()
+    elif address.nodes:
+        asking = topology_of(connect(url)).primary_of(slot_of(tag_of(0)))
+    else:
         return url
-    sentinels = sentinels_of(connect(url))
-    assert sentinels is not None  # noqa: S101  # the URL names them
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop that runs
-        host, port = thread.submit(asyncio.run, sentinels.primary()).result()
+        host, port = thread.submit(asyncio.run, asking).result()
     return address.server.replace("@primary", f"@{_bracketed(host)}:{port}", 1).replace(
         "//primary", f"//{_bracketed(host)}:{port}", 1
     )
@@ -85,14 +96,19 @@ def lacking(right: str) -> str:
     return f"its user lacks a right that this server needs ({right.strip()}); {RIGHTS}"
 
 
-def _missing_rights(redis: Redis) -> str | None:
+def _missing_rights(redis: Redis, tag: str) -> str | None:
     """The first missing right; None if all are there. A Redis that can't write now raises REDIS_GONE."""
     name = f"probe:{token_hex(6)}"
-    missing: list[bytes] = redis.eval(PROBE.source, 0, name)  # type: ignore[assignment]
+    probe = tagged_command(tag, "EVAL", (PROBE.source, 0, name)) if tag else ("EVAL", PROBE.source, 0, name)
+    missing: list[bytes] = redis.execute_command(*probe)  # type: ignore[no-untyped-call]
     if missing:
         return missing[0].decode()
-    redis.blpop([redis_keys.WAKE + name], 0.01)  # type: ignore[arg-type]
+    redis.blpop([tag + redis_keys.WAKE + name], 0.01)  # type: ignore[arg-type]
+    channels = [tag + redis_keys.CHANGES + name, tag + redis_keys.CANCEL]
     with redis.pubsub() as subscription:  # type: ignore[no-untyped-call]
-        subscription.subscribe(redis_keys.CHANGES + name, redis_keys.CANCEL)
+        if tag:
+            subscription.ssubscribe(*channels)
+        else:
+            subscription.subscribe(*channels)
         subscription.get_message(timeout=1.0)
     return None

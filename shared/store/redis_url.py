@@ -1,10 +1,12 @@
-"""URLs of Redis: one server, or the primary that Sentinels name.
+"""URLs of Redis: one server, the primary that Sentinels name, or a cluster.
 
 redis://[user:password@]host[:6379][/database]
 rediss://…                                          with TLS
 unix:///path.sock
 redis+sentinel://[user:password@]host[:26379],host,host/service[/database]
 rediss+sentinel://…                                 with TLS, to the Sentinels too
+redis+cluster://[user:password@]host[:6379],host    some nodes of a Redis Cluster
+rediss+cluster://…                                  with TLS
 
 No error quotes a URL, because it holds a password.
 """
@@ -27,9 +29,10 @@ TLS_OPTIONS = (
     "ssl_check_hostname",
 )
 """Options of a URL with TLS. No other option is safe: it would change replies, time limits or retries."""
-SENTINEL_PORT = 26379
+SENTINEL_PORT, NODE_PORT = 26379, 6379
 PLAIN_FORM = "must be like redis://user:password@host:6379/0, rediss://… or unix:///path.sock"
 SENTINEL_FORM = "redis+sentinel://user:password@host:26379,host,host/service/0"
+CLUSTER_FORM = "redis+cluster://user:password@host:6379,host,host"
 
 Address = tuple[str, int]
 
@@ -39,11 +42,12 @@ class RedisUrl:
     """A URL of Redis, in its parts.
 
     Attributes:
-        server: the URL of the server, with user, database and the options of TLS; behind Sentinels its host
-            and port have no meaning.
+        server: the URL of the server, with user, database and the options of TLS; behind Sentinels and in a
+            cluster its host and port have no meaning.
         sentinels: the addresses of the Sentinels; empty for one server.
         service: the name under which the Sentinels know the servers.
         sentinel_user, sentinel_password: those that the Sentinels ask for.
+        nodes: the addresses of some nodes of a cluster; empty without one.
     """
 
     server: str
@@ -51,6 +55,7 @@ class RedisUrl:
     service: str = ""
     sentinel_user: str | None = None
     sentinel_password: str | None = None
+    nodes: tuple[Address, ...] = ()
 
     @property
     def tls(self) -> bool:
@@ -60,17 +65,17 @@ class RedisUrl:
 def read_redis_url(url: str) -> RedisUrl:
     """The parts of a URL. Raises ValueError, with a line that says what to correct."""
     scheme = url.partition(":")[0].lower()
-    if scheme in ("redis+cluster", "rediss+cluster"):
-        raise ValueError(
-            "names a Redis Cluster, which this release does not serve; name one primary (redis://), or the "
-            "Sentinels of one (redis+sentinel://)"
-        )
     _refuse_unknown_options(url)
-    found = _behind_sentinels(url) if scheme in ("redis+sentinel", "rediss+sentinel") else RedisUrl(url)
+    if scheme in ("redis+sentinel", "rediss+sentinel"):
+        found = _behind_sentinels(url)
+    elif scheme in ("redis+cluster", "rediss+cluster"):
+        found = _of_cluster(url)
+    else:
+        found = RedisUrl(url)
     if not _is_server_url(found.server):
         if "," in url.partition("://")[2].rpartition("@")[2].partition("/")[0]:
-            raise ValueError(f"names several hosts; for Sentinels write {SENTINEL_FORM}")
-        raise ValueError(f"{PLAIN_FORM}, or {SENTINEL_FORM}, the password percent-encoded")
+            raise ValueError(f"names several hosts; write {SENTINEL_FORM}, or {CLUSTER_FORM}")
+        raise ValueError(f"{PLAIN_FORM}, {SENTINEL_FORM} or {CLUSTER_FORM}, the password percent-encoded")
     if not _has_usable_tls(found.server):
         raise ValueError(
             "its ssl_ options do not work: let ssl_ca_certs, ssl_certfile and ssl_keyfile name PEM files "
@@ -110,25 +115,39 @@ def _behind_sentinels(url: str) -> RedisUrl:
     scheme = parts.scheme.removesuffix("+sentinel")
     return RedisUrl(
         SplitResult(scheme, f"{user}{at}primary", slash + database, urlencode(options), "").geturl(),
-        tuple(_address(host) for host in hosts.split(",")),
+        tuple(_address("a Sentinel", host, SENTINEL_PORT, SENTINEL_FORM) for host in hosts.split(",")),
         service,
         names["sentinel_username"],
         names["sentinel_password"],
     )
 
 
-def _address(host: str) -> Address:
-    """The host and port of a Sentinel. Raises ValueError."""
+def _of_cluster(url: str) -> RedisUrl:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"must be like {CLUSTER_FORM}, the password percent-encoded") from None
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if parts.path.strip("/") not in ("", "0") or options.pop("db", "0") != "0":
+        raise ValueError("names a database, and a cluster has the database 0 alone; leave it out")
+    user, at, hosts = parts.netloc.rpartition("@")
+    scheme = parts.scheme.removesuffix("+cluster")
+    return RedisUrl(
+        SplitResult(scheme, f"{user}{at}primary", "", urlencode(options), "").geturl(),
+        nodes=tuple(_address("a node", host, NODE_PORT, CLUSTER_FORM) for host in hosts.split(",")),
+    )
+
+
+def _address(kind: str, host: str, port_unless_given: int, form: str) -> Address:
+    """The host and port of a Sentinel or node. Raises ValueError."""
     try:
         parts = urlsplit(f"//{host}")
         name, port = parts.hostname, parts.port
     except ValueError:
         name, port = None, None
     if not name or host != host.strip():
-        raise ValueError(
-            f"has a Sentinel without a host, or with a wrong port; separate them by commas: {SENTINEL_FORM}"
-        )
-    return name, SENTINEL_PORT if port is None else port
+        raise ValueError(f"has {kind} without a host, or with a wrong port; separate them by commas: {form}")
+    return name, port_unless_given if port is None else port
 
 
 def _is_server_url(url: str) -> bool:

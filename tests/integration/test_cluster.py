@@ -14,8 +14,7 @@ from dev.stack import free_port
 from shared.errors import QueueUnavailable
 from shared.record import JobState
 from shared.store.changes import Changes
-from shared.store.client import REDIS_GONE
-from shared.store.cluster import Topology, pool_of_shard
+from shared.store.client import REDIS_GONE, connect
 from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
 from shared.store.slots import slot_of, tag_of
@@ -26,7 +25,7 @@ SHARD = tag_of(3)  # that of the fixture `cluster_redis`
 
 
 def client_of(cluster: RedisCluster, shard: int) -> ArqRedis:
-    return ArqRedis(pool_of_shard(Topology(cluster.addresses), shard))
+    return connect(cluster.url, shard=shard)
 
 
 @pytest.fixture
@@ -84,15 +83,15 @@ async def test_a_change_wakes_a_watch(redis_cluster: RedisCluster, multiplexer: 
 async def test_one_reachable_node_is_enough_to_find_the_others(
     redis_cluster: RedisCluster, cluster_redis: Redis
 ):
-    nodes = [("127.0.0.1", free_port()), ("127.0.0.1", redis_cluster.ports[0])]
+    url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{redis_cluster.ports[0]}"
     for shard in range(4):
-        client = ArqRedis(pool_of_shard(Topology(nodes), shard))
+        client = connect(url, shard=shard)
         assert await client.ping()
         await client.aclose(close_connection_pool=True)
 
 
 async def test_without_a_node_the_queue_is_unavailable():
-    client = ArqRedis(pool_of_shard(Topology([("127.0.0.1", free_port())]), 3))
+    client = connect(f"redis+cluster://127.0.0.1:{free_port()}")
     queue = JobQueue(Multiplexer(client), RETENTION, max_waiting=10)
     with pytest.raises(QueueUnavailable, match="answer"):
         await queue.ping()

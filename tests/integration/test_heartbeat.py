@@ -61,7 +61,7 @@ async def beating(redis_stack: Stack, worker: ManualWorker, lane: ManualLane) ->
     started = []
 
     async def start(*, longest: float = LONGEST) -> HeartbeatSupervisor:
-        lanes: Any = [lane]
+        lanes: Any = [[lane]]
         worker_info = replace(worker.info, pid=os.getpid())
         started.append(
             HeartbeatSupervisor(

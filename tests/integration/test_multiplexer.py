@@ -340,3 +340,20 @@ def test_a_connection_that_ends_while_it_opens_is_opened_again(monkeypatch: pyte
                 await multiplexer.aclose()
 
     assert uvloop.run(ask()) == ([b"A"], 2)
+
+
+async def test_a_connection_that_is_closed_and_has_not_told_so_is_given_up(open_to: Open, redis_stack: Stack):
+    """uvloop refuses a write to it: the call is repeated on another connection."""
+
+    class Closed:
+        def write(self, _: bytes) -> None:
+            raise RuntimeError("the handler is closed")
+
+    multiplexer = open_to(redis_stack.redis_port)
+    assert await multiplexer.execute_command("ECHO", "a") == b"a"
+    assert multiplexer._current is not None
+    multiplexer._current._transport = Closed()  # type: ignore[assignment]
+    multiplexer.tell("PING")
+    assert await multiplexer.execute_command("ECHO", "b") == b"b"
+    multiplexer._current._transport = Closed()
+    assert await multiplexer.execute_command("ECHO", "c") == b"c"

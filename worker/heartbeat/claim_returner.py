@@ -11,7 +11,7 @@ from shared.store.job_leases import JobLeases
 from shared.store.retention import Retention
 from shared.store.workers import WorkerInfo
 from worker.held_claims import STALE_SECONDS
-from worker.lease_snapshot import Snapshot, SnapshotMemory
+from worker.lease_snapshot import ShardSnapshots, Snapshot
 
 LOOK_SECONDS = 0.5
 BLOCKED_SECONDS = (
@@ -40,7 +40,7 @@ class ClaimReturner:
         worker_info: WorkerInfo,
         pumps: Sequence[tuple[str, int]],
         retention: Retention,
-        memory: SnapshotMemory,
+        memory: ShardSnapshots,
         job_leases: JobLeases,
     ) -> None:
         self._worker_info = worker_info

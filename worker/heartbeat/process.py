@@ -25,7 +25,7 @@ from shared.store.retention import Retention
 from shared.store.rows import Lease
 from shared.store.workers import WorkerInfo
 from worker.heartbeat.claim_returner import ClaimReturner
-from worker.lease_snapshot import Snapshot, SnapshotMemory
+from worker.lease_snapshot import ShardSnapshots, Snapshot, SnapshotMemory
 from worker.memory import resident_bytes
 
 LAST_BEAT_SECONDS = 0.15
@@ -41,23 +41,28 @@ class HeartbeatLoop:
         terms: the terms that `worker.heartbeat.supervisor` sends.
         memory: the memory with the worker's snapshots.
         writer: the connection to the worker.
+        shard: the shard whose leases are renewed.
 
     Attributes:
         due: set to beat now.
         ending: set, with `due`, to end the loop after the current beat.
     """
 
-    def __init__(self, terms: dict[str, Any], memory: SnapshotMemory, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, terms: dict[str, Any], memory: SnapshotMemory, writer: asyncio.StreamWriter, shard: int = 0
+    ) -> None:
         self.due = asyncio.Event()
         self.ending = False
-        self._memory = memory
+        shards = 1 + max(of for *_, of in terms["pumps"])
+        places = [place for place, (*_, of) in enumerate(terms["pumps"]) if of == shard]
+        self._memory = ShardSnapshots(memory, shard, shards, places)
         self._writer = writer
         self._worker_info = WorkerInfo(**terms["worker_info"])
-        self._pumps: list[tuple[str, int]] = terms["pumps"]
+        self._pumps = [(str(name), int(number)) for name, number, of in terms["pumps"] if of == shard]
         self._lease: float = terms["lease"]
         self._longest: float = terms["longest"]
         self._overdue: float = terms["overdue"]
-        redis = connect(terms["url"])
+        redis = connect(terms["url"], shard=shard)
         self._sentinels = sentinels_of(redis)
         self._runner = Multiplexer(
             redis,
@@ -67,7 +72,7 @@ class HeartbeatLoop:
         )
         self._job_leases = JobLeases(self._runner)
         self.returner = ClaimReturner(
-            self._worker_info, self._pumps, Retention(*terms["retention"]), memory, self._job_leases
+            self._worker_info, self._pumps, Retention(*terms["retention"]), self._memory, self._job_leases
         )
 
     async def run(self) -> None:
@@ -157,25 +162,33 @@ async def serve(connection: socket.socket, descriptor: int) -> None:
     terms = json.loads(await reader.readline() or "null")
     if terms is None:
         return
-    beats = HeartbeatLoop(terms, SnapshotMemory(descriptor, terms["leases"]), writer)
-    beating, end = asyncio.create_task(beats.run()), asyncio.create_task(listen(reader, beats))
-    returning, watch = asyncio.create_task(beats.returner.run()), asyncio.create_task(beats.watch_primary())
-    await asyncio.wait({beating, returning, end}, return_when=asyncio.FIRST_COMPLETED)
-    returning.cancel()
-    watch.cancel()
-    beats.ending = True
-    beats.due.set()
+    memory = SnapshotMemory(descriptor, terms["leases"])
+    loops = [
+        HeartbeatLoop(terms, memory, writer, shard)
+        for shard in sorted({shard for *_, shard in terms["pumps"]})
+    ]
+    beating = {asyncio.create_task(beats.run()) for beats in loops}
+    returning = {asyncio.create_task(beats.returner.run()) for beats in loops}
+    watches = [asyncio.create_task(beats.watch_primary()) for beats in loops]
+    end = asyncio.create_task(listen(reader, loops))
+    await asyncio.wait({*beating, *returning, end}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*returning, *watches):
+        task.cancel()
+    for beats in loops:
+        beats.ending = True
+        beats.due.set()
     # A beat that reached Redis after the worker's `leave` would show a dead worker.
-    await asyncio.wait({beating}, timeout=LAST_BEAT_SECONDS)
-    if beating.done():
-        beating.result()
-    await beats.returner.return_of_dead()
+    done, _ = await asyncio.wait(beating, timeout=LAST_BEAT_SECONDS)
+    for task in done:
+        task.result()
+    await asyncio.gather(*(beats.returner.return_of_dead() for beats in loops))
 
 
-async def listen(reader: asyncio.StreamReader, beats: HeartbeatLoop) -> None:
+async def listen(reader: asyncio.StreamReader, loops: Sequence[HeartbeatLoop]) -> None:
     """Beat whenever the worker asks for it, until it closes the connection."""
     while await reader.readline():
-        beats.due.set()
+        for beats in loops:
+            beats.due.set()
 
 
 def main() -> None:

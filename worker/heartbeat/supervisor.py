@@ -42,7 +42,7 @@ class HeartbeatSupervisor:
     Args:
         url: the URL of Redis; sent over a socket, because others can read a command line.
         worker_info: the worker as API and operators see it.
-        lanes: the lanes whose leases are renewed; the first one is that of the jobs.
+        shards: for each shard the lanes whose leases are renewed; the first one is that of the jobs.
         lease: seconds for which a renewal holds.
         longest: the longest timeout of the handlers, in seconds.
         on_failover: called in the heartbeat's thread, when a beat has met a fail-over; a beat always writes,
@@ -53,7 +53,7 @@ class HeartbeatSupervisor:
         self,
         url: str,
         worker_info: WorkerInfo,
-        lanes: Sequence[Lane],
+        shards: Sequence[Sequence[Lane]],
         *,
         lease: float,
         longest: float,
@@ -62,7 +62,7 @@ class HeartbeatSupervisor:
         self.pid = 0
         self.counts = ChildCounts()
         self._on_failover = on_failover
-        self._lanes = lanes
+        self._lanes = lanes = [lane for some in shards for lane in some]
         self._folder = Path.cwd()  # a handler may change it
         self._pumps = [pump for lane in lanes for pump in lane.pumps]
         most = sum(lane.jobs.most + MOST_CLAIMS for lane in lanes)
@@ -73,7 +73,12 @@ class HeartbeatSupervisor:
         terms = {
             "url": url,
             "worker_info": asdict(worker_info),
-            "pumps": [(pump.worker_id, pump.number) for pump in self._pumps],
+            "pumps": [
+                (pump.worker_id, pump.number, shard)
+                for shard, some in enumerate(shards)
+                for lane in some
+                for pump in lane.pumps
+            ],
             "lease": lease,
             "longest": longest,
             "overdue": OVERDUE_SECONDS,
@@ -102,7 +107,7 @@ class HeartbeatSupervisor:
         lanes = self._lanes
         leases = chain.from_iterable(lane.jobs.lease_lines.values() for lane in lanes)
         steps = [pump.open_step for pump in self._pumps]
-        self._memory.write(len(lanes[0].jobs.running), steps, leases, self._models)
+        self._memory.write(lanes[0].jobs.occupied, steps, leases, self._models)
 
     def show_models(self, states: str) -> None:
         """Show the states of the model hosts, JSON, at once; called on the event loop."""

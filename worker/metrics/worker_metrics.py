@@ -7,7 +7,6 @@ from typing import Any
 from shared.metrics.engine import EndedJobs, declare_process, declare_redis_calls
 from shared.metrics.loop_lag import declare_lag, watch_lag
 from shared.metrics.metric_set import MetricSet
-from worker.connections import Connections
 from worker.lane_pair import LanePair
 from worker.metrics.attempt_metrics import FencedWrites, JobMetrics, WebhookMetrics
 from worker.metrics.server import MetricsServer
@@ -45,14 +44,14 @@ class WorkerMetrics:
         self.set.open()
 
     def services_of(
-        self, lanes: LanePair, children: Children, connections: Connections
+        self, lanes: LanePair, children: Children, redis_answers: Callable[[], bool]
     ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """The services that serve the metrics, with the state of these parts of the worker at each scrape."""
         jobs = next(iter(lanes)).jobs
         gauge = self.set.gauge
         gauge("worker_concurrency", "Jobs that this worker runs at once.", lambda: [((), jobs.size)])
-        gauge("worker_jobs_running", "Jobs that this worker runs now.", lambda: [((), len(jobs.running))])
-        gauge("redis_up", "Whether Redis answers: 1 or 0.", lambda: [((), float(connections.redis_answers))])
+        gauge("worker_jobs_running", "Jobs that this worker runs now.", lambda: [((), jobs.occupied)])
+        gauge("redis_up", "Whether Redis answers: 1 or 0.", lambda: [((), float(redis_answers()))])
         self._watch_children(children._asdict())
         return [MetricsServer(self._listener, self.text).run, self._watch_loop]
 

@@ -37,10 +37,9 @@ def names() -> set[str]:
     api, part = ApiMetrics(types, ROUTERS), SimpleNamespace(counts=ChildCounts())
     with socket.socket() as listener:
         worker = WorkerMetrics(types, listener)
-        jobs: Any = SimpleNamespace(size=1, running={})
+        jobs: Any = SimpleNamespace(size=1, occupied=0)
         lanes: Any = [SimpleNamespace(jobs=jobs)]
-        connections: Any = SimpleNamespace(redis_answers=True)
-        worker.services_of(lanes, Children(part, part, part), connections)
+        worker.services_of(lanes, Children(part, part, part), lambda: True)
     api.open()
     text = (api.set.text() + worker.set.text()).decode()
     declared = re.findall(r"^# TYPE (job_server_\w+) (\w+)$", text, re.MULTILINE)

@@ -1,12 +1,13 @@
-"""URLs of a primary behind Sentinels."""
+"""URLs of a primary behind Sentinels, and of a cluster."""
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from shared.settings import SharedSettings
-from shared.store.client import connect, sentinels_of
+from shared.store.client import connect, sentinels_of, tag_of_client
 from shared.store.preflight import too_old
 from shared.store.redis_url import read_redis_url
+from shared.store.slots import tag_of
 
 URL = "redis+sentinel://me:s%40cret@a:1,b,[::1]:2/jobs/3?sentinel_username=he&sentinel_password=hunter2"
 
@@ -27,11 +28,26 @@ def test_tls_is_for_servers_and_sentinels() -> None:
     assert pool.make_connection().ssl_context is not None
 
 
+def test_a_url_names_nodes_of_a_cluster_and_the_user() -> None:
+    url = "redis+cluster://me:s%40cret@a:1,b,[::1]:2"
+    assert read_redis_url(url).nodes == (("a", 1), ("b", 6379), ("::1", 2))
+    options = connect(url).connection_pool.connection_kwargs
+    assert (options["username"], options["password"]) == ("me", "s@cret")
+    assert options["topology"].options["password"] == "s@cret"  # each node asks for it
+    assert tag_of_client(connect(url, shard=3)) == tag_of(3)
+    assert tag_of_client(connect("redis://a/0")) == ""
+    assert connect(f"{url.replace('redis+', 'rediss+')}").connection_pool.make_connection().ssl_context
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis+cluster://a:1,b/0", "names a Redis Cluster"),
-        ("rediss+cluster://a", "names a Redis Cluster"),
+        ("redis+cluster://hunter2@a:1,b/1", "the database 0 alone"),
+        ("redis+cluster://hunter2@a?db=1", "the database 0 alone"),
+        ("redis+cluster://hunter2@a,,b", "a node without a host"),
+        ("redis+cluster://hunter2@a:port", "a node without a host"),
+        ("redis+cluster://a?ssl_ciphers=HIGH", "may have no options but"),
+        ("redis+cluster://a?sentinel_password=hunter2", "may have no options but"),
         ("redis+sentinel://hunter2@a", "must name the service"),
         ("redis+sentinel://hunter2@a/", "must name the service"),
         ("redis+sentinel://hunter2@/jobs", "a Sentinel without a host"),

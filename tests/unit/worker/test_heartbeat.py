@@ -28,7 +28,7 @@ INFO = WorkerInfo("w", "host", os.getppid(), ["default"], slots=2, started_at=1.
 TERMS = {
     "url": "redis://127.0.0.1:1/0",
     "worker_info": asdict(INFO),
-    "pumps": [("w", 1), ("w", 2)],
+    "pumps": [("w", 1, 0), ("w", 2, 0)],
     "lease": LEASE,
     "longest": 100.0,
     "overdue": 6.0,
@@ -61,7 +61,7 @@ async def loop(
     fake_redis: Redis, memory: SnapshotMemory, writer: FakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> HeartbeatLoop:
     monkeypatch.setattr(module, "Multiplexer", lambda *_, **__: fake_redis)
-    monkeypatch.setattr(module, "connect", lambda url: fake_redis)
+    monkeypatch.setattr(module, "connect", lambda url, *, shard: fake_redis)
     return HeartbeatLoop(TERMS, memory, cast(asyncio.StreamWriter, writer))
 
 
@@ -228,7 +228,7 @@ async def supervise(bench: Bench, failovers: list[bool]) -> AsyncIterator[Superv
         supervisor = ScriptedSupervisor(
             "redis://:hunter2@127.0.0.1:1/0",
             INFO,
-            [bench.lane],
+            [[bench.lane]],
             lease=LEASE,
             longest=100,
             on_failover=lambda: failovers.append(True),
