@@ -31,13 +31,14 @@ test: .venv/ready ## run the tests; those of models need `make models`, those of
 browser: .venv/ready ## run the tests of pages in the system's Chromium (3 minutes)
 	$(PYTEST) -m browser
 
-check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images; run all tests, in a browser too
+check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images, manifests; run all tests, in a browser too
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy api worker shared job_types client dev benchmarks chaos fuzz
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) -m dev.locks --check
 	$(PY) -m dev.linters
+	$(PY) -m dev.manifests
 	@if command -v promtool >/dev/null; then \
 	  promtool check config deploy/prometheus/prometheus.yml && promtool test rules deploy/prometheus/alerts_test.yml; \
 	else echo "promtool: skipped, it is missing; .ci/run installs it."; fi

@@ -1,0 +1,60 @@
+"""The check of the manifests of Kubernetes: what it finds, and what happens without kustomize."""
+
+from pathlib import Path
+
+import pytest
+
+from dev import manifests
+
+needs_kustomize = pytest.mark.skipif(manifests.kustomize() is None, reason="needs kustomize or kubectl")
+
+
+@pytest.fixture
+def tools() -> None:
+    if not manifests.VALIDATE.exists():
+        pytest.skip("the tools of checks are missing; `make check` installs them")
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_fault_is_found_in_core_manifests_and_in_those_of_keda(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(manifests, "VERSIONS", manifests.VERSIONS[-1:])  # a second for each
+    metadata = {"name": "wrong", "namespace": "job-server"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"port": 1}}
+    assert any("'port' was unexpected" in fault for fault in manifests.faults_of_core([service]))
+    scaled = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": metadata,
+        "spec": {"x": 1},
+    }
+    assert "ScaledObject/wrong: spec.x: Extra inputs are not permitted" in manifests.faults_of_keda([scaled])
+    unknown = {**scaled, "kind": "ScaledJob"}
+    assert any("does not know this kind" in fault for fault in manifests.faults_of_keda([unknown]))
+
+
+@needs_kustomize
+def test_a_folder_that_can_not_be_built_fails_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "kustomization.yaml").write_text("resources: [missing.yaml]\n")
+    monkeypatch.setattr(manifests, "FOLDER", tmp_path)
+    monkeypatch.setattr(manifests, "BUILT", (".",))
+    assert manifests.main() == 1
+    assert "missing.yaml" in capsys.readouterr().out
+
+
+def test_without_kustomize_the_check_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert manifests.main() == 0
+    assert capsys.readouterr().out == f"{manifests.SKIPPED}\n"
+
+
+def test_every_folder_of_manifests_is_built():
+    folders = {
+        str(path.parent.relative_to(manifests.FOLDER))
+        for path in manifests.FOLDER.rglob("kustomization.yaml")
+    }
+    parts = {"worker", "queue-groups/default"}  # parts of the base
+    assert folders - parts == set(manifests.BUILT)
