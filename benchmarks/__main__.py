@@ -20,6 +20,7 @@ from benchmarks.sections import (
     metrics,
     operating,
     processes,
+    scaling,
     sleep,
     submit,
     throughput,
@@ -44,6 +45,7 @@ SECTIONS = {
     "metrics": metrics,
     "traces": traces,
     "processes": processes,
+    "scaling": scaling,
     "csv_profile": csv_profile,
     "inference": inference,
 }

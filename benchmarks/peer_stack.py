@@ -48,7 +48,8 @@ class PeerStack:
         self._temporary = TemporaryDirectory(prefix="job-server-bench-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name)
         self._stack = Stack(self.folder)
-        self.redis = Redis.from_url(self._stack.admin_url)
+        self.admin_url = self._stack.admin_url
+        self.redis = Redis.from_url(self.admin_url)
         self._peer = peer
         self._environment = {
             **os.environ,

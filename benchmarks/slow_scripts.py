@@ -11,11 +11,13 @@ from redis import Redis
 
 from shared.store import scripts
 from shared.store.scripts import Script
+from shared.store.tags import tagged_shas
 
 LIMIT = 5000  # microseconds
 COMMANDS = ("eval", "evalsha", "fcall")
 MOST = 100_000  # entries that a Redis keeps
 NAMES = {script.sha: name.lower() for name, script in vars(scripts).items() if isinstance(script, Script)}
+NAMES |= {tagged_sha: NAMES[sha] for sha, tagged_sha in tagged_shas().items()}
 
 
 class SlowCall(NamedTuple):

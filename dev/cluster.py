@@ -1,4 +1,4 @@
-"""A Redis Cluster of three primaries on free loopback ports, with a replica of each on demand."""
+"""A Redis Cluster of some primaries on free loopback ports, with a replica of each on demand."""
 
 import contextlib
 import subprocess
@@ -20,15 +20,17 @@ NODE_TIMEOUT_MS = 2000
 
 
 class RedisCluster:
-    """A running cluster; node i of the first three began as the primary of the i-th third of the slots.
+    """A running cluster; each of the first nodes began as the primary of an equal part of the slots.
 
     Args:
         folder: the folder of its data.
-        replicas: whether each primary has a replica; those are the nodes from the fourth on.
+        replicas: whether each primary has a replica; those are the nodes after the primaries.
+        primaries: the number of primaries.
     """
 
-    def __init__(self, folder: Path, *, replicas: bool = False) -> None:
-        count = PRIMARIES * (2 if replicas else 1)
+    def __init__(self, folder: Path, *, replicas: bool = False, primaries: int = PRIMARIES) -> None:
+        self._primaries = primaries
+        count = primaries * (2 if replicas else 1)
         self.ports = _free_ports(count)
         self._processes = [_start(port, folder / str(port)) for port in self.ports]
         self._nodes: list[Any] = [Redis(port=port, socket_timeout=5) for port in self.ports]
@@ -54,12 +56,12 @@ class RedisCluster:
 
     def await_replicas(self) -> None:
         """Wait until the replicas have all data."""
-        for primary in self._nodes[:PRIMARIES]:
+        for primary in self._nodes[: self._primaries]:
             wait_until(partial(_is_copied, primary), "the replica is in sync")
 
     def flush(self) -> None:
         """Remove all keys."""
-        for node in self._nodes[:PRIMARIES]:
+        for node in self._nodes[: self._primaries]:
             node.flushall()
 
     def kill(self, port: int) -> None:
@@ -80,23 +82,23 @@ class RedisCluster:
         wait_until(lambda: all(map(_answers, self._nodes)), "all nodes answer")
         for number, node in enumerate(self._nodes):
             node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            if number < PRIMARIES:
-                bounds = [SLOTS * n // PRIMARIES for n in (number, number + 1)]
+            if number < self._primaries:
+                bounds = [SLOTS * n // self._primaries for n in (number, number + 1)]
                 node.execute_command("CLUSTER", "ADDSLOTSRANGE", bounds[0], bounds[1] - 1)
             if number:
                 node.execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0])
         wait_until(lambda: all(_knows(node, len(self._nodes)) for node in self._nodes), "all nodes have met")
-        for primary, replica in zip(self._nodes, self._nodes[PRIMARIES:], strict=False):
+        for primary, replica in zip(self._nodes, self._nodes[self._primaries :], strict=False):
             replica.execute_command("CLUSTER", "REPLICATE", primary.execute_command("CLUSTER", "MYID"))
-        for replica in self._nodes[PRIMARIES:]:
+        for replica in self._nodes[self._primaries :]:
             wait_until(partial(_follows, replica), "each replica follows its primary")
 
 
 @contextlib.contextmanager
-def clustered(*, replicas: bool = False) -> Iterator[RedisCluster]:
+def clustered(*, replicas: bool = False, primaries: int = PRIMARIES) -> Iterator[RedisCluster]:
     """Run a cluster within the block."""
     with TemporaryDirectory(prefix="job-server-cluster-") as folder:
-        cluster = RedisCluster(Path(folder), replicas=replicas)
+        cluster = RedisCluster(Path(folder), replicas=replicas, primaries=primaries)
         try:
             yield cluster
         finally:
