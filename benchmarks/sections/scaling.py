@@ -1,17 +1,18 @@
 """The cost of a job in Redis: on one server, on shards of a cluster, with a replica; a million records.
 
 The store's own scripts are driven without HTTP, workers and handlers: 32 callers submit one job at a time to
-each shard, and then each shard claims and finishes its jobs. So *calls* are the least that a job needs. The
-client and all servers share the machine, so only cost is shown, and the rate where it explains a lag.
+a shard, and then the shard claims and finishes its jobs. Shards take turns, and so do the setups: a machine's
+speed drifts. So *calls* are the least that a job needs. The client and all servers share the machine, so
+only cost is shown, and the rate where it explains a lag.
 *Even* is one part of as many as there are primaries; *held* is the part of the shards that a primary holds.
 The lag of the replica is the time of a WAIT for it after a write, beside that of a PING, both under load
 from another process.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from benchmarks.figures import Figures, number, ratio
 from benchmarks.peer_stack import PeerStack
 from benchmarks.progress import failure_logged
 from benchmarks.redis_usage import Usage, total, usage_of
-from benchmarks.shard_load import loads, submit, work_off
+from benchmarks.shard_load import ShardLoad, loads, submit, work_off
 from benchmarks.slow_scripts import record_slow_scripts, watch_scripts
 from dev.cluster import clustered
 from dev.markdown import markdown_table
@@ -34,6 +35,7 @@ from shared.store.slots import slot_of, tag_of
 
 JOBS = 32_000  # each number of shards divides it
 STEP = 50  # jobs
+TURNS = 10
 STEPS = (1, 10, 100)
 RECORDS = 1_000_000
 BATCH = 100  # jobs of a submission that fills Redis
@@ -59,15 +61,16 @@ class Setup(NamedTuple):
 
 
 ONE = Setup(1, 0)
-SETUPS = (ONE, Setup(1, 3), Setup(2, 3), Setup(4, 3), Setup(8, 3), Setup(4, 4), Setup(8, 8))
+SETUPS = (ONE, Setup(1, 3), Setup(2, 3), Setup(4, 3), Setup(8, 3), Setup(8, 8))
+Servers = tuple[str, list[Any]]  # their URL, and a client of each
+Spent = tuple[list[Usage], list[Usage]]  # of each server, by submissions and by steps
 
 
 def run(options: BenchmarkOptions) -> str:
     figures, jobs = Figures(), options.jobs(JOBS)
     for _ in range(options.rounds):
-        for setup in SETUPS:
-            with failure_logged():
-                measure_shards(figures, setup, jobs)
+        with failure_logged():
+            measure_shards(figures, jobs)
         for batch in STEPS:
             with failure_logged():
                 measure_steps(figures, batch, jobs)
@@ -80,9 +83,18 @@ def run(options: BenchmarkOptions) -> str:
     )
 
 
-def measure_shards(figures: Figures, setup: Setup, jobs: int) -> None:
-    with servers_of(setup) as (url, servers):
-        submitting, working = uvloop.run(_drive(url, servers, setup.shards, jobs, STEP))
+def measure_shards(figures: Figures, jobs: int) -> None:
+    with ExitStack() as stack:
+        opened = {
+            primaries: stack.enter_context(servers_of(primaries))
+            for primaries in {setup.primaries for setup in SETUPS}
+        }
+        for setup, spent in uvloop.run(_drive_in_turns(opened, jobs)).items():
+            _add(figures, setup, spent, jobs)
+
+
+def _add(figures: Figures, setup: Setup, spent: Spent, jobs: int) -> None:
+    submitting, working = spent
     whole = total(submitting), total(working)
     cost = total(whole)
     figures.add(setup.name, "submit", whole[0].cpu / jobs)
@@ -99,8 +111,8 @@ def measure_shards(figures: Figures, setup: Setup, jobs: int) -> None:
 
 
 def measure_steps(figures: Figures, batch: int, jobs: int) -> None:
-    with servers_of(ONE) as (url, servers):
-        _, working = uvloop.run(_drive(url, servers, 1, jobs, batch))
+    with servers_of(0) as (url, servers):
+        _, working = uvloop.run(_drive(url, servers, jobs, batch))
     figures.add(f"step {batch}", "cpu", total(working).cpu / jobs)
     figures.add(f"step {batch}", "calls", total(working).calls / jobs)
 
@@ -130,12 +142,12 @@ def measure_replica(figures: Figures, jobs: int) -> None:
 def load_once(port: int, jobs: int) -> float:
     """Submit and finish jobs on one server; returns the seconds."""
     begin = time.monotonic()
-    uvloop.run(_drive(f"redis://127.0.0.1:{port}", [], 1, jobs, STEP))
+    uvloop.run(_drive(f"redis://127.0.0.1:{port}", [], jobs, STEP))
     return time.monotonic() - begin
 
 
 def measure_records(figures: Figures, jobs: int) -> None:
-    with servers_of(ONE) as (url, [redis]):
+    with servers_of(0) as (url, [redis]):
         redis.config_set("appendonly", "no")
         uvloop.run(_fill(figures, url, redis, jobs))
         redis.bgsave()
@@ -158,16 +170,40 @@ async def _fill(figures: Figures, url: str, redis: Any, jobs: int) -> None:
                 figures.add("records", f"{state} {name}", (memory[name] - empty[name]) / 1e6)
 
 
-async def _drive(
-    url: str, servers: list[Any], shards: int, jobs: int, step: int
-) -> tuple[list[Usage], list[Usage]]:
-    """The usage of each server by the submissions of jobs, and by their steps."""
-    async with loads(url, shards) as found:
-        begin = [usage_of(server) for server in servers]
-        await submit(found, jobs)
-        between = [usage_of(server) for server in servers]
-        await work_off(found, jobs, step)
-        end = [usage_of(server) for server in servers]
+async def _drive_in_turns(opened: Mapping[int, Servers], jobs: int) -> dict[Setup, Spent]:
+    async with AsyncExitStack() as stack:
+        found = {
+            setup: await stack.enter_async_context(loads(opened[setup.primaries][0], setup.shards))
+            for setup in SETUPS
+        }
+        turns: dict[Setup, list[Spent]] = {setup: [] for setup in SETUPS}
+        for _ in range(TURNS):
+            for setup in SETUPS:
+                servers = opened[setup.primaries][1]
+                turns[setup].append(await _spend(found[setup], servers, jobs // TURNS, STEP))
+    return {
+        setup: (_sums([turn[0] for turn in spent]), _sums([turn[1] for turn in spent]))
+        for setup, spent in turns.items()
+    }
+
+
+def _sums(turns: Sequence[list[Usage]]) -> list[Usage]:
+    """The usage of each server in all turns."""
+    return [total(usages) for usages in zip(*turns, strict=True)]
+
+
+async def _drive(url: str, servers: list[Any], jobs: int, step: int) -> Spent:
+    """The usage of one server without shards."""
+    async with loads(url, 1) as found:
+        return await _spend(found, servers, jobs, step)
+
+
+async def _spend(found: Sequence[ShardLoad], servers: list[Any], jobs: int, step: int) -> Spent:
+    begin = [usage_of(server) for server in servers]
+    await submit(found, jobs)
+    between = [usage_of(server) for server in servers]
+    await work_off(found, jobs, step)
+    end = [usage_of(server) for server in servers]
     return _differences(begin, between), _differences(between, end)
 
 
@@ -191,14 +227,14 @@ def _probe(redis: Any, until: Any) -> dict[str, list[float]]:
 
 
 @contextmanager
-def servers_of(setup: Setup) -> Iterator[tuple[str, list[Any]]]:
-    """The URL of a setup, and a client of each of its primaries; each has an append-only file."""
+def servers_of(primaries: int) -> Iterator[Servers]:
+    """A cluster of so many primaries, or one server that is none; each has an append-only file."""
     with ExitStack() as stack:
-        if not setup.primaries:
+        if not primaries:
             peer = stack.enter_context(PeerStack("job_server"))
             yield peer.admin_url, [peer.redis]
             return
-        cluster = stack.enter_context(clustered(primaries=setup.primaries))
+        cluster = stack.enter_context(clustered(primaries=primaries))
         servers: list[Any] = [stack.enter_context(Redis(port=port)) for port in cluster.ports]
         for server in servers:
             server.config_set("appendonly", "yes")
