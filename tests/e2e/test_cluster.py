@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from dev.cluster import RedisCluster, clustered
 from dev.service import Service
@@ -15,6 +16,7 @@ from shared.store.preflight import obstacle
 from shared.store.slots import slot_of, tag_of
 
 SOON = 30.0
+SHARDS = 8  # unless REDIS_SHARDS names another number
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +59,19 @@ def test_jobs_are_performed(service: Service) -> None:
     assert {record["attempt"] for record in records} == {1}
 
 
-def test_an_idle_worker_starts_a_job_at_once(service: Service) -> None:
+def blocked(cluster: RedisCluster) -> int:
+    """The connections that wait for a wake-up, at all primaries."""
+    total = 0
+    for port in {cluster.port_of(slot_of(tag_of(shard))) for shard in range(SHARDS)}:
+        with Redis(port=port) as primary:
+            total += int(primary.info("clients")["blocked_clients"])
+    return total
+
+
+def test_an_idle_worker_starts_a_job_at_once(service: Service, cluster: RedisCluster) -> None:
     """The wake-up comes by a command that blocks: without it, the worker would look much later."""
     service.run("echo", message="the worker is idle after it")
-    time.sleep(0.2)
+    wait_until(lambda: blocked(cluster) >= SHARDS, "the worker waits at each shard", seconds=SOON)
     begun = time.monotonic()
     service.run("echo", message="b")
     assert time.monotonic() - begun < 2
