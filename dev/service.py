@@ -235,6 +235,15 @@ class Service:
         wait_until(reached, f"the job is {state}", seconds=seconds)
         return record
 
+    @contextlib.contextmanager
+    def paused(self, queue: str = "default") -> Iterator[None]:
+        """No worker starts a job of the queue within the block."""
+        self.call("POST", f"/v1/queues/{queue}/pause").raise_for_status()
+        try:
+            yield
+        finally:
+            self.call("POST", f"/v1/queues/{queue}/resume").raise_for_status()
+
     def info(self) -> Record:
         info: Record = self.call("GET", "/server/info").json()
         return info

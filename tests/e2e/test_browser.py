@@ -109,8 +109,10 @@ def page_port() -> Iterator[int]:
 
 def test_a_page_follows_a_job_to_its_end(service: Service, page: Page) -> None:
     follower = Follower(page, service)
-    job_id = service.submit("sleep", seconds=1)
-    follower.follow(job_id)
+    with service.paused():
+        job_id = service.submit("sleep", seconds=1)
+        follower.follow(job_id)
+        follower.sees(1)
 
     ids = follower.ends()
 

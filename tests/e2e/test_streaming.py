@@ -80,8 +80,10 @@ def test_every_change_is_told(service: Service) -> None:
 
 
 def test_a_job_is_followed_to_its_end(service: Service) -> None:
-    job_id = service.submit("sleep", seconds=1)
-    with following(service, job_id) as events:
+    with contextlib.ExitStack() as stack:
+        with service.paused():
+            job_id = service.submit("sleep", seconds=1)
+            events = stack.enter_context(following(service, job_id))
         told = list(events)
 
     versions = [event.id for event in told]
