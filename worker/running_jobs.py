@@ -127,6 +127,7 @@ class RunningJobs:
             asked_at: the time at which the step that claimed them began, by the monotonic clock.
         """
         self._note_time()
+        claims = self._new(claims)
         if self.unblocked_at >= asked_at:
             self._end_held(claims, OutcomeKind.RETURNED)
             return
@@ -136,6 +137,19 @@ class RunningJobs:
         for held in self.held.add(claims[free:], claimed_at):
             claim = held.claim
             self.lease_lines[claim.lease] = held_line(claim.queue, claim.lease, held.number)
+
+    def _new(self, claims: list[Claim]) -> list[Claim]:
+        """The claims without those of leases that are here already.
+
+        A fail-over has lost these claims, and a step has made them again: the attempts that go on count. One
+        that stops because its lease was lost does not; its new claim goes back.
+        """
+        known = [claim for claim in claims if claim.lease in self.lease_lines]
+        if not known:
+            return claims
+        stopping = {lease for lease, job in self.running.items() if job.stop is StopReason.LEASE_LOST}
+        self._end_held([claim for claim in known if claim.lease in stopping], OutcomeKind.RETURNED)
+        return [claim for claim in claims if claim.lease not in self.lease_lines]
 
     def return_held(self, queues: Collection[str]) -> None:
         """Return the held claims of these queues, which no worker may claim from now."""

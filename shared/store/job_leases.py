@@ -252,12 +252,17 @@ class JobLeases:
         )
         return step.accepted
 
-    async def report(self, reports: Iterable[AttemptReport]) -> set[str]:
-        """Write the reports of running attempts; returns ids of jobs that were asked to stop."""
+    async def report(self, reports: Iterable[AttemptReport], *, worker_id: str = "") -> set[str]:
+        """Write the reports of running attempts; returns ids of jobs that were asked to stop.
+
+        Args:
+            reports: those of one worker.
+            worker_id: the worker; empty if that is not known.
+        """
         words: list[Argument] = []
         for claim, progress, lines, started_at, output in reports:
             words += ReportRow(
-                claim.queue, claim.job_id, claim.fencing_token, progress, lines, started_at, output
+                claim.queue, claim.job_id, claim.fencing_token, progress, lines, started_at, output, worker_id
             )
         return {job_id.decode() for job_id in await self._redis.run(scripts.REPORT, *words)}
 

@@ -166,6 +166,7 @@ class ReportRow(NamedTuple):
 
     Attributes:
         started_at, output: as in `FinishedRow`.
+        worker_id: the worker that has the claim; empty if that is not known.
     """
 
     queue: str
@@ -175,6 +176,7 @@ class ReportRow(NamedTuple):
     lines: bytes
     started_at: int
     output: bytes
+    worker_id: str
 
 
 class BeatRow(NamedTuple):

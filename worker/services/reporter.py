@@ -34,7 +34,8 @@ class Reporter:
                 for job, report in unsent
             ]
             try:
-                self._lanes.cancel(await self._job_leases.report(reports))
+                worker_id = self._lanes.jobs.worker_id
+                self._lanes.cancel(await self._job_leases.report(reports, worker_id=worker_id))
             except QueueUnavailable:
                 self._due.set()
                 await asyncio.sleep(random.uniform(0.2, 0.5))

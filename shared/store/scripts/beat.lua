@@ -22,7 +22,10 @@ for at = before_leases, #ARGV - 1, #LEASE do
     lost[#lost + 1] = member
   else
     local id = string.sub(member, string.find(member, ':', 1, true) + 1)
-    if redis.call('HEXISTS', RECORD .. id, 'cancel_requested') == 1 then
+    local cancel_requested, holder = unpack(redis.call('HMGET', RECORD .. id, 'cancel_requested', 'worker'))
+    if not holds(worker, holder) then
+      lost[#lost + 1] = member
+    elseif cancel_requested then
       cancelled[#cancelled + 1] = member
     end
   end

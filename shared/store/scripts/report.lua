@@ -7,7 +7,9 @@ local cancelled = {}
 for at = 0, #ARGV - 1, #REPORT do
   local id, fencing_token = ARGV[at + REPORT.job_id], ARGV[at + REPORT.fencing_token]
   local progress, lines = ARGV[at + REPORT.progress], ARGV[at + REPORT.lines]
-  if redis.call('ZSCORE', LEASES .. ARGV[at + REPORT.queue], fencing_token .. ':' .. id) then
+  local cancel_requested, holder = unpack(redis.call('HMGET', RECORD .. id, 'cancel_requested', 'worker'))
+  if redis.call('ZSCORE', LEASES .. ARGV[at + REPORT.queue], fencing_token .. ':' .. id)
+    and (ARGV[at + REPORT.worker_id] == '' or holds(ARGV[at + REPORT.worker_id], holder)) then
     local output, started_at = ARGV[at + REPORT.output], ARGV[at + REPORT.started_at]
     if progress ~= '' or lines ~= '' or started_at ~= '0' or output == '' then
       publish(CHANGES .. id, redis.call('HINCRBY', RECORD .. id, 'version', 1))
@@ -25,7 +27,7 @@ for at = 0, #ARGV - 1, #REPORT do
       append_output(id, fencing_token, output)
       publish(CHANGES .. id, 'output')
     end
-    if redis.call('HEXISTS', RECORD .. id, 'cancel_requested') == 1 then
+    if cancel_requested then
       cancelled[#cancelled + 1] = id
     end
   end

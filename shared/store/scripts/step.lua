@@ -9,7 +9,8 @@
 --          {those of the queues that are paused},
 --          {moves}}
 -- The fencing token counts all claims of a job. It only rises. `attempt` does not: a release lowers it again. The token
--- is the field `claims` of the record, and a part of the lease `fencing_token:id`.
+-- is the field `claims` of the record, and a part of the lease `fencing_token:id`. A fail-over that loses a claim also loses
+-- its token, so an outcome counts only if it comes from the worker that the record names.
 -- A step that is repeated, because its reply was lost or a command of it failed, finishes nothing twice and claims the
 -- same jobs.
 
@@ -83,8 +84,10 @@ local function finish(at)
   local queue, id, lease = ARGV[at + FINISHED.queue], ARGV[at + FINISHED.job_id], ARGV[at + FINISHED.lease]
   local outcome, lines, output = ARGV[at + FINISHED.outcome], ARGV[at + FINISHED.lines], ARGV[at + FINISHED.output]
   local job = read_fields(id)
-  if not job[STATE] or job[FENCING_TOKEN] .. ':' .. id ~= lease then
+  if not job[STATE] or (job[FENCING_TOKEN] or 0) .. ':' .. id ~= lease then  -- a fail-over may have lost the first claim
     end_lease(queue, lease)
+    return 0
+  elseif not holds(worker, job[HOLDER]) then
     return 0
   elseif job[STATE] == 'running' then
     apply(at, id, job, outcome)

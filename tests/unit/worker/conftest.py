@@ -63,9 +63,9 @@ class WatchedLeases(JobLeases):
         self.beats += 1
         return await super().beat(*arguments, **options)
 
-    async def report(self, *arguments: Any) -> set[str]:
+    async def report(self, *arguments: Any, **options: Any) -> set[str]:
         self._refuse_if_away()
-        return await super().report(*arguments)
+        return await super().report(*arguments, **options)
 
     async def wait_for_wake_up(self, *arguments: Any) -> str | None:
         self._refuse_if_away()

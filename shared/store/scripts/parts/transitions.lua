@@ -38,9 +38,15 @@ end
 
 -- The fields of a job that every move needs, by these indexes; the state is false if the record is gone.
 -- `counted` is the caller, if the caller had a quota when the job was submitted.
-local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED = 1, 2, 3, 4, 5, 6, 7
+local STATE, VERSION, LINES, WEBHOOK, FENCING_TOKEN, CALLER, COUNTED, HOLDER = 1, 2, 3, 4, 5, 6, 7, 8
 local function read_fields(id)
-  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted')
+  return redis.call('HMGET', RECORD .. id, 'state', 'version', 'lines', 'webhook', 'claims', 'caller', 'counted', 'worker')
+end
+
+-- Whether a worker may speak for the claim of a job, whose record names `holder`. A fail-over may lose a claim; the next
+-- one has the same fencing token then, and may be of another worker. One process has two workers, for jobs and webhooks.
+local function holds(worker_id, holder)
+  return not holder or holder == worker_id or holder == worker_id .. '-webhooks'
 end
 
 -- Adds the first or next delivery of a job's webhook, with the record as it is now: a job of an internal queue, in no
