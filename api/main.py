@@ -98,12 +98,15 @@ def _routes() -> list[BaseRoute]:
 ROUTES = _routes()
 
 
-def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = None) -> FastAPI:
+def create_app(
+    settings: ApiSettings | None = None, redis: ArqRedis | None = None, *, owns_process: bool = False
+) -> FastAPI:
     """Make the application of the API.
 
     Args:
         settings: read from the environment unless given; a wrong value there ends the process.
         redis: a client to use in place of one for `REDIS_URL`; it is not closed.
+        owns_process: whether the process serves this application alone, until its end.
     """
     settings = settings or read_settings(ApiSettings)
     configure_logging(level=settings.log_level, form=settings.log_format)
@@ -113,7 +116,7 @@ def create_app(settings: ApiSettings | None = None, redis: ArqRedis | None = Non
     bound_connections()
     app = FastAPI(
         **ABOUT,
-        lifespan=lifespan_of(configuration, redis),
+        lifespan=lifespan_of(configuration, redis, owns_process=owns_process),
         openapi_url="/openapi.json" if settings.api_docs == "on" else None,
         docs_url=None,
         redoc_url=None,
@@ -160,6 +163,6 @@ def _allowed_hosts(settings: ApiSettings) -> AllowedHosts:
 def __getattr__(name: str) -> Any:
     """Make `app` at its first use, so that importing this module reads no settings."""
     if name == "app":
-        globals()["app"] = create_app()
+        globals()["app"] = create_app(owns_process=True)
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

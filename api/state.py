@@ -80,13 +80,15 @@ def state_of(request: Mapping[str, Any]) -> State:
 
 
 def lifespan_of(
-    configuration: Configuration, redis: ArqRedis | None
+    configuration: Configuration, redis: ArqRedis | None, *, owns_process: bool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     """The lifespan of an application: it opens the state and the services, and closes them.
 
     Args:
         configuration: the settings and what they name.
         redis: a client to use in place of one for `REDIS_URL`; it is not closed.
+        owns_process: whether the process serves this application alone, until its end. Objects that exist at
+            the start then live for ever: they need not be walked again, which makes the longest pauses.
     """
 
     @asynccontextmanager
@@ -115,8 +117,9 @@ def lifespan_of(
         ]
         feed = LiveFeed(lambda: Activity(RedisCalls(store.bulk), queue, retention))
         state = _state(configuration, queue, store, feed)
-        gc.collect()
-        gc.freeze()  # objects that live for ever need not be walked again: they make the longest pauses
+        if owns_process:
+            gc.collect()
+            gc.freeze()
         with _signals(configuration, store.changes, feed):
             yield {STATE: state, CONNECTIONS: connections}
         feed.end_all()
