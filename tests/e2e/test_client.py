@@ -100,8 +100,11 @@ async def test_the_same_with_await(service: Service) -> None:
     assert (changes[-1].state, changes[-1].done) == ("completed", True)
 
 
-def test_a_stream_shows_each_change(client: Client) -> None:
-    changes = list(client.stream(client.submit("sleep", {"seconds": 1})))
+def test_a_stream_shows_each_change(service: Service, client: Client) -> None:
+    with service.paused():
+        stream = client.stream(client.submit("sleep", {"seconds": 1}))
+        changes = [next(stream)]
+    changes += stream
 
     fractions = [change.progress.fraction for change in changes if change.progress]
     assert fractions == sorted(fractions)
@@ -198,11 +201,28 @@ def test_a_missing_server_is_unreachable() -> None:
 # -- on the command line
 
 
-def test_watching_prints_the_progress_and_then_the_result(service: Service) -> None:
-    done = command(service, "submit", "sleep", "--param", "seconds=1", "--watch")
+def test_watching_prints_the_progress_and_then_the_result(
+    service: Service, client: Client, label: dict[str, str]
+) -> None:
+    [(name, value)] = label.items()
+    arguments = ("submit", "sleep", "--param", "seconds=1", "--label", f"{name}={value}", "--watch")
+    with service.paused():
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "client", *arguments],
+            cwd=ROOT,
+            env=environment(service),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(
+            lambda: any(service.watched(job.job_id) for job in client.iter_jobs(label=label)),
+            "the command watches its job",
+        )
+    printed, said = watching.communicate(timeout=60)
 
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"slept": 1})
-    *changes, last = done.stderr.splitlines()
+    assert (watching.returncode, json.loads(printed)) == (0, {"slept": 1})
+    *changes, last = said.splitlines()
     assert any("%  slept 0." in change for change in changes)
     assert last == "completed   100%"
 

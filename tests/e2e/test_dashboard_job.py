@@ -95,8 +95,10 @@ def test_progress_log_and_output_come_while_the_job_runs(dashboard: Dashboard, s
 
 
 def test_streamed_output_is_whole_after_the_api_was_restarted(dashboard: Dashboard, service: Service) -> None:
-    job_id = service.submit("generate", prompt="A worker", max_tokens=120, seed=3, tokens_per_second=40)
-    dashboard.open(f"/jobs/{job_id}")
+    with service.paused():
+        job_id = service.submit("generate", prompt="A worker", max_tokens=120, seed=3, tokens_per_second=40)
+        dashboard.open(f"/jobs/{job_id}")
+        expect(dashboard.badge("pending")).to_be_visible()
     output = dashboard.page.get_by_label("Output of the job")
     expect(output).to_contain_text(re.compile(r"\w"))
 

@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 
 from client import Client
 from dev.service import Service
-from dev.stack import ROOT
+from dev.stack import ROOT, wait_until
 
 TOKENS = 60
 
@@ -45,9 +45,12 @@ def text_of(chunks: list[dict[str, Any]]) -> str:
 
 
 def test_output_comes_while_the_job_runs_and_before_its_end(service: Service) -> None:
-    job_id = submit(service, tokens_per_second=100)
-    with events(service, job_id) as stream:
-        seen = list(stream)
+    with ExitStack() as open_streams:
+        with service.paused():
+            job_id = submit(service, tokens_per_second=100)
+            stream = open_streams.enter_context(events(service, job_id))
+            seen = [next(stream)]
+        seen += stream
     chunks = [json.loads(event["data"]) for event in seen if event.get("event") == "output"]
     records = [json.loads(event["data"]) for event in seen if "event" not in event]
     assert [chunk["seq"] for chunk in chunks] == list(range(1, TOKENS + 1))
@@ -109,9 +112,12 @@ def test_a_killed_worker_leads_to_a_new_run_whose_output_is_whole(service: Servi
 
 
 def test_the_command_line_prints_output_as_it_comes(service: Service) -> None:
-    job_id = submit(service, tokens_per_second=20)
-    command = [sys.executable, "-m", "client", "output", job_id, "--url", service.stack.api_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+    with ExitStack() as processes:
+        with service.paused():
+            job_id = submit(service, tokens_per_second=20)
+            command = [sys.executable, "-m", "client", "output", job_id, "--url", service.stack.api_url]
+            process = processes.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT))
+            wait_until(lambda: service.watched(job_id), "the command follows the job")
         assert process.stdout
         first = process.stdout.read(10)
         assert not service.job(job_id)["done"]
