@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, ClassVar
 
 from dev.redis import PASSWORD, USER, acl_options, server_command
 
@@ -61,7 +61,10 @@ class Stack:
         workers: the worker processes, in the order of their start.
         environment: the variables of processes started from now on.
         descriptor: the descriptor for the output of processes started from now on; None: a file for each.
+        defaults: variables of the processes of all stacks, unless one gives others.
     """
+
+    defaults: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, folder: Path, *, fsync: str = "everysec", **environment: str) -> None:
         self.folder = folder
@@ -87,6 +90,7 @@ class Stack:
             "API_KEYS": "",  # not those of the caller's environment
             "API_KEYS_FILE": "",
             "JOB_TYPES": "job_types",  # whatever the caller's own environment names
+            **self.defaults,
             **environment,
         }
         self._outputs: list[IO[bytes]] = []

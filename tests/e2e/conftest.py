@@ -11,6 +11,16 @@ from dev.service import Service, serving
 from dev.stack import Stack
 from tests.e2e.model_worker import TYPES, Models
 
+HIDING = Path(__file__).parent / "site"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _light_processes() -> Iterator[None]:
+    """Let processes of a service start without what few tests need: most of all time goes to starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stack, "defaults", {"PYTHONPATH": str(HIDING), "WORKER_PROCESSES": "1"})
+        yield
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
