@@ -42,6 +42,12 @@ class QueueStatus(BaseModel):
     scheduled: Annotated[int, Field(description="Jobs that wait for their time, as after a failed attempt.")]
     running: int
     backlog: Annotated[int, Field(description="Work for now: `ready` and `running` together.")]
+    demand: Annotated[
+        int,
+        Field(
+            description="Work for workers, as an autoscaler needs it: `backlog`, or `running` while paused."
+        ),
+    ]
     oldest_wait_seconds: Annotated[
         float, Field(description="For which the first of the due jobs has been due; 0 without one.")
     ]
@@ -60,6 +66,7 @@ class QueueStatus(BaseModel):
             scheduled=state.scheduled,
             running=state.running,
             backlog=state.ready + state.running,
+            demand=state.running if pause else state.ready + state.running,
             oldest_wait_seconds=state.oldest_wait,
             workers=state.workers,
             concurrency=state.concurrency,

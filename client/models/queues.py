@@ -46,6 +46,7 @@ class QueueStatus:
         ready: number of jobs that could start now.
         scheduled: number of jobs that are due later.
         backlog: `ready` and `running` together.
+        demand: number of jobs that need workers: `backlog`, or `running` while the queue is paused.
         oldest_wait_seconds: time for which the first ready job has been due.
         workers: number of live workers that serve the queue.
         concurrency: number of jobs that these workers run at once; they may serve other queues too.
@@ -58,6 +59,7 @@ class QueueStatus:
     scheduled: int
     running: int
     backlog: int
+    demand: int
     oldest_wait_seconds: float
     workers: int
     concurrency: int
@@ -74,6 +76,7 @@ class QueueStatus:
             scheduled=record["scheduled"],
             running=record["running"],
             backlog=record["backlog"],
+            demand=record["demand"],
             oldest_wait_seconds=record["oldest_wait_seconds"],
             workers=record["workers"],
             concurrency=record["concurrency"],

@@ -14,7 +14,8 @@ KEYS = ",".join(
         entry("own", "read:own+write:own"),
     ]
 )
-ZEROS = {"ready": 0, "scheduled": 0, "running": 0, "backlog": 0, "oldest_wait_seconds": 0.0, "workers": 0}
+COUNTS = ("ready", "scheduled", "running", "backlog", "demand", "oldest_wait_seconds", "workers")
+ZEROS = dict.fromkeys(COUNTS, 0)
 STEERING = [
     ("POST", "/queues/default/pause"),
     ("POST", "/queues/default/resume"),
@@ -52,8 +53,20 @@ async def test_the_backlog_is_ready_and_running(client, worker):
     await worker.claim_one()
     answer = (await client.get("/queues/default")).json()
     assert answer.items() >= {
-        "ready": 2, "scheduled": 1, "running": 1, "backlog": 3, "workers": 1, "concurrency": 3,
+        "ready": 2, "scheduled": 1, "running": 1, "backlog": 3, "demand": 3, "workers": 1, "concurrency": 3,
     }.items()  # fmt: skip
+
+
+async def test_a_paused_queue_needs_workers_for_its_running_jobs_alone(client, worker):
+    for _ in range(3):
+        await submitted(client)
+    await worker.claim_one()
+    paused = (await client.post("/queues/default/pause")).json()
+    assert (paused["backlog"], paused["demand"]) == (3, 1)
+    shown = (await client.get("/queues/default")).json()
+    assert (shown["backlog"], shown["demand"]) == (3, 1)
+    resumed = (await client.post("/queues/default/resume")).json()
+    assert (resumed["backlog"], resumed["demand"]) == (3, 3)
 
 
 async def test_a_pause_is_shown_and_ends(client):

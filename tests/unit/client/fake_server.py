@@ -135,6 +135,7 @@ def queue_record(name: str = "default", **fields: Any) -> dict[str, Any]:
         "scheduled": 3,
         "running": 4,
         "backlog": 16,
+        "demand": 16,
         "oldest_wait_seconds": 7.5,
         "workers": 2,
         "concurrency": 20,

@@ -154,18 +154,18 @@ def test_files_of_secrets_are_where_the_settings_say(built: list[Manifest]):
 # -- scaling
 
 
-def test_keda_scales_each_group_of_workers_by_the_backlog_of_its_queues(built: list[Manifest]):
+def test_keda_scales_each_group_of_workers_by_the_demand_of_its_queues(built: list[Manifest]):
     workers = {worker["metadata"]["name"]: worker for worker in processes(built, "worker")}
     scaled = of_kind(built, "ScaledObject")
     assert {item["spec"]["scaleTargetRef"]["name"] for item in scaled} == workers.keys()
     for item in scaled:
         settings = literals(workers[item["spec"]["scaleTargetRef"]["name"]])
         triggers = [trigger["metadata"] for trigger in item["spec"]["triggers"]]
-        backlogs = {t["url"]: t for t in triggers if t["valueLocation"] == "backlog"}
-        assert {urlsplit(url).path.removeprefix("/v1/queues/") for url in backlogs} == {
+        demands = {t["url"]: t for t in triggers if t["valueLocation"] == "demand"}
+        assert {urlsplit(url).path.removeprefix("/v1/queues/") for url in demands} == {
             *settings["WORKER_QUEUES"].split(",")
         }
-        assert {t["targetValue"] for t in backlogs.values()} == {settings["WORKER_CONCURRENCY"]}
+        assert {t["targetValue"] for t in demands.values()} == {settings["WORKER_CONCURRENCY"]}
         assert {t["activationTargetValue"] for t in triggers} == {"0"}
         assert item["spec"]["minReplicaCount"] == 0
         assert item["spec"]["fallback"]["replicas"] > 0
