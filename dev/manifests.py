@@ -1,10 +1,11 @@
 """The manifests of Kubernetes: `python -m dev.manifests` builds them and exits 1 if a schema refuses one.
 
-kustomize builds them, alone or as a part of kubectl. Without both the check is skipped, with a line that
-says so.
+kustomize 5 builds them, alone or as a part of kubectl 1.27 or newer. Without both the check is skipped, with
+a line that says so.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,14 @@ from dev.keda import KINDS, is_keda
 from dev.stack import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-BUILT = ("base", "queue-groups/models", "overlays/single")
+BUILT = ("base", "queue-groups/models", "overlays/single", "overlays/sentinel", "overlays/cluster")
 VALIDATE = ROOT / ".venv-checks" / "bin" / "kubernetes-validate"
 VERSIONS = (
     "1.30",
     "1.37",
 )  # of Kubernetes: the oldest that is supported, and the newest whose schemas are installed
-SKIPPED = "the manifests of Kubernetes: skipped, kustomize and kubectl are missing; install one of them."
+OLDEST_KUSTOMIZE = 5
+SKIPPED = "the manifests of Kubernetes: skipped; install kustomize 5 or kubectl 1.27, or newer ones."
 
 Manifest = dict[str, Any]
 
@@ -50,11 +52,20 @@ def main() -> int:
 
 
 def kustomize() -> tuple[str, ...] | None:
-    """The command that builds a folder, or None if there is none."""
-    for command in (("kustomize", "build"), ("kubectl", "kustomize")):
-        if program := shutil.which(command[0]):
-            return (program, *command[1:])
+    """The command that builds a folder, or None if there is none that is new enough."""
+    commands = {("kustomize", "build"): ("version",), ("kubectl", "kustomize"): ("version", "--client")}
+    for (name, *words), version in commands.items():
+        program = shutil.which(name)
+        if program and _version_of_kustomize(program, *version) >= OLDEST_KUSTOMIZE:
+            return (program, *words)
     return None
+
+
+def _version_of_kustomize(*command: str) -> int:
+    """The major version that a program tells; 0 for kubectl before 1.27, which tells none."""
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"(?:^|Kustomize Version: |kustomize/)v(\d+)\.", told, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def build(folder: Path) -> list[Manifest]:

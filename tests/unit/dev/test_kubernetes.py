@@ -3,7 +3,6 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,15 +14,23 @@ from api.routes import health, queues, server
 from api.settings import ApiSettings
 from dev import keda, manifests
 from dev.stack import ROOT
+from tests.unit.dev.manifest_parts import (
+    WITH_PODS,
+    WORKLOADS,
+    Manifest,
+    component,
+    container,
+    literals,
+    of_kind,
+    processes,
+    settings_of,
+)
 from worker.metrics.server import PATH
 from worker.settings import WorkerSettings
 
-Manifest = dict[str, Any]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 PAGE = (ROOT / "docs/kubernetes.md").read_text()
 SETTINGS = {"api": ApiSettings, "worker": WorkerSettings}
 NOT_SETTINGS = {"AWS_REGION", "TMPDIR"}
-WORKLOADS = ("Deployment", "StatefulSet")
 OVERLAYS = [name for name in manifests.BUILT if name.startswith("overlays/")]
 
 pytestmark = pytest.mark.skipif(manifests.kustomize() is None, reason="needs kustomize or kubectl")
@@ -45,40 +52,13 @@ def built(request: pytest.FixtureRequest, example: Path) -> list[Manifest]:
     return manifests.build(example if request.param == "example" else manifests.FOLDER / request.param)
 
 
-def of_kind(built: list[Manifest], *kinds: str) -> list[Manifest]:
-    found = [manifest for manifest in built if manifest["kind"] in kinds]
-    assert found
-    return found
-
-
-def component(workload: Manifest) -> str:
-    name: str = workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
-    return name
-
-
-def container(workload: Manifest) -> Manifest:
-    [found] = workload["spec"]["template"]["spec"]["containers"]
-    return dict(found)
-
-
-def processes(built: list[Manifest], *components: str) -> list[Manifest]:
-    """The workloads of API and workers, or of those components."""
-    found = [w for w in of_kind(built, *WORKLOADS) if component(w) in (components or ("api", "worker"))]
-    assert found
-    return found
-
-
-def literals(workload: Manifest) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in container(workload)["env"] if "value" in entry}
-
-
 # -- agreement with the code
 
 
 def test_the_settings_are_those_there_are_and_are_accepted(
     built: list[Manifest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    [settings] = of_kind(built, "ConfigMap")
+    settings = settings_of(built)
     fields = {name: {field.upper() for field in kind.model_fields} for name, kind in SETTINGS.items()}
     assert {*settings["data"]} - NOT_SETTINGS <= fields["api"] | fields["worker"]
     for workload in processes(built):
@@ -95,7 +75,7 @@ def test_the_settings_are_those_there_are_and_are_accepted(
 
 
 def test_every_pod_reads_the_settings_under_their_generated_name(built: list[Manifest]):
-    [settings] = of_kind(built, "ConfigMap")
+    settings = settings_of(built)
     for workload in processes(built):
         assert {"configMapRef": {"name": settings["metadata"]["name"]}} in container(workload)["envFrom"]
 
@@ -223,17 +203,15 @@ def test_the_fields_of_keda_are_those_it_knows(built: list[Manifest]):
 def test_pods_are_as_the_standard_restricted_wants_them(built: list[Manifest]):
     [namespace] = of_kind(built, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    for workload in of_kind(built, *WORKLOADS):
+    for workload in of_kind(built, *WITH_PODS):
         pod = workload["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
         assert pod["automountServiceAccountToken"] is False
         assert pod["enableServiceLinks"] is False
-        assert {kind for volume in pod["volumes"] for kind in volume.keys() - {"name"}} <= {
-            "emptyDir",
-            "secret",
-        }
+        kinds = {kind for volume in pod["volumes"] for kind in volume.keys() - {"name"}}
+        assert kinds <= {"emptyDir", "secret", "configMap"}
         for part in pod["containers"] + pod.get("initContainers", []):
             assert part["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -255,7 +233,7 @@ def test_no_manifest_holds_a_secret(built: list[Manifest]):
     assert not [manifest for manifest in built if manifest["kind"] == "Secret"]
     text = yaml.safe_dump_all(built)
     assert not re.search(r"redis\S*://|jobs_[A-Za-z0-9_-]{20}|whsec_|PASSWORD", text)
-    for workload in of_kind(built, *WORKLOADS):
+    for workload in of_kind(built, *WITH_PODS):
         for name in literals(workload):
             assert not re.search(
                 r"SECRET|KEY|PASSWORD|AUTH|_URL$", name.removesuffix("_FILE")
@@ -266,36 +244,19 @@ def test_every_pod_is_closed_but_for_what_a_rule_names(built: list[Manifest]):
     rules = {rule["metadata"]["name"]: rule["spec"] for rule in of_kind(built, "NetworkPolicy")}
     assert rules["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     ports = {port["name"] for workload in of_kind(built, *WORKLOADS) for port in container(workload)["ports"]}
-    for workload in of_kind(built, *WORKLOADS):
+    for workload in of_kind(built, *WITH_PODS):
         rule = rules[component(workload)]
         labels = workload["spec"]["template"]["metadata"]["labels"]
         assert rule["podSelector"]["matchLabels"].items() <= labels.items()
-        for ingress in rule["ingress"]:
+        for ingress in rule.get("ingress", []):
             assert ingress["from"]
             assert {port["port"] for port in ingress["ports"]} <= ports
 
 
-def test_disruption_budgets_select_the_pods_of_one_deployment_each(built: list[Manifest]):
+def test_disruption_budgets_select_the_pods_of_one_workload_each(built: list[Manifest]):
     selectors = [budget["spec"]["selector"] for budget in of_kind(built, "PodDisruptionBudget")]
-    deployments = of_kind(built, "Deployment")
-    assert len(selectors) == len(deployments)
-    assert all(deployment["spec"]["selector"] in selectors for deployment in deployments)
-    labels = [
-        tuple(sorted(deployment["spec"]["selector"]["matchLabels"].items())) for deployment in deployments
-    ]
+    several = [w for w in of_kind(built, *WORKLOADS) if w["spec"].get("replicas") != 1]
+    assert len(selectors) == len(several)
+    assert all(workload["spec"]["selector"] in selectors for workload in several)
+    labels = [tuple(sorted(workload["spec"]["selector"]["matchLabels"].items())) for workload in several]
     assert len(set(labels)) == len(labels)
-
-
-# -- Redis
-
-
-def test_redis_is_that_of_compose(built: list[Manifest]):
-    [redis] = processes(built, "redis")
-    own = container(redis)
-    assert own["image"] == COMPOSE["redis"]["image"]
-    wanted = [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", word) for word in COMPOSE["redis"]["command"]]
-    options = own["args"]
-    assert options[options.index("--appendonly") :] == wanted
-    assert "--aclfile" in options
-    limit = int(own["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024
-    assert limit >= 2 * int(wanted[wanted.index("--maxmemory") + 1].removesuffix("mb"))

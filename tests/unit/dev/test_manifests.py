@@ -51,6 +51,25 @@ def test_without_kustomize_the_check_is_skipped(
     assert capsys.readouterr().out == f"{manifests.SKIPPED}\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "command"),
+    [
+        ("kustomize", "v5.6.0", ["build"]),
+        ("kustomize", "{Version:kustomize/v4.5.7 GitCommit:56d82a8 GoOs:linux}", None),
+        ("kubectl", "Client Version: v1.32.3\nKustomize Version: v5.5.0", ["kustomize"]),
+        ("kubectl", 'Client Version: version.Info{Major:"1", Minor:"20", GitVersion:"v1.20.2"}', None),
+    ],
+)
+def test_a_kustomize_that_is_too_old_is_as_none(
+    name: str, told: str, command: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program = tmp_path / name
+    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert manifests.kustomize() == (command and (str(program), *command))
+
+
 def test_every_folder_of_manifests_is_built():
     folders = {
         str(path.parent.relative_to(manifests.FOLDER))
