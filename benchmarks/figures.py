@@ -22,6 +22,12 @@ class Figures:
         values = self._values.get((row, column))
         return statistics.median(values) if values else None
 
+    def pairs(self, row: str, base: str, column: str) -> str:
+        """The median of the ratios of two rows' values, each to that of the same turn, as text."""
+        values, others = self._values.get((row, column), []), self._values.get((base, column), [])
+        ratios = [value / other for value, other in zip(values, others, strict=False)]
+        return f"{statistics.median(ratios):.2f}" if ratios else ABSENT
+
     def spread(self, row: str, column: str, digits: int = 0) -> str:
         """The smallest and the largest value, as text."""
         values = self._values.get((row, column))

@@ -16,12 +16,13 @@ from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.figures import Figures, ratio
 from benchmarks.slow_scripts import slow_scripts_recorded
 from dev.markdown import markdown_table
-from dev.stack import ROOT, free_port, running, wait_until
+from dev.stack import ROOT, Process, Stack, free_port, running, wait_until
 
 APPS = {"job_server": "api.main:app", "plain": "benchmarks.http_peer:app"}
 METHODS = ("post", "get")
 SECONDS = 4.0
 CONNECTIONS = 32
+Server = tuple[Process, int]  # its process, and its port
 QUIET: dict[str, Any] = {"LOG_LEVEL": "WARNING", "QUEUE_MAX_WAITING": "10000000"}
 
 
@@ -63,14 +64,24 @@ def measure(
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     with running(api=False, **{**QUIET, **environment}) as stack, slow_scripts_recorded(stack.admin_url):
-        port = free_port()
-        command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
-        command += ["--log-level", "warning"]
-        stack.api = stack.spawn("server", command, {"REDIS_URL": stack.admin_url})
-        wait_until(lambda: _listens(port), "the server listens")
+        stack.api, port = start_server(stack, app)
         time.sleep(0.5)
-        found = _load(port, method, stack.api.pid, seconds)
-    for key, value in found.items():
+        load(figures, name, method, port, stack.api.pid, seconds)
+
+
+def start_server(stack: Stack, app: str, environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """Start a server that the caller ends; its process and its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log"]
+    command += ["--log-level", "warning"]
+    process = stack.spawn(f"server-{port}", command, {"REDIS_URL": stack.admin_url, **environment})
+    wait_until(lambda: _listens(port), "the server listens")
+    return process, port
+
+
+def load(figures: Figures, name: str, method: str, port: int, server: int, seconds: float) -> None:
+    """Keep a server busy; adds its rate, latencies and processor time."""
+    for key, value in _load(port, method, server, seconds).items():
         figures.add(name, f"{method} {key}", value)
 
 

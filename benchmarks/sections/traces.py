@@ -1,12 +1,10 @@
 """The price of traces: the rates of `POST /jobs` and of no-op jobs, with OpenTelemetry off, at 1 %, for all.
 
-32 connections submit jobs for some seconds; then one worker with 10 slots works the queue off. Spans go by
-OTLP to a collector in the process that measures, which drops them.
+32 connections submit jobs to three APIs by turns; one worker with 10 slots works a queue off. Spans go by
+OTLP to a collector in the process that measures, which drops them. "÷ off" is the median of the ratios of
+neighbouring turns.
 """
 
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import uvloop
-from redis import Redis
 
 from benchmarks.benchmark_options import BenchmarkOptions
-from benchmarks.figures import Figures, ratio
+from benchmarks.figures import Figures
 from benchmarks.progress import failure_logged
-from benchmarks.sections.operating import work_off
+from benchmarks.sections.operating import submit, work_off
+from benchmarks.sections.turns import measure_by_turns
 from benchmarks.sections.waits import QUIET
 from benchmarks.slow_scripts import slow_scripts_recorded
 from dev.markdown import markdown_table
-from dev.stack import ROOT, Stack, running
-from shared.store import redis_keys
+from dev.stack import running
 from shared.traces.start import missing
 
-SECONDS = 8.0
+NOOPS = 40_000
 OFF = "off"
 SHARES = {"1 %": "0.01", "all": "1"}
 
@@ -35,19 +32,21 @@ SHARES = {"1 %": "0.01", "all": "1"}
 def run(options: BenchmarkOptions) -> str:
     if missing():
         return "Not measured: the extra `telemetry` is not installed beside the benchmarks."
-    figures, seconds = Figures(), 2.0 if options.quick else SECONDS
+    figures = Figures()
     with dropping_collector() as url:
+        environments = {name: variables(name, url) for name in (OFF, *SHARES)}
+        measure_by_turns(figures, environments, options.rounds, methods=("post",))
         for _ in range(options.rounds):
-            for name in (OFF, *SHARES):
+            for name, environment in environments.items():
                 with failure_logged():
-                    measure(figures, name, variables(name, url), seconds)
+                    measure_worker(figures, name, environment, options.jobs(NOOPS))
     rows = []
     for name in (OFF, *SHARES):
         cells = [name]
-        for column in ("post", "no-op"):
+        for column in ("post rate", "no-op"):
             cells += [figures.show(name, column), figures.spread(name, column)]
-            cells.append(ratio(figures.median(name, column), figures.median(OFF, column)))
-        rows.append([*cells, figures.show(name, "µs")])
+            cells.append(figures.pairs(name, OFF, column))
+        rows.append([*cells, figures.show(name, "post µs")])
     head = ["traces", "`POST /jobs`, 1/s", "range", "÷ off", "no-op, jobs/s", "range", "÷ off"]
     return markdown_table([*head, "API CPU µs/request"], rows)
 
@@ -60,22 +59,10 @@ def variables(name: str, url: str) -> dict[str, Any]:
     return {"TRACES": "link", "OTEL_EXPORTER_OTLP_ENDPOINT": url, **share}
 
 
-def measure(figures: Figures, name: str, environment: dict[str, Any], seconds: float) -> None:
+def measure_worker(figures: Figures, name: str, environment: dict[str, Any], jobs: int) -> None:
     with running(**QUIET, **environment) as stack, slow_scripts_recorded(stack.admin_url):
-        found = _submit(stack, seconds)
-        figures.add(name, "post", found["rate"])
-        figures.add(name, "µs", found["µs"])
-        with Redis.from_url(stack.admin_url) as redis:
-            jobs: Any = redis.zcard(redis_keys.QUEUE + "default")
+        submit(stack, jobs, {})
         figures.add(name, "no-op", uvloop.run(work_off(stack, jobs)))
-
-
-def _submit(stack: Stack, seconds: float) -> dict[str, float]:
-    assert stack.api is not None  # noqa: S101  # it runs
-    command = [sys.executable, "-m", "benchmarks.http_load", str(stack.api_port), "post", str(stack.api.pid)]
-    command += ["--seconds", str(seconds)]
-    found: dict[str, float] = json.loads(subprocess.check_output(command, cwd=ROOT, timeout=120))
-    return found
 
 
 @contextmanager
