@@ -21,6 +21,7 @@ SCENARIOS = (
     "outages",
     "failovers",
     "sentinel",
+    "cluster",
     "cuts",
     "broken_scripts",
     "slow_link",

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checks import Check, exactly
+from dev.cluster import RedisCluster
+from shared.ids import shard_of
 from shared.record import TERMINAL_STATES
 from shared.store import redis_keys
+from shared.store.slots import slot_of, tag_of
 
 Record = dict[str, str]
 CHUNK = 500
@@ -36,6 +39,43 @@ def read(redis: Any, job_ids: Sequence[str]) -> dict[str, Record]:
         for job_id, fields in zip(chunk, pipeline.execute(), strict=True):
             found[job_id] = {name.decode(): value.decode() for name, value in fields.items()}
     return found
+
+
+class ShardedRecords:
+    """The shards of a cluster, in the place of one client, for `read` and `settled`.
+
+    Args:
+        cluster: the cluster, whose nodes agree on its primaries.
+        shards: the number of shards.
+    """
+
+    def __init__(self, cluster: RedisCluster, shards: int) -> None:
+        self._cluster = cluster
+        self._shards = shards
+
+    def pipeline(self, *, transaction: bool) -> "_ShardedReads":
+        return _ShardedReads(self._cluster, self._shards)
+
+
+class _ShardedReads:
+    def __init__(self, cluster: RedisCluster, shards: int) -> None:
+        self._cluster = cluster
+        self._shards = shards
+        self._keys: list[str] = []
+
+    def hgetall(self, key: str) -> None:
+        self._keys.append(key)
+
+    def execute(self) -> list[dict[bytes, bytes]]:
+        found: dict[str, dict[bytes, bytes]] = {}
+        for shard in {shard_of(key, self._shards) for key in self._keys}:
+            tag = tag_of(shard)
+            keys = [key for key in self._keys if shard_of(key, self._shards) == shard]
+            pipeline = self._cluster.primary_of(slot_of(tag)).pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(tag + key)
+            found |= zip(keys, pipeline.execute(), strict=True)
+        return [found[key] for key in self._keys]
 
 
 def is_done(record: Record) -> bool:

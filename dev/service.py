@@ -14,10 +14,12 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
+from dev.cluster import RedisCluster
 from dev.forwarder import Forwarder
 from dev.sentinels import SentinelGroup
 from dev.stack import PATIENCE, Process, Stack, wait_until
 from shared.store import redis_keys
+from shared.store.slots import slot_of, tag_of
 
 Record = dict[str, Any]
 GRACEFUL_EXITS = (0, -signal.SIGTERM)  # of an API: once all is closed, it ends by the signal that it got
@@ -83,11 +85,13 @@ class Service:
         redis: the stack's Redis, as a user who may do everything, past any link.
         workers: the workers that were started here and are not forgotten by `reset`.
         worker_module: the module that worker processes run.
+        tag: the hash tag of the first shard; empty without shards.
     """
 
     def __init__(self, stack: Stack, *, worker_module: str = "worker") -> None:
         self.stack = stack
         self.worker_module = worker_module
+        self.tag = ""
         self.http = httpx.Client(timeout=PATIENCE)
         self.redis: Any = Redis.from_url(stack.admin_url, socket_timeout=PATIENCE)
         self.workers: list[WorkerProcess] = []
@@ -110,8 +114,8 @@ class Service:
 
     def worker_pids(self) -> dict[str, int]:
         """Process ids of the workers that Redis knows, by worker id."""
-        names = [name.decode() for name in self.redis.zrange(redis_keys.WORKERS, 0, -1)]
-        pids = {name: self.redis.hget(redis_keys.WORKER + name, "pid") for name in names}
+        names = [name.decode() for name in self.redis.zrange(self.tag + redis_keys.WORKERS, 0, -1)]
+        pids = {name: self.redis.hget(self.tag + redis_keys.WORKER + name, "pid") for name in names}
         return {name: int(pid) for name, pid in pids.items() if pid is not None}
 
     def holder(self, job_id: str) -> WorkerProcess:
@@ -275,6 +279,7 @@ def serving(
     worker_module: str = "worker",
     link: Forwarder | None = None,
     sentinels: SentinelGroup | None = None,
+    cluster: RedisCluster | None = None,
     fsync: str = "everysec",
     **environment: Any,
 ) -> Iterator[Service]:
@@ -285,6 +290,7 @@ def serving(
             elsewhere, without one to the Redis of this service.
         sentinels: servers that were started elsewhere, in place of the Redis of this service. Its attribute
             `redis` leads to the server that is the primary at the start.
+        cluster: the same for a cluster; `redis` leads to the primary of the first shard at the start.
         fsync: how often that Redis writes its append-only file through to the disk.
     """
     with TemporaryDirectory(prefix="job-server-") as folder, contextlib.ExitStack() as ends:
@@ -292,14 +298,19 @@ def serving(
             environment["REDIS_URL"] = link.url
         if sentinels is not None:
             environment["REDIS_URL"] = sentinels.url
+        if cluster is not None:
+            environment["REDIS_URL"] = cluster.url
         stack = Stack(Path(folder), fsync=fsync, **environment)
-        own_redis = sentinels is None and (link is None or not link.target)
+        own_redis = sentinels is None and cluster is None and (link is None or not link.target)
         if link is not None:
             link.target = link.target or stack.redis_port
             stack.admin_url = f"redis://127.0.0.1:{link.target}/0"
         if sentinels is not None:
             stack.admin_url = f"redis://127.0.0.1:{sentinels.primary_port()}/0"
+        if cluster is not None:
+            stack.admin_url = f"redis://127.0.0.1:{cluster.port_of(slot_of(tag_of(0)))}/0"
         service = Service(stack, worker_module=worker_module)
+        service.tag = tag_of(0) if cluster is not None else ""
         ends.callback(service.close)
         if own_redis:
             stack.start_redis()

@@ -25,6 +25,8 @@ class Connections:
     """
 
     def __init__(self, redis: ArqRedis, durations: Histogram | None = None) -> None:
+        shard = redis.connection_pool.connection_kwargs.get("shard")
+        self._place: dict[str, int] = {} if shard is None else {"shard": shard}  # for the log
         self._redis = redis
         self._durations = durations
         self._opened: list[Multiplexer] = []
@@ -64,11 +66,11 @@ class Connections:
             await sentinels.watch(self.renew)
 
     def note_answer(self, error: QueueUnavailable | None) -> None:
-        """Log that Redis is away, or back, once each time; None stands for an answer."""
+        """Log that Redis, or the shard, is away or back, once each time; None stands for an answer."""
         if self.redis_answers and error:
-            log.warning("Redis is away; running jobs go on", reason=error.message)
+            log.warning("Redis is away; running jobs go on", **self._place, reason=error.message)
         elif error is None and not self.redis_answers:
-            log.info("Redis is back")
+            log.info("Redis is back", **self._place)
         self.redis_answers = error is None
 
     async def aclose(self) -> None:

@@ -241,7 +241,7 @@ def servers_of(primaries: int) -> Iterator[Servers]:
             watch_scripts(server)
         for server in servers:
             wait_until(lambda server=server: not _rewrites(server), "Redis has begun its file")  # type: ignore[misc]
-        yield cluster.url, servers
+        yield cluster.admin_url, servers
         for server in servers:
             record_slow_scripts(server)
 

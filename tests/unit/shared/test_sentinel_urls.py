@@ -1,6 +1,9 @@
 """URLs of a primary behind Sentinels, and of a cluster."""
 
+from ssl import CERT_REQUIRED
+
 import pytest
+from certifi import where
 from pydantic import SecretStr, ValidationError
 
 from shared.settings import SharedSettings
@@ -36,7 +39,16 @@ def test_a_url_names_nodes_of_a_cluster_and_the_user() -> None:
     assert options["topology"].options["password"] == "s@cret"  # each node asks for it
     assert tag_of_client(connect(url, shard=3)) == tag_of(3)
     assert tag_of_client(connect("redis://a/0")) == ""
-    assert connect(f"{url.replace('redis+', 'rediss+')}").connection_pool.make_connection().ssl_context
+
+
+def test_a_url_of_a_cluster_with_tls_uses_it_for_shards_and_for_questions_about_them() -> None:
+    ca = where()
+    pool = connect(f"rediss+cluster://me:s%40cret@a:1,b?ssl_ca_certs={ca}", shard=2).connection_pool
+    topology = pool.connection_kwargs["topology"]
+    asking = topology.connection_class(host="a", port=1, **topology.options)
+    for connection in (pool.make_connection(), asking):
+        tls = connection.ssl_context
+        assert (tls.ca_certs, tls.cert_reqs, tls.check_hostname) == (ca, CERT_REQUIRED, True)
 
 
 @pytest.mark.parametrize(
