@@ -98,6 +98,10 @@ def _routes() -> list[BaseRoute]:
 ROUTES = _routes()
 
 
+def _obstacle(settings: ApiSettings) -> str | None:
+    return obstacle(settings.redis_url.get_secret_value(), ack_replicas=settings.redis_ack_replicas)
+
+
 def create_app(
     settings: ApiSettings | None = None, redis: ArqRedis | None = None, *, owns_process: bool = False
 ) -> FastAPI:
@@ -110,7 +114,7 @@ def create_app(
     """
     settings = settings or read_settings(ApiSettings)
     configure_logging(level=settings.log_level, form=settings.log_format)
-    if redis is None and (reason := obstacle(settings.redis_url.get_secret_value())):
+    if redis is None and (reason := _obstacle(settings)):
         refuse(f"REDIS_URL: {reason}")
     configuration = configure(settings, (*ROUTERS, metrics.router))
     bound_connections()

@@ -75,11 +75,11 @@ class OwnConnections(RedisConnections):
         sentinels = sentinels_of(client)
         self.services = [sentinels.watch(self.renew)] if sentinels else []
 
-    def renew(self, besides: Multiplexer | None = None) -> None:
+    def renew(self, besides: Multiplexer | ReplicatedSubmissions | None = None) -> None:
         """Leave a former primary."""
         self.changes.renew()
-        for connection in {self.runner, self.bulk} - {besides}:
-            if connection is not None:
+        for connection in {self.runner, self.bulk, self.submitting}:
+            if connection is not besides:
                 connection.renew()
 
     async def aclose(self) -> None:
@@ -96,7 +96,7 @@ class OwnConnections(RedisConnections):
         timeout = 0.75 + settings.redis_ack_milliseconds / 1000
         return ReplicatedSubmissions(
             self.runner,
-            Multiplexer(client, timeout=timeout, on_failover=self.renew),
+            Multiplexer(client, timeout=timeout, on_failover=lambda: self.renew(self.submitting)),
             least=settings.redis_ack_replicas,
             milliseconds=settings.redis_ack_milliseconds,
             sentinels=sentinels_of(client),

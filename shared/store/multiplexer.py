@@ -131,6 +131,11 @@ class Multiplexer:
                 current.lose(f"Redis said {str(error)[:100]!r}.")
         return not last
 
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The IP address and port of the server; None without an open connection."""
+        return None if self._current is None or self._current.lost else self._current.peer
+
     def renew(self) -> None:
         """Give up the connection, which may lead to a former primary; the next command opens another one.
 
@@ -254,6 +259,11 @@ class _OpenConnection(asyncio.Protocol):
             self._commands.append(command)
         self._replies.append(reply)
         return reply
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        found = self._transport.get_extra_info("peername")
+        return (found[0], found[1]) if isinstance(found, tuple) else None  # a path of a socket
 
     def _write(self, commands: bytes) -> None:
         """Write to the connection. Raises RedisConnectionError if it is closed, and this is not yet told."""

@@ -24,10 +24,14 @@ NO_CLUSTER = "this is no Redis Cluster; write redis:// and its one address"
 RIGHTS = "give it the rights of the user job-server in redis-users.acl"
 
 
-def obstacle(url: str) -> str | None:
+def obstacle(url: str, *, ack_replicas: int = 0) -> str | None:
     """The reason why the Redis behind `url` can't serve this project; None if it can, or is away for now.
 
     Blocks for a few seconds at most.
+
+    Args:
+        url: in one of the forms of `redis_url`.
+        ack_replicas: replicas that submissions wait for, which needs a right of its own.
     """
     try:
         server = _server_of(url)
@@ -46,6 +50,8 @@ def obstacle(url: str) -> str | None:
             if old := too_old(redis.info("server")):
                 return f"this is {old}; Redis 7.0, Valkey 8.0 and later ones are supported: upgrade it"
             missing = _missing_rights(redis, tag_of(0) if in_cluster else "")
+            if ack_replicas and not missing:
+                redis.wait(0, 1)
         except AuthenticationError as error:
             return f"Redis refuses its user or password ({error}); correct them"
         except NoPermissionError as error:

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from socket import SOCK_STREAM
 from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE, Argument, Runner
 from shared.store.multiplexer import Multiplexer
+from shared.store.redis_url import Address
 from shared.store.scripts import COMMIT, PREPARE, SUBMIT
 from shared.store.sentinels import Sentinels
 
@@ -28,7 +30,9 @@ class ReplicatedSubmissions:
 
     Behind Sentinels each replica counts that they take for alive: a fail-over may choose any of them, and
     one that it has chosen does not confirm the writes of the former primary any more. A replica that is
-    dead counts no longer once the Sentinels say so.
+    dead counts no longer once the Sentinels say so. The Sentinel that says so must still take the server of
+    the connection for the primary: once it has another one, it does not count that one as a replica, and
+    the others may still follow the former primary, and confirm to it.
 
     Args:
         runner: for other commands.
@@ -36,7 +40,8 @@ class ReplicatedSubmissions:
         least: replicas that must confirm.
         milliseconds: the time in which they must.
         sentinels: those of the service; None without.
-        on_refusal: called when too few have confirmed: the primary may be a former one.
+        on_refusal: called when too few have confirmed: the primary may be a former one. It renews all
+            connections, this one too.
     """
 
     def __init__(
@@ -55,7 +60,8 @@ class ReplicatedSubmissions:
         self._milliseconds = milliseconds
         self._sentinels = sentinels
         self._on_refusal = on_refusal
-        self._alive, self._seen_at = least, float("-inf")
+        self._alive, self._seen_at = least, float("-inf")  # the Sentinels' view, and its time
+        self._seen_by = 0  # the opening of the connection at that time
         self._next: asyncio.Task[None] | None = None  # the wait that has not begun
         self._turn = asyncio.Lock()
 
@@ -72,6 +78,10 @@ class ReplicatedSubmissions:
         opening = self._connection.openings
         await self._confirmed(opening)
         return reply
+
+    def renew(self) -> None:
+        """Give up the connection for submissions, which may lead to a former primary."""
+        self._connection.renew()
 
     async def aclose(self) -> None:
         if self._next is not None:
@@ -103,7 +113,6 @@ class ReplicatedSubmissions:
             raise _unconfirmed("The connection was lost")
         needed = await self._needed()
         if confirmed < needed:
-            self._connection.renew()
             self._on_refusal()
             raise _unconfirmed(f"{confirmed} of {needed} replicas have confirmed the job")
 
@@ -126,10 +135,15 @@ class ReplicatedSubmissions:
         """The number of replicas that the Sentinels take for alive and in step; 0 without Sentinels."""
         if self._sentinels is None:
             return 0
-        now = time.monotonic()
-        if now - self._seen_at > VIEW_SECONDS:
-            found = await self._sentinels.replicas()
-            self._alive, self._seen_at = sum(map(_is_alive, found)), now
+        now, opening = time.monotonic(), self._connection.openings
+        if now - self._seen_at > VIEW_SECONDS or opening != self._seen_by:
+            view, peer = await self._sentinels.view(), self._connection.peer
+            if peer is None:
+                raise _unconfirmed("The connection was lost")
+            if not await _leads_to(view.primary, peer):
+                self._on_refusal()
+                raise _unconfirmed("Another server has become the primary")
+            self._alive, self._seen_at, self._seen_by = sum(map(_is_alive, view.replicas)), now, opening
         return self._alive
 
 
@@ -139,6 +153,12 @@ def _is_alive(replica: dict[str, str]) -> bool:
     if "s_down" in flags or "o_down" in flags or "disconnected" in flags:
         return False
     return replica.get("master-link-status") == "ok" or "promoted" in flags
+
+
+async def _leads_to(address: Address, peer: tuple[str, int]) -> bool:
+    """Whether a connection with this peer leads to the server with this address, whose host may be a name."""
+    found = await asyncio.get_running_loop().getaddrinfo(*address, type=SOCK_STREAM)
+    return any(place[:2] == peer for *_, place in found)
 
 
 def _unconfirmed(reason: str) -> QueueUnavailable:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.store.redis_url import Address, RedisUrl
 
@@ -15,8 +16,21 @@ ASK_SECONDS = 0.5  # for the answer of a Sentinel
 OPENING_SECONDS = 1.5  # for a connection to the primary; a frozen one still accepts connections
 PAUSE_SECONDS = 0.5  # before a Sentinel that was lost is heard again
 SILENCE_SECONDS = 5.0  # after which a Sentinel is asked whether it lives
+PRIMARY = "GET-MASTER-ADDR-BY-NAME"
 SWITCHED = "+switch-master"
-GONE = (RedisConnectionError, ResponseError, OSError, TimeoutError, asyncio.TimeoutError)
+GONE = (RedisConnectionError, RedisTimeoutError, ResponseError, OSError, TimeoutError)
+
+
+class View(NamedTuple):
+    """The servers of a service as one Sentinel sees them.
+
+    Attributes:
+        primary: the address of the primary; at the end of a fail-over that of the new one.
+        replicas: the fields of each replica.
+    """
+
+    primary: Address
+    replicas: list[dict[str, str]]
 
 
 class UnknownService(RedisConnectionError):
@@ -55,13 +69,15 @@ class Sentinels:
             AuthenticationError: they refuse user or password.
             RedisConnectionError: no Sentinel answers.
         """
-        host, port = await self._first("GET-MASTER-ADDR-BY-NAME")
-        return str(host), int(port)
+        [primary] = await self._first(PRIMARY)
+        return _address(primary)
 
-    async def replicas(self) -> list[dict[str, str]]:
-        """The replicas as a Sentinel sees them. Raises the errors of `primary`."""
-        found = await self._first("REPLICAS")
-        return [dict(zip(words[::2], words[1::2], strict=True)) for words in found]
+    async def view(self) -> View:
+        """Primary and replicas, both by the word of one Sentinel. Raises the errors of `primary`."""
+        primary, replicas = await self._first(PRIMARY, "REPLICAS")
+        return View(
+            _address(primary), [dict(zip(words[::2], words[1::2], strict=True)) for words in replicas]
+        )
 
     async def watch(self, on_change: Callable[[], None]) -> None:
         """Call back whenever a Sentinel learns of another primary, until cancelled.
@@ -97,8 +113,9 @@ class Sentinels:
         finally:
             await connection.disconnect(nowait=True)
 
-    async def _first(self, command: str) -> Any:
-        asked = [asyncio.create_task(self._ask(address, command)) for address in self._addresses]
+    async def _first(self, *commands: str) -> list[Any]:
+        """The answers of the first Sentinel that has them."""
+        asked = [asyncio.create_task(self._ask(address, commands)) for address in self._addresses]
         failure: Exception = RedisConnectionError("No Sentinel answers; is one of REDIS_URL running?")
         try:
             for answer in asyncio.as_completed(asked):
@@ -118,25 +135,32 @@ class Sentinels:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _ask(self, address: Address, command: str) -> Any:
+    async def _ask(self, address: Address, commands: tuple[str, ...]) -> list[Any]:
         connection = self._connection(address)
         try:
             async with asyncio.timeout(2 * ASK_SECONDS):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                await connection.send_command("SENTINEL", command, self.service)
-                answer = await connection.read_response()
+                answers = []
+                for command in commands:
+                    await connection.send_command("SENTINEL", command, self.service)
+                    answers.append(await connection.read_response())
         except ResponseError as error:
             if "No such master" in str(error):
                 raise UnknownService(str(error)) from error
             raise
         finally:
             await connection.disconnect(nowait=True)
-        if answer is None:
+        if None in answers:
             raise UnknownService(f"The Sentinels do not know the service {self.service!r}.")
-        return answer
+        return answers
 
     def _connection(self, address: Address) -> AbstractConnection:
         return self._kind(host=address[0], port=address[1], **self._options)
+
+
+def _address(words: list[str]) -> Address:
+    host, port = words
+    return host, int(port)
 
 
 class PrimaryConnection(Connection):

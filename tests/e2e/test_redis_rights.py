@@ -70,8 +70,19 @@ def test_a_right_that_is_missing_is_an_obstacle(lack: str, stack: Stack, admin: 
     assert "redis-users.acl" in reason
 
 
+def test_the_right_to_wait_for_replicas_is_needed_by_those_who_wait(stack: Stack, admin: Any) -> None:
+    admin.execute_command("ACL", "SETUSER", "impatient", *own_rules(admin), "-wait")
+
+    assert obstacle(url_of("impatient", stack)) is None
+    reason = obstacle(url_of("impatient", stack), ack_replicas=1)
+
+    assert reason is not None
+    assert reason.startswith("its user lacks a right that this server needs (")
+    assert "'wait' command" in reason
+
+
 def test_the_rights_that_are_shipped_are_no_obstacle(stack: Stack, admin: Any) -> None:
-    assert obstacle(stack.redis_url) is None
+    assert obstacle(stack.redis_url, ack_replicas=1) is None
     assert obstacle(stack.admin_url) is None
 
 
