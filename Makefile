@@ -10,7 +10,7 @@ SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 # Bytecode is written even where the environment forbids it: a run of the tests starts hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo dev models telemetry test browser check audit sbom screenshots bench chaos fuzz format lock
+.PHONY: help demo dev models telemetry test browser pods check audit sbom screenshots bench chaos fuzz format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,10 +26,13 @@ models: .venv/models ## install the libraries of the job types with a model (200
 telemetry: .venv/telemetry ## install the libraries of traces (10 MB)
 
 test: .venv/ready ## run the tests; those of models need `make models`, those of traces `make telemetry`
-	$(PYTEST) -m "not browser"
+	$(PYTEST) -m "not browser and not pods"
 
 browser: .venv/ready ## run the tests of pages in the system's Chromium (3 minutes)
 	$(PYTEST) -m browser
+
+pods: .venv/ready ## run the scripts of Redis in Kubernetes with real servers; needs redis-cli (4 minutes)
+	$(PY) -m pytest -m pods
 
 check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images, manifests; run all tests, in a browser too
 	$(PY) -m ruff format --check $(SOURCES)
@@ -46,7 +49,7 @@ check: .venv/ready .venv-checks/ready ## check format, lint, types, import contr
 	  .venv-checks/bin/hadolint --no-color $(DOCKERFILES) && echo "hadolint: no findings."; \
 	else echo "hadolint: skipped, it has no wheel for this platform."; fi
 	$(PYTEST) -m browser
-	$(PYTEST) -m "not browser"
+	$(PYTEST) -m "not browser and not pods"
 
 audit: .venv/ready .venv-checks/ready ## look for known vulnerabilities of the locked packages; needs a network
 	@$(PY) -m dev.audit

@@ -9,7 +9,7 @@ from dev.service import Service
 from dev.stack import wait_until
 from tests.e2e.pods_of_redis import Pods, free_ports, needs_redis_cli, start_service
 
-pytestmark = needs_redis_cli
+pytestmark = [needs_redis_cli, pytest.mark.pods]
 SOON = 60.0
 SCRIPT = "node.sh"
 
