@@ -51,6 +51,7 @@ def failed_over(service: Service, pair: RedisPair) -> Iterator[Service]:
 def test_jobs_are_accepted_and_performed_after_it(failed_over: Service) -> None:
     begun = time.monotonic()
     job_ids = [failed_over.submit("echo", message=n) for n in range(20)]  # the first of them must be accepted
+    wait_until(lambda: failed_over.call("GET", f"/jobs/{job_ids[0]}").status_code == 200, "a read works")
     records = [failed_over.wait_for(job_id, "completed", seconds=SOON) for job_id in job_ids]
 
     assert time.monotonic() - begun < SOON
