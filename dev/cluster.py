@@ -37,7 +37,7 @@ class RedisCluster:
         self._primaries = primaries
         self._folder = folder
         count = primaries * (2 if replicas else 1)
-        self.ports = _free_ports(count)
+        self.ports = free_ports(count)
         self._processes = [self._start(port) for port in self.ports]
         self._nodes: list[Any] = [Redis(port=port, socket_timeout=5) for port in self.ports]
         try:
@@ -178,7 +178,7 @@ def clustered(*, replicas: bool = False, primaries: int = PRIMARIES) -> Iterator
             cluster.close()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports whose companions for the cluster's bus, 10,000 higher, exist."""
     found: list[int] = []
     while len(found) < count:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from dev.redis import server_binary
 from dev.service import Service
-from dev.stack import ROOT, Process, Stack, free_port, join, terminate, wait_until
+from dev.stack import ROOT, Process, Stack, join, terminate, wait_until
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 needs_redis_cli = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="needs redis-cli")
@@ -113,14 +113,6 @@ class Pods:
         return {**self._environment, **own, **more}
 
 
-def free_ports(count: int) -> list[int]:
-    """Free ports whose companions for the bus of a cluster, 10,000 higher, exist."""
-    found: set[int] = set()
-    while len(found) < count:
-        found |= {port for port in (free_port(),) if port < 55_000}
-    return sorted(found)
-
-
 def start_service(folder: Path, **settings: str) -> Service:
     """An API and a worker on the Redis of pods."""
     service = Service(Stack(folder, **settings))
@@ -132,3 +124,12 @@ def start_service(folder: Path, **settings: str) -> Service:
         service.close()
         raise
     return service
+
+
+def runs_a_job(service: Service) -> bool:
+    """Whether a job is accepted; it must run then."""
+    answer = service.post("echo", message="a")
+    if answer.status_code != 202:
+        return False
+    service.wait_for(answer.json()["job_id"], "completed")
+    return True

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.cluster import free_ports
 from dev.service import Service
 from dev.stack import wait_until
-from tests.e2e.pods_of_redis import Pods, free_ports, needs_redis_cli, start_service
+from tests.e2e.pods_of_redis import Pods, needs_redis_cli, runs_a_job, start_service
 
 pytestmark = [needs_redis_cli, pytest.mark.pods]
 SOON = 60.0
@@ -88,12 +89,7 @@ def service(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def runs_jobs(service: Service) -> bool:
     """Whether a job of each shard runs; a shard that has lost its primary takes none."""
-    for _ in range(8):
-        answer = service.call("POST", "/jobs", json={"type": "echo", "params": {"message": "a"}})
-        if answer.status_code != 202:
-            return False
-        service.wait_for(answer.json()["job_id"], "completed", seconds=SOON)
-    return True
+    return all(runs_a_job(service) for _ in range(8))
 
 
 def test_the_first_three_nodes_are_primaries_with_a_replica_each(nodes: Nodes, service: Service) -> None:

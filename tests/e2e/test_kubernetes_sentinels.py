@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.cluster import free_ports
 from dev.service import Service
 from dev.stack import wait_until
-from tests.e2e.pods_of_redis import Pods, free_ports, needs_redis_cli, start_service
+from tests.e2e.pods_of_redis import Pods, needs_redis_cli, runs_a_job, start_service
 
 pytestmark = [needs_redis_cli, pytest.mark.pods]
 SOON = 60.0
@@ -99,14 +100,6 @@ def service(group: Group, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     service.close()
 
 
-def runs_a_job(service: Service) -> bool:
-    answer = service.call("POST", "/jobs", json={"type": "echo", "params": {"message": "a"}})
-    if answer.status_code != 202:
-        return False
-    service.wait_for(answer.json()["job_id"], "completed", seconds=SOON)
-    return True
-
-
 def test_at_the_first_start_the_first_server_is_the_primary(group: Group, service: Service) -> None:
     assert group.primary() == group.servers[0]
     assert runs_a_job(service)
@@ -149,7 +142,7 @@ def test_all_pods_come_back_at_once_as_they_were(group: Group, service: Service)
 def test_a_primary_that_has_lost_its_volume_waits_and_becomes_a_replica(
     group: Group, service: Service
 ) -> None:
-    """It would be an empty primary, whose emptiness the replicas copy."""
+    """Replicas copy the data of their primary: an empty one would empty them."""
     job_id = service.submit("echo", message="before")
     service.wait_for(job_id, "completed", seconds=SOON)
     former = group.primary()

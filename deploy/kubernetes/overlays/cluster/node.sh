@@ -102,6 +102,7 @@ create() {
   number=0
   for node in $NODES; do
     if is_idle "$node"; then
+      knows "$count" "$node" || meet "$first" "$node"
       primary=$(echo "$NODES" | cut -d ' ' -f $((number % primaries + 1)))
       wait_until follows "$node" "$(id "$primary")"
     fi
