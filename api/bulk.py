@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from api.cursors import encode_cursor, read_cursor, wrong_cursor
@@ -16,9 +17,11 @@ from shared.errors import (
     QuotaReached,
 )
 from shared.record import TERMINAL_STATES, JobState
+from shared.store.cancel_results import BulkCancelResult
 from shared.store.job_list import Cursor, Filters
-from shared.store.job_queue import CANCELLED_AT_ONCE, BulkCancelResult, JobQueue
+from shared.store.job_queue import CANCELLED_AT_ONCE, JobQueue
 from shared.store.missing_jobs import expired, not_found
+from shared.store.missing_shards import REPEAT, partly_done
 from shared.stored_record import StoredRecord
 
 SECONDS = 2.0  # of a call: then it answers, and the rest is for the next one
@@ -32,6 +35,12 @@ RETRIED = (JobState.FAILED, JobState.CANCELLED)
 
 REPEATED = ("type", "state", "params", "params_shown", "labels", "webhook", "files", "caller", "version")
 """The fields of a record that its repetition needs."""
+
+REPEAT_WITH_KEY = f"{REPEAT} Keep its Idempotency-Key, so that no job is repeated twice."
+ADD_KEY = (
+    "Send the request again with an Idempotency-Key: it repeats the jobs of the other shards now, and the "
+    "rest if you send it once more when all shards answer. Without a key, jobs would be repeated twice."
+)
 
 Retry = Callable[[StoredRecord], Coroutine[None, None, str]]
 Place = tuple[JobState, Cursor | None]
@@ -78,26 +87,43 @@ class BulkChanges:
         """Cancel the waiting and running jobs that match."""
         result = BulkResult()
         states = (filters.state,) if filters.state else CANCELLABLE
-        async for (state, _), ids in self._matching(result, filters, states, after, seconds, LISTED_AT_ONCE):
-            for part in () if dry_run else parts_of(ids, CANCELLED_AT_ONCE):
-                await self._cancel_part(result, part, state)
+        with self._on_all_shards(result, "matched" if dry_run else "cancelled"):
+            async for (state, _), ids in self._matching(
+                result, filters, states, after, seconds, LISTED_AT_ONCE
+            ):
+                for part in () if dry_run else parts_of(ids, CANCELLED_AT_ONCE):
+                    await self._cancel_part(result, part, state)
         return result
 
     async def retry(
-        self, filters: Filters, retry: Retry, after: Place | None = None, *, dry_run: bool = False
+        self,
+        filters: Filters,
+        retry: Retry,
+        after: Place | None = None,
+        *,
+        repeatable: bool = True,
+        dry_run: bool = False,
     ) -> BulkResult:
         """Repeat the ended jobs that match.
 
         Args:
             retry: submits the repetition of a job; returns the id of the new one.
+            repeatable: whether a second call repeats no job twice. One that is not, and meets a missing
+                shard, goes no further: its caller has to call again.
         """
         result = BulkResult()
         states = (filters.state,) if filters.state else RETRIED
         size = LISTED_AT_ONCE if dry_run else RETRIED_AT_ONCE
-        async for following, ids in self._matching(result, filters, states, after, SECONDS, size):
-            if not dry_run and not await self._retry_part(result, ids, retry):
-                result.next = following
-                break
+        hint = REPEAT_WITH_KEY if repeatable else ADD_KEY
+        with self._on_all_shards(result, "matched" if dry_run else "repeated", hint) as missing:
+            async for following, ids in self._matching(result, filters, states, after, SECONDS, size):
+                if dry_run:
+                    continue
+                if missing and not repeatable:
+                    break
+                if not await self._retry_part(result, ids, retry):
+                    result.next = following
+                    break
         return result
 
     # -- by ids
@@ -108,20 +134,42 @@ class BulkChanges:
         if dry_run:
             await self._look(result, ids, JobAlreadyFinished, lambda state: state in CANCELLABLE)
             return result
-        for part in parts_of(ids, CANCELLED_AT_ONCE):
-            await self._cancel_part(result, part)
+        with self._on_all_shards(result, "cancelled") as missing:
+            missing.clear()  # those that do not matter to these ids
+            for part in parts_of(ids, CANCELLED_AT_ONCE):
+                await self._cancel_part(result, part)
         result.matched = result.changed
         return result
 
     async def retry_ids(self, ids: Sequence[str], retry: Retry, *, dry_run: bool = False) -> BulkResult:
         """Repeat these jobs, those that have ended."""
         result = BulkResult()
-        ended = await self._look(result, ids, JobNotFinished, lambda state: state in TERMINAL_STATES)
-        for part in () if dry_run else parts_of(ended, RETRIED_AT_ONCE):
-            await self._retry_part(result, part, retry)
+        with self._on_all_shards(result, "repeated", REPEAT_WITH_KEY) as missing:
+            missing.clear()
+            ended = await self._look(result, ids, JobNotFinished, lambda state: state in TERMINAL_STATES)
+            for part in () if dry_run else parts_of(ended, RETRIED_AT_ONCE):
+                await self._retry_part(result, part, retry)
         return result
 
     # -- parts
+
+    @contextmanager
+    def _on_all_shards(self, result: BulkResult, effect: str, hint: str = REPEAT) -> Iterator[set[int]]:
+        """The shards that were missing within the block.
+
+        Raises:
+            QueueUnavailable: there are some; the error names them, and the effect on the others.
+        """
+        shards = self._queue.missing
+        with shards.noted() as missing:
+            try:
+                yield missing
+            except QueueUnavailable:
+                if len(missing) in (0, shards.count):
+                    raise
+        if missing:
+            count = result.matched if effect == "matched" else result.changed
+            raise partly_done(missing, shards.count, f"Jobs of the others that were {effect}: {count}.", hint)
 
     async def _matching(
         self,
@@ -134,7 +182,7 @@ class BulkChanges:
     ) -> AsyncGenerator[tuple[Place, list[str]], None]:
         """The ids of matching jobs, by state, each part with the place after it, until all are found or the
         time is over; counts them in `result`."""
-        end, incomplete = time.monotonic() + seconds, False
+        end = time.monotonic() + seconds
         first, cursor = after or (states[0], None)
         for state in states[states.index(first) :]:
             narrowed = replace(filters, state=state)
@@ -143,7 +191,6 @@ class BulkChanges:
                 page = await self._queue.page(narrowed, limit=size, after=cursor, payload=None)
                 ids = [record.job_id for record in page.records]
                 result.matched += len(ids)
-                incomplete = incomplete or page.incomplete
                 cursor = page.next
                 yield (state, cursor), ids
                 if cursor is None:
@@ -152,8 +199,6 @@ class BulkChanges:
                     result.next = (state, cursor)
                     return
                 await asyncio.sleep(min(time.monotonic() - began, 0.01))
-        if incomplete:
-            raise QueueUnavailable("A shard does not answer; the call has done its work on the other shards.")
 
     async def _cancel_part(
         self, result: BulkResult, ids: Sequence[str], state: JobState | None = None
@@ -167,7 +212,7 @@ class BulkChanges:
                 result.refuse(job_id, not_found(job_id))
             elif effect is BulkCancelResult.EXPIRED:
                 result.refuse(job_id, expired(job_id))
-            elif state is None:
+            elif state is None and effect is not BulkCancelResult.AWAY:
                 result.refuse(job_id, JobAlreadyFinished("The job had ended before."))
         await asyncio.sleep(time.monotonic() - began)  # for the calls of workers and other requests
 
@@ -182,7 +227,7 @@ class BulkChanges:
                 result.job_ids.append(answer)
             elif isinstance(answer, JobServerError) and not isinstance(answer, QueueUnavailable):
                 result.refuse(record.job_id, answer)
-            else:
+            elif not self._queue.missing.numbers:
                 raise answer
         return not any(isinstance(answer, QueueFull | BacklogFull | QuotaReached) for answer in answers)
 

@@ -37,6 +37,7 @@ from shared.store.changes import Changes
 from shared.store.figures import Figures
 from shared.store.file_records import FileRecords
 from shared.store.job_queue import JobQueue
+from shared.store.missing_shards import MissingShards
 from shared.store.queues import Queues
 from shared.store.rate_limits import RateLimits
 from shared.store.redis_calls import RedisCalls
@@ -69,6 +70,7 @@ class State:
     quotas: CallerQuotas
     stream_tokens: StreamTokens
     served_queues: ServedQueues
+    missing: MissingShards
     metrics: ApiMetrics | None
     started_at: float
 
@@ -166,6 +168,7 @@ def _state(configuration: Configuration, queue: JobQueue, store: RedisConnection
         quotas=CallerQuotas(settings.quotas),
         stream_tokens=StreamTokens(StreamSecret(runner)),
         served_queues=ServedQueues(queue),
+        missing=queue.missing,
         metrics=configuration.metrics,
         started_at=time.time(),
     )

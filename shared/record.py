@@ -159,8 +159,20 @@ class JobRecord(BaseModel):
         datetime | None, Field(description="When the record of a finished job is dropped.")
     ] = None
     queue_position: Annotated[
-        int | None, Field(description="The position of a due, pending job in its queue, from 1.")
+        int | None,
+        Field(
+            description="The position of a due, pending job in its queue, from 1; with shards an estimate, "
+            "and beside it is `queue_position_estimated`."
+        ),
     ] = None
+    queue_position_estimated: Annotated[
+        bool,
+        Field(
+            description="True beside a `queue_position` that is an estimate: the place in the job's own "
+            "shard, times the number of shards. Absent otherwise.",
+            exclude_if=lambda estimated: not estimated,
+        ),
+    ] = False
     estimated_wait_seconds: Annotated[
         float | None,
         Field(description="An estimate, from the rate at which jobs have ended in the last minute."),

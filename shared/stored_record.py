@@ -22,10 +22,21 @@ NO_ESTIMATE = b'null,"estimated_wait_seconds":null'
 
 
 class WaitEstimate(NamedTuple):
-    """The queue position of a waiting job, from 1, and an estimate of its wait in seconds."""
+    """The queue position of a waiting job, from 1, and an estimate of its wait in seconds.
+
+    Attributes:
+        queue_position_estimated: whether the position is an estimate too, as with shards.
+    """
 
     queue_position: int
     estimated_wait_seconds: float | None
+    queue_position_estimated: bool = False
+
+    def to_json(self) -> bytes:
+        """The fields after `"queue_position":`."""
+        mark = b'"queue_position_estimated":true,' if self.queue_position_estimated else b""
+        seconds = orjson.dumps(self.estimated_wait_seconds)
+        return b'%d,%b"estimated_wait_seconds":%b' % (self.queue_position, mark, seconds)
 
 
 class StoredAttempt(NamedTuple):
@@ -158,9 +169,7 @@ class StoredRecord:
             _time(get(b"started_at")),
             _time(get(b"finished_at")),
             _time(get(b"expires_at")),
-            b'%d,"estimated_wait_seconds":%b' % (estimate[0], orjson.dumps(estimate[1]))
-            if estimate
-            else NO_ESTIMATE,
+            estimate.to_json() if estimate else NO_ESTIMATE,
             b"true" if b"queue_paused" in self.fields else b"false",
         )
 

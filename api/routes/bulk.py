@@ -104,7 +104,8 @@ async def retry_jobs(request: Request) -> BulkAnswer:
     if filters.state in CANCELLABLE:
         raise _wrong_state(f"Jobs that are {filters.state} can't be repeated.", "failed or cancelled")
     after = decode_place(wanted.cursor, filters, RETRIED)
-    return _answer(wanted, await bulk.retry(filters, retry, after, dry_run=wanted.dry_run))
+    result = await bulk.retry(filters, retry, after, repeatable=key is not None, dry_run=wanted.dry_run)
+    return _answer(wanted, result)
 
 
 def _wrong_state(message: str, states: str) -> InvalidRequest:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.ownership import require_all_read
 from api.routes.queues import QueueStatus
+from api.routes.server import ShardStatus
 from api.state import State, state_of
 from shared.record import JobState
 from shared.store.figures import BUCKET_SECONDS, SAMPLED, Bucket, JobTypeFigures, Times
@@ -89,6 +90,7 @@ class ServerFigures(BaseModel):
     jobs: Annotated[dict[JobState, int], Field(description="Jobs by state, while their records are kept.")]
     history: History
     job_types: dict[str, TypeFigures]
+    shards: ShardStatus
 
 
 class WorkerTotals(BaseModel):
@@ -105,6 +107,7 @@ class LiveFigures(BaseModel):
     queues: list[QueueStatus]
     workers: WorkerTotals
     buckets: Annotated[list[FiguresBucket], Field(description="The last two of the history.")]
+    shards: ShardStatus
 
 
 @router.get("/figures")
@@ -112,32 +115,39 @@ async def read_figures(request: Request) -> ServerFigures:
     """The figures that the dashboard shows."""
     require_all_read(request)
     state = state_of(request)
-    jobs, history, job_types = await asyncio.gather(
-        state.queue.state_counts(), state.figures.history(), state.figures.job_types()
-    )
+    with state.missing.noted() as missing:
+        jobs, history, job_types = await asyncio.gather(
+            state.queue.state_counts(), state.figures.history(), state.figures.job_types()
+        )
     return ServerFigures(
         at=datetime.now(UTC),
         jobs=jobs,
         history=History(seconds=BUCKET_SECONDS, buckets=[FiguresBucket.of(bucket) for bucket in history]),
         job_types={name: TypeFigures.of(figures) for name, figures in job_types.items()},
+        shards=ShardStatus.of(state.missing, missing),
     )
 
 
 async def live_figures(state: State) -> bytes:
     """The data of an event `figures`, JSON."""
     since = int((time.time() - BUCKET_SECONDS) * 1000)
-    jobs, queues, workers, buckets = await asyncio.gather(
-        state.queue.state_counts(), state.queues.all(), state.queue.workers(), state.figures.history(since)
-    )
+    with state.missing.noted() as missing:
+        jobs, queues, workers, buckets = await asyncio.gather(
+            state.queue.state_counts(),
+            state.queues.all(),
+            state.queue.workers(),
+            state.figures.history(since),
+        )
     figures = LiveFigures(
         at=datetime.now(UTC),
         jobs=jobs,
-        queues=[QueueStatus.of(queue) for queue in queues],
+        queues=[QueueStatus.of(queue, incomplete=bool(missing)) for queue in queues],
         workers=WorkerTotals(
             alive=len(workers),
             concurrency=sum(worker.slots for worker in workers),
             running=sum(worker.running for worker in workers),
         ),
         buckets=[FiguresBucket.of(bucket) for bucket in buckets],
+        shards=ShardStatus.of(state.missing, missing),
     )
     return figures.model_dump_json().encode()

@@ -21,7 +21,7 @@ from api.waiting import requested_wait, until_done
 from shared.errors import JobAlreadyFinished, StorageUnavailable
 from shared.files import ARTIFACTS
 from shared.record import JobRecord, JobSummary
-from shared.store.job_queue import CancelResult
+from shared.store.cancel_results import CancelResult
 from shared.yielding import in_parts
 
 MAX_VALUES_IN_BATCH = 10 * MAX_VALUES

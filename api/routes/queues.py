@@ -56,9 +56,15 @@ class QueueStatus(BaseModel):
     paused: Annotated[bool, Field(description="Whether no job of it is claimed. Running jobs go on.")]
     pause: Annotated[PauseInfo | None, Field(description="The pause, if the queue is paused.")]
     ended_last_minute: EndedJobs
+    incomplete: Annotated[
+        bool,
+        Field(
+            description="Whether jobs are missing in the numbers, because a shard of Redis does not answer."
+        ),
+    ]
 
     @classmethod
-    def of(cls, state: QueueState) -> "QueueStatus":
+    def of(cls, state: QueueState, *, incomplete: bool) -> "QueueStatus":
         pause = state.pause
         return cls(
             name=state.name,
@@ -74,6 +80,7 @@ class QueueStatus(BaseModel):
             pause=pause
             and PauseInfo(by=pause.by, at=datetime.fromtimestamp(pause.at / 1000, UTC), reason=pause.reason),
             ended_last_minute=EndedJobs.model_validate(state.ended),
+            incomplete=incomplete,
         )
 
 
@@ -98,28 +105,39 @@ class DrainResult(BaseModel):
 async def list_queues(request: Request) -> QueueList:
     """The queues of the job types and of live workers, and those that hold jobs or are paused."""
     require_all_read(request)
-    return QueueList(items=[QueueStatus.of(state) for state in await state_of(request).queues.all()])
+    state = state_of(request)
+    with state.missing.noted() as missing:
+        queues = await state.queues.all()
+    return QueueList(items=[QueueStatus.of(queue, incomplete=bool(missing)) for queue in queues])
 
 
 @router.get("/queues/{name}")
 async def get_queue(request: Request, name: QueueName) -> QueueStatus:
     """A queue without jobs and workers answers zeros, so that an autoscaler can start its first worker."""
     require_all_read(request)
-    return QueueStatus.of(await state_of(request).queues.one(name))
+    state = state_of(request)
+    with state.missing.noted() as missing:
+        queue = await state.queues.one(name)
+    return QueueStatus.of(queue, incomplete=bool(missing))
 
 
 @router.post("/queues/{name}/pause")
 async def pause_queue(request: Request, name: QueueName) -> QueueStatus:
     """After the answer no job of the queue is claimed until it is resumed. Running jobs go on."""
     reason = (await read_body(request, PauseRequest)).reason if await request.body() else ""
-    state = await state_of(request).queues.pause(name, request.scope.get("caller"), reason)
-    return QueueStatus.of(state)
+    state = state_of(request)
+    with state.missing.noted() as missing:
+        queue = await state.queues.pause(name, request.scope.get("caller"), reason)
+    return QueueStatus.of(queue, incomplete=bool(missing))
 
 
 @router.post("/queues/{name}/resume")
 async def resume_queue(request: Request, name: QueueName) -> QueueStatus:
     """An idle worker starts the first job at once."""
-    return QueueStatus.of(await state_of(request).queues.resume(name))
+    state = state_of(request)
+    with state.missing.noted() as missing:
+        queue = await state.queues.resume(name)
+    return QueueStatus.of(queue, incomplete=bool(missing))
 
 
 @router.post("/queues/{name}/drain")

@@ -1,6 +1,7 @@
 """The server: its version, job types, queues and workers."""
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from api.ownership import owner_read
+from api.settings import ApiSettings
 from api.state import State, state_of
 from api.strict_json import MAX_DEPTH, MAX_VALUES
 from shared import VERSION
@@ -15,6 +17,7 @@ from shared.job_type_loader import names_by_package
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.job_queue import JobQueue
+from shared.store.missing_shards import MissingShards
 
 NAME = "job-server"
 OWN_ONLY = "for a key with the scope `read:own` alone"
@@ -56,6 +59,23 @@ class Limits(BaseModel):
     queue_max_waiting: int
 
 
+class ShardStatus(BaseModel):
+    """The shards of Redis, over which the jobs are spread; one without a cluster."""
+
+    count: int
+    missing: Annotated[
+        list[int],
+        Field(
+            description="The numbers, from 0, of those that do not answer. Their jobs are left out of all "
+            "lists and numbers."
+        ),
+    ]
+
+    @classmethod
+    def of(cls, shards: MissingShards, missing: Collection[int]) -> "ShardStatus":
+        return cls(count=shards.count, missing=sorted(missing))
+
+
 class ServerInfo(BaseModel):
     name: str
     version: str
@@ -73,6 +93,7 @@ class ServerInfo(BaseModel):
     ]
     workers: Annotated[list[WorkerInfo], Field(description=f"The live workers; {OWN_ONLY} empty.")]
     limits: Limits
+    shards: ShardStatus
 
 
 @router.get("/server/info")
@@ -81,6 +102,11 @@ async def server_info(request: Request) -> ServerInfo:
     state = state_of(request)
     settings, queue = state.settings, state.queue
     sees_all = owner_read(request) is None  # counts and workers reveal other callers' work
+    with state.missing.noted() as missing:
+        queues = await _queues(state) if sees_all else {}
+        webhooks = await _count(queue, redis_keys.WEBHOOKS) if sees_all else None
+        jobs = await queue.state_counts() if sees_all else {}
+        workers = await _workers(queue) if sees_all else []
     return ServerInfo(
         name=NAME,
         version=VERSION,
@@ -88,17 +114,22 @@ async def server_info(request: Request) -> ServerInfo:
         uptime_seconds=round(time.time() - state.started_at, 3),
         job_types=list(state.job_types),
         job_type_packages=names_by_package(settings.job_types),
-        queues=await _queues(state) if sees_all else {},
-        webhooks=await _count(queue, redis_keys.WEBHOOKS) if sees_all else None,
-        jobs=await queue.state_counts() if sees_all else {},
-        workers=await _workers(queue) if sees_all else [],
-        limits=Limits(
-            max_body_bytes=settings.api_max_body_bytes,
-            max_file_bytes=settings.api_max_file_bytes,
-            max_depth=MAX_DEPTH,
-            max_values=MAX_VALUES,
-            queue_max_waiting=settings.queue_max_waiting,
-        ),
+        queues=queues,
+        webhooks=webhooks,
+        jobs=jobs,
+        workers=workers,
+        limits=_limits(settings),
+        shards=ShardStatus.of(state.missing, missing),
+    )
+
+
+def _limits(settings: ApiSettings) -> Limits:
+    return Limits(
+        max_body_bytes=settings.api_max_body_bytes,
+        max_file_bytes=settings.api_max_file_bytes,
+        max_depth=MAX_DEPTH,
+        max_values=MAX_VALUES,
+        queue_max_waiting=settings.queue_max_waiting,
     )
 
 

@@ -68,6 +68,9 @@ class WorkerStatus(BaseModel):
 
 class WorkerList(BaseModel):
     items: list[WorkerStatus]
+    incomplete: Annotated[
+        bool, Field(description="Whether running jobs are missing, because a shard of Redis does not answer.")
+    ]
 
 
 @router.get("/workers")
@@ -75,11 +78,15 @@ async def list_workers(request: Request) -> WorkerList:
     """The live workers, with the jobs that each of them runs."""
     require_all_read(request)
     queue = state_of(request).queue
-    workers, running = await queue.workers(), await queue.running_jobs()
+    with queue.missing.noted() as missing:
+        workers, running = await queue.workers(), await queue.running_jobs()
     jobs: dict[str, list[RunningJob]] = {}
     for job in running:
         jobs.setdefault(job.worker_id, []).append(job)
-    return WorkerList(items=[WorkerStatus.of(worker, jobs.get(worker.worker_id, [])) for worker in workers])
+    return WorkerList(
+        items=[WorkerStatus.of(worker, jobs.get(worker.worker_id, [])) for worker in workers],
+        incomplete=bool(missing),
+    )
 
 
 def _time(seconds: float) -> datetime:

@@ -15,7 +15,7 @@ from chaos.handlers.watched_jobs import WATCHED, HandlerEvent, most_at_once, rea
 from chaos.records import Record
 from chaos.suite_options import SuiteOptions
 from dev.service import Service
-from shared.store.job_queue import CancelResult
+from shared.store.cancel_results import CancelResult
 from shared.store.submission import NewJob
 
 WORKERS, SLOTS, ROUNDS = 3, 10, 8

@@ -1,18 +1,19 @@
 """JobQueue: the API's half of the store, which submits, reads, lists and cancels jobs."""
 
 from collections.abc import Collection, Iterable, Sequence
-from enum import StrEnum
 from secrets import token_hex
 from typing import NamedTuple
 
 from shared.errors import BacklogFull, JobNotFinished, QueueFull
 from shared.record import SUMMARY, TERMINAL_STATES, JobState
 from shared.store import job_list, redis_keys, scripts
+from shared.store.cancel_results import BulkCancelResult, CancelResult
 from shared.store.client import Argument, Runner
 from shared.store.job_list import Cursor, Filters, Page
 from shared.store.job_output import JobOutput, read_output
 from shared.store.large_batch import reply_to
 from shared.store.missing_jobs import expired, not_found
+from shared.store.missing_shards import MissingShards
 from shared.store.moves import moves_of
 from shared.store.placement import Placement
 from shared.store.queue_metrics import QueueMetrics
@@ -30,26 +31,6 @@ NEGLECTED = -2  # in place of a queue position: a worker should have moved the j
 ROOM = 0.05  # the share of a full queue that should be free before another try
 PAGES_AT_ONCE = 15
 CANCELLED_AT_ONCE = 25  # jobs, 1 ms; Redis does nothing else meanwhile
-
-
-class CancelResult(StrEnum):
-    """The effect of a request to cancel a job."""
-
-    CANCELLED = "cancelled"
-    CANCELLING = "cancelling"
-    FINISHED = "finished"
-    CHANGED = "changed"
-
-
-class BulkCancelResult(StrEnum):
-    """The effect of a bulk cancellation on one job; KEPT: it is in another state than the request names."""
-
-    CANCELLED = "cancelled"
-    CANCELLING = "cancelling"
-    FINISHED = "finished"
-    KEPT = "kept"
-    MISSING = "missing"
-    EXPIRED = "expired"
 
 
 class JobLog(NamedTuple):
@@ -82,6 +63,9 @@ class JobQueue:
         metrics: counts submissions and moves; None without metrics.
         placement: chooses the shard of new jobs; None without shards.
 
+    Attributes:
+        missing: the shards that do not answer.
+
     Every method may be repeated when its reply was lost. Besides its own errors, each raises
     QueueUnavailable while Redis can't serve it. With an `owner`, a job of another caller counts as missing.
     """
@@ -103,6 +87,7 @@ class JobQueue:
         self._max_waiting = max_waiting
         self._metrics = metrics
         self._placement = placement
+        self.missing = placement.missing if placement else MissingShards()
         self._throughput = Throughput(self._redis, retention)
 
     # -- submitting
@@ -199,7 +184,8 @@ class JobQueue:
     async def estimate_wait(self, record: StoredRecord) -> WaitEstimate:
         """Estimate the wait of a job that has a queue position."""
         rate = await self._throughput.jobs_per_second()
-        return WaitEstimate(record.position, round(record.position / rate, 1) if rate else None)
+        seconds = round(record.position / rate, 1) if rate else None
+        return WaitEstimate(record.position, seconds, self._placement is not None)
 
     async def logs(self, job_id: str, *, after: int = 0, owner: str | None = None) -> JobLog:
         """The lines of a job's log that are kept, beyond the `after`-th. Raises the errors of `get`."""
@@ -227,16 +213,15 @@ class JobQueue:
             after: the cursor of the page before; None for the first page.
             payload: the fields of PAYLOAD that the records have; None for ids and states alone.
         """
-        for _ in range(PAGES_AT_ONCE):
-            words = job_list.words_of(filters, limit, after, payload)
-            score, last, *found = await self._bulk.run(scripts.LIST, *words)
-            page = job_list.page_of(filters, score, last, found)
-            if self._placement is not None:
-                page = page._replace(incomplete=self._placement.incomplete)
-            after = page.next
-            if page.records or after is None:
-                break
-        return page
+        with self.missing.noted() as missing:
+            for _ in range(PAGES_AT_ONCE):
+                words = job_list.words_of(filters, limit, after, payload)
+                score, last, *found = await self._bulk.run(scripts.LIST, *words)
+                page = job_list.page_of(filters, score, last, found)
+                after = page.next
+                if page.records or after is None:
+                    break
+        return page._replace(incomplete=bool(missing))
 
     # -- cancelling
 

@@ -17,15 +17,14 @@ class Placement:
 
     Args:
         shards: the shards.
+
+    Attributes:
+        missing: those that do not answer: their jobs are missing in lists.
     """
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether a shard does not answer, so that its jobs are missing in lists."""
-        return bool(self._shards.away)
+        self.missing = shards.missing
 
     def place(self, jobs: Sequence[NewJob], quota: JobQuota | None) -> None:
         shard = self._choose(jobs, quota)

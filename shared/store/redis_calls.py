@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from redis.exceptions import ResponseError
-
-from shared.errors import QueueUnavailable
 from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.missing_shards import unavailable
 from shared.store.scripts import Script
 
 
@@ -22,13 +20,13 @@ class RedisCalls:
         try:
             return await script.run(self._runner, *words)
         except REDIS_GONE as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def command(self, name: str, *words: Argument) -> Any:
         try:
             return await self._runner.execute_command(name, *words)
         except REDIS_GONE as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def hash(self, key: str) -> dict[bytes, bytes]:
         reply = await self.command("HGETALL", key)
@@ -46,11 +44,3 @@ def as_dict(pairs: list[bytes]) -> dict[bytes, bytes]:
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _unavailable(error: Exception) -> QueueUnavailable:
-    """The error of a Redis that is away, or refuses: no memory, read-only, loading, wrong password."""
-    if isinstance(error, ResponseError):
-        reason = str(error).partition(" script: ")[0].partition(". ")[0]  # without the script's name and line
-        return QueueUnavailable(f"Redis refuses the call: {reason[:200].rstrip('.')}.")
-    return QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")

@@ -7,6 +7,7 @@ from typing import Any
 from shared.ids import shard_of
 from shared.store import scripts
 from shared.store.client import Argument
+from shared.store.missing_shards import ShardGone
 from shared.store.rows import ListRow
 from shared.store.scripts import Script
 
@@ -14,6 +15,7 @@ Words = list[Argument]
 Place = tuple[float, bytes]
 """The place of a job in a list: its score and its id."""
 
+AWAY = b"away"
 END: list[Any] = [b"", b""]
 PENDING, RUNNING = "pending", "running"
 
@@ -36,7 +38,11 @@ async def by_ids(
     Args:
         words: those of the script; the ids are the last ones.
         first: the place of the first id.
-        nested: the reply has a part for each id in its first element, and moves in its second one.
+        nested: the reply has a part for each id in its first element, and moves in its second one. The part
+            of an id is AWAY if its shard gives no answer.
+
+    Raises:
+        ShardGone: a shard gives no answer, unless the reply is nested.
     """
     head, ids = words[:first], words[first:]
     parts: dict[int, list[int]] = {}
@@ -48,7 +54,12 @@ async def by_ids(
         shard,
         places,
     ) in parts.items():  # one after the other: each holds its Redis for as long as a script may
-        reply = await send(shard, [*head, *(ids[place] for place in places)])
+        try:
+            reply = await send(shard, [*head, *(ids[place] for place in places)])
+        except ShardGone:
+            if not nested:
+                raise
+            reply = [[AWAY] * len(places), []]
         if nested:
             reply, more = reply
             moves += more

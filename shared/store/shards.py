@@ -16,6 +16,7 @@ from shared.ids import shard_of
 from shared.logging import get_log
 from shared.store import redis_keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
+from shared.store.missing_shards import MissingShards, ShardGone
 from shared.store.rows import CommitRow, GroupRow, PrepareRow
 from shared.store.scripts import Script
 from shared.store.shard_replies import MERGED_COMMANDS, MERGED_SCRIPTS, Words, best_position, by_ids
@@ -37,6 +38,7 @@ FIRST_ID: dict[Script, int] = {  # the place of an id among the words of a scrip
 WITH_POSITION = (scripts.READ, scripts.RESCUE_AND_READ)
 EVERY_SHARD = (scripts.PAUSE, scripts.RESUME)
 """Scripts that must reach all shards, or fail."""
+HELD = "The change holds on the other shards."
 
 Send = Callable[[int, Words], Awaitable[Any]]
 
@@ -54,11 +56,11 @@ class Shards:
         beside: other connections to the same shards, which learn together what shards are away.
 
     Attributes:
-        away: the shards that have not answered lately.
+        missing: the shards that have not answered lately.
     """
 
     def __init__(self, runners: Sequence[Runner], beside: "Shards | None" = None) -> None:
-        self.away: set[int] = beside.away if beside else set()
+        self.missing: MissingShards = beside.missing if beside else MissingShards(len(runners))
         self._runners = runners
         self._pings: dict[int, asyncio.Task[None]] = beside._pings if beside else {}
         self._turn = 0
@@ -70,7 +72,7 @@ class Shards:
         """The reply to a command, merged if it is that of several shards.
 
         Raises:
-            REDIS_GONE (one of them): the shard of the command gave no answer, or none did.
+            ShardGone: the shard of the command gave no answer, or none did, or one that must.
         """
         if name in ("EVALSHA", "EVAL"):
             code = words[0]
@@ -92,7 +94,7 @@ class Shards:
         """The next shard for a job that may be on any: one that answers, if any does."""
         for _ in self._runners:
             self._turn = (self._turn + 1) % len(self)
-            if self._turn not in self.away:
+            if self._turn not in self.missing.numbers:
                 break
         return self._turn
 
@@ -116,8 +118,7 @@ class Shards:
         if script is scripts.RECORDS:
             return await by_ids(words, 2 + int(words[1]), len(self), send)
         if script in EVERY_SHARD:
-            replies = await asyncio.gather(*(send(shard, words) for shard in range(len(self))))
-            return replies[0]
+            return await self._on_every(lambda shard: send(shard, words))
         merge = MERGED_SCRIPTS[script]
         return merge(await self._ask_all(lambda shard: send(shard, words)), words)
 
@@ -128,42 +129,59 @@ class Shards:
             raise
         except REDIS_GONE as error:
             self._note_away(shard, error)
-            raise
+            raise ShardGone([shard], len(self), error) from error
 
     async def _ask_all(self, ask: Callable[[int], Awaitable[Any]]) -> list[Any]:
-        """The replies of the shards that answer. Raises the error of one if none does."""
-        asked = [shard for shard in range(len(self)) if shard not in self.away] or range(len(self))
+        """The replies of the shards that answer. Raises ShardGone if none does."""
+        missing = self.missing.numbers
+        asked = [shard for shard in range(len(self)) if shard not in missing] or range(len(self))
         found = await asyncio.gather(*map(ask, asked), return_exceptions=True)
-        errors = [reply for reply in found if isinstance(reply, BaseException)]
-        for error in errors:
-            if isinstance(error, NoScriptError) or not isinstance(error, REDIS_GONE):
-                raise error
+        errors = gone(found)
         if len(errors) == len(found):
-            raise errors[0]
+            raise ShardGone(range(len(self)), len(self), errors[0].reason)
         return [reply for reply in found if not isinstance(reply, BaseException)]
 
+    async def _on_every(self, ask: Callable[[int], Awaitable[Any]]) -> Any:
+        """The reply of the first shard, once all have answered. Raises ShardGone unless all do."""
+        found = await asyncio.gather(*map(ask, range(len(self))), return_exceptions=True)
+        errors = gone(found)
+        if errors:
+            shards = [shard for error in errors for shard in error.shards]
+            effect = "" if len(errors) == len(self) else HELD
+            raise ShardGone(shards, len(self), errors[0].reason, effect)
+        return found[0]
+
     async def _ask_any(self, name: str) -> Any:
-        first = min((shard for shard in range(len(self)) if shard not in self.away), default=0)
+        first = min((shard for shard in range(len(self)) if shard not in self.missing.numbers), default=0)
         try:
             return await self._ask(first, name)
-        except REDIS_GONE:
+        except ShardGone:
             return (await self._ask_all(lambda shard: self._ask(shard, name)))[0]
 
     def _note_away(self, shard: int, error: Exception) -> None:
+        self.missing.add(shard)
         if shard not in self._pings:
             log.warning("a shard is away; its jobs can't be reached", shard=shard, reason=str(error)[:200])
-            self.away.add(shard)
             self._pings[shard] = asyncio.create_task(self._ping(shard))
 
     async def _ping(self, shard: int) -> None:
         """Ask a shard that is away until it answers."""
-        while shard in self.away:
+        while shard in self.missing.numbers:
             await asyncio.sleep(PING_SECONDS)
             with suppress(*REDIS_GONE):
                 await self._runners[shard].execute_command("PING")
-                self.away.discard(shard)
+                self.missing.numbers.discard(shard)
         del self._pings[shard]
         log.info("a shard is back", shard=shard)
+
+
+def gone(found: Sequence[Any]) -> list[ShardGone]:
+    """The shards among some replies that gave no answer. Raises any other error."""
+    errors = [reply for reply in found if isinstance(reply, BaseException)]
+    for error in errors:
+        if not isinstance(error, ShardGone):
+            raise error
+    return [error for error in errors if isinstance(error, ShardGone)]
 
 
 def _scripts() -> dict[str, Script]:

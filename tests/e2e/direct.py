@@ -9,8 +9,9 @@ import orjson
 from dev.service import Service
 from dev.stack import PATIENCE, wait_until
 from shared.record import JobRecord
+from shared.store.cancel_results import CancelResult
 from shared.store.client import connect
-from shared.store.job_queue import CancelResult, JobQueue
+from shared.store.job_queue import JobQueue
 from shared.store.submission import NewJob
 from shared.store.upkeep import Upkeep
 from tests.e2e.rogue_worker import JOB_TYPES

@@ -8,7 +8,7 @@ import pytest
 
 from dev.service import Service, serving
 from dev.stack import wait_until
-from shared.store.job_queue import CancelResult
+from shared.store.cancel_results import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.unit.worker.in_child import CRASHES
 from tests.unit.worker.pools import children, lives, process_in

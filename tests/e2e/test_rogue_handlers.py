@@ -9,7 +9,7 @@ import pytest
 from chaos.handlers.hold_interpreter import HOLDS
 from dev.service import Service, serving
 from dev.stack import wait_until
-from shared.store.job_queue import CancelResult
+from shared.store.cancel_results import CancelResult
 from tests.e2e.direct import MODULE, Direct
 from tests.e2e.rogue_worker import BAD_ENDS, BAD_RESULTS, MEDDLING
 

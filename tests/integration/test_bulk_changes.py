@@ -10,10 +10,11 @@ from shared.errors import JobExpired, JobNotFinished, JobNotFound
 from shared.record import JobState
 from shared.store import redis_keys
 from shared.store.activity import Activity
+from shared.store.cancel_results import BulkCancelResult
 from shared.store.figures import Figures
 from shared.store.job_leases import OutcomeKind
 from shared.store.job_list import Filters
-from shared.store.job_queue import BulkCancelResult, JobQueue
+from shared.store.job_queue import JobQueue
 from shared.store.redis_calls import RedisCalls
 from shared.store.submission import JobQuota
 from shared.store.workers import WorkerInfo

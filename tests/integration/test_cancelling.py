@@ -9,8 +9,8 @@ from dev.stack import PATIENCE
 from shared.errors import JobNotFound
 from shared.record import TERMINAL_STATES, JobState
 from shared.store import redis_keys
+from shared.store.cancel_results import CancelResult
 from shared.store.job_leases import AttemptReport, OutcomeKind
-from shared.store.job_queue import CancelResult
 
 ERROR = b'{"code":"e","message":"m","hint":"h","retryable":true,"attempt":1}'
 

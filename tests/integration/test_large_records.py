@@ -8,9 +8,10 @@ import pytest
 from shared.errors import JobExpired
 from shared.record import JobState
 from shared.store import redis_keys
+from shared.store.cancel_results import CancelResult
 from shared.store.client import Argument
 from shared.store.job_leases import OutcomeKind
-from shared.store.job_queue import CancelResult, JobQueue
+from shared.store.job_queue import JobQueue
 from shared.store.submission import NewJob
 from tests.new_jobs import RETENTION, new_job
 

@@ -7,8 +7,8 @@ import pytest
 
 from shared.record import JobState
 from shared.store import redis_keys
+from shared.store.cancel_results import CancelResult
 from shared.store.job_leases import Finished, Outcome, OutcomeKind
-from shared.store.job_queue import CancelResult
 from shared.store.rows import Lease
 
 LEASE = 60  # seconds, as the workers here have it

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from job_types.echo.contract import ECHO
 from shared.record import JobState
 from shared.store import redis_keys, throughput
+from shared.store.cancel_results import CancelResult
 from shared.store.job_leases import OutcomeKind
-from shared.store.job_queue import CancelResult, JobQueue
+from shared.store.job_queue import JobQueue
 from shared.store.redis_calls import RedisCalls
 from shared.store.submission import NewJob
 from shared.store.throughput import Throughput

@@ -5,22 +5,25 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.bulk import BulkChanges
 from dev.cluster import RedisCluster
 from shared.errors import FileNotFound, IdempotencyConflict, QueueUnavailable
 from shared.file_writing import Stored
 from shared.ids import new_file_id, new_job_id, on_shard, shard_of
 from shared.record import JobState
 from shared.store.activity import Activity
+from shared.store.cancel_results import BulkCancelResult
 from shared.store.client import connect
 from shared.store.figures import Figures
 from shared.store.file_records import FileRecords
 from shared.store.job_leases import OutcomeKind
 from shared.store.job_list import Filters
-from shared.store.job_queue import BulkCancelResult, JobQueue
+from shared.store.job_queue import JobQueue
 from shared.store.multiplexer import Multiplexer
 from shared.store.placement import Placement
 from shared.store.queues import Queues
@@ -28,6 +31,7 @@ from shared.store.redis_calls import RedisCalls
 from shared.store.shards import Shards
 from shared.store.submission import JobQuota
 from shared.store.workers import WorkerInfo
+from shared.stored_record import StoredRecord
 from tests.manual_worker import ManualWorker
 from tests.new_jobs import RETENTION, new_job
 
@@ -218,13 +222,16 @@ async def test_a_look_finds_the_changes_of_all_shards(queue, shards):
 
 async def test_a_queue_position_is_an_estimate_over_all_shards(queue):
     job_ids = await submit(queue, 3 * COUNT)
-    assert (await queue.get(job_ids[-1])).position == 3 * COUNT
+    record = await queue.get(job_ids[-1])
+    assert record.position == 3 * COUNT
+    shown = orjson.loads(record.to_json(await queue.estimate_wait(record)))
+    assert (shown["queue_position"], shown["queue_position_estimated"]) == (3 * COUNT, True)
 
 
 # -- a shard that is away
 
 
-async def test_a_shard_that_is_away_costs_its_own_jobs_alone(queue, shards, runners):
+async def test_a_shard_that_is_away_costs_its_own_jobs_alone(queue, runners):
     job_ids = await submit(queue, 2 * COUNT)
     runners[2].away = True
     lost = [job_id for job_id in job_ids if shard_of(job_id, COUNT) == 2]
@@ -238,9 +245,7 @@ async def test_a_shard_that_is_away_costs_its_own_jobs_alone(queue, shards, runn
     await queue.ping()
     assert (await queue.queue_counts("default")).waiting == 4 * COUNT - len(lost)
     runners[2].away = False
-    async with asyncio.timeout(SOON):
-        while shards.away:
-            await asyncio.sleep(0.05)
+    await until_none_is_missing(queue)
     page = await queue.page(Filters(), limit=100, after=None)
     assert (page.incomplete, len(page.records)) == (False, 4 * COUNT)
 
@@ -253,7 +258,101 @@ async def test_without_any_shard_the_queue_is_unavailable(queue, runners):
             await call
 
 
-async def test_a_pause_that_does_not_reach_every_shard_is_an_error(shards, runners):
+async def test_a_pause_that_does_not_reach_every_shard_names_those_that_lack_it(
+    queue, shards, runners, workers
+):
+    await submit(queue, COUNT)
     runners[1].away = True
-    with pytest.raises(QueueUnavailable):
+    with pytest.raises(QueueUnavailable) as refused:
         await Queues(shards, []).pause("default", None, "")
+    assert missing_in(refused.value) == ["shards.1"]
+    assert refused.value.message == "Shard 1 of 4 does not answer. The change holds on the other shards."
+    runners[1].away = False
+    assert [len(await worker.claim()) for worker in workers] == [0, 1, 0, 0]
+
+
+def missing_in(error: QueueUnavailable) -> list[str]:
+    return [detail["path"] for detail in error.details if detail["kind"] == "shard_missing"]
+
+
+async def test_a_call_for_a_shard_that_is_away_names_it(queue, runners):
+    runners[3].away = True
+    with pytest.raises(QueueUnavailable) as refused:
+        await queue.get(on_shard(new_job_id(), 3))
+    assert refused.value.message == "Shard 3 of 4 does not answer (ConnectionError)."
+    assert missing_in(refused.value) == ["shards.3"]
+
+
+async def test_a_list_is_incomplete_although_the_shard_comes_back_meanwhile(queue, shards, runners):
+    runners[2].away = True
+    await queue.state_counts()
+    with shards.missing.noted() as missing:
+        shards.missing.numbers.discard(2)
+    assert missing == {2}
+
+
+async def test_no_shard_is_named_if_none_answers(queue, runners):
+    for runner in runners:
+        runner.away = True
+    with pytest.raises(QueueUnavailable) as refused:
+        await queue.state_counts()
+    assert (refused.value.message, refused.value.details) == ("Redis does not answer (ConnectionError).", [])
+
+
+# -- bulk changes without a shard
+
+
+@pytest.mark.parametrize("by_ids", [True, False])
+async def test_jobs_of_all_other_shards_are_cancelled_and_the_missing_one_is_named(queue, runners, by_ids):
+    job_ids, bulk = await submit(queue, 2 * COUNT), BulkChanges(queue)
+    runners[2].away = True
+    with pytest.raises(QueueUnavailable) as refused:
+        await (bulk.cancel_ids(job_ids) if by_ids else bulk.cancel(Filters(state=JobState.PENDING)))
+    assert missing_in(refused.value) == ["shards.2"]
+    assert refused.value.message.endswith(f"Jobs of the others that were cancelled: {2 * COUNT - 2}.")
+    assert (await queue.state_counts())[JobState.PENDING] == 0
+    runners[2].away = False
+    await until_none_is_missing(queue)
+    assert (await bulk.cancel(Filters(state=JobState.PENDING))).changed == 2
+
+
+async def test_ids_of_other_shards_are_cancelled_as_if_none_were_missing(queue, runners):
+    job_ids = [job_id for job_id in await submit(queue, COUNT) if shard_of(job_id, COUNT) != 2]
+    runners[2].away = True
+    await queue.state_counts()
+    assert (await BulkChanges(queue).cancel_ids(job_ids)).changed == COUNT - 1
+
+
+async def test_a_retry_with_a_key_repeats_the_jobs_of_other_shards_each_once(queue, runners):
+    bulk, filters = BulkChanges(queue), Filters(state=JobState.CANCELLED)
+    await queue.cancel_all(await submit(queue, 2 * COUNT))
+    runners[2].away = True
+
+    async def retry(old: StoredRecord) -> str:
+        return (await queue.submit(new_job(new_job_id(), idempotency_key=f"key/{old.job_id}"))).record.job_id
+
+    with pytest.raises(QueueUnavailable) as refused:
+        await bulk.retry(filters, retry)
+    assert missing_in(refused.value) == ["shards.2"]
+    runners[2].away = False
+    await until_none_is_missing(queue)
+    assert (await bulk.retry(filters, retry)).changed == 2 * COUNT
+    assert (await queue.state_counts())[JobState.PENDING] == 2 * COUNT
+
+
+async def test_a_retry_without_a_key_repeats_no_job_while_a_shard_is_missing(queue, runners):
+    await queue.cancel_all(await submit(queue, 2 * COUNT))
+    runners[2].away = True
+
+    async def retry(old: StoredRecord) -> str:
+        raise AssertionError(old.job_id)
+
+    with pytest.raises(QueueUnavailable, match=r"that were repeated: 0\.") as refused:
+        await BulkChanges(queue).retry(Filters(state=JobState.CANCELLED), retry, repeatable=False)
+    assert "Idempotency-Key" in refused.value.hint
+
+
+async def until_none_is_missing(queue: JobQueue) -> None:
+    async with asyncio.timeout(SOON):
+        while queue.missing.numbers:
+            await asyncio.sleep(0.05)

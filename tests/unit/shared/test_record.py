@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from shared.record import EXAMPLE_RECORD, TERMINAL_STATES, JobRecord, JobState
-from shared.stored_record import StoredRecord
+from shared.stored_record import StoredRecord, WaitEstimate
 
 LEAST = {
     b"type": b"echo",
@@ -39,13 +39,16 @@ MOST = LEAST | {
 TIMES = ("created_at", "run_at", "started_at", "finished_at", "expires_at")
 
 
+ALWAYS_SHOWN = [name for name in JobRecord.model_fields if name != "queue_position_estimated"]
+
+
 def shown(fields: dict[bytes, bytes]) -> dict:
     return orjson.loads(StoredRecord("a-job", fields).to_json())
 
 
 @pytest.mark.parametrize("fields", [LEAST, MOST], ids=["least", "most"])
 def test_the_fields_are_those_of_the_model_in_its_order(fields: dict[bytes, bytes]):
-    assert list(shown(fields)) == list(JobRecord.model_fields)
+    assert list(shown(fields)) == ALWAYS_SHOWN
 
 
 def test_absent_fields_are_null_false_zero_or_empty():
@@ -146,8 +149,17 @@ def test_what_is_read_most_is_there_without_rendering():
     assert (stored.type, stored.state, stored.version) == ("echo", JobState.FAILED, 7)
 
 
+@pytest.mark.parametrize("estimated", [True, False])
+def test_a_position_says_that_it_is_an_estimate_only_if_it_is(estimated: bool):
+    estimate = WaitEstimate(8, 1.5, estimated)
+    record = orjson.loads(StoredRecord("a-job", LEAST).to_json(estimate))
+    assert record.get("queue_position_estimated") is (True if estimated else None)
+    assert orjson.loads(JobRecord.model_validate(record).model_dump_json()) == record
+    assert {*record} - {"queue_position_estimated"} == {*ALWAYS_SHOWN}
+
+
 def test_the_example_is_a_record_with_every_field_in_order():
     record = JobRecord.model_validate_json(orjson.dumps(EXAMPLE_RECORD))
-    assert list(EXAMPLE_RECORD) == list(JobRecord.model_fields)
+    assert list(EXAMPLE_RECORD) == ALWAYS_SHOWN
     assert record.state is JobState.COMPLETED
     assert record.done

@@ -84,6 +84,7 @@ def encoded(job_id: str, fields: dict[bytes, bytes], estimate: WaitEstimate | No
         "finished_at": time(b"finished_at"),
         "expires_at": time(b"expires_at"),
         "queue_position": estimate and estimate.queue_position,
+        **({"queue_position_estimated": True} if estimate and estimate.queue_position_estimated else {}),
         "estimated_wait_seconds": estimate and estimate.estimated_wait_seconds,
         "queue_paused": b"queue_paused" in fields,
     }
