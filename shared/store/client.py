@@ -9,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
 from shared.store.cluster import lead_to_shard
+from shared.store.connections import CONNECTIONS
 from shared.store.redis_url import TLS_OPTIONS, read_redis_url
 from shared.store.sentinels import PrimaryConnection, Sentinels, TlsPrimaryConnection
 from shared.store.slots import tag_of
@@ -48,6 +49,7 @@ def connect(url: str, *, read_timeout: float = 5.0, connections: int = 8, shard:
     pool = BlockingConnectionPool.from_url(
         address.server, max_connections=connections, timeout=read_timeout, **options
     )
+    pool.connection_class = CONNECTIONS[pool.connection_class]
     if address.sentinels:
         tls = {name: value for name, value in pool.connection_kwargs.items() if name in TLS_OPTIONS}
         pool.connection_kwargs["sentinels"] = Sentinels(address, tls)

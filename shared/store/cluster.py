@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from shared.store.connections import TcpConnection, TlsConnection
 from shared.store.redis_url import Address
 from shared.store.slots import slot_of, tag_of
 
@@ -39,7 +40,7 @@ class Topology:
     def __init__(self, nodes: Iterable[Address], *, tls: bool = False, **options: Any) -> None:
         self._seeds = list(nodes)
         self._nodes = list(self._seeds)
-        self.connection_class: type[Connection] = SSLConnection if tls else Connection
+        self.connection_class = TlsConnection if tls else TcpConnection
         self.options = options
 
     async def primary_of(self, slot: int) -> Address:
@@ -121,11 +122,11 @@ class _ToPrimary(AbstractConnection):
         await super().connect()  # type: ignore[no-untyped-call]
 
 
-class _ConnectionToPrimary(_ToPrimary, Connection):
+class _ConnectionToPrimary(_ToPrimary, TcpConnection):
     pass
 
 
-class _SSLConnectionToPrimary(_ToPrimary, SSLConnection):
+class _TlsConnectionToPrimary(_ToPrimary, TlsConnection):
     pass
 
 
@@ -140,4 +141,4 @@ def lead_to_shard(pool: ConnectionPool, nodes: Iterable[Address], shard: int, *,
     options = {name: value for name, value in pool.connection_kwargs.items() if name not in (*TIMES, *HOST)}
     topology = Topology(nodes, tls=tls, **options, **dict.fromkeys(TIMES, ASK_SECONDS))
     pool.connection_kwargs.update(topology=topology, shard=shard)
-    pool.connection_class = _SSLConnectionToPrimary if tls else _ConnectionToPrimary
+    pool.connection_class = _TlsConnectionToPrimary if tls else _ConnectionToPrimary

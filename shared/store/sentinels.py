@@ -5,11 +5,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from shared.store.connections import TcpConnection, TlsConnection
 from shared.store.redis_url import Address, RedisUrl
 
 ASK_SECONDS = 0.5  # for the answer of a Sentinel
@@ -50,7 +51,7 @@ class Sentinels:
     def __init__(self, url: RedisUrl, options: dict[str, Any]) -> None:
         self.service = url.service
         self._addresses = url.sentinels
-        self._kind = SSLConnection if url.tls else Connection
+        self._kind = TlsConnection if url.tls else TcpConnection
         self._options = {
             **options,
             "username": url.sentinel_user,
@@ -163,7 +164,7 @@ def _address(words: list[str]) -> Address:
     return host, int(port)
 
 
-class PrimaryConnection(Connection):
+class PrimaryConnection(TcpConnection):
     """A connection to the server that the Sentinels name when it opens."""
 
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
@@ -183,5 +184,5 @@ class PrimaryConnection(Connection):
         await super()._connect()  # type: ignore[no-untyped-call]
 
 
-class TlsPrimaryConnection(PrimaryConnection, SSLConnection):
+class TlsPrimaryConnection(PrimaryConnection, TlsConnection):
     """The same with TLS."""
