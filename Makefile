@@ -34,7 +34,7 @@ browser: .venv/ready ## run the tests of pages in the system's Chromium (3 minut
 pods: .venv/ready ## run the scripts of Redis in Kubernetes with real servers; needs redis-cli (4 minutes)
 	$(PY) -m pytest -m pods
 
-check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images, manifests; run all tests, in a browser too
+check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images, manifests; run all tests, in a browser and with pods too
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy api worker shared job_types client dev benchmarks chaos fuzz
@@ -49,6 +49,9 @@ check: .venv/ready .venv-checks/ready ## check format, lint, types, import contr
 	  .venv-checks/bin/hadolint --no-color $(DOCKERFILES) && echo "hadolint: no findings."; \
 	else echo "hadolint: skipped, it has no wheel for this platform."; fi
 	$(PYTEST) -m browser
+	@if command -v redis-cli >/dev/null; then \
+	  $(PY) -m pytest -m pods; \
+	else echo "make pods: skipped, redis-cli is missing; .ci/run installs it."; fi
 	$(PYTEST) -m "not browser and not pods"
 
 audit: .venv/ready .venv-checks/ready ## look for known vulnerabilities of the locked packages; needs a network
