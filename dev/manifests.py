@@ -1,7 +1,6 @@
 """The manifests of Kubernetes: `python -m dev.manifests` builds them and exits 1 if a schema refuses one.
 
-kustomize 5 builds them, alone or as a part of kubectl 1.27 or newer. Without both the check is skipped, with
-a line that says so.
+kustomize 5 builds them, alone or as a part of kubectl 1.27 or newer; without both dev/kustomize.py does.
 """
 
 import json
@@ -12,12 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from dev import kustomize
 from dev.keda import KINDS, is_keda
+from dev.kustomize import Manifest, UnbuildableManifests
 from dev.stack import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -28,30 +28,21 @@ VERSIONS = (
     "1.37",
 )  # of Kubernetes: the oldest that is supported, and the newest whose schemas are installed
 OLDEST_KUSTOMIZE = 5
-SKIPPED = "the manifests of Kubernetes: skipped; install kustomize 5 or kubectl 1.27, or newer ones."
-
-Manifest = dict[str, Any]
-
-
-class UnbuildableManifests(Exception):
-    """Kustomize refuses a folder; the message is its own."""
 
 
 def main() -> int:
-    if kustomize() is None:
-        print(SKIPPED)
-        return 0
     try:
         built = [manifest for name in BUILT for manifest in build(FOLDER / name)]
     except UnbuildableManifests as error:
         print(error)
         return 1
     faults = list(find_faults(built))
-    print("\n".join(faults) or f"kubernetes-validate: no errors in {', '.join(BUILT)}.")
+    builder = Path(found[0]).name if (found := find_kustomize()) else "dev/kustomize.py"
+    print("\n".join(faults) or f"kubernetes-validate: no errors in {', '.join(BUILT)}, built by {builder}.")
     return 1 if faults else 0
 
 
-def kustomize() -> tuple[str, ...] | None:
+def find_kustomize() -> tuple[str, ...] | None:
     """The command that builds a folder, or None if there is none that is new enough."""
     commands = {("kustomize", "build"): ("version",), ("kubectl", "kustomize"): ("version", "--client")}
     for (name, *words), version in commands.items():
@@ -72,11 +63,12 @@ def build(folder: Path) -> list[Manifest]:
     """The manifests of a folder with a kustomization.
 
     Raises:
-        UnbuildableManifests: kustomize is missing, or refuses the folder.
+        UnbuildableManifests: the builder refuses the folder.
     """
-    ended = subprocess.run(
-        [*(kustomize() or ("kustomize", "build")), str(folder)], capture_output=True, text=True, check=False
-    )
+    command = find_kustomize()
+    if command is None:
+        return kustomize.build(folder)
+    ended = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         raise UnbuildableManifests(ended.stderr.strip())
     return list(yaml.safe_load_all(ended.stdout))

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Secrets of the Redis of an overlay, with new passwords: redis-secrets.sh single|sentinel|cluster FOLDER
+# Secrets of the Redis of an overlay, with new passwords: redis-secrets.sh single|sentinel|cluster FOLDER [rights]
 #   url            REDIS_URL of the API and the workers
 #   password       of the user job-server, as in url
 #   servers        the password of Redis servers among themselves (not for single)
 #   users.acl      the users of Redis; sentinels.acl those of the Sentinels (sentinel alone)
+# `rights`: after an upgrade, only the users are written anew, with the passwords that the folder has.
 set -eu
 umask 077
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,33 +23,45 @@ with_passwords() {
   rm "$folder/passwords.sed"
 }
 
-case $overlay in
-  single | sentinel | cluster) ;;
-  *) echo "$overlay: no such overlay; name single, sentinel or cluster" >&2; exit 2 ;;
-esac
-mkdir -p "$folder"
-if [ -e "$folder/password" ]; then
-  echo "$folder/password: there is one already; name another folder for new passwords" >&2
+refuse() {
+  echo "$1" >&2
   exit 2
-fi
-password=$(new_password)
-printf %s "$password" >"$folder/password"
+}
+
+case $overlay in
+  single) passwords=password ;;
+  sentinel | cluster) passwords="password servers" ;;
+  *) refuse "$overlay: no such overlay; name single, sentinel or cluster" ;;
+esac
+case ${3:-new} in
+  new)
+    mkdir -p "$folder"
+    [ ! -e "$folder/password" ] || refuse "$folder/password: there is one already; name another folder for new passwords"
+    for name in $passwords; do new_password >"$folder/$name"; done
+    ;;
+  rights)
+    for name in $passwords; do
+      [ -s "$folder/$name" ] || refuse "$folder/$name: there is none; put the password there that is in use"
+    done
+    ;;
+  *) refuse "$3: not known; name rights, or nothing" ;;
+esac
+
+password=$(cat "$folder/password")
 case $overlay in
   single)
     with_passwords "$users" >"$folder/users.acl"
     url=redis://job-server:$password@redis:6379/0
     ;;
   sentinel)
-    new_password >"$folder/servers"
     with_passwords "$users" "$here/overlays/sentinel/servers.acl" >"$folder/users.acl"
     with_passwords "$here/overlays/sentinel/sentinels.acl" >"$folder/sentinels.acl"
     url=redis+sentinel://job-server:$password@sentinel-0.sentinel,sentinel-1.sentinel,sentinel-2.sentinel/jobs/0
     url="$url?sentinel_username=job-server&sentinel_password=$password"
     ;;
   cluster)
-    new_password >"$folder/servers"
     with_passwords "$users" "$here/overlays/cluster/servers.acl" >"$folder/users.acl"
     url=redis+cluster://job-server:$password@redis-0.redis,redis-1.redis,redis-2.redis
     ;;
 esac
-printf %s "$url" >"$folder/url"
+[ "${3:-new}" = rights ] || printf %s "$url" >"$folder/url"

@@ -33,8 +33,6 @@ SETTINGS = {"api": ApiSettings, "worker": WorkerSettings}
 NOT_SETTINGS = {"AWS_REGION", "TMPDIR"}
 OVERLAYS = [name for name in manifests.BUILT if name.startswith("overlays/")]
 
-pytestmark = pytest.mark.skipif(manifests.kustomize() is None, reason="needs kustomize or kubectl")
-
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -33,8 +33,6 @@ URLS = {
     "cluster": "redis+cluster://job-server:PASSWORD@redis-0.redis,redis-1.redis,redis-2.redis",
 }
 
-needs_kustomize = pytest.mark.skipif(manifests.kustomize() is None, reason="needs kustomize or kubectl")
-
 
 @pytest.fixture(scope="module")
 def overlays() -> dict[str, list[Manifest]]:
@@ -54,7 +52,6 @@ def script(overlay: str, name: str) -> str:
 # -- manifests
 
 
-@needs_kustomize
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_redis_is_that_of_compose(overlay: str, overlays: dict[str, list[Manifest]]):
     [redis] = processes(overlays[overlay], "redis")
@@ -67,7 +64,6 @@ def test_redis_is_that_of_compose(overlay: str, overlays: dict[str, list[Manifes
     assert images == {COMPOSE["redis"]["image"]}
 
 
-@needs_kustomize
 @pytest.mark.parametrize("overlay", ["sentinel", "cluster"])
 def test_servers_know_each_other_by_the_names_of_their_pods(
     overlay: str, overlays: dict[str, list[Manifest]]
@@ -86,7 +82,6 @@ def test_servers_know_each_other_by_the_names_of_their_pods(
             assert own["SENTINELS"].split() == names["sentinel"]
 
 
-@needs_kustomize
 def test_the_settings_are_those_of_replicas_and_of_shards(overlays: dict[str, list[Manifest]]):
     """In the cluster each primary has one replica: after a fail-over none would confirm a job."""
     settings = {name: settings_of(built)["data"] for name, built in overlays.items()}
@@ -94,7 +89,6 @@ def test_the_settings_are_those_of_replicas_and_of_shards(overlays: dict[str, li
     assert "REDIS_ACK_REPLICAS" not in {**settings["single"], **settings["cluster"]}
 
 
-@needs_kustomize
 def test_a_lease_outlives_a_fail_over(overlays: dict[str, list[Manifest]]):
     [redis] = processes(overlays["cluster"], "redis")
     options = container(redis)["args"]
@@ -104,7 +98,6 @@ def test_a_lease_outlives_a_fail_over(overlays: dict[str, list[Manifest]]):
         assert lease >= 3 * int(milliseconds) / 1000
 
 
-@needs_kustomize
 @pytest.mark.parametrize(("overlay", "name"), [("sentinel", "redis.sh"), ("cluster", "node.sh")])
 def test_a_server_has_time_to_hand_over_and_to_stop(
     overlay: str, name: str, overlays: dict[str, list[Manifest]]
@@ -120,8 +113,8 @@ def test_a_server_has_time_to_hand_over_and_to_stop(
 # -- secrets
 
 
-def make_secrets(overlay: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = ["sh", str(SECRETS), overlay, str(folder)]
+def make_secrets(overlay: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = ["sh", str(SECRETS), overlay, str(folder), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -153,6 +146,27 @@ def test_secrets_that_there_are_stay(tmp_path: Path):
     assert again.returncode == 2
     assert "there is one already" in again.stderr
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_new_rights_are_written_with_the_passwords_in_use(overlay: str, tmp_path: Path):
+    make_secrets(overlay, tmp_path)
+    before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    for name in before.keys() & {"users.acl", "sentinels.acl"}:
+        (tmp_path / name).write_text("of an older release\n")
+    assert make_secrets(overlay, tmp_path, "rights").returncode == 0
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("overlay", "missing"), [("single", "password"), ("cluster", "servers")])
+def test_new_rights_need_the_passwords_in_use(overlay: str, missing: str, tmp_path: Path):
+    make_secrets(overlay, tmp_path)
+    before = (tmp_path / "users.acl").read_text()
+    (tmp_path / missing).write_text("")
+    refused = make_secrets(overlay, tmp_path, "rights")
+    assert (refused.returncode, (tmp_path / "users.acl").read_text()) == (2, before)
+    assert f"{missing}: there is none" in refused.stderr
+    assert make_secrets(overlay, tmp_path, "right").returncode == 2
 
 
 def test_an_overlay_that_there_is_not_is_refused(tmp_path: Path):

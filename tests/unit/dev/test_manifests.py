@@ -1,12 +1,13 @@
-"""The check of the manifests of Kubernetes: what it finds, and what happens without kustomize."""
+"""The check of the manifests of Kubernetes: what it finds, with kustomize and without it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from dev import manifests
 
-needs_kustomize = pytest.mark.skipif(manifests.kustomize() is None, reason="needs kustomize or kubectl")
+NONE = "/nonexistent"  # a PATH without programs
 
 
 @pytest.fixture
@@ -32,23 +33,28 @@ def test_a_fault_is_found_in_core_manifests_and_in_those_of_keda(monkeypatch: py
     assert any("does not know this kind" in fault for fault in manifests.faults_of_keda([unknown]))
 
 
-@needs_kustomize
+@pytest.mark.parametrize("path", [os.environ["PATH"], NONE])
 def test_a_folder_that_can_not_be_built_fails_the_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    (tmp_path / "kustomization.yaml").write_text("resources: [missing.yaml]\n")
+    monkeypatch.setenv("PATH", path)
+    head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+    (tmp_path / "kustomization.yaml").write_text(f"{head}resources: [missing.yaml]\n")
     monkeypatch.setattr(manifests, "FOLDER", tmp_path)
     monkeypatch.setattr(manifests, "BUILT", (".",))
     assert manifests.main() == 1
     assert "missing.yaml" in capsys.readouterr().out
 
 
-def test_without_kustomize_the_check_is_skipped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_kustomize_every_folder_is_built_and_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", NONE)
+    checked: list[manifests.Manifest] = []
+    monkeypatch.setattr(manifests, "faults_of_core", lambda found: checked.extend(found) or ())
     assert manifests.main() == 0
-    assert capsys.readouterr().out == f"{manifests.SKIPPED}\n"
+    assert "built by dev/kustomize.py" in capsys.readouterr().out
+    assert {"Deployment", "StatefulSet", "Job", "NetworkPolicy"} <= {found["kind"] for found in checked}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ def test_a_kustomize_that_is_too_old_is_as_none(
     program.write_text(f"#!/bin/sh\necho '{told}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert manifests.kustomize() == (command and (str(program), *command))
+    assert manifests.find_kustomize() == (command and (str(program), *command))
 
 
 def test_every_folder_of_manifests_is_built():
