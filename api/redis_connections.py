@@ -11,6 +11,7 @@ from shared.store.changes import Changes, ShardedChanges
 from shared.store.client import Runner, connect, sentinels_of
 from shared.store.multiplexer import Multiplexer
 from shared.store.placement import Placement
+from shared.store.replica_shortages import ReplicaProbe, ReplicaShortages
 from shared.store.replicated_writes import ReplicatedSubmissions
 from shared.store.shards import Shards
 
@@ -60,6 +61,7 @@ class OwnConnections(RedisConnections):
 
     Attributes:
         services: leave a former primary as soon as the Sentinels name another one.
+        probe: the test of its replicas, which is for a shard; it connects when it is needed.
     """
 
     runner: Multiplexer
@@ -71,6 +73,7 @@ class OwnConnections(RedisConnections):
         self.runner = Multiplexer(client, on_failover=lambda: self.renew(self.runner), durations=durations)
         self.bulk = Multiplexer(client, on_failover=lambda: self.renew(self.bulk), durations=durations)
         self.submitting = self._open_submitting(client, settings)
+        self.probe = _probe(client, settings)
         self.shards = [self.runner]
         sentinels = sentinels_of(client)
         self.services = [sentinels.watch(self.renew)] if sentinels else []
@@ -93,10 +96,13 @@ class OwnConnections(RedisConnections):
         """The runner of submissions: with REDIS_ACK_REPLICAS it waits for replicas."""
         if not settings.redis_ack_replicas:
             return self.runner
-        timeout = 0.75 + settings.redis_ack_milliseconds / 1000
         return ReplicatedSubmissions(
             self.runner,
-            Multiplexer(client, timeout=timeout, on_failover=lambda: self.renew(self.submitting)),
+            Multiplexer(
+                client,
+                timeout=_silence_of_wait(settings),
+                on_failover=lambda: self.renew(self.submitting),
+            ),
             least=settings.redis_ack_replicas,
             milliseconds=settings.redis_ack_milliseconds,
             sentinels=sentinels_of(client),
@@ -109,7 +115,8 @@ class ShardedConnections(RedisConnections):
 
     def __init__(self, parts: Sequence[OwnConnections]) -> None:
         self._parts = parts
-        self.runner = shards = Shards([part.runner for part in parts])
+        shortages = ReplicaShortages([part.probe for part in parts])
+        self.runner = shards = Shards([part.runner for part in parts], shortages=shortages)
         self.bulk = Shards([part.bulk for part in parts], beside=shards)
         self.submitting = Shards([part.submitting for part in parts], beside=shards)
         self.changes = ShardedChanges([part.changes for part in parts])
@@ -122,6 +129,19 @@ class ShardedConnections(RedisConnections):
         await super().aclose()
         for part in self._parts:
             await part.aclose()
+
+
+def _probe(client: ArqRedis, settings: ApiSettings) -> ReplicaProbe:
+    return ReplicaProbe(
+        Multiplexer(client, timeout=_silence_of_wait(settings), patience=0.0),
+        least=settings.redis_ack_replicas,
+        milliseconds=settings.redis_ack_milliseconds,
+    )
+
+
+def _silence_of_wait(settings: ApiSettings) -> float:
+    """Seconds of silence after which a connection with a WAIT is given up."""
+    return 0.75 + settings.redis_ack_milliseconds / 1000
 
 
 def open_connections(settings: ApiSettings, durations: Histogram | None) -> RedisConnections:

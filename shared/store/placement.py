@@ -13,7 +13,10 @@ class Placement:
     1. Jobs that name uploaded files go to the shard of the files, the first one.
     2. Those of a caller with a quota go to the caller's shard, where they are counted.
     3. Those with an idempotency key go to the shard of that key, so that a repeat meets the first job.
-    4. All others go to the shards in turn, as far as those answer.
+    4. All others go to the shards in turn, as far as those answer and have their replicas.
+
+    A submission never goes on to another shard: one that too few replicas have confirmed is written, and its
+    removal would need the replicas too, so that there could be two jobs.
 
     Args:
         shards: the shards.

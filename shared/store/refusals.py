@@ -47,12 +47,16 @@ BY_CLASS: dict[type[Exception], str] = {  # redis-py cuts the code off the text 
 
 def remedy_for(error: Exception) -> Remedy:
     """The remedy for one of REDIS_GONE."""
-    code = BY_CLASS.get(type(error))
-    if code is None and not isinstance(error, ResponseError):
-        return Remedy.REPEAT
-    return REMEDIES.get(code or _code(str(error)), Remedy.NONE)
+    code = code_of(error)
+    return REMEDIES.get(code, Remedy.NONE) if code else Remedy.REPEAT
 
 
-def _code(text: str) -> str:
+def code_of(error: Exception) -> str:
+    """The code of an error reply; empty if there was no reply."""
+    if type(error) in BY_CLASS:
+        return BY_CLASS[type(error)]
+    if not isinstance(error, ResponseError):
+        return ""
+    text = str(error)
     wrapped = WITHIN_SCRIPT.search(text)
     return wrapped[1] if wrapped else text.partition(" ")[0]

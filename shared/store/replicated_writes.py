@@ -117,16 +117,7 @@ class ReplicatedSubmissions:
             raise _unconfirmed(f"{confirmed} of {needed} replicas have confirmed the job")
 
     async def _count_confirmed(self) -> int:
-        """The number of replicas that have all that was written so far.
-
-        A WAIT is for the writes of its own connection, and a repeated submission has written nothing: so a
-        mark is written before it.
-        """
-        needed = max(self._least, self._alive)
-        mark = self._connection.execute_command("HSET", redis_keys.UPKEEP, "replicated", 1)
-        wait = self._connection.execute_command("WAIT", needed, self._milliseconds)
-        _, confirmed = await asyncio.gather(mark, wait)
-        return int(confirmed)
+        return await count_confirmed(self._connection, max(self._least, self._alive), self._milliseconds)
 
     async def _needed(self) -> int:
         return max(self._least, await self._count_alive())
@@ -145,6 +136,18 @@ class ReplicatedSubmissions:
                 raise _unconfirmed("Another server has become the primary")
             self._alive, self._seen_at, self._seen_by = sum(map(_is_alive, view.replicas)), now, opening
         return self._alive
+
+
+async def count_confirmed(connection: Runner, needed: int, milliseconds: int) -> int:
+    """The number of replicas that have all that was written so far over a connection.
+
+    A WAIT is for the writes of its own connection, and a repeated submission has written nothing: so a mark
+    is written before it.
+    """
+    mark = connection.execute_command("HSET", redis_keys.UPKEEP, "replicated", 1)
+    wait = connection.execute_command("WAIT", needed, milliseconds)
+    _, confirmed = await asyncio.gather(mark, wait)
+    return int(confirmed)
 
 
 def _is_alive(replica: dict[str, str]) -> bool:

@@ -12,11 +12,13 @@ from zlib import crc32
 
 from redis.exceptions import NoScriptError
 
+from shared.errors import QueueUnavailable
 from shared.ids import shard_of
 from shared.logging import get_log
 from shared.store import redis_keys, scripts
 from shared.store.client import REDIS_GONE, Argument, Runner
 from shared.store.missing_shards import MissingShards, ShardGone
+from shared.store.replica_shortages import ReplicaShortages, is_shortage
 from shared.store.rows import CommitRow, GroupRow, PrepareRow
 from shared.store.scripts import Script
 from shared.store.shard_replies import MERGED_COMMANDS, MERGED_SCRIPTS, Words, best_position, by_ids
@@ -54,13 +56,21 @@ class Shards:
     Args:
         runners: one for each shard, in the order of their numbers.
         beside: other connections to the same shards, which learn together what shards are away.
+        shortages: the shards without their replicas; those of `beside` if it is given.
 
     Attributes:
         missing: the shards that have not answered lately.
     """
 
-    def __init__(self, runners: Sequence[Runner], beside: "Shards | None" = None) -> None:
+    def __init__(
+        self,
+        runners: Sequence[Runner],
+        beside: "Shards | None" = None,
+        *,
+        shortages: ReplicaShortages | None = None,
+    ) -> None:
         self.missing: MissingShards = beside.missing if beside else MissingShards(len(runners))
+        self._shortages: ReplicaShortages = beside._shortages if beside else shortages or ReplicaShortages()
         self._runners = runners
         self._pings: dict[int, asyncio.Task[None]] = beside._pings if beside else {}
         self._turn = 0
@@ -91,11 +101,17 @@ class Shards:
         return await self._ask(shard, name, *words)
 
     def next_in_turn(self) -> int:
-        """The next shard for a job that may be on any: one that answers, if any does."""
-        for _ in self._runners:
-            self._turn = (self._turn + 1) % len(self)
-            if self._turn not in self.missing.numbers:
-                break
+        """The next shard for a job that may be on any.
+
+        One that answers and has its replicas, if any does; else one that answers.
+        """
+        missing = self.missing.numbers
+        for avoided in (missing | self._shortages.numbers, missing):
+            for step in range(1, len(self) + 1):
+                if (turn := (self._turn + step) % len(self)) not in avoided:
+                    self._turn = turn
+                    return turn
+        self._turn = (self._turn + 1) % len(self)
         return self._turn
 
     def of_name(self, name: str) -> int:
@@ -106,6 +122,7 @@ class Shards:
         """Ask no shard any more whether it is back: this process ends."""
         for ping in self._pings.values():
             ping.cancel()
+        self._shortages.end()
 
     async def _run(self, script: Script, words: Words, send: Send) -> Any:
         if (at := FIRST_ID.get(script)) is not None:
@@ -127,7 +144,12 @@ class Shards:
             return await self._runners[shard].execute_command(name, *words)
         except NoScriptError:
             raise
+        except QueueUnavailable as error:  # too few replicas have confirmed a submission
+            self._shortages.add(shard, error)
+            raise
         except REDIS_GONE as error:
+            if is_shortage(error):
+                self._shortages.add(shard, error)
             self._note_away(shard, error)
             raise ShardGone([shard], len(self), error) from error
 

@@ -10,6 +10,7 @@ import pytest
 from dev.cluster import RedisCluster, clustered
 from dev.service import Service, serving
 from dev.stack import wait_until
+from shared.ids import shard_of
 from shared.store.slots import slot_of, tag_of
 
 SOON = 60.0
@@ -71,6 +72,32 @@ def test_a_job_is_accepted_once_the_replica_of_its_own_primary_has_it(
     assert service.wait_for(job_id, "completed", seconds=SOON)["attempt"] == 1
     page = service.call("GET", "/jobs?limit=100").json()["items"]
     assert [job["job_id"] for job in page if job["job_id"][-2:] == "00"] == [job_id]
+
+
+def test_a_shard_without_its_replica_gets_no_new_jobs_until_the_replica_is_back(
+    service: Service, cluster: RedisCluster
+) -> None:
+    """A submission to it would be refused, and may be accepted nonetheless; others take its turn."""
+    primary = port_of(cluster, 0)
+    lacking = {shard for shard in range(SHARDS) if port_of(cluster, shard) == primary}
+    replica = cluster.replica_of(primary)
+    cluster.kill(replica)
+    answers = [submit(service) for _ in range(4 * SHARDS)]
+    cluster.rejoin(replica)
+    served: set[int] = set()
+
+    def serves_all() -> bool:
+        answer = submit(service)
+        if answer.status_code == 202:
+            served.add(shard_of(answer.json()["job_id"], SHARDS))
+        return lacking <= served
+
+    refused = [answer for answer in answers if answer.status_code != 202]
+    assert 1 <= len(refused) <= len(lacking), [answer.text for answer in refused]
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "queue_unavailable")}
+    job_ids = [answer.json()["job_id"] for answer in answers if answer.status_code == 202]
+    assert lacking.isdisjoint(shard_of(job_id, SHARDS) for job_id in job_ids)
+    wait_until(serves_all, "new jobs go to its shards again", seconds=SOON)
 
 
 def test_no_job_is_lost_and_no_attempt_consumed_when_the_primary_dies(
