@@ -113,9 +113,21 @@ class SentinelGroup:
 
     def kill(self, port: int) -> None:
         """Kill a server or a Sentinel."""
-        process = self._processes.get(port) or self._sentinels[self.sentinel_ports.index(port)]
+        process = self._process(port)
         process.kill()
         process.wait()
+
+    @contextlib.contextmanager
+    def frozen(self, *ports: int) -> Iterator[None]:
+        """The servers and Sentinels on these ports do nothing within the block."""
+        processes = [self._process(port) for port in ports]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         for client in self._clients.values():
@@ -125,6 +137,9 @@ class SentinelGroup:
             terminate(process)
         for process in processes:
             join(process)
+
+    def _process(self, port: int) -> Process:
+        return self._processes.get(port) or self._sentinels[self.sentinel_ports.index(port)]
 
     def _start_sentinel(self, port: int) -> Process:
         folder = self._folder / f"sentinel-{port}"
