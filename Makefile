@@ -31,7 +31,7 @@ test: .venv/ready ## run the tests; those of models need `make models`, those of
 browser: .venv/ready ## run the tests of pages in the system's Chromium (3 minutes)
 	$(PYTEST) -m browser
 
-pods: .venv/ready ## run the scripts of Redis in Kubernetes with real servers; needs redis-cli (4 minutes)
+pods: .venv/ready ## run the scripts of Redis in Kubernetes with real servers; needs redis-cli (3 minutes)
 	$(PY) -m pytest -m pods
 
 check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images, manifests; run all tests, in a browser and with pods too

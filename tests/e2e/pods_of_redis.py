@@ -1,4 +1,7 @@
-"""Pods of Redis without Kubernetes: the scripts of an overlay, run with real servers on loopback."""
+"""Pods of Redis without Kubernetes: the scripts of an overlay, run with real servers on loopback.
+
+Where busybox is installed, its shell and its commands alone run them, as in the image of Redis.
+"""
 
 import os
 import shutil
@@ -36,11 +39,8 @@ class Pods:
         self._folder = folder
         self._processes: dict[str, Process] = {}
         subprocess.run(["sh", FOLDER / "redis-secrets.sh", overlay, self.secrets], check=True)
-        programs = folder / "bin"
-        programs.mkdir()
-        (programs / "redis-server").symlink_to(server_binary())
         self._password = self.secret("servers")
-        self._environment = {"PATH": f"{programs}:{os.environ['PATH']}", "REDISCLI_AUTH": self._password}
+        self._environment = {"PATH": make_path(folder / "bin"), "REDISCLI_AUTH": self._password}
 
     def secret(self, name: str) -> str:
         return (self.secrets / name).read_text()
@@ -112,6 +112,19 @@ class Pods:
     def _variables(self, place: str, users: str, more: Mapping[str, str]) -> dict[str, str]:
         own = {"SELF": place, "USERS": str(self.secrets / users), "DATA": str(self.data(place))}
         return {**self._environment, **own, **more}
+
+
+def make_path(folder: Path) -> str:
+    """The PATH of the scripts: Redis and the commands of busybox, or those of this machine without it."""
+    programs = {"redis-server": server_binary(), "redis-cli": shutil.which("redis-cli") or "redis-cli"}
+    busybox = shutil.which("busybox")
+    if busybox:
+        listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
+        programs |= dict.fromkeys(listed.stdout.split(), busybox)
+    folder.mkdir()
+    for name, program in programs.items():
+        (folder / name).symlink_to(program)
+    return str(folder) if busybox else f"{folder}:{os.environ['PATH']}"
 
 
 def start_service(folder: Path, **settings: str) -> Service:
