@@ -129,6 +129,27 @@ def test_files_of_secrets_are_where_the_settings_say(built: list[Manifest]):
                 assert f"`{Path(value).name}`" in PAGE
 
 
+@pytest.mark.skipif(manifests.find_kustomize() is None, reason="kustomize 5 is missing: JSON patches need it")
+def test_the_patch_of_the_page_gives_the_secrets_of_webhooks_to_api_and_workers(
+    example: Path, tmp_path: Path
+):
+    [patch] = re.findall(r"```yaml\n(patches:\n.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{os.path.relpath(example.resolve(), tmp_path.resolve())}]\n{patch}"
+    )
+    built = manifests.build(tmp_path)
+    assert {component(workload) for workload in of_kind(built, "Deployment")} == {"api", "worker"}
+    for workload in of_kind(built, "Deployment"):
+        place = Path(literals(workload)["WEBHOOK_SECRETS_FILE"])
+        mounts = {mount["mountPath"]: mount["name"] for mount in container(workload)["volumeMounts"]}
+        volumes = {volume["name"]: volume for volume in workload["spec"]["template"]["spec"]["volumes"]}
+        assert f"create secret generic webhooks --from-file=secrets/{place.name}" in PAGE
+        assert volumes[mounts[str(place.parent)]]["secret"] == {
+            "secretName": "webhooks",
+            "defaultMode": 0o440,
+        }
+
+
 # -- scaling
 
 
