@@ -3,6 +3,7 @@
 import { ApiError, post, randomId } from "./api.js";
 import { announce, ask } from "./dialog.js";
 import { count, el, plural, setText } from "./dom.js";
+import { isOfMissingShard } from "./missing-shards.js";
 
 /** `unnamed`: the jobs of an action whose filter names no state. */
 const ACTIONS = {
@@ -29,21 +30,22 @@ export function applies(action, state) {
   return ACTIONS[action].states.includes(state);
 }
 
-/** Ask, with the number of jobs, and then change all of them; returns whether anything was done. */
+/** Ask, with the number of jobs, and then change all of them. */
 export async function changeAll(action, filter, words, signal) {
   const { path, verb, past, warning, unnamed } = ACTIONS[action];
-  const matched = await countMatches(path, filter, signal);
-  if (!matched) {
+  const { matched, missing } = await countMatches(path, filter, signal);
+  if (!matched && !missing) {
     announce(`There is no job that can be ${past}${words ? ` ${words}` : ""}.`);
-    return false;
+    return;
   }
-  const jobs = plural(matched, "job");
+  const jobs = missing ? "the jobs of all other shards" : plural(matched, "job");
   const progress = el("p", { role: "status" });
   const key = randomId(); // a second try after an error makes no second retry of a job
   let changed = 0;
   const done = await ask({
     title: `${verb} ${jobs}?`,
     text: [
+      missing && el("p", {}, missing),
       el("p", {}, `All jobs ${[filter.state ? "" : unnamed, words].filter(Boolean).join(", ")}. ${warning}`),
       progress,
     ],
@@ -52,18 +54,23 @@ export async function changeAll(action, filter, words, signal) {
     action: (_, closed) =>
       run(path, filter, { key, signal: closed }, (sums) => {
         changed = sums.changed;
-        setText(progress, `${count(changed)} of ${count(matched)} ${past}.`);
+        setText(progress, `${count(changed)}${missing ? "" : ` of ${count(matched)}`} ${past}.`);
       }),
   });
-  if (!done && !changed) return false;
+  if (!done && !changed) return;
   const were = `${plural(changed, "job")} ${changed === 1 ? "was" : "were"} ${past}`;
   announce(done ? `${were}.` : `${were} before you stopped it.`);
-  return true;
 }
 
+/** The number of jobs that fit; without some shards, the API's sentence on these in `missing`. */
 async function countMatches(path, filter, signal) {
-  const { matched } = await run(path, filter, { dryRun: true, signal }, () => {});
-  return matched;
+  try {
+    const { matched } = await run(path, filter, { dryRun: true, signal }, () => {});
+    return { matched, missing: "" };
+  } catch (error) {
+    if (!isOfMissingShard(error)) throw error;
+    return { matched: 0, missing: error.message };
+  }
 }
 
 /** Send a bulk request until it has no cursor left; returns the sums. Throws ApiError if none can change. */

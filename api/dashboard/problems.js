@@ -1,6 +1,7 @@
 // Sentences that say what is wrong, from the snapshots of the stream.
 
 import { count, duration, plural, relative } from "./dom.js";
+import { missingShards } from "./missing-shards.js";
 
 const WINDOW_SECONDS = 30; // over which a wait has to grow
 const LEAST_WAIT_SECONDS = 30;
@@ -36,6 +37,7 @@ export class Waits {
 export function problems({ figures, status, waits, workers, now }) {
   const found = [...ofConnection(status, figures)];
   if (!figures) return found;
+  found.push(...ofShards(figures.shards));
   for (const queue of figures.queues) found.push(...ofQueue(queue, waits, now));
   for (const worker of workers) found.push(...ofModels(worker));
   if (!figures.workers.alive && !figures.queues.some((queue) => queue.ready)) {
@@ -63,6 +65,11 @@ function* ofConnection({ state, error }, figures) {
       text: `${sentence(error?.message ?? "The stream has ended")} ${error?.hint ?? ""}${age}`,
     };
   }
+}
+
+function* ofShards(shards) {
+  const text = missingShards(shards);
+  if (text) yield { key: `missing ${shards.missing}`, level: "bad", text };
 }
 
 function* ofQueue(queue, waits, now) {

@@ -22,10 +22,15 @@ export function meter(used, all, text) {
   return el("div", { class: "metered" }, bar, el("span", { class: "small" }, text));
 }
 
-/** A table of the live workers; compact: the busiest ones alone, without their jobs. */
+/**
+ * A table of the live workers; compact: the busiest ones alone, without their jobs.
+ *
+ * onRead: called with each answer once it is shown.
+ */
 export class WorkerList {
-  constructor({ compact = false } = {}) {
+  constructor({ compact = false, onRead = () => {} } = {}) {
     this.compact = compact;
+    this.onRead = onRead;
     this.workers = [];
     this.columns = compact
       ? ["Worker", "Queues", "Slots", "Running"]
@@ -54,7 +59,9 @@ export class WorkerList {
     const read = async () => {
       latest = Date.now();
       const answer = await get("/workers", { signal }).catch(ignoreOutage);
-      if (answer) this.show(answer.items);
+      if (!answer) return;
+      this.show(answer.items);
+      this.onRead(answer);
     };
     live.on(
       "figures",

@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from dev.service import Service, serving
 from dev.stack import Stack
+from tests.e2e.browser import browsing
+from tests.e2e.dashboard_page import Dashboard, watching
 from tests.e2e.model_worker import TYPES, Models
 
 HIDING = Path(__file__).parent / "site"
@@ -27,6 +30,20 @@ def service() -> Iterator[Service]:
     """An API, two workers and Redis, shared by the tests of a file."""
     with serving(workers=2) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser, shared by the tests of a file."""
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def dashboard(service: Service, browser: Browser) -> Iterator[Dashboard]:
+    """The dashboard of the service, in a profile of its own."""
+    with watching(browser, service) as dashboard:
+        yield dashboard
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from dev.service import Record, Service, json_lines, serving
 from dev.stack import wait_until
-from tests.e2e.browser import browsing, needs_browser, opening, run
+from tests.e2e.browser import needs_browser, opening, run
 from tests.e2e.pages import page_server
 from tests.e2e.test_access import make_key
 
@@ -84,12 +84,6 @@ class Follower:
         """Ids of all events, once the browser will not reconnect."""
         wait_until(lambda: run(self._page, CLOSED), "the browser closes its EventSource")
         return [version for version, _ in self.seen]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture

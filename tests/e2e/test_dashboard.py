@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from dev.service import Service, json_lines, serving
 from dev.stack import wait_until
-from tests.e2e.browser import browsing, needs_browser
+from tests.e2e.browser import needs_browser
 from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
 
 pytestmark = needs_browser
@@ -20,18 +20,6 @@ LEASE_ENDS_MS = 20_000
 def service() -> Iterator[Service]:
     with serving(workers=2, WORKER_CONCURRENCY="4", WORKER_LEASE_SECONDS="2") as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def dashboard(service: Service, browser: Browser) -> Iterator[Dashboard]:
-    with watching(browser, service) as dashboard:
-        yield dashboard
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +147,25 @@ def test_sentences_name_what_the_figures_show(service: Service, dashboard: Dashb
     ]
     grows = "The oldest wait in the queue slow grows: 1 min. 4 of 4 slots are in use: start more workers."
     assert found == [[*lasting, grows], lasting]
+
+
+def test_missing_shards_are_named_first(dashboard: Dashboard) -> None:
+    dashboard.open("/")
+    found = dashboard.page.evaluate(
+        """async () => {
+            const {Waits, problems} = await import('./problems.js');
+            const status = {state: 'live', error: null};
+            const named = shards => problems({figures: {queues: [], workers: {alive: 0}, shards}, status,
+                waits: new Waits(), workers: [], now: 1}).map(({text}) => text)[0];
+            return [[], [2], [1, 5], [0, 1, 7]].map(missing => named({count: 8, missing}));
+        }"""
+    )
+    assert found == [
+        "No worker is alive. Start one with: python -m worker",
+        "Shard 2 of 8 does not answer: its jobs are left out.",
+        "Shards 1 and 5 of 8 do not answer: their jobs are left out.",
+        "Shards 0, 1 and 7 of 8 do not answer: their jobs are left out.",
+    ]
 
 
 def test_the_charts_show_the_counts_of_the_server(service: Service, dashboard: Dashboard) -> None:

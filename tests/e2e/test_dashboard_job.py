@@ -14,7 +14,7 @@ from dev.service import Service, serving
 from dev.stack import wait_until
 from dev.webhook_receiver import SECRET, WebhookReceiver
 from shared.store import redis_keys
-from tests.e2e.browser import browsing, needs_browser
+from tests.e2e.browser import needs_browser
 from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
 from tests.e2e.test_access import make_key
 
@@ -32,18 +32,6 @@ SETTINGS = {
 def service() -> Iterator[Service]:
     with serving(workers=1, **SETTINGS) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def dashboard(service: Service, browser: Browser) -> Iterator[Dashboard]:
-    with watching(browser, service) as dashboard:
-        yield dashboard
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from dev.service import Service, serving
-from tests.e2e.browser import browsing, needs_browser
+from tests.e2e.browser import needs_browser
 from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
 
 pytestmark = needs_browser
@@ -19,18 +19,6 @@ MANY = 10_000
 def service() -> Iterator[Service]:
     with serving(workers=1, WORKER_CONCURRENCY="20") as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def dashboard(service: Service, browser: Browser) -> Iterator[Dashboard]:
-    with watching(browser, service) as dashboard:
-        yield dashboard
 
 
 def submit_many(service: Service, number: int, label: str, **options: object) -> list[str]:

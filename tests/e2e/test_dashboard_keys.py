@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from dev.service import Service, serving
-from tests.e2e.browser import browsing, needs_browser
+from tests.e2e.browser import needs_browser
 from tests.e2e.dashboard_page import Dashboard, watching
 from tests.unit.api.callers import as_caller, entry
 
@@ -21,12 +21,6 @@ def closed() -> Iterator[Service]:
     keys = ",".join(entry(name, scopes) for name, scopes in SCOPES.items())
     with serving(workers=1, API_KEYS=keys) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from dev.service import Service, serving
 from dev.stack import ROOT
-from tests.e2e.browser import browsing, needs_browser
+from tests.e2e.browser import needs_browser
 from tests.e2e.dashboard_page import HOSTILE, Dashboard, watching
 
 pytestmark = needs_browser
@@ -32,18 +32,6 @@ TYPES = "job_types,tests.dashboard_types"
 def service() -> Iterator[Service]:
     with serving(workers=1, JOB_TYPES=TYPES) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def dashboard(service: Service, browser: Browser) -> Iterator[Dashboard]:
-    with watching(browser, service) as dashboard:
-        yield dashboard
 
 
 def group(dashboard: Dashboard, name: str) -> Locator:

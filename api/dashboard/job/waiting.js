@@ -124,7 +124,9 @@ function positionReason(record, served) {
   const before = record.queue_position - 1;
   const estimate = record.estimated_wait_seconds;
   const wait = estimate && served ? ` About ${duration(estimate)} at the rate of the last minute.` : "";
-  return reason(`${before ? plural(before, "job") : "No job is"} before it in the queue.${wait}`);
+  const about = record.queue_position_estimated ? "About " : "";
+  const jobs = before ? `${about}${plural(before, "job")}` : "No job is";
+  return reason(`${jobs} before it in the queue.${wait}`);
 }
 
 function deadlineReason(record) {

@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { count, duration, el, replace } from "../dom.js";
 import { marked } from "../form/field.js";
+import { IncompleteNotice } from "../missing-shards.js";
 import { href } from "../router.js";
 import { rows, typeWords } from "../schema.js";
 
@@ -11,9 +12,11 @@ const PAUSE_MS = 5000;
 export default async function view(root, { signal }) {
   const { items } = await get("/job-types", { signal });
   const cards = items.map(card);
+  const notice = new IncompleteNotice(signal);
   replace(
     root,
     el("header", { class: "view-head" }, el("h1", {}, "Job types")),
+    notice.node,
     cards.map(({ element }) => element),
   );
   await refresh();
@@ -25,6 +28,7 @@ export default async function view(root, { signal }) {
     try {
       const figures = await get("/figures", { signal });
       for (const { name, show } of cards) show(figures.job_types[name]);
+      notice.update(figures.shards.missing.length > 0);
     } catch (error) {
       if (signal.aborted) return;
       for (const { unknown } of cards) unknown(error);

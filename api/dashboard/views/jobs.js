@@ -6,6 +6,7 @@ import { button, el, icon, plural, replace, setText } from "../dom.js";
 import { bulkFilterOf, FilterForm, parametersOf, readFilters, wordsOf } from "../job-filters.js";
 import { JobTable } from "../job-table.js";
 import { live } from "../live.js";
+import { IncompleteNotice } from "../missing-shards.js";
 import { Pager } from "../pager.js";
 import { StateTabs } from "../state-tabs.js";
 
@@ -32,6 +33,7 @@ class Jobs {
     this.pager = new Pager(() => this.#read());
     this.words = el("p", { class: "muted break" });
     this.changes = button("", () => this.#read(), { class: "button small changes", hidden: true });
+    this.incomplete = new IncompleteNotice(signal);
     this.notice = el("p", { class: "notice bad", role: "alert", hidden: true });
     this.empty = el("p", { class: "empty", hidden: true });
     this.bulk = {
@@ -46,7 +48,7 @@ class Jobs {
 
   get nodes() {
     const head = el("div", { class: "view-head" }, el("h1", {}, "Jobs"), this.#search());
-    return [head, this.tabs.node, this.form.node, this.notice, this.list];
+    return [head, this.tabs.node, this.form.node, this.incomplete.node, this.notice, this.list];
   }
 
   async start() {
@@ -116,9 +118,10 @@ class Jobs {
     this.fresh.clear();
     this.missed = 0;
     try {
-      const { items, next_cursor: next } = await get(`/jobs?${parameters}`, { signal: this.signal });
+      const page = await get(`/jobs?${parameters}`, { signal: this.signal });
       if (this.reading !== reading) return; // the filters have changed meanwhile
-      this.#show(items, next);
+      this.incomplete.update(page.incomplete);
+      this.#show(page.items, page.next_cursor);
     } catch (error) {
       if (!this.signal.aborted && this.reading === reading) this.#showError(error);
     }
@@ -153,9 +156,9 @@ class Jobs {
     if (comes || (known && !fits)) this.fresh.add(job.job_id);
   }
 
-  /** Read the list again if jobs came or went, unless the visitor is in it. */
+  /** Read the list again if jobs came or went, or a shard did, unless the visitor is in it. */
   #catchUp() {
-    const isDue = this.fresh.size + this.missed > 0 && Date.now() - this.readAt >= REFRESH_MS;
+    const isDue = this.#countChanges() > 0 && Date.now() - this.readAt >= REFRESH_MS;
     if (isDue && !this.#isHeld()) this.#read();
     else this.#showChanges();
   }
@@ -166,19 +169,25 @@ class Jobs {
     return hasFocus || this.list.matches(":hover") || !this.pager.isFirst;
   }
 
+  /** Number of changes that the page does not show: exact if no job was missed, and no shard came or went. */
+  #countChanges() {
+    return this.fresh.size + this.missed + (this.incomplete.isOutdated ? 1 : 0);
+  }
+
   #showChanges() {
-    const changes = this.fresh.size + this.missed;
+    const changes = this.#countChanges();
+    const about = changes > this.fresh.size ? "About " : "";
     const shown = changes > 0 && this.#isHeld();
     if (this.changes.hidden === shown) this.changes.hidden = !shown;
-    if (shown) setText(this.changes, `${this.missed ? "About " : ""}${plural(changes, "change")} — show`);
+    if (shown) setText(this.changes, `${about}${plural(changes, "change")} — show`);
   }
 
   async #changeAll(action) {
     const { filters } = this;
     this.bulk[action].disabled = true;
     try {
-      const changed = await changeAll(action, bulkFilterOf(filters), wordsOf(filters), this.signal);
-      if (changed) this.#read();
+      await changeAll(action, bulkFilterOf(filters), wordsOf(filters), this.signal);
+      this.#read();
     } catch (error) {
       if (!this.signal.aborted) this.#showError(error);
     } finally {
