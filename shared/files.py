@@ -1,10 +1,12 @@
 """The file store: uploaded files and the artifacts of jobs, in a folder or in a bucket.
 
-| key                            | holds                                                              |
-| ------------------------------ | ------------------------------------------------------------------ |
-| `files/<file_id>`              | an uploaded file                                                   |
-| `jobs/<job_id>/<token>/<name>` | an artifact; `token` is the fencing token of the claim that made   |
-|                                | it, so that no attempt touches the files of another one            |
+| key                                     | holds                                                     |
+| --------------------------------------- | --------------------------------------------------------- |
+| `files/<file_id>`                       | an uploaded file                                          |
+| `jobs/<job_id>/<token>/<worker>/<name>` | an artifact; fencing token and worker are those of the    |
+|                                         | claim, so that no attempt touches the files of another    |
+|                                         | one: a fail-over may lose a claim, and two workers get    |
+|                                         | the same token then. Older releases leave out the worker. |
 
 Calls block in threads of the store's own. The library's asynchronous ones finish by themselves: one that is
 cancelled, or outlives its event loop, can't be stopped, and a write must be.
@@ -58,7 +60,12 @@ def upload_key(file_id: str) -> str:
     return f"{UPLOADS}/{file_id}"
 
 
-def artifact_key(job_id: str, fencing_token: int, name: str) -> str:
+def artifact_key(job_id: str, fencing_token: int, worker_id: str, name: str) -> str:
+    return f"{ARTIFACTS}/{job_id}/{fencing_token}/{worker_id}/{name}"
+
+
+def older_artifact_key(job_id: str, fencing_token: int, name: str) -> str:
+    """The key of an artifact that a worker of an older release has made."""
     return f"{ARTIFACTS}/{job_id}/{fencing_token}/{name}"
 
 

@@ -27,14 +27,19 @@ class AttemptFiles:
     Args:
         store: the file store.
         job_id: the job.
-        fencing_token: that of the claim, so that no attempt touches the files of another one.
+        fencing_token: that of the claim.
+        worker_id: the worker that has the claim. No attempt touches the files of another one: two claims have
+            the same fencing token if a fail-over has lost the first of them, but they are of two workers.
         scratch: a folder of this process for copies of inputs.
     """
 
-    def __init__(self, store: FileStore, job_id: str, fencing_token: int, scratch: Path) -> None:
+    def __init__(
+        self, store: FileStore, job_id: str, fencing_token: int, worker_id: str, scratch: Path
+    ) -> None:
         self._store = store
         self._job_id = job_id
         self._fencing_token = fencing_token
+        self._worker_id = worker_id
         self._folder = scratch / f"{job_id}-{fencing_token}"
         self._artifacts: dict[str, dict[str, str | int]] = {}
         self._saving = asyncio.Lock()  # of two files of one name, the list describes the one in the store
@@ -63,7 +68,7 @@ class AttemptFiles:
             raise _refused(
                 f"An attempt may save {MAX_ARTIFACTS} artifacts.", "Put several files into an archive."
             )
-        key = artifact_key(self._job_id, self._fencing_token, name)
+        key = artifact_key(self._job_id, self._fencing_token, self._worker_id, name)
         async with self._saving:
             with _failing():
                 stored = await self._store.put(key, Path(data) if isinstance(data, str) else data)

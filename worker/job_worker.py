@@ -224,7 +224,8 @@ class JobWorker(Worker):
             self.loop.call_soon_threadsafe(work.connections.renew)
 
     def _files_of(self, claim: Claim) -> AttemptFiles:
-        return AttemptFiles(self._files, claim.job_id, claim.fencing_token, self._scratch.folder)
+        worker_id = self.worker_info.worker_id
+        return AttemptFiles(self._files, claim.job_id, claim.fencing_token, worker_id, self._scratch.folder)
 
     # -- the life of the process
 

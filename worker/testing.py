@@ -22,6 +22,8 @@ from worker.processes.pool import Processes
 from worker.processes.protocol import CallReport, unpack
 from worker.registry import handler_of
 
+WORKER_ID = "harness"
+
 
 class Harness:
     """Harness that performs one attempt of a handler after another.
@@ -42,7 +44,8 @@ class Harness:
         self.output: list[object] = []
         self._files = FileStore.open((folder / "files").absolute().as_uri())
         self._tools = Tools(
-            processes, lambda claim: AttemptFiles(self._files, claim.job_id, claim.fencing_token, folder)
+            processes,
+            lambda claim: AttemptFiles(self._files, claim.job_id, claim.fencing_token, WORKER_ID, folder),
         )
         self._claim = Claim("default", "harness", 1, 1, 1, b"", b"{}", "", "1:harness")
         self._context = JobContext("harness", 1, 1)
@@ -87,7 +90,9 @@ class Harness:
 
     def artifact(self, name: str) -> bytes:
         """The bytes of an artifact that the handler has saved. Raises FileNotFoundError."""
-        path = self._files.local_path(artifact_key(self._claim.job_id, self._claim.fencing_token, name))
+        path = self._files.local_path(
+            artifact_key(self._claim.job_id, self._claim.fencing_token, WORKER_ID, name)
+        )
         assert path is not None  # noqa: S101  # the store is a folder
         return path.read_bytes()
 

@@ -12,7 +12,8 @@ from api.errors import ArtifactNotFound, PreconditionFailed, RangeNotSatisfiable
 from api.ownership import owner_read
 from api.request import head_alone, header
 from api.state import state_of
-from shared.files import artifact_key
+from shared.files import FileStore, artifact_key, older_artifact_key
+from shared.stored_record import StoredRecord
 
 RANGE = re.compile(r"bytes=[, \t]*(\d{0,1000})-(\d{0,1000})[, \t]*", re.ASCII | re.IGNORECASE)
 SAFETY = {  # a browser must not run a job's file as a page of this server
@@ -46,16 +47,10 @@ async def read_artifact(request: Request, job_id: str, name: str) -> Response:
     headers = _headers(artifact, start, end)
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    key = artifact_key(job_id, record.fencing_token, name)
-    try:
-        if head_alone(request.scope) or start == end:
-            await state.files.size(key)
-            return Response(status_code=200, headers=headers)
-        pieces = state.files.read(key, start, end)
-        first = await anext(pieces)  # before the answer begins: it may be an error
-    except FileNotFoundError:
-        raise ArtifactNotFound(f"The artifact {name!r} is kept no longer.") from None
-    return StreamingResponse(_stream(first, pieces), 206 if part else 200, headers)
+    if head_alone(request.scope):
+        end = start
+    pieces = await _open(state.files, record, name, start, end)
+    return StreamingResponse(pieces, 206 if part else 200, headers) if pieces else Response(headers=headers)
 
 
 def _headers(artifact: dict[str, Any], start: int, end: int) -> dict[str, str]:
@@ -67,6 +62,29 @@ def _headers(artifact: dict[str, Any], start: int, end: int) -> dict[str, str]:
         "ETag": f'"{artifact["sha256"]}"',
         **SAFETY,
     }
+
+
+async def _open(
+    files: FileStore, record: StoredRecord, name: str, start: int, end: int
+) -> AsyncIterator[bytes] | None:
+    """The bytes of an artifact, the first of them read: before the answer begins, since that may fail.
+
+    None for no bytes, of an artifact that is there.
+    """
+    job_id, token = record.job_id, record.fencing_token
+    for key in (
+        artifact_key(job_id, token, record.worker or "", name),
+        older_artifact_key(job_id, token, name),
+    ):
+        try:
+            if start == end:
+                await files.size(key)
+                return None
+            pieces = files.read(key, start, end)
+            return _stream(await anext(pieces), pieces)
+        except FileNotFoundError:
+            continue
+    raise ArtifactNotFound(f"The artifact {name!r} is kept no longer.")
 
 
 async def _stream(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

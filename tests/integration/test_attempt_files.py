@@ -18,7 +18,7 @@ FILE = "file_" + "0" * 32
 @pytest.fixture
 def attempt(files: FileStore, tmp_path: Path) -> AttemptFiles:
     (tmp_path / "scratch").mkdir()
-    return AttemptFiles(files, "a-job", 7, tmp_path / "scratch")
+    return AttemptFiles(files, "a-job", 7, "a-worker", tmp_path / "scratch")
 
 
 async def content(files: FileStore, key: str) -> bytes:
@@ -40,7 +40,17 @@ async def test_what_is_saved_is_listed_and_stored_under_the_claim(attempt, files
             "size": len(wanted),
             "sha256": sha256(wanted).hexdigest(),
         }
-        assert await content(files, artifact_key("a-job", 7, name)) == wanted
+        assert await content(files, artifact_key("a-job", 7, "a-worker", name)) == wanted
+
+
+async def test_two_workers_with_the_same_fencing_token_keep_their_files_apart(attempt, files, tmp_path):
+    other = AttemptFiles(files, "a-job", 7, "another-worker", tmp_path / "scratch")
+    await attempt.save("a", b"1", "a/b")
+    await other.save("a", b"2", "a/b")
+    for made, worker_id in ((attempt, "a-worker"), (other, "another-worker")):
+        [listed] = orjson.loads(made.artifacts_json())
+        kept = await content(files, artifact_key("a-job", 7, worker_id, "a"))
+        assert sha256(kept).hexdigest() == listed["sha256"]
 
 
 async def test_of_two_of_a_name_the_list_describes_that_which_is_kept(attempt, files, monkeypatch):
@@ -55,7 +65,10 @@ async def test_of_two_of_a_name_the_list_describes_that_which_is_kept(attempt, f
     monkeypatch.setattr(files, "put", alone)
     await asyncio.gather(*(attempt.save("a", data, "a/b") for data in (b"1", b"2")))
     (listed,) = orjson.loads(attempt.artifacts_json())
-    assert sha256(await content(files, artifact_key("a-job", 7, "a"))).hexdigest() == listed["sha256"]
+    assert (
+        sha256(await content(files, artifact_key("a-job", 7, "a-worker", "a"))).hexdigest()
+        == listed["sha256"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +145,7 @@ async def test_an_input_that_is_not_there_fails_the_job(attempt, reference):
 
 
 async def test_a_store_that_is_away_lets_the_job_be_tried_again(s3_away, tmp_path):
-    attempt = AttemptFiles(FileStore.open(s3_away), "a-job", 1, tmp_path)
+    attempt = AttemptFiles(FileStore.open(s3_away), "a-job", 1, "a-worker", tmp_path)
     for call in (attempt.save("a", b"1", "a/b"), attempt.open_input(FILE)):
         with pytest.raises(RetryableError, match="does not answer") as caught:
             await call

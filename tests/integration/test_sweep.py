@@ -36,7 +36,7 @@ def make(files: FileStore):
     async def make(job_id: str, *claims: int) -> None:
         for claim in claims:
             for name in ("a", "b.txt"):
-                await files.put(artifact_key(job_id, claim, name), b"1")
+                await files.put(artifact_key(job_id, claim, "a-worker", name), b"1")
 
     return make
 

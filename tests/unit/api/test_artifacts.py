@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.file_writing import PIECE
-from shared.files import FileStore, artifact_key
+from shared.files import FileStore, artifact_key, older_artifact_key
 from shared.store import redis_keys
 from shared.store.job_leases import OutcomeKind
 
@@ -25,11 +25,11 @@ async def job_id(client, worker) -> str:
 
 
 @pytest.fixture
-def add(job_id, files: FileStore, fake_redis):
-    """Add an artifact to the job."""
+def add(job_id, files: FileStore, fake_redis, worker):
+    """Add an artifact to the job, as its worker does."""
 
     async def add(name: str, data: bytes, content_type: str = "text/plain") -> str:
-        size, digest = await files.put(artifact_key(job_id, 1, name), data)
+        size, digest = await files.put(artifact_key(job_id, 1, worker.name, name), data)
         artifact = {"name": name, "content_type": content_type, "size": size, "sha256": digest}
         await fake_redis.hset(redis_keys.RECORD + job_id, "artifacts", orjson.dumps([artifact]))
         return f"/jobs/{job_id}/artifacts/{name}"
@@ -195,8 +195,24 @@ async def test_a_job_without_artifacts_has_none(client, job_id):
     assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
-async def test_a_file_that_was_swept_is_not_found(client, job_id, url, files):
-    await files.delete(artifact_key(job_id, 1, "out.txt"))
+async def test_an_artifact_of_an_older_worker_is_found(client, job_id, url, files, worker):
+    await files.delete(artifact_key(job_id, 1, worker.name, "out.txt"))
+    await files.put(older_artifact_key(job_id, 1, "out.txt"), TEXT)
+    assert (await client.get(url)).content == TEXT
+    assert (await client.head(url)).headers["content-length"] == "10"
+
+
+async def test_an_artifact_of_another_worker_with_the_same_fencing_token_is_not_shown(
+    client, job_id, url, files, worker
+):
+    await files.put(artifact_key(job_id, 1, "another", "out.txt"), b"of a claim that a fail-over has lost")
+    assert (await client.get(url)).content == TEXT
+    await files.delete(artifact_key(job_id, 1, worker.name, "out.txt"))
+    assert (await client.get(url)).status_code == 404
+
+
+async def test_a_file_that_was_swept_is_not_found(client, job_id, url, files, worker):
+    await files.delete(artifact_key(job_id, 1, worker.name, "out.txt"))
     for method in ("GET", "HEAD"):
         assert (await client.request(method, url)).status_code == 404
 

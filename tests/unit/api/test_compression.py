@@ -75,7 +75,7 @@ async def test_a_small_answer_is_not_compressed(client):
 async def test_answers_in_ranges_are_not_compressed(client, worker, files: FileStore, fake_redis):
     job_id = (await client.post("/jobs", json=LARGE)).json()["job_id"]
     await worker.finish_next(OutcomeKind.COMPLETED, 1)
-    size, digest = await files.put(artifact_key(job_id, 1, "a"), bytes(5000))
+    size, digest = await files.put(artifact_key(job_id, 1, worker.name, "a"), bytes(5000))
     artifact = b'[{"name":"a","content_type":"text/plain","size":%d,"sha256":"%b"}]' % (size, digest.encode())
     await fake_redis.hset(redis_keys.RECORD + job_id, "artifacts", artifact)
     for headers in ({}, {"Range": "bytes=0-3000"}):
