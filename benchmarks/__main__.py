@@ -10,6 +10,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.peer_stack import PeerStack
 from benchmarks.progress import log
 from benchmarks.sections import (
+    acks,
     batches,
     csv_profile,
     depth,
@@ -44,6 +45,7 @@ SECTIONS = {
     "operating": operating,
     "metrics": metrics,
     "traces": traces,
+    "acks": acks,
     "processes": processes,
     "scaling": scaling,
     "csv_profile": csv_profile,
