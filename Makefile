@@ -4,6 +4,8 @@ PY := .venv/bin/python
 # Three processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
 # A process that ends in a test that takes too long has no successor, which could wait for ever for its work.
 PYTEST := $(PY) -m pytest -n 3 --dist loadfile --max-worker-restart 0
+# Two overlays of Redis, side by side and beside nothing else: a busy machine delays their fail-overs.
+PODS := $(PY) -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m pods tests/e2e
 DOCKERFILES := Dockerfile.api Dockerfile.worker
 SOURCES := api worker shared job_types client dev tests benchmarks chaos fuzz
 
@@ -31,8 +33,8 @@ test: .venv/ready ## run the tests; those of models need `make models`, those of
 browser: .venv/ready ## run the tests of pages in the system's Chromium (3 minutes)
 	$(PYTEST) -m browser
 
-pods: .venv/ready ## run the scripts of Redis in Kubernetes with real servers; needs redis-cli (3 minutes)
-	$(PY) -m pytest -m pods
+pods: .venv/ready ## run the scripts of Redis in Kubernetes with real servers; needs redis-cli (2 minutes)
+	$(PODS)
 
 check: .venv/ready .venv-checks/ready ## check format, lint, types, import contracts, locks, OpenAPI, images, manifests; run all tests, in a browser and with pods too
 	$(PY) -m ruff format --check $(SOURCES)
@@ -50,7 +52,7 @@ check: .venv/ready .venv-checks/ready ## check format, lint, types, import contr
 	else echo "hadolint: skipped, it has no wheel for this platform."; fi
 	$(PYTEST) -m browser
 	@if command -v redis-cli >/dev/null; then \
-	  $(PY) -m pytest -m pods; \
+	  $(PODS); \
 	else echo "make pods: skipped, redis-cli is missing; .ci/run installs it."; fi
 	$(PYTEST) -m "not browser and not pods"
 
