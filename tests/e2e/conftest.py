@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: a service per test file, with real processes on a real Redis."""
+"""Fixtures of the end-to-end tests: services with real processes on a real Redis."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from dev.service import Service, serving
-from dev.stack import Stack
+from dev.stack import Stack, wait_until
 from tests.e2e.browser import browsing
 from tests.e2e.dashboard_page import Dashboard, watching
 from tests.e2e.model_worker import TYPES, Models
@@ -25,11 +25,18 @@ def _light_processes() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    """An API, two workers and Redis, shared by the tests of a file."""
+@pytest.fixture(scope="session")
+def _shared_service() -> Iterator[Service]:
     with serving(workers=2) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def service(_shared_service: Service) -> Iterator[Service]:
+    """An API, two workers and Redis, shared by the files that `tests.schedule` names."""
+    yield _shared_service
+    _shared_service.call("POST", "/jobs/cancel", json={"filter": {}}).raise_for_status()
+    wait_until(lambda: not _shared_service.info()["jobs"]["running"], "no job runs")
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_it_submits_reads_and_lists_jobs(client: Any) -> None:
     assert (job.state.value, job.done, job.result["words"]) == ("completed", True, 6)
     assert job.labels.to_dict() == {"made-by": "generator"}
     assert part("api.jobs.get_job").sync(job.job_id, client=client) == job
-    page = part("api.jobs.list_jobs").sync(client=client, type_="word_count")
+    page = part("api.jobs.list_jobs").sync(client=client, type_="word_count", label=["made-by=generator"])
     assert [found.job_id for found in page.items] == [job.job_id]
 
 

@@ -8,12 +8,20 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from client import Client
-from dev.service import Service
+from dev.service import Service, serving
 from dev.stack import ROOT, wait_until
 
 TOKENS = 60
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """An API, Redis and a worker, which a test kills and replaces."""
+    with serving(workers=1) as service:
+        yield service
 
 
 @contextmanager
