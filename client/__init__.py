@@ -36,14 +36,15 @@ if TYPE_CHECKING:
         Percentiles,
         Sampled,
         ServiceEvent,
+        Shards,
         Snapshot,
         Unavailable,
         WorkerTotals,
     )
     from client.models.files import File
-    from client.models.jobs import Artifact, Attempt, AttemptError, Job, NewJob, Progress
+    from client.models.jobs import Artifact, Attempt, AttemptError, Job, JobPage, NewJob, Progress
     from client.models.logs import LogLine, OutputChunk
-    from client.models.queues import EndedJobs, Pause, QueueStatus, RunningJob, WorkerStatus
+    from client.models.queues import EndedJobs, Pause, QueueStatus, RunningJob, WorkerList, WorkerStatus
     from client.models.webhooks import Delivery, Webhook
     from client.retries import Retries
 
@@ -67,6 +68,7 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "JobFilters",
+    "JobPage",
     "JobServerError",
     "JobTypeFigures",
     "LogLine",
@@ -84,9 +86,11 @@ __all__ = [
     "Sampled",
     "ServerUnreachable",
     "ServiceEvent",
+    "Shards",
     "Snapshot",
     "Unavailable",
     "Webhook",
+    "WorkerList",
     "WorkerStatus",
     "WorkerTotals",
     "webhooks",
@@ -104,14 +108,15 @@ _MODULES = {
         "Percentiles",
         "Sampled",
         "ServiceEvent",
+        "Shards",
         "Snapshot",
         "Unavailable",
         "WorkerTotals",
     ],
     "client.models.files": ["File"],
-    "client.models.jobs": ["Artifact", "Attempt", "AttemptError", "Job", "NewJob", "Progress"],
+    "client.models.jobs": ["Artifact", "Attempt", "AttemptError", "Job", "JobPage", "NewJob", "Progress"],
     "client.models.logs": ["LogLine", "OutputChunk"],
-    "client.models.queues": ["EndedJobs", "Pause", "QueueStatus", "RunningJob", "WorkerStatus"],
+    "client.models.queues": ["EndedJobs", "Pause", "QueueStatus", "RunningJob", "WorkerList", "WorkerStatus"],
     "client.models.webhooks": ["Delivery", "Webhook"],
     "client.retries": ["Retries"],
 }

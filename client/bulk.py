@@ -9,6 +9,7 @@ from client.models.bulk import BulkChange, BulkPage
 from client.models.jobs import Job
 from client.transport import Transport, parse
 
+CANCEL = "/jobs/cancel"
 MAX_IDS = 1000  # of one request
 
 
@@ -29,8 +30,10 @@ class BulkOperations:
 
         Raises:
             ValueError: there are neither ids nor filters, or both.
+            JobServerError: with `missing_shards`, at once; its message has the number of jobs that the last
+                request cancelled on the other shards. Call again for the rest once all shards answer.
         """
-        return await _change(self._transport, "/jobs/cancel", _selections(ids, filters), dry_run)
+        return await _change(self._transport, CANCEL, _selections(ids, filters), dry_run)
 
     async def retry_jobs(
         self,
@@ -85,11 +88,12 @@ async def _change(
     jobs were retried before, however the jobs are divided into requests.
     """
     changes, key = [], idempotency_key or str(uuid4())
+    counts = path == CANCEL and not dry_run  # a repeated retry counts the jobs of its key again
     for selection in selections:
         cursor = None
         while True:
             body = {**selection, "dry_run": dry_run, "cursor": cursor}
-            page = parse(await transport.post(path, body, key), BulkPage.from_record)
+            page = parse(await transport.post(path, body, key, counts=counts), BulkPage.from_record)
             changes.append(page.change)
             cursor = page.next_cursor
             if cursor is None:

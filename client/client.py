@@ -66,6 +66,7 @@ class Client:
     forget = blocking(Operations.forget)
     attempts = blocking(Operations.attempts)
     iter_jobs = iterating(Operations.iter_jobs)
+    iter_pages = iterating(Operations.iter_pages)
     stream = iterating(Operations.stream)
     follow = iterating(Operations.follow)
     watch = iterating(Operations.watch)

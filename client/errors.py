@@ -18,6 +18,7 @@ from client.models.jobs import Job
 if TYPE_CHECKING:
     import httpx  # a receiver of webhooks needs these errors, and no httpx
 
+SHARD_MISSING = "shard_missing"  # kind of the details that name shards of Redis, by a path such as `shards.2`
 PASSING_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -57,11 +58,20 @@ class JobServerError(Exception):
         self.details = details
         self.retry_after = retry_after
 
+    @property
+    def missing_shards(self) -> tuple[int, ...]:
+        """Numbers of the shards of Redis that took no part; `message` has the effect on the others."""
+        paths = [str(fault.get("path")) for fault in self.details if fault.get("kind") == SHARD_MISSING]
+        numbers = [path.rpartition(".")[2] for path in paths]
+        return tuple(int(number) for number in numbers if number.isdecimal())
+
     def __str__(self) -> str:
-        texts = [(fault.get("path") or "body", str(fault.get("message"))) for fault in self.details]
-        faults = [f"{path}: {text.rstrip('.')}." for path, text in texts if text != self.message]
+        # The message names missing shards.
+        faults = [fault for fault in self.details if fault.get("kind") != SHARD_MISSING]
+        texts = [(fault.get("path") or "body", str(fault.get("message"))) for fault in faults]
+        shown = [f"{path}: {text.rstrip('.')}." for path, text in texts if text != self.message]
         source = f"[{self.code}, request {self.request_id}]" if self.request_id else f"[{self.code}]"
-        return " ".join(filter(None, [self.message, *faults, self.hint, source]))
+        return " ".join(filter(None, [self.message, *shown, self.hint, source]))
 
 
 class NotFound(JobServerError):

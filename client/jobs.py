@@ -147,13 +147,26 @@ class JobOperations:
             limit: number of jobs at most.
             filters: filters of JobFilters, such as `state="failed"`; all jobs without one.
         """
+        async with aclosing(self.iter_pages(limit=limit, **filters)) as pages:
+            async for page in pages:
+                for job in page.jobs:
+                    yield job
+
+    async def iter_pages(
+        self, *, limit: int | None = None, **filters: Unpack[JobFilters]
+    ) -> AsyncGenerator[JobPage, None]:
+        """Yield the jobs of `iter_jobs` page by page; each page says whether jobs are missing in it.
+
+        Args:
+            limit: number of jobs at most, in all pages.
+            filters: filters of JobFilters; all jobs without one.
+        """
         query = {**as_query(filters), "fields": "params,result"}
         left = math.inf if limit is None else limit
         while left > 0:
             query["limit"] = str(min(left, PAGE_SIZE))
             page = parse(await self._transport.get("/jobs", query), JobPage.from_record)
-            for job in page.jobs:
-                yield job
+            yield page
             left -= len(page.jobs)
             if not page.next_cursor:
                 return

@@ -9,7 +9,7 @@ from client import streaming
 from client.filters import JobFilters, as_query
 from client.models.bulk import Drained
 from client.models.figures import Figures, ServiceEvent
-from client.models.queues import QueueStatus, WorkerStatus
+from client.models.queues import QueueStatus, WorkerList
 from client.transport import Transport, parse
 
 
@@ -48,19 +48,22 @@ class QueueOperations:
         """Cancel all jobs that wait in a queue, request after request. Running jobs go on.
 
         Jobs that are submitted meanwhile are cancelled too. Pause what submits them first.
+
+        Raises:
+            JobServerError: with `missing_shards`, at once; its message has the number of jobs that the last
+                request cancelled on the other shards. Call again for the rest once all shards answer.
         """
         cancelled = 0
         while True:
-            part = parse(
-                await self._transport.post(queue_path(name, "drain"), None, None), Drained.from_record
-            )
+            body = await self._transport.post(queue_path(name, "drain"), None, None, counts=True)
+            part = parse(body, Drained.from_record)
             cancelled += part.cancelled
             if not part.remaining or not part.cancelled:  # the rest can't be cancelled: no endless loop
                 return Drained(cancelled, part.remaining)
 
-    async def workers(self) -> list[WorkerStatus]:
+    async def workers(self) -> WorkerList:
         """Get all live workers, with the jobs that they run."""
-        return parse(await self._transport.get("/workers"), WorkerStatus.from_list)
+        return parse(await self._transport.get("/workers"), WorkerList.from_record)
 
     async def figures(self) -> Figures:
         """Get the figures of the service: jobs by state, the last 15 minutes, and each job type."""

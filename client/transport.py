@@ -70,11 +70,25 @@ class Transport(ABC):
     async def delete(self, path: str) -> bytes:
         return (await self.send(self.request("DELETE", path))).content
 
-    async def post(self, path: str, body: Any, idempotency_key: str | None, *, hold: float = 0.0) -> bytes:
-        """POST a JSON body with an Idempotency-Key, a random one unless given, so that retries are safe."""
+    async def post(
+        self,
+        path: str,
+        body: Any,
+        idempotency_key: str | None,
+        *,
+        hold: float = 0.0,
+        counts: bool = False,
+    ) -> bytes:
+        """POST a JSON body with an Idempotency-Key, a random one unless given, so that retries are safe.
+
+        Args:
+            hold: seconds for which the server may hold its response.
+            counts: whether the response counts what this request alone has changed. Then no retry follows an
+                error of missing shards: it would count anew, and hide the changes on the other shards.
+        """
         headers = {IDEMPOTENCY_KEY: idempotency_key or str(uuid4())}
         request = self.request("POST", path, params=_wait(hold), json=body, headers=headers, hold=hold)
-        return (await self.send(request)).content
+        return (await self.send(request, counts=counts)).content
 
     def request(self, method: str, path: str, *, hold: float = 0.0, **content: Any) -> httpx.Request:
         """Build a request; the server may hold its response for `hold` seconds beyond the timeout."""
@@ -88,6 +102,7 @@ class Transport(ABC):
         stream: bool = False,
         within: float = math.inf,
         retry: bool | None = None,
+        counts: bool = False,
     ) -> httpx.Response:
         """Send a request, again where that is safe, until a response of success.
 
@@ -96,6 +111,7 @@ class Transport(ABC):
             stream: leave the body of the response unread.
             within: seconds after which no retry is sent.
             retry: whether a second sending does no harm; unless given, the request shows it.
+            counts: as in `post`.
 
         Raises:
             JobServerError: the server refused, or was unreachable, at the last try too.
@@ -107,7 +123,8 @@ class Transport(ABC):
                 return await self._send_once(request, stream=stream)
             except JobServerError as error:
                 spent = self.now() - start
-                pause = self.retries.pause(error, count, spent) if retry else None
+                final = not retry or (counts and error.missing_shards)
+                pause = None if final else self.retries.pause(error, count, spent)
                 if pause is None or spent + pause > within:
                     raise
             await self.sleep(pause)

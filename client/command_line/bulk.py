@@ -61,8 +61,11 @@ def _repeatable(key: str) -> Iterator[None]:
     """Tell how to go on with a retry of many jobs that ends in the middle."""
     try:
         yield
-    except (ServerUnreachable, KeyboardInterrupt):
-        print_error(f"Some jobs may be retried. Repeat the command with --idempotency-key {key} to go on.")
+    except (JobServerError, KeyboardInterrupt) as error:
+        if isinstance(error, ServerUnreachable | KeyboardInterrupt) or error.missing_shards:
+            print_error(
+                f"Some jobs may be retried. Repeat the command with --idempotency-key {key} to go on."
+            )
         raise
 
 

@@ -13,7 +13,7 @@ from client.command_line import bulk, queues, standard_streams
 from client.command_line.arguments import parse
 from client.command_line.display import display, log_line, new_run_line
 from client.command_line.questions import Declined, Unusable
-from client.command_line.standard_streams import as_json, print_all, print_error
+from client.command_line.standard_streams import as_json, note_missing_jobs, print_all, print_error
 from client.command_line.tables import attempts_table, jobs_table, workers_table
 from client.errors import JobFailed, JobServerError
 from client.models.jobs import Job
@@ -110,8 +110,17 @@ def get(client: Client, options: Namespace) -> None:
 
 
 def list_jobs(client: Client, options: Namespace) -> None:
-    jobs = client.iter_jobs(limit=options.limit, **bulk.filters_of(options))
-    print_all((as_json(job.raw) for job in jobs) if options.json else jobs_table(jobs))
+    incomplete = False
+
+    def found() -> Iterator[Job]:
+        nonlocal incomplete
+        for page in client.iter_pages(limit=options.limit, **bulk.filters_of(options)):
+            incomplete |= page.incomplete
+            yield from page.jobs
+
+    print_all((as_json(job.raw) for job in found()) if options.json else jobs_table(found()))
+    if incomplete:
+        note_missing_jobs()
 
 
 def attempts(client: Client, options: Namespace) -> None:
@@ -122,6 +131,8 @@ def attempts(client: Client, options: Namespace) -> None:
 def workers(client: Client, options: Namespace) -> None:
     found = client.workers()
     print_all((as_json(worker.raw) for worker in found) if options.json else workers_table(found))
+    if found.incomplete:
+        note_missing_jobs()
 
 
 def logs(client: Client, options: Namespace) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from client.client import Client
 from client.command_line.questions import ask, require_terminal
-from client.command_line.standard_streams import as_json, print_all, print_error
+from client.command_line.standard_streams import as_json, note_missing_jobs, print_all, print_error
 from client.command_line.tables import counted, pause_text, queue_lines, queues_table
+from client.models.queues import QueueStatus
 
 
 def run(client: Client, options: Namespace) -> None:
@@ -16,11 +17,13 @@ def run(client: Client, options: Namespace) -> None:
 def list_queues(client: Client, options: Namespace) -> None:
     queues = client.queues()
     print_all((as_json(queue.raw) for queue in queues) if options.json else queues_table(queues))
+    _note(*queues)
 
 
 def show(client: Client, options: Namespace) -> None:
     queue = client.queue(options.name)
     print_all([as_json(queue.raw)] if options.json else queue_lines(queue))
+    _note(queue)
 
 
 def pause(client: Client, options: Namespace) -> None:
@@ -37,6 +40,7 @@ def drain(client: Client, options: Namespace) -> None:
     if not options.yes:
         require_terminal("Add --yes to cancel all jobs that wait in the queue.")
         queue = client.queue(options.name)
+        _note(queue)
         waiting = queue.ready + queue.scheduled
         if not waiting:
             print(f"No job waits in {queue.name}.")
@@ -47,6 +51,12 @@ def drain(client: Client, options: Namespace) -> None:
     if drained.remaining:
         waits = "waits" if drained.remaining == 1 else "wait"
         print_error(f"{counted(drained.remaining, 'job')} still {waits}. Stop the senders, and drain again.")
+
+
+def _note(*queues: QueueStatus) -> None:
+    """Say so if jobs are missing in the numbers of a queue."""
+    if any(queue.incomplete for queue in queues):
+        note_missing_jobs()
 
 
 ACTIONS: dict[str, Callable[[Client, Namespace], None]] = {

@@ -41,6 +41,11 @@ def print_error(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
+def note_missing_jobs() -> None:
+    """Say on standard error that what was printed lacks jobs."""
+    print_error("Jobs are left out: a shard of Redis does not answer. GET /server/info names it.")
+
+
 def print_all(lines: Iterable[str]) -> None:
     for line in lines:
         print(line)

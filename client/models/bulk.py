@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from client.models.record import Record, pick
+from client.models.record import Record, read, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class BulkRefusal:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,12 @@ class BulkChange:
 
     matched: int
     changed: int
-    job_ids: tuple[str, ...]
-    errors: tuple[BulkRefusal, ...]
+    job_ids: tuple[str, ...] = ()
+    errors: tuple[BulkRefusal, ...] = ()
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            matched=record["matched"],
-            changed=record["changed"],
-            job_ids=tuple(record.get("job_ids") or ()),
-            errors=tuple(map(BulkRefusal.from_record, record.get("errors") or ())),
-        )
+        return read(cls, record, job_ids=tuple, errors=several(BulkRefusal.from_record))
 
     @classmethod
     def total(cls, changes: "list[Self]") -> Self:
@@ -82,4 +77,4 @@ class Drained:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)

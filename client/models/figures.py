@@ -7,7 +7,7 @@ from typing import Self
 
 from client.models.jobs import Job
 from client.models.queues import QueueStatus
-from client.models.record import Record, pick
+from client.models.record import Record, optional, read, several, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Bucket:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__) | {"at": datetime.fromisoformat(record["at"])})
+        return read(cls, record, at=time_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class History:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(record["seconds"], tuple(map(Bucket.from_record, record["buckets"])))
+        return read(cls, record, buckets=several(Bucket.from_record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Percentiles:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,27 @@ class JobTypeFigures:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            sampled=record["sampled"],
-            completed=record["completed"],
-            failed=record["failed"],
-            failure_share=record["failure_share"],
-            run_seconds=record["run_seconds"] and Percentiles.from_record(record["run_seconds"]),
-            wait_seconds=record["wait_seconds"] and Percentiles.from_record(record["wait_seconds"]),
-        )
+        percentiles = optional(Percentiles.from_record)
+        return read(cls, record, run_seconds=percentiles, wait_seconds=percentiles)
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Shards of Redis, over which the jobs are spread; one without a cluster.
+
+    Attributes:
+        missing: the numbers, from 0, of those that do not answer: lists and figures lack their jobs.
+    """
+
+    count: int = 1
+    missing: tuple[int, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        return read(cls, record, missing=tuple)
+
+
+ONE_SHARD = Shards()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,7 @@ class Figures:
     Attributes:
         jobs: number of jobs by state.
         job_types: figures by the name of the job type.
+        shards: the shards of Redis, with those whose jobs are missing in the figures.
         raw: the whole answer, with the fields of newer servers.
     """
 
@@ -98,18 +112,23 @@ class Figures:
     jobs: Mapping[str, int]
     history: History
     job_types: Mapping[str, JobTypeFigures]
+    shards: Shards = field(default=ONE_SHARD, kw_only=True)
     raw: Record = field(repr=False, compare=False)
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        types = record["job_types"].items()
-        return cls(
-            at=datetime.fromisoformat(record["at"]),
-            jobs=record["jobs"],
-            history=History.from_record(record["history"]),
-            job_types={name: JobTypeFigures.from_record(figures) for name, figures in types},
-            raw=record,
+        return read(
+            cls,
+            record,
+            at=time_of,
+            history=History.from_record,
+            job_types=_job_types,
+            shards=Shards.from_record,
         )
+
+
+def _job_types(found: Record) -> dict[str, JobTypeFigures]:
+    return {name: JobTypeFigures.from_record(figures) for name, figures in found.items()}
 
 
 # -- events of the service
@@ -125,7 +144,7 @@ class WorkerTotals:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +154,7 @@ class Snapshot:
     Attributes:
         jobs: number of jobs by state.
         buckets: the last two buckets of the history.
+        shards: the shards of Redis, with those whose jobs are missing in the figures.
     """
 
     at: datetime
@@ -142,15 +162,18 @@ class Snapshot:
     queues: tuple[QueueStatus, ...]
     workers: WorkerTotals
     buckets: tuple[Bucket, ...]
+    shards: Shards = field(default=ONE_SHARD, kw_only=True)
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            at=datetime.fromisoformat(record["at"]),
-            jobs=record["jobs"],
-            queues=tuple(map(QueueStatus.from_record, record["queues"])),
-            workers=WorkerTotals.from_record(record["workers"]),
-            buckets=tuple(map(Bucket.from_record, record["buckets"])),
+        return read(
+            cls,
+            record,
+            at=time_of,
+            queues=several(QueueStatus.from_record),
+            workers=WorkerTotals.from_record,
+            buckets=several(Bucket.from_record),
+            shards=Shards.from_record,
         )
 
 
@@ -162,7 +185,7 @@ class Sampled:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(record["missed"])
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +198,7 @@ class Unavailable:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)
 
 
 ServiceEvent = Snapshot | Job | Sampled | Unavailable

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from client.models.record import Record, pick
+from client.models.record import Record, read, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +27,4 @@ class File:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        times = {name: datetime.fromisoformat(record[name]) for name in ("created_at", "expires_at")}
-        return cls(**pick(record, cls.__slots__) | times)
+        return read(cls, record, created_at=time_of, expires_at=time_of)

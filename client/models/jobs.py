@@ -1,13 +1,14 @@
 """Models of jobs: to submit, as they are, and their attempts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Self
 from uuid import UUID
 
 from client.models.files import File
-from client.models.record import RECEIPT_FIELDS, Record, pick, time_or_none, time_text
+from client.models.record import RECEIPT_FIELDS, Record, optional, read, several, time_of, time_text
 
 EMPTY: Record = {
     **dict.fromkeys(("type", "queue"), ""),
@@ -66,11 +67,11 @@ class Progress:
     """Progress of the running attempt; `fraction` is between 0 and 1."""
 
     fraction: float
-    message: str
+    message: str = ""
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(record["fraction"], record.get("message", ""))
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Artifact:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class AttemptError:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__) | {"at": datetime.fromisoformat(record["at"])})
+        return read(cls, record, at=time_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,9 @@ class Job:
         errors: one entry per failed attempt, oldest first.
         attempt: the running attempt, or the last one; 0 before the first.
         queue_paused: the job waits in a queue that is paused.
+        queue_position: the place of a job that waits in its queue, from 1; only `get` and `wait` read it.
+        queue_position_estimated: that place is an estimate, as on a Redis Cluster.
+        estimated_wait_seconds: seconds to its start, by the rate of the last minute; None if unknown.
         webhook: the URL that receives the record at the job's end.
         retry_of: the id of the finished job that this one repeats.
         version: rises by one at every change.
@@ -137,7 +141,10 @@ class Job:
     attempt: int
     max_attempts: int
     cancel_requested: bool
-    queue_paused: bool
+    queue_paused: bool = field(default=False, kw_only=True)
+    queue_position: int | None = field(default=None, kw_only=True)
+    queue_position_estimated: bool = field(default=False, kw_only=True)
+    estimated_wait_seconds: float | None = field(default=None, kw_only=True)
     labels: Mapping[str, str]
     webhook: str | None
     retry_of: str | None
@@ -151,37 +158,18 @@ class Job:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        raw = record
-        if record.keys() == RECEIPT_FIELDS:
-            record = _from_receipt(record)
-        record = {**PAYLOAD, **record}
-        progress = record["progress"]
-        return cls(
-            job_id=record["job_id"],
-            type=record["type"],
-            queue=record["queue"],
-            state=record["state"],
-            done=record["done"],
-            params=record["params"],
-            result=record["result"],
-            progress=progress and Progress.from_record(progress),
-            artifacts=tuple(map(Artifact.from_record, record["artifacts"])),
-            errors=tuple(map(AttemptError.from_record, record["errors"])),
-            attempt=record["attempt"],
-            max_attempts=record["max_attempts"],
-            cancel_requested=record["cancel_requested"],
-            queue_paused=record.get("queue_paused", False),  # an older server does not say
-            labels=record["labels"],
-            webhook=record["webhook"] and record["webhook"]["url"],
-            retry_of=record["retry_of"],
-            version=record["version"],
-            created_at=datetime.fromisoformat(record["created_at"]),
-            run_at=time_or_none(record["run_at"]),
-            started_at=time_or_none(record["started_at"]),
-            finished_at=time_or_none(record["finished_at"]),
-            expires_at=time_or_none(record["expires_at"]),
-            raw=raw,
+        full = _from_receipt(record) if record.keys() == RECEIPT_FIELDS else record
+        job = read(
+            cls,
+            {**PAYLOAD, **full},
+            progress=optional(Progress.from_record),
+            artifacts=several(Artifact.from_record),
+            errors=several(AttemptError.from_record),
+            webhook=optional(itemgetter("url")),
+            created_at=time_of,
+            **dict.fromkeys(("run_at", "started_at", "finished_at", "expires_at"), optional(time_of)),
         )
+        return replace(job, raw=record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +195,8 @@ class Attempt:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            attempt=record["attempt"],
-            started_at=datetime.fromisoformat(record["started_at"]),
-            ended_at=time_or_none(record["ended_at"]),
-            outcome=record["outcome"],
-            worker=record["worker"],
-            error=record["error"] and AttemptError.from_record(record["error"]),
-            raw=record,
-        )
+        error = optional(AttemptError.from_record)
+        return read(cls, record, started_at=time_of, ended_at=optional(time_of), error=error)
 
     @classmethod
     def from_list(cls, found: Record) -> list[Self]:
@@ -224,14 +205,20 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Page of a list of jobs; the last page has no cursor."""
+    """Page of a list of jobs; the last page has no cursor.
+
+    Attributes:
+        incomplete: jobs are missing, because a shard of Redis does not answer.
+    """
 
     jobs: list[Job]
-    next_cursor: str | None
+    next_cursor: str | None = None
+    incomplete: bool = False
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(list(map(Job.from_record, record["items"])), record.get("next_cursor"))
+        jobs = list(map(Job.from_record, record["items"]))
+        return read(cls, {**record, "jobs": jobs})
 
 
 def _from_receipt(receipt: Record) -> Record:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from client.models.record import Record
+from client.models.record import Record, read, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,7 @@ class LogLine:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            seq=record["seq"],
-            at=datetime.fromisoformat(record["at"]),
-            attempt=record["attempt"],
-            message=record["message"],
-            fields=record["fields"],
-            raw=record,
-        )
+        return read(cls, record, at=time_of)
 
     @classmethod
     def from_log(cls, log: Record) -> list[Self]:

@@ -1,11 +1,11 @@
 """Models of queues and workers, as they are at the time of the response."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from client.models.record import Record, pick
+from client.models.record import Record, optional, read, several, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,11 @@ class Pause:
 
     by: str | None
     at: datetime
-    reason: str
+    reason: str = ""
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(record["by"], datetime.fromisoformat(record["at"]), record.get("reason") or "")
+        return read(cls, record, at=time_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EndedJobs:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(**pick(record, cls.__slots__))
+        return read(cls, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class QueueStatus:
         workers: number of live workers that serve the queue.
         concurrency: number of jobs that these workers run at once; they may serve other queues too.
         paused: no worker claims jobs from the queue; running jobs go on.
+        incomplete: jobs are missing in the numbers, because a shard of Redis does not answer.
         raw: the whole record, with the fields of newer servers.
     """
 
@@ -66,25 +67,13 @@ class QueueStatus:
     paused: bool
     pause: Pause | None
     ended_last_minute: EndedJobs
+    incomplete: bool = field(default=False, kw_only=True)
     raw: Record = field(repr=False, compare=False)
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            name=record["name"],
-            ready=record["ready"],
-            scheduled=record["scheduled"],
-            running=record["running"],
-            backlog=record["backlog"],
-            demand=record["demand"],
-            oldest_wait_seconds=record["oldest_wait_seconds"],
-            workers=record["workers"],
-            concurrency=record["concurrency"],
-            paused=record["paused"],
-            pause=record["pause"] and Pause.from_record(record["pause"]),
-            ended_last_minute=EndedJobs.from_record(record["ended_last_minute"]),
-            raw=record,
-        )
+        pause = optional(Pause.from_record)
+        return read(cls, record, pause=pause, ended_last_minute=EndedJobs.from_record)
 
     @classmethod
     def from_list(cls, found: Record) -> list[Self]:
@@ -102,9 +91,7 @@ class RunningJob:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            record["job_id"], record["type"], record["queue"], datetime.fromisoformat(record["started_at"])
-        )
+        return read(cls, record, started_at=time_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +128,29 @@ class WorkerStatus:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            worker_id=record["worker_id"],
-            host=record["host"],
-            pid=record["pid"],
-            release=record["release"],
-            queues=tuple(record["queues"]),
-            concurrency=record["concurrency"],
-            running=record["running"],
-            jobs=tuple(map(RunningJob.from_record, record["jobs"])),
-            models=tuple(record["models"]),
-            memory_bytes=record["memory_bytes"],
-            started_at=datetime.fromisoformat(record["started_at"]),
-            seen_at=datetime.fromisoformat(record["seen_at"]),
-            lease_seconds_left=record["lease_seconds_left"],
-            raw=record,
+        return read(
+            cls,
+            record,
+            queues=tuple,
+            jobs=several(RunningJob.from_record),
+            models=tuple,
+            started_at=time_of,
+            seen_at=time_of,
         )
 
+
+class WorkerList(list[WorkerStatus]):
+    """Live workers.
+
+    Attributes:
+        incomplete: running jobs are missing, because a shard of Redis does not answer.
+    """
+
+    def __init__(self, workers: Iterable[WorkerStatus] = (), *, incomplete: bool = False) -> None:
+        super().__init__(workers)
+        self.incomplete = incomplete
+
     @classmethod
-    def from_list(cls, found: Record) -> list[Self]:
-        return list(map(cls.from_record, found["items"]))
+    def from_record(cls, record: Record) -> Self:
+        workers = map(WorkerStatus.from_record, record["items"])
+        return cls(workers, incomplete=record.get("incomplete", False))

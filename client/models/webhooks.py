@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from client.models.jobs import AttemptError
-from client.models.record import RECEIPT_FIELDS, Record, time_or_none
+from client.models.record import RECEIPT_FIELDS, Record, optional, read, several, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,8 @@ class Delivery:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        return cls(
-            number=record["number"],
-            state=record["state"],
-            done=record["done"],
-            attempt=record["attempt"],
-            attempts=tuple(map(AttemptError.from_record, record["attempts"])),
-            next_attempt_at=time_or_none(record["next_attempt_at"]),
-            delivered_at=time_or_none(record["delivered_at"]),
-            status=record["status"],
-        )
+        times = dict.fromkeys(("next_attempt_at", "delivered_at"), optional(time_of))
+        return read(cls, record, attempts=several(AttemptError.from_record), **times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +52,4 @@ class Webhook:
     def from_record(cls, record: Record) -> Self:
         if record.keys() == RECEIPT_FIELDS:
             return cls("", "", ())
-        deliveries = tuple(map(Delivery.from_record, record["deliveries"]))
-        return cls(record["url"], record["webhook_id"], deliveries)
+        return read(cls, record, deliveries=several(Delivery.from_record))

@@ -6,14 +6,16 @@ import httpx
 import pytest
 from redis import Redis
 
+from client import Client, JobServerError
+from client.command_line.commands import main
 from dev.cluster import RedisCluster, clustered
 from dev.service import Service, serving
 from dev.stack import wait_until
 from shared.store.preflight import obstacle
 from shared.store.slots import slot_of, tag_of
+from tests.e2e.missing_shards import SHARDS, primary_away
 
 SOON = 30.0
-SHARDS = 8  # unless REDIS_SHARDS names another number
 CSV = b"name,age\nAnn,1\nBob,2\n"
 
 
@@ -92,3 +94,52 @@ def test_a_job_with_an_uploaded_file_is_performed(service: Service) -> None:
     record = service.run("csv_profile", file=upload["file_id"])
     assert record["job_id"][-2:] == "00"  # where all files are recorded
     assert record["result"]["rows"] == 2
+
+
+# -- clients, while shards do not answer
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(service.stack.api_url) as client:
+        yield client
+
+
+def test_a_client_learns_that_jobs_are_missing(
+    service: Service, cluster: RedisCluster, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = {service.submit_for_later("echo", message=number) for number in range(SHARDS)}
+    with primary_away(cluster, service) as shards:
+        pages = list(client.iter_pages(state="pending", limit=50))
+        assert all(page.incomplete for page in pages)
+        left = {job_id for job_id in jobs if int(job_id[-2:], 16) not in shards}
+        assert jobs & {job.job_id for page in pages for job in page.jobs} == left
+        assert client.queue("default").incomplete
+        assert client.workers().incomplete
+        assert client.figures().shards.missing == tuple(shards)
+        assert main(["--url", service.stack.api_url, "list", "--state", "pending", "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) >= len(left)
+        assert err.startswith("Jobs are left out: ")
+    assert not any(page.incomplete for page in client.iter_pages(limit=50))
+
+
+def test_a_drain_says_what_it_has_done_without_some_shards(
+    service: Service, cluster: RedisCluster, client: Client
+) -> None:
+    client.drain("default")
+    for number in range(SHARDS):
+        service.submit_for_later("echo", message=number)
+    with primary_away(cluster, service) as shards:
+        with pytest.raises(JobServerError) as caught:
+            client.drain("default")
+        assert caught.value.missing_shards == tuple(shards)
+        assert f"Jobs of the others that were cancelled: {SHARDS - len(shards)}." in caught.value.message
+    assert client.drain("default").cancelled == len(shards)
+
+
+def test_the_place_of_a_job_is_an_estimate(service: Service, client: Client) -> None:
+    with service.paused():
+        [*_, last] = [service.submit("echo", message=number) for number in range(2 * SHARDS)]
+        found = client.get(last)
+        assert (found.queue_position, found.queue_position_estimated) == (2 * SHARDS, True)

@@ -1,7 +1,6 @@
 """The dashboard of a service on a Redis Cluster, in a real browser, while some shards do not answer."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -9,14 +8,12 @@ from playwright.sync_api import Browser, Locator, expect
 from dev.cluster import RedisCluster, clustered
 from dev.service import Service, serving
 from dev.stack import wait_until
-from shared.store.slots import slot_of, tag_of
 from tests.e2e.browser import needs_browser
 from tests.e2e.dashboard_page import Dashboard, watching
+from tests.e2e.missing_shards import SHARDS, SOON, primary_away
 
 pytestmark = needs_browser
 
-SHARDS = 8  # unless REDIS_SHARDS names another number
-SOON = 60.0
 SOON_MS = SOON * 1000
 
 
@@ -31,31 +28,6 @@ def service(cluster: RedisCluster) -> Iterator[Service]:
     """An API and a worker that stays alive while its shards are away."""
     with serving(workers=1, cluster=cluster, WORKER_LEASE_SECONDS="60") as service:
         yield service
-
-
-def port_of(cluster: RedisCluster, shard: int) -> int:
-    """The port of the shard's primary."""
-    return cluster.port_of(slot_of(tag_of(shard)))
-
-
-def shards_at(cluster: RedisCluster, port: int) -> list[int]:
-    return [shard for shard in range(SHARDS) if port_of(cluster, shard) == port]
-
-
-@contextmanager
-def primary_away(cluster: RedisCluster, service: Service) -> Iterator[list[int]]:
-    """The shards that do not answer within the block: all those of a primary that does nothing."""
-    port = port_of(cluster, 0)
-    shards = shards_at(cluster, port)
-    with cluster.frozen(port):
-        wait_until(lambda: missing(service) == shards, "the API has missed the shards", seconds=SOON)
-        yield shards
-    wait_until(lambda: not missing(service), "all shards answer again", seconds=SOON)
-
-
-def missing(service: Service) -> list[int]:
-    found: list[int] = service.info()["shards"]["missing"]
-    return found
 
 
 def sentence(shards: list[int]) -> str:

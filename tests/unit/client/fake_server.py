@@ -54,8 +54,8 @@ def job_response(state: str = "pending", status: int = 200, **fields: Any) -> ht
     return httpx.Response(status, json=record(state, **fields))
 
 
-def page_response(*records: dict[str, Any], cursor: str | None = None) -> httpx.Response:
-    return httpx.Response(200, json={"items": list(records), "next_cursor": cursor})
+def page_response(*records: dict[str, Any], cursor: str | None = None, **fields: Any) -> httpx.Response:
+    return httpx.Response(200, json={"items": list(records), "next_cursor": cursor, **fields})
 
 
 def error_response(
@@ -73,6 +73,18 @@ def error_response(
     }
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return httpx.Response(status, json=envelope, headers=headers)
+
+
+def shards_missing(
+    *shards: int, effect: str = "Jobs of the others that were cancelled: 7."
+) -> httpx.Response:
+    """Response of a change that was done without some of 8 shards."""
+    message = f"Shards {shards} of 8 do not answer. {effect}"
+    details = [
+        {"path": f"shards.{shard}", "message": "Its part is left undone.", "kind": "shard_missing"}
+        for shard in shards
+    ]
+    return error_response(503, "queue_unavailable", message=message, details=details, retry_after="1")
 
 
 class Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -242,6 +254,9 @@ class Clock:
         return hold
 
 
+ITERATING = ("stream", "follow", "watch", "iter_jobs", "iter_pages", "events")
+
+
 class Awaited:
     """Blocking client with awaitable methods, so that each test is written once for both faces."""
 
@@ -258,7 +273,7 @@ class Awaited:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return method(*args, **kwargs)
 
-        return iterate if name in ("stream", "follow", "watch", "iter_jobs", "events") else call
+        return iterate if name in ITERATING else call
 
 
 def connect(face: str, server: FakeServer | httpx.MockTransport, **options: Any) -> Any:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from client import BulkChange, BulkRefusal, Job, JobServerError
-from tests.unit.client.fake_server import JOB_ID, FakeServer, error_response, record
+from tests.unit.client.fake_server import JOB_ID, FakeServer, error_response, record, shards_missing
 
 Open = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("clock")
@@ -48,6 +48,20 @@ async def test_a_change_goes_on_until_the_last_cursor(face: Open):
     assert [body["cursor"] for body in server.bodies()] == [None, "c1", "c2", "c2"]
     assert {request.url.path for request in server.requests} == {"/v1/jobs/retry"}
     assert len({*server.keys()}) == 1
+
+
+async def test_a_cancellation_without_a_shard_ends_with_the_number_of_cancelled_jobs(face: Open):
+    """A second request would say that no job was cancelled."""
+    server = FakeServer(shards_missing(2, 5))
+    with pytest.raises(JobServerError, match="were cancelled: 7") as caught:
+        await face(server).cancel_jobs(state="pending")
+    assert caught.value.missing_shards == (2, 5)
+
+
+async def test_other_bulk_requests_are_sent_again_until_all_shards_answer(face: Open):
+    server = FakeServer(shards_missing(2), page(3), shards_missing(2), page(4, changed=0))
+    assert (await face(server).retry_jobs(state="failed")).changed == 3
+    assert (await face(server).cancel_jobs(state="pending", dry_run=True)).matched == 4
 
 
 async def test_a_dry_run_changes_nothing(face: Open):

@@ -5,7 +5,7 @@ import pytest
 
 from client import Job, JobFailed, JobServerError, NotDoneInTime
 from client.errors import refusal
-from tests.unit.client.fake_server import error_response, record
+from tests.unit.client.fake_server import error_response, record, shards_missing
 
 
 def test_the_envelope_becomes_the_error():
@@ -26,6 +26,16 @@ def test_the_text_of_an_error_names_faults_hint_and_request():
         "This is invalid_request. params.top: Must be at most 100. Do something else. "
         "[invalid_request, request r-1]"
     )
+
+
+def test_missing_shards_are_numbers_and_named_once_in_the_text():
+    error = refusal(shards_missing(2, 5))
+    assert error.missing_shards == (2, 5)
+    assert str(error) == (
+        "Shards (2, 5) of 8 do not answer. Jobs of the others that were cancelled: 7. Do something else. "
+        "[queue_unavailable, request r-1]"
+    )
+    assert refusal(error_response(503, "queue_unavailable")).missing_shards == ()
 
 
 def test_a_fault_is_not_told_twice():

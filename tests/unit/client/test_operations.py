@@ -157,6 +157,16 @@ async def test_listing_fetches_no_more_than_its_limit(face: Open):
     assert [request.url.params["limit"] for request in server.requests] == ["100", "20"]
 
 
+async def test_each_page_says_whether_jobs_are_missing(face: Open):
+    server = FakeServer(
+        page_response(record(), cursor="c", incomplete=True),
+        page_response(record(), record(), incomplete=False),
+    )
+    pages = await all_of(face(server).iter_pages(limit=5, state="pending"))
+    assert [(len(page.jobs), page.incomplete) for page in pages] == [(1, True), (2, False)]
+    assert [request.url.params["limit"] for request in server.requests] == ["5", "4"]
+
+
 async def test_pages_are_fetched_as_they_are_needed(face: Open):
     server = FakeServer(page_response(record(), cursor="c"))
     async for _ in face(server).iter_jobs():

@@ -17,6 +17,8 @@ from tests.unit.client.fake_server import (
     job_response,
     page_response,
     queue_record,
+    record,
+    shards_missing,
     worker_record,
 )
 
@@ -140,6 +142,47 @@ def test_workers_are_a_table(run: Run, capsys: Capture):
 def test_workers_are_records_for_programs(run: Run, capsys: Capture):
     assert run("workers --json", answer({"items": [worker_record()]})) == 0
     assert json.loads(capsys.readouterr().out) == worker_record()
+
+
+# -- missing shards
+
+
+@pytest.mark.parametrize("form", ["", " --json"])
+@pytest.mark.parametrize(
+    ("line", "missing", "complete"),
+    [
+        ("list", {"items": [record()], "incomplete": True}, {"items": [], "incomplete": False}),
+        (
+            "queue list",
+            {"items": [queue_record(incomplete=True)]},
+            {"items": [queue_record(incomplete=False)]},
+        ),
+        ("queue show default", queue_record(incomplete=True), queue_record(incomplete=False)),
+        ("workers", {"items": [worker_record()], "incomplete": True}, {"items": [], "incomplete": False}),
+    ],
+)
+def test_lists_that_lack_jobs_say_so_on_standard_error(
+    run: Run, capsys: Capture, line: str, form: str, missing: Any, complete: Any
+):
+    assert run(line + form, answer(missing)) == 0
+    out, err = capsys.readouterr()
+    assert err == "Jobs are left out: a shard of Redis does not answer. GET /server/info names it.\n"
+    assert "left out" not in out
+    assert run(line + form, answer(complete)) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_change_without_a_shard_says_what_is_done(run: Run, capsys: Capture):
+    assert run("cancel --state pending --yes", shards_missing(2)) == 3
+    assert run("queue drain default --yes", shards_missing(2)) == 3
+    assert capsys.readouterr().err.count("Jobs of the others that were cancelled: 7. Do something") == 2
+
+
+def test_a_retry_without_a_shard_may_go_on(run: Run, capsys: Capture):
+    assert run("retry --state failed --yes --idempotency-key k", shards_missing(2)) == 3
+    assert "--idempotency-key k to go on" in capsys.readouterr().err
+    assert run("retry --state failed --yes --idempotency-key k", error_response(403, "forbidden")) == 3
+    assert "to go on" not in capsys.readouterr().err
 
 
 # -- attempts

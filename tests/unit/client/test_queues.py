@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from client import Client, Drained, Job, JobServerError, Sampled, Snapshot, Unavailable
+from client import Client, Drained, Job, JobServerError, Sampled, Shards, Snapshot, Unavailable
 from client.streaming import RECONNECT_PAUSE
 from tests.unit.client.fake_server import (
     JOB_ID,
@@ -18,6 +18,7 @@ from tests.unit.client.fake_server import (
     event_stream,
     queue_record,
     record,
+    shards_missing,
     worker_record,
 )
 
@@ -75,6 +76,38 @@ async def test_draining_goes_on_until_no_job_remains(face: Open):
     assert server.exhausted
 
 
+async def test_draining_without_a_shard_ends_with_the_number_of_that_request(face: Open):
+    """A second request would say that no job was cancelled."""
+    server = FakeServer(answer({"cancelled": 1000, "remaining": 7}), shards_missing(2))
+    with pytest.raises(JobServerError, match="were cancelled: 7") as caught:
+        await face(server).drain("default")
+    assert caught.value.missing_shards == (2,)
+    assert server.exhausted
+
+
+async def test_a_pause_is_sent_again_until_all_shards_answer(face: Open):
+    server = FakeServer(shards_missing(2), answer(queue_record(**PAUSED)))
+    assert (await face(server).pause("default")).paused
+
+
+async def test_queues_workers_and_figures_say_what_is_missing(face: Open):
+    shards = {"count": 8, "missing": [2, 5]}
+    server = FakeServer(
+        answer({"items": [queue_record(incomplete=True), queue_record()]}),
+        answer({"items": [worker_record()], "incomplete": True}),
+        answer({"items": []}),
+        answer({**FIGURES, "shards": shards}),
+        answer(FIGURES),
+        event_stream(service_event("figures", {**SNAPSHOT, "shards": shards})),
+    )
+    client = face(server)
+    assert [queue.incomplete for queue in await client.queues()] == [True, False]
+    assert [(await client.workers()).incomplete for _ in range(2)] == [True, False]
+    assert [(await client.figures()).shards for _ in range(2)] == [Shards(8, (2, 5)), Shards(1, ())]
+    (snapshot,) = await first(1, client.events())
+    assert snapshot.shards.missing == (2, 5)
+
+
 async def test_draining_ends_if_nothing_more_can_be_cancelled(face: Open):
     parts = [{"cancelled": 5, "remaining": 1}, {"cancelled": 0, "remaining": 1}]
     assert await face(FakeServer(*map(answer, parts))).drain("default") == Drained(5, 1)
@@ -128,17 +161,19 @@ TYPE = {
 }
 
 
+FIGURES = {
+    "at": "2026-01-01T12:00:09.000000Z",
+    "jobs": {"pending": 2, "running": 1},
+    "history": {"seconds": 10, "buckets": [BUCKET]},
+    "job_types": {"echo": TYPE},
+}
+
+
 async def test_the_figures(face: Open):
-    found = {
-        "at": "2026-01-01T12:00:09.000000Z",
-        "jobs": {"pending": 2, "running": 1},
-        "history": {"seconds": 10, "buckets": [BUCKET]},
-        "job_types": {"echo": TYPE},
-    }
-    server = FakeServer(answer(found))
+    server = FakeServer(answer(FIGURES))
     figures = await face(server).figures()
     assert server.request.url.path == "/v1/figures"
-    assert (figures.at, figures.jobs) == (datetime(2026, 1, 1, 12, 0, 9, tzinfo=UTC), found["jobs"])
+    assert (figures.at, figures.jobs) == (datetime(2026, 1, 1, 12, 0, 9, tzinfo=UTC), FIGURES["jobs"])
     assert (figures.history.seconds, figures.history.buckets[0].submitted) == (10, 5)
     echo = figures.job_types["echo"]
     assert (echo.failure_share, echo.run_seconds.p99, echo.wait_seconds) == (0.25, 0.9, None)
