@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from chaos import records
-from chaos.chaos_service import chaos_service
+from chaos.chaos_service import chaos_service, check_running
 from chaos.checks import Check, at_least, at_most, exactly, figure
 from chaos.open_load import OpenLoad
 from chaos.suite_options import SuiteOptions
@@ -157,7 +157,7 @@ def common(name: str, tally: Tally, known: set[str], group: SentinelGroup, servi
         exactly(f"{name}: submissions never accepted", sum(not s.job_id for s in submissions), 0),
         exactly(f"{name}: second jobs made by repeats", len(indexed - known), 0),
         exactly(f"{name}: jobs charged an attempt", records.count_charged(tally.found.values()), 0),
-        exactly(f"{name}: processes that exited", service.stack.count_exited(), 0),
+        check_running(name, service),
         figure(
             f"{name}: submissions",
             f"{len(submissions):,}, {sum(load.repeated for load in tally.loads):,} repeated",

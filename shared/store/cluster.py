@@ -1,6 +1,7 @@
 """Connections to a Redis Cluster: each leads to the primary that has a given slot when it opens."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from shared.store.slots import slot_of, tag_of
 
 ASK_SECONDS = 0.4  # for the first answer of a node that knows a primary
 MORE_SECONDS = 0.05  # for the answers of others after it
+VIEW_SECONDS = (
+    0.2  # between two questions: each opening asked while a primary was away, 1,200 connections a second
+)
 TIMES = ("socket_timeout", "socket_connect_timeout")
 HOST = ("host", "port")
 USABLE = {"master", "myself,master"}
@@ -29,7 +33,7 @@ class _Primary(NamedTuple):
 
 
 class Topology:
-    """The nodes of a cluster.
+    """The nodes of a cluster. Connections that open at the same time share the nodes' answers.
 
     Args:
         nodes: host and port of some of them.
@@ -42,16 +46,23 @@ class Topology:
         self._nodes = list(self._seeds)
         self.connection_class = TlsConnection if tls else TcpConnection
         self.options = options
+        self._view: list[_Primary] = []
+        self._seen_at = float("-inf")
+        self._turn = asyncio.Lock()
 
     async def primary_of(self, slot: int) -> Address:
-        """The address of a slot's primary, by the newest answer of the nodes.
+        """The address of a slot's primary, by the newest answer of the nodes, at most VIEW_SECONDS old.
 
         Raises:
             redis.exceptions.ConnectionError: no node names one.
         """
-        found = await self._ask_all()
-        self._nodes = list(dict.fromkeys([*self._seeds, *(primary.address for primary in found)]))
-        having = [primary for primary in found if any(slot in slots for slots in primary.slots)]
+        async with self._turn:
+            if time.monotonic() - self._seen_at > VIEW_SECONDS:
+                self._view = await self._ask_all()
+                self._seen_at = time.monotonic()
+                addresses = (primary.address for primary in self._view)
+                self._nodes = list(dict.fromkeys([*self._seeds, *addresses]))
+        having = [primary for primary in self._view if any(slot in slots for slots in primary.slots)]
         if not having:
             raise RedisConnectionError(f"No node of the cluster names a primary of slot {slot}.")
         return max(having).address
