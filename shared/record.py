@@ -168,8 +168,8 @@ class JobRecord(BaseModel):
     queue_position_estimated: Annotated[
         bool,
         Field(
-            description="True beside a `queue_position` that is an estimate: the place in the job's own "
-            "shard, times the number of shards. Absent otherwise.",
+            description="True beside a `queue_position` that is an estimate: as if each shard had as "
+            "many jobs before this one as its own shard has. Absent otherwise.",
             exclude_if=lambda estimated: not estimated,
         ),
     ] = False

@@ -20,9 +20,10 @@ END: list[Any] = [b"", b""]
 PENDING, RUNNING = "pending", "running"
 
 
-def best_position(reply: list[Any], shards: int) -> list[Any]:
-    """A record whose queue position is an estimate: each shard has as many jobs before it."""
-    return [reply[0] * shards, *reply[1:]] if reply[0] > 0 else reply
+def estimated_position(reply: list[Any], shards: int) -> list[Any]:
+    """A record whose queue position is an estimate: each shard has as many jobs before the job as its own."""
+    position = reply[0]
+    return [(position - 1) * shards + 1, *reply[1:]] if position > 0 else reply
 
 
 async def by_ids(

@@ -21,7 +21,7 @@ from shared.store.missing_shards import MissingShards, ShardGone
 from shared.store.replica_shortages import ReplicaShortages, is_shortage
 from shared.store.rows import CommitRow, GroupRow, PrepareRow
 from shared.store.scripts import Script
-from shared.store.shard_replies import MERGED_COMMANDS, MERGED_SCRIPTS, Words, best_position, by_ids
+from shared.store.shard_replies import MERGED_COMMANDS, MERGED_SCRIPTS, Words, by_ids, estimated_position
 
 PING_SECONDS = 0.5  # between two questions to a shard that is away
 ID_KEYS = (redis_keys.RECORD, redis_keys.FILE)
@@ -127,7 +127,7 @@ class Shards:
     async def _run(self, script: Script, words: Words, send: Send) -> Any:
         if (at := FIRST_ID.get(script)) is not None:
             reply = await send(shard_of(str(words[at]), len(self)), words)
-            return best_position(reply, len(self)) if script in WITH_POSITION else reply
+            return estimated_position(reply, len(self)) if script in WITH_POSITION else reply
         if script is scripts.RATE:
             return await send(self.of_name(str(words[0])), words)
         if script is scripts.CANCEL_ALL:

@@ -223,9 +223,14 @@ async def test_a_look_finds_the_changes_of_all_shards(queue, shards):
 async def test_a_queue_position_is_an_estimate_over_all_shards(queue):
     job_ids = await submit(queue, 3 * COUNT)
     record = await queue.get(job_ids[-1])
-    assert record.position == 3 * COUNT
+    assert record.position == 2 * COUNT + 1
     shown = orjson.loads(record.to_json(await queue.estimate_wait(record)))
-    assert (shown["queue_position"], shown["queue_position_estimated"]) == (3 * COUNT, True)
+    assert (shown["queue_position"], shown["queue_position_estimated"]) == (2 * COUNT + 1, True)
+
+
+async def test_a_job_that_is_the_first_of_its_shard_is_the_first_of_its_queue(queue):
+    [job_id] = await submit(queue, 1)
+    assert (await queue.get(job_id)).position == 1
 
 
 # -- a shard that is away
