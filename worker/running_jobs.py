@@ -7,23 +7,21 @@ from contextlib import suppress
 from itertools import chain
 from math import inf
 
-from shared.errors import RetryableError
 from shared.logging import get_log, log_context
 from shared.store.job_leases import Claim, Finished, Outcome, OutcomeKind
+from worker.attempt_end import finished_attempt, log_end
 from worker.attempt_spans import AttemptSpans
-from worker.context import NO_REPORT, JobContext, PendingReport, Tools
+from worker.context import JobContext, PendingReport, Tools
 from worker.event_loop import create_task, own_task, owner_context
-from worker.execute import execute, failed, outcome_of_any_error, outcome_of_stop, prepare
+from worker.execute import execute, outcome_of_any_error, outcome_of_stop, prepare
 from worker.handler import Handler
 from worker.held_claims import STALE_SECONDS, HeldClaims
 from worker.lease_snapshot import held_line, lease_line
 from worker.metrics.lane_metrics import LaneMetrics
-from worker.processes.protocol import describe
 from worker.running_job import RunningJob, StopReason
 from worker.timeouts import overdue
 
 REPORTED_SECONDS = 0.05  # the age of an attempt whose late start is reported; else its outcome tells it
-ENDED = {kind: f"job {kind}" for kind in OutcomeKind}
 
 log = get_log(__name__)
 
@@ -264,7 +262,7 @@ class RunningJobs:
         if self._metrics is not None:
             self._metrics.note_end(job)
         if outcome is not None:
-            done = _finished(job, outcome)
+            done = finished_attempt(job, outcome)
             outcome = done.outcome
             self.finished.append(done)
         else:
@@ -274,7 +272,7 @@ class RunningJobs:
         self.on_end()
         try:
             job.context.close()
-            _log_end(job, outcome)
+            log_end(job, outcome)
             if self.spans is not None:
                 self.spans.end(job, outcome)
         except Exception:  # noqa: S110  # a log that can't be written must not end the worker
@@ -338,45 +336,3 @@ class RunningJobs:
         if claims:
             self.finished += [Finished(claim, Outcome(kind)) for claim in claims]
             self.on_end()
-
-
-def _finished(job: RunningJob, outcome: Outcome) -> Finished:
-    """The outcome of an attempt with its last report and its artifacts.
-
-    An attempt whose artifacts can't be listed has not completed.
-    """
-    report, artifacts = NO_REPORT, b""
-    try:  # noqa: SIM105  # without a cost for each job
-        report = job.context.pending_report(whole=True)
-    except Exception:  # noqa: S110  # the outcome matters more than its last report
-        pass
-    try:
-        artifacts = job.context.files.artifacts_json() if job.context.files else b""
-    except Exception as error:
-        if outcome.kind is OutcomeKind.COMPLETED:
-            outcome = failed(
-                job,
-                RetryableError(
-                    f"The artifacts could not be listed: {describe(error)}.", code="artifacts_lost"
-                ),
-            )
-    return Finished(
-        job.claim,
-        outcome,
-        report.progress,
-        report.lines,
-        artifacts,
-        job.held_until,
-        report.output,
-        job.handler.job_type.name if job.handler else "",
-    )
-
-
-def _log_end(job: RunningJob, outcome: Outcome | None) -> None:
-    duration = round(time.monotonic() - job.started_at, 4)
-    if outcome is None:
-        log.warning("lease lost; the attempt is discarded", duration=duration)
-    elif outcome.kind is OutcomeKind.RELEASED and outcome.delay:
-        log.debug(ENDED[outcome.kind], duration=duration)  # outcome_of_error() has logged the reason
-    else:
-        log.info(ENDED[outcome.kind], duration=duration)

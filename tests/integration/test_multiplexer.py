@@ -22,6 +22,8 @@ from tests.integration.conftest import Open
 from tests.integration.echo_server import EchoServer, echo_serving, until
 from tests.new_jobs import RETENTION
 
+LONG = 600.0  # seconds: more than a test takes
+
 
 async def seconds_until_given_up(call: Awaitable[object]) -> float:
     started = time.monotonic()
@@ -316,6 +318,20 @@ async def test_a_connection_that_opens_during_the_renewal_is_renewed_too(
     echo_server.may_greet.set()
     assert await waiting == [b"A"]
     assert echo_server.connections == 2
+
+
+async def test_a_renewal_does_not_wait_for_a_server_that_greets_nobody(echo_server: EchoServer):
+    """A frozen primary accepts connections, and holds up all callers until it is given up."""
+    client = connect(f"redis://127.0.0.1:{echo_server.port}/0", read_timeout=LONG)
+    multiplexer = Multiplexer(client, timeout=LONG, patience=LONG)
+    echo_server.may_greet.clear()
+    waiting = asyncio.create_task(multiplexer.execute_command("A"))
+    await until(lambda: echo_server.connections == 1)
+    multiplexer.renew()
+    await until(lambda: echo_server.connections == 2)
+    echo_server.may_greet.set()
+    assert await waiting == [b"A"]
+    await multiplexer.aclose()
 
 
 def test_a_connection_that_ends_while_it_opens_is_opened_again(monkeypatch: pytest.MonkeyPatch):

@@ -73,7 +73,7 @@ async def kind_of_end(function: Callable[..., Any]) -> OutcomeKind:
 @pytest.mark.parametrize(
     ("part", "broken", "kind"),
     [
-        ("worker.running_jobs.log", Broken(), OutcomeKind.COMPLETED),
+        ("worker.attempt_end.log", Broken(), OutcomeKind.COMPLETED),
         ("worker.execute.log", Broken(), OutcomeKind.RETRY),
         ("worker.running_jobs.execute", fail_late, OutcomeKind.RETRY),
         ("worker.context.JobContext.pending_report", fail, OutcomeKind.COMPLETED),
@@ -87,7 +87,7 @@ async def test_a_job_ends_although_a_part_of_the_engine_fails(
     assert await kind_of_end(succeed) is kind
 
 
-@pytest.mark.parametrize("part", ["worker.execute.log", "worker.running_jobs.log"])
+@pytest.mark.parametrize("part", ["worker.execute.log", "worker.attempt_end.log"])
 async def test_an_error_is_written_although_the_log_fails(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part, Broken())
     assert await kind_of_end(raise_an_error) is OutcomeKind.RETRY
