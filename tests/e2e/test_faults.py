@@ -9,6 +9,7 @@ import pytest
 
 from dev.service import Record, Service, WorkerProcess, serving
 from dev.stack import wait_until
+from tests.e2e.gated_worker import GATE
 from tests.unit.worker.pools import children, lives
 
 LEASE = 2.0
@@ -112,10 +113,12 @@ def test_a_rolling_restart_loses_and_charges_nothing(service: Service) -> None:
 
 
 def test_the_late_outcome_of_a_frozen_worker_is_refused(service: Service) -> None:
-    service.start_workers(2, WORKER_LEASE_SECONDS="1")
-    job_id = service.submit_running("sleep", seconds=0.5)
+    service.start_workers(2, module="tests.e2e.gated_worker", WORKER_LEASE_SECONDS="1")
+    job_id = service.submit_running("sleep", seconds=0)
     frozen = service.holder(job_id)
     frozen.send(signal.SIGSTOP)
+    wait_until(lambda: service.job(job_id)["attempt"] == 2, "the other worker runs the job")
+    (service.stack.folder / GATE).touch()
 
     record = service.wait_for(job_id, "completed")
     assert (record["attempt"], [e["code"] for e in record["errors"]]) == (2, ["worker_lost"])

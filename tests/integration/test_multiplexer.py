@@ -343,7 +343,7 @@ def test_a_connection_that_ends_while_it_opens_is_opened_again(monkeypatch: pyte
         if ends:
             ends.pop()
             connection._writer.transport.abort()
-            await asyncio.sleep(0.01)  # the end reaches the client that has opened it
+            await until(connection._reader.at_eof)  # the client that has opened it hears of the end
 
     monkeypatch.setattr(module, "_refuse_replica", greet_and_end)
 

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from random import Random
 
 import pytest
 from PIL import Image
@@ -36,6 +37,20 @@ def zipped() -> bytes:
     return data.getvalue()
 
 
+LINES = (
+    "def total(values: list[int]) -> int:",
+    "    return sum(value * 2 for value in values if value)",
+    "name,amount,date",
+    "pears,12,2024-05-01",
+    '{"name": "pears", "amounts": [1, 2, 3], "open": true}',
+    "# A heading",
+    "Some *plain* words with a [link](https://example.com).",
+    "<p class='note'>Some words</p>",
+    "#include <stdio.h>",
+    "int main(void) { return 0; }",
+    "SELECT name, sum(amount) FROM fruits GROUP BY name;",
+    "key: value",
+)
 FILES = {
     "python": (ROOT / "worker/execute.py").read_bytes(),
     "json": json.dumps({"name": ["value", 1, None]} | {f"key{n}": n for n in range(50)}, indent=1).encode(),
@@ -67,13 +82,23 @@ def test_the_mime_type_and_the_kind_come_with_the_label(model, tmp_path: Path):
     )
 
 
-def test_a_score_is_the_same_alone_and_among_others(model):
+def test_a_score_is_the_same_alone_and_among_others(model, tmp_path: Path):
     """Among them are files that the model is unsure of: their scores are the first to differ."""
-    files = sorted(path for path in ROOT.rglob("*.*") if path.is_file() and ".git" not in path.parts)[:120]
+    files = mixed_files(tmp_path)
     together = identify_file(model, files)
     alone = [identify_file(model, [file])[0] for file in files]
     assert together == alone
     assert any(result.score < 0.9 for result in alone)
+
+
+def mixed_files(folder: Path) -> list[Path]:
+    """Files of lines of several languages, always the same ones."""
+    rng, files = Random(1), []
+    for number in range(120):
+        lines = rng.choices(LINES[: rng.randint(1, len(LINES))], k=rng.randint(1, 60))
+        files.append(folder / str(number))
+        files[-1].write_text("\n".join(lines))
+    return files
 
 
 def test_a_file_that_can_not_be_read_fails_its_own_job_alone(model, tmp_path: Path):
