@@ -22,6 +22,7 @@ SCENARIOS = (
     "failovers",
     "sentinel",
     "cluster",
+    "replicas",
     "cuts",
     "broken_scripts",
     "slow_link",
