@@ -82,6 +82,7 @@ class Lane:
         self.metrics = metrics
         self._idle_leases = idle_leases
         self._more_due = True
+        self._woken = False  # since the last step that asks for jobs has gone out
         self._look_at = 0.0  # when a job may be due, by the loop's clock
         self._work = asyncio.Event()  # for the pumps: something has finished, or may be due
         self._idle = asyncio.Event()  # for the waker: the pumps rest, and slots are free
@@ -191,7 +192,7 @@ class Lane:
             self.on_leases()  # before their handlers begin: else the heartbeat might return claims that run
         if step.paused:
             self.jobs.return_held(step.paused)
-        self._more_due = len(step.claims) == wanted
+        self._more_due = self._woken or len(step.claims) == wanted  # a wake-up may overtake an older reply
         if self.others and not self._more_due:
             for lane in self.others:
                 lane.note_slot()  # the share that this shard does not need
@@ -200,7 +201,8 @@ class Lane:
         self._look_at = asyncio.get_running_loop().time() + wait
 
     def _look(self) -> None:
-        """Let a pump look for due jobs now."""
+        """Let a pump look for due jobs now; after its step, if one is on its way."""
+        self._woken = True
         self._look_at = 0.0
         self._work.set()
 
@@ -211,6 +213,11 @@ class Lane:
         for lane in self.others:
             lane.note_slot()
         self.on_change()
+
+    def note_step(self, wanted: int) -> None:
+        """Note that a step goes out: one that asks for jobs finds those of the wake-ups so far."""
+        if wanted:
+            self._woken = False
 
     def note_slot(self) -> None:
         """Look for jobs again: another shard's job has left a slot."""
@@ -266,6 +273,7 @@ class Pump:
         jobs = self._lane.jobs
         self.wanted, self._finished = self._lane.wanted, _batch(jobs.finished)
         jobs.send(self._finished)
+        self._lane.note_step(self.wanted)
         self._step_number += 1
         self._asked_at = time.monotonic()
         self.stepping = True

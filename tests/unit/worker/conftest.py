@@ -36,6 +36,7 @@ class WatchedLeases(JobLeases):
     Attributes:
         steps: number and slots of each step, in order.
         replies_lost: the number of next steps that are made and whose replies are lost.
+        replies_held: the number of steps that are made and whose replies wait for `may_reply`.
         away: whether Redis does not answer.
         refused: the number of calls meanwhile.
         beats: the number of beats.
@@ -45,6 +46,9 @@ class WatchedLeases(JobLeases):
         super().__init__(redis)
         self.steps: list[tuple[int, int]] = []
         self.replies_lost = 0
+        self.replies_held = 0
+        self.may_reply = asyncio.Event()
+        self.may_reply.set()
         self.away = False
         self.refused = 0
         self.beats = 0
@@ -56,6 +60,9 @@ class WatchedLeases(JobLeases):
         if self.replies_lost:
             self.replies_lost -= 1
             raise QueueUnavailable("the reply was lost")
+        if not self.may_reply.is_set():
+            self.replies_held += 1
+            await self.may_reply.wait()
         return step
 
     async def beat(self, *arguments: Any, **options: Any) -> tuple[set[str], set[str]]:

@@ -133,6 +133,20 @@ async def test_a_new_job_wakes_a_lane_that_rests(bench: Bench):
     await until(lambda: bench.started == ["a"], seconds=LEASE / 6)
 
 
+async def test_a_wake_up_that_overtakes_the_reply_of_an_older_step_is_not_lost(bench: Bench):
+    """The step was made before the job came, so its reply says that none is due."""
+    await bench.submit("a")
+    bench.run(*bench.pumps, bench.lane.waker)
+    await until(lambda: bench.started == ["a"] and bench.lane._idle.is_set())
+    bench.leases.may_reply.clear()
+    bench.let_end("a")
+    await until(lambda: bench.leases.replies_held)
+    await bench.submit("b")
+    await until(lambda: bench.lane._look_at == 0.0)
+    bench.leases.may_reply.set()
+    await until(lambda: bench.started == ["a", "b"], seconds=LEASE / 6)
+
+
 async def test_a_full_lane_returns_the_wake_up_to_others(bench: Bench):
     await bench.submit("a", "b")
     bench.run(*bench.pumps)
