@@ -6,16 +6,15 @@ from urllib.parse import urlsplit
 import orjson
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool
-from redis.exceptions import RedisError
 
 from shared.store.cluster import lead_to_shard
 from shared.store.connections import CONNECTIONS
+from shared.store.connections import REDIS_GONE as REDIS_GONE
 from shared.store.redis_url import TLS_OPTIONS, read_redis_url
 from shared.store.sentinels import PrimaryConnection, Sentinels, TlsPrimaryConnection
 from shared.store.slots import tag_of
 
 Argument = str | bytes | int | float
-REDIS_GONE = (RedisError, OSError, TimeoutError)
 
 
 class Runner(Protocol):

@@ -8,20 +8,17 @@ from typing import Any, NamedTuple
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
-from shared.store.connections import TcpConnection, TlsConnection
+from shared.store.connections import REDIS_GONE, TcpConnection, TlsConnection
 from shared.store.redis_url import Address
 from shared.store.slots import slot_of, tag_of
 
 ASK_SECONDS = 0.4  # for the first answer of a node that knows a primary
 MORE_SECONDS = 0.05  # for the answers of others after it
-VIEW_SECONDS = (
-    0.2  # between two questions: each opening asked while a primary was away, 1,200 connections a second
-)
+VIEW_SECONDS = 0.2  # of the answers: with a question for each opening, an outage brought 1,200 a second
 TIMES = ("socket_timeout", "socket_connect_timeout")
 HOST = ("host", "port")
-USABLE = {"master", "myself,master"}
+UNUSABLE = {"fail", "handshake", "noaddr"}  # flags of a node that no connection should lead to
 
 
 class _Primary(NamedTuple):
@@ -86,22 +83,22 @@ class Topology:
         return found
 
     async def _ask(self, node: Address) -> list[_Primary]:
-        """The primaries that a node knows; none if it does not answer."""
+        """The primaries that a node knows; none if it does not answer, or says nothing that makes sense."""
         connection = self.connection_class(host=node[0], port=node[1], **self.options)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("CLUSTER", "NODES")
             answer: bytes = await connection.read_response()
-        except (RedisError, OSError, TimeoutError):
+            return [_primary(line, node[0]) for line in answer.decode().splitlines() if _is_primary(line)]
+        except (*REDIS_GONE, ValueError, IndexError):
             return []
         finally:
             connection._close()  # type: ignore[no-untyped-call]
-        return [_primary(line, node[0]) for line in answer.decode().splitlines() if _is_primary(line)]
 
 
 def _is_primary(line: str) -> bool:
-    flags = line.split(" ", 3)[2].replace(",fail?", "")
-    return flags in USABLE
+    flags = set(line.split(" ", 3)[2].split(","))
+    return "master" in flags and not flags & UNUSABLE
 
 
 def _primary(line: str, asked: str) -> _Primary:

@@ -4,6 +4,10 @@ from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+REDIS_GONE = (RedisError, OSError, TimeoutError)
+"""The errors of a server that gives no answer, or refuses a command."""
 
 
 class _HangUp(AbstractConnection):

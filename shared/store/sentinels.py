@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.store.connections import TcpConnection, TlsConnection
+from shared.store.connections import REDIS_GONE, TcpConnection, TlsConnection
 from shared.store.redis_url import Address, RedisUrl
 
 ASK_SECONDS = 0.5  # for the answer of a Sentinel
@@ -19,7 +18,6 @@ PAUSE_SECONDS = 0.5  # before a Sentinel that was lost is heard again
 SILENCE_SECONDS = 5.0  # after which a Sentinel is asked whether it lives
 PRIMARY = "GET-MASTER-ADDR-BY-NAME"
 SWITCHED = "+switch-master"
-GONE = (RedisConnectionError, RedisTimeoutError, ResponseError, OSError, TimeoutError)
 
 
 class View(NamedTuple):
@@ -59,6 +57,7 @@ class Sentinels:
             "socket_timeout": ASK_SECONDS,
             "socket_connect_timeout": ASK_SECONDS,
             "encoding": "utf-8",
+            "encoding_errors": "replace",  # names of other services are of no use
             "decode_responses": True,
         }
 
@@ -91,7 +90,7 @@ class Sentinels:
 
     async def _hear(self, address: Address, on_change: Callable[[], None]) -> None:
         while True:
-            with suppress(*GONE):
+            with suppress(*REDIS_GONE):
                 await self._hear_once(address, on_change)
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -126,7 +125,7 @@ class Sentinels:
                     failure = error
                 except AuthenticationError as error:
                     failure = failure if isinstance(failure, UnknownService) else error
-                except GONE:
+                except REDIS_GONE:
                     continue
                 else:
                     return found

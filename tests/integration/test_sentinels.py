@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
@@ -77,6 +77,31 @@ async def test_a_sentinel_that_hangs_holds_up_nothing(
             assert await sentinels_at(hanging.port, sentinel.port).primary() == PRIMARY
 
 
+@asynccontextmanager
+async def web_server() -> AsyncIterator[tuple[int, list[str]]]:
+    """The port of a server that does not speak Redis' protocol, and its connections so far."""
+    opened: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append("one more")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        with suppress(ConnectionError):
+            await reader.read()  # until the client hangs up: else it might see a reset in place of the answer
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], opened
+
+
+async def test_a_server_that_is_no_sentinel_holds_up_nothing(sentinel: RedisDouble):
+    sentinel.held = {"SENTINEL"}
+    async with web_server() as (port, opened):
+        asking = asyncio.create_task(sentinels_at(port, sentinel.port).primary())
+        await until(lambda: opened and sentinel.commands)
+        sentinel.may_answer.set()
+        assert await asking == PRIMARY
+
+
 async def test_sentinels_that_all_hang_are_given_up(sentinel: RedisDouble, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "ASK_SECONDS", 0.05)
     sentinel.hanging = True
@@ -139,6 +164,24 @@ async def test_a_sentinel_that_was_lost_is_heard_again(sentinel: RedisDouble):
         await until(lambda: subscriptions(sentinel) == 1)
         sentinel.cut()
         await until(lambda: subscriptions(sentinel) == 2)
+        sentinel.push(["message", "+switch-master", "jobs 127.0.0.1 1 127.0.0.1 2"])
+        await until(lambda: changes)
+
+
+async def test_a_server_that_is_no_sentinel_ends_no_watch(
+    sentinel: RedisDouble, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+    async with web_server() as (port, opened), watching(sentinels_at(port, sentinel.port)) as changes:
+        await until(lambda: len(opened) > 1 and subscriptions(sentinel))
+        sentinel.push(["message", "+switch-master", "jobs 127.0.0.1 1 127.0.0.1 2"])
+        await until(lambda: changes)
+
+
+async def test_the_name_of_another_service_ends_no_watch(sentinel: RedisDouble):
+    async with watching(sentinels_at(sentinel.port)) as changes:
+        await until(lambda: subscriptions(sentinel))
+        sentinel.push(["message", "+switch-master", b"\xff 127.0.0.1 1 127.0.0.1 2"])
         sentinel.push(["message", "+switch-master", "jobs 127.0.0.1 1 127.0.0.1 2"])
         await until(lambda: changes)
 
