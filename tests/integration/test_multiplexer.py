@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 
 import pytest
 import uvloop
@@ -332,6 +333,28 @@ async def test_a_renewal_does_not_wait_for_a_server_that_greets_nobody(echo_serv
     echo_server.may_greet.set()
     assert await waiting == [b"A"]
     await multiplexer.aclose()
+
+
+async def test_a_renewal_that_redis_py_does_not_hear_of_renews_too(
+    echo_server: EchoServer, open_to: Open, monkeypatch: pytest.MonkeyPatch
+):
+    """Before Python 3.12 `asyncio.wait_for` swallows a cancellation that comes with the end of its task."""
+    greet, greeted = module._refuse_replica, asyncio.Event()
+
+    async def greet_and_swallow(connection: AbstractConnection) -> None:
+        await greet(connection)
+        if not greeted.is_set():
+            greeted.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "_refuse_replica", greet_and_swallow)
+    multiplexer = open_to(echo_server.port, timeout=LONG, patience=LONG)
+    waiting = asyncio.create_task(multiplexer.execute_command("A"))
+    await greeted.wait()
+    multiplexer.renew()
+    assert await waiting == [b"A"]
+    assert echo_server.connections == 2
 
 
 def test_a_connection_that_ends_while_it_opens_is_opened_again(monkeypatch: pytest.MonkeyPatch):
