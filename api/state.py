@@ -108,7 +108,7 @@ def lifespan_of(
         queue = _queue(configuration, store, retention)
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
-            asyncio.create_task(service)
+            _start(service)
             for service in (
                 *(_keep_up(Upkeep(shard, retention), configuration) for shard in store.shards),
                 connections.keep_sweeping(),
@@ -135,6 +135,18 @@ def lifespan_of(
             metrics.close()
 
     return lifespan
+
+
+def _start(service: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a service; an error that ends it is logged at once."""
+    task = asyncio.create_task(service)
+    task.add_done_callback(_log_failure)
+    return task
+
+
+def _log_failure(service: asyncio.Task[None]) -> None:
+    if not service.cancelled() and (error := service.exception()):
+        log.critical("a part of the API failed; start the API again", exc_info=error)
 
 
 def _queue(configuration: Configuration, store: RedisConnections, retention: Retention) -> JobQueue:

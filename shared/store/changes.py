@@ -9,6 +9,7 @@ from arq.connections import ArqRedis
 
 from shared.errors import QueueUnavailable
 from shared.ids import shard_of
+from shared.logging import get_log
 from shared.store import redis_keys
 from shared.store.client import REDIS_GONE
 from shared.store.multiplexer import Multiplexer
@@ -18,6 +19,8 @@ AT_ONCE = 200  # calls: few enough for this process to see their answers in time
 SILENCE_SECONDS = 5.0  # after which a connection is given up
 PATIENCE_SECONDS = 1.5  # of a request for a watch
 DONE = b" done"
+
+log = get_log(__name__)
 
 
 class Watch:
@@ -137,9 +140,13 @@ class Changes:
                 if self._lost.is_set():
                     self._lost.clear()
                     await self._listen_again()
+                continue
             except QueueUnavailable:
-                self._lost.set()
-                await asyncio.sleep(random.uniform(0.1, 0.3))
+                pass
+            except Exception:
+                log.exception("the subscriptions failed; they are renewed")
+            self._lost.set()
+            await asyncio.sleep(random.uniform(0.1, 0.3))
 
     async def _listen_again(self) -> None:
         channels = list(self._watches)

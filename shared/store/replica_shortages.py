@@ -70,8 +70,11 @@ class ReplicaShortages:
         """Probe a shard until its replicas confirm."""
         while shard in self.numbers:
             await asyncio.sleep(PROBE_SECONDS)
-            if await self._probes[shard].succeeds():
-                self.numbers.discard(shard)
+            try:
+                if await self._probes[shard].succeeds():
+                    self.numbers.discard(shard)
+            except Exception:
+                log.exception("a probe failed; it is repeated", shard=shard)
         del self._tasks[shard]
         log.info("a shard has its replicas again", shard=shard)
 

@@ -6,7 +6,6 @@ answers, and the replies are merged (`shard_replies`). So the rest of the store 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 from zlib import crc32
 
@@ -190,9 +189,13 @@ class Shards:
         """Ask a shard that is away until it answers."""
         while shard in self.missing.numbers:
             await asyncio.sleep(PING_SECONDS)
-            with suppress(*REDIS_GONE):
+            try:
                 await self._runners[shard].execute_command("PING")
                 self.missing.numbers.discard(shard)
+            except REDIS_GONE:
+                pass
+            except Exception:
+                log.exception("a ping failed; it is sent again", shard=shard)
         del self._pings[shard]
         log.info("a shard is back", shard=shard)
 

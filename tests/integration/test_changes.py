@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -155,6 +156,23 @@ async def test_a_connection_that_is_cut_again_and_again_is_opened_again_and_agai
         for _ in range(5):
             await cut(redis)
             assert await woken(watch)
+
+
+async def test_an_unknown_error_ends_no_watch(
+    changes: Changes, redis: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    ask, errors = changes._runner.execute_command, [RuntimeError("unknown")]
+
+    async def fail_once(name: str, *words: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await ask(name, *words)
+
+    async with changes.watch("a") as watch:
+        monkeypatch.setattr(changes._runner, "execute_command", fail_once)
+        await cut(redis)
+        assert await woken(watch)
+        assert not errors
 
 
 async def test_many_watches_survive_a_cut(changes: Changes, redis: Redis):

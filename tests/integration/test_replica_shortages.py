@@ -144,6 +144,25 @@ async def test_after_one_refusal_a_shard_without_replicas_gets_no_job_until_it_h
     await until_all_shards_get_jobs(queue)
 
 
+async def test_a_shard_gets_jobs_again_although_a_probe_ends_in_an_unknown_error(
+    open_queue, primaries, monkeypatch
+):
+    probe, errors = module.ReplicaProbe.succeeds, [RuntimeError("unknown")]
+
+    async def fail_once(self: module.ReplicaProbe) -> bool:
+        if errors:
+            raise errors.pop()
+        return await probe(self)
+
+    monkeypatch.setattr(module.ReplicaProbe, "succeeds", fail_once)
+    queue = open_queue(1)
+    primaries[0].confirming = 0
+    await shards_of(queue)
+    primaries[0].confirming = 1
+    await until_all_shards_get_jobs(queue)
+    assert not errors
+
+
 @pytest.mark.parametrize("replicas", [0, 1])
 async def test_the_same_holds_for_a_primary_that_takes_no_writes_without_replicas(
     open_queue, primaries, replicas, monkeypatch

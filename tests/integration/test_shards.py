@@ -40,13 +40,20 @@ SOON = 30.0
 
 
 class Breakable:
-    """A runner whose server can go away."""
+    """A runner whose server can go away.
+
+    Attributes:
+        errors: raised by the next calls.
+    """
 
     def __init__(self, runner: Multiplexer) -> None:
         self.runner = runner
         self.away = False
+        self.errors: list[Exception] = []
 
     async def execute_command(self, name: str, *words: Any) -> Any:
+        if self.errors:
+            raise self.errors.pop()
         if self.away:
             raise RedisConnectionError("It is away.")
         return await self.runner.execute_command(name, *words)
@@ -253,6 +260,14 @@ async def test_a_shard_that_is_away_costs_its_own_jobs_alone(queue, runners):
     await until_none_is_missing(queue)
     page = await queue.page(Filters(), limit=100, after=None)
     assert (page.incomplete, len(page.records)) == (False, 4 * COUNT)
+
+
+async def test_a_shard_comes_back_although_a_ping_ends_in_an_unknown_error(queue, runners):
+    runners[2].away = True
+    await queue.state_counts()
+    runners[2].errors, runners[2].away = [RuntimeError("unknown")], False
+    await until_none_is_missing(queue)
+    assert not runners[2].errors
 
 
 async def test_without_any_shard_the_queue_is_unavailable(queue, runners):

@@ -1,5 +1,7 @@
 """Errors over HTTP: one form, a status of each, and no secrets."""
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -294,6 +296,18 @@ async def test_a_fault_of_the_server_leaks_nothing_and_is_found_in_the_log(clien
     lines = [line for line in log_tape.lines() if line.get("request_id") == envelope["request_id"]]
     assert any("the password is s3cret" in line.get("exception", "") for line in lines)
     assert [line["status"] for line in lines if line["event"] == "request"] == [500]
+
+
+async def test_an_error_that_ends_a_service_is_logged_at_once(monkeypatch, serve, fake_redis, log_tape):
+    async def fail(_: object) -> None:
+        raise RuntimeError("unknown")
+
+    monkeypatch.setattr("api.state.Connections.keep_sweeping", fail)
+    await serve(fake_redis)
+    while not (lines := log_tape.lines("a part of the API failed; start the API again")):
+        await asyncio.sleep(0)  # the service runs in a turn of the event loop
+    assert [line["level"] for line in lines] == ["critical"]
+    assert "unknown" in lines[0]["exception"]
 
 
 async def test_a_given_client_of_redis_is_not_closed(serve, fake_redis):
