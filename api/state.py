@@ -100,23 +100,18 @@ def lifespan_of(
         metrics = configuration.metrics
         if metrics:
             metrics.open()
-        if redis:
-            store: RedisConnections = GivenConnections(redis)
-        else:
-            store = open_connections(settings, metrics.redis_calls if metrics else None)
+        store = _store(configuration, redis)
         retention = Retention(settings.retain_completed, settings.retain_failed, settings.retain_cancelled)
         queue = _queue(configuration, store, retention)
         connections = Connections(limits_of_process(settings.api_max_connections))
         services = [
-            _start(service)
-            for service in (
-                *(_keep_up(Upkeep(shard, retention), configuration) for shard in store.shards),
-                connections.keep_sweeping(),
-                *store.services,
-                *_services_of_keys(configuration),
-                *([metrics.keep_watching()] if metrics else []),
-            )
+            *(_keep_up(Upkeep(shard, retention), configuration) for shard in store.shards),
+            connections.keep_sweeping(),
+            *store.services,
+            *_services_of_keys(configuration),
+            *([metrics.keep_watching()] if metrics else []),
         ]
+        tasks = [_start(service) for service in services]
         feed = LiveFeed(lambda: Activity(RedisCalls(store.bulk), queue, retention))
         state = _state(configuration, queue, store, feed)
         if owns_process:
@@ -126,7 +121,7 @@ def lifespan_of(
             yield {STATE: state, CONNECTIONS: connections}
         feed.end_all()
         configuration.files.close()
-        for task in services:
+        for task in tasks:
             task.cancel()
         await store.aclose()
         if configuration.tracer:
@@ -135,6 +130,13 @@ def lifespan_of(
             metrics.close()
 
     return lifespan
+
+
+def _store(configuration: Configuration, redis: ArqRedis | None) -> RedisConnections:
+    if redis:
+        return GivenConnections(redis)
+    metrics = configuration.metrics
+    return open_connections(configuration.settings, metrics.redis_calls if metrics else None)
 
 
 def _start(service: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

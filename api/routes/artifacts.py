@@ -67,9 +67,12 @@ def _headers(artifact: dict[str, Any], start: int, end: int) -> dict[str, str]:
 async def _open(
     files: FileStore, record: StoredRecord, name: str, start: int, end: int
 ) -> AsyncIterator[bytes] | None:
-    """The bytes of an artifact, the first of them read: before the answer begins, since that may fail.
+    """The bytes of an artifact; None if no byte of it is wanted.
 
-    None for no bytes, of an artifact that is there.
+    The first bytes are read here: once the answer has begun, it can't become an error any more.
+
+    Raises:
+        ArtifactNotFound: the store does not have it any more.
     """
     job_id, token = record.job_id, record.fencing_token
     for key in (

@@ -11,9 +11,9 @@ REDIS_GONE = (RedisError, OSError, TimeoutError)
 
 
 class _HangUp(AbstractConnection):
-    """Turns uvloop's RuntimeError, at a write after the server has hung up, into a connection error.
+    """A connection whose writes fail with a connection error once the server has hung up.
 
-    A process that opens a connection to a dying server would end by it.
+    uvloop raises RuntimeError then, which would end a process that opens a connection to a dying server.
     """
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:

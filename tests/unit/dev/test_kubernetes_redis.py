@@ -165,7 +165,7 @@ def test_new_rights_need_the_passwords_in_use(overlay: str, missing: str, tmp_pa
     (tmp_path / missing).write_text("")
     refused = make_secrets(overlay, tmp_path, "rights")
     assert (refused.returncode, (tmp_path / "users.acl").read_text()) == (2, before)
-    assert f"{missing}: there is none" in refused.stderr
+    assert f"{missing}: missing or empty" in refused.stderr
     assert make_secrets(overlay, tmp_path, "right").returncode == 2
 
 

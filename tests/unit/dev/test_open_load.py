@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 import pytest
 
@@ -33,7 +33,13 @@ class Api(ThreadingHTTPServer):
         self.refusing = 0
         self.status = 202
         self.answering = Event()
+        self._turn = Lock()
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def status_of_next(self) -> int:
+        with self._turn:
+            self.refusing -= 1
+            return self.status if self.refusing < 0 else 503
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -45,9 +51,8 @@ class Handler(BaseHTTPRequestHandler):
         key = self.headers["Idempotency-Key"]
         self.server.requests.append((key, body))
         self.server.answering.wait()
-        self.server.refusing -= 1
         answer = json.dumps({"job_id": ID.format(int(key.rpartition("-")[2]))}).encode()
-        self.send_response(self.server.status if self.server.refusing < 0 else 503)
+        self.send_response(self.server.status_of_next())
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
