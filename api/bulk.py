@@ -227,7 +227,7 @@ class BulkChanges:
                 result.job_ids.append(answer)
             elif isinstance(answer, JobServerError) and not isinstance(answer, QueueUnavailable):
                 result.refuse(record.job_id, answer)
-            elif not self._queue.missing.numbers:
+            elif not isinstance(answer, QueueUnavailable) or not answer.details:  # they name missing shards
                 raise answer
         return not any(isinstance(answer, QueueFull | BacklogFull | QuotaReached) for answer in answers)
 

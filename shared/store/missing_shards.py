@@ -27,12 +27,16 @@ class MissingShards:
 
     def add(self, shard: int) -> None:
         self.numbers.add(shard)
+        self.note(shard)
+
+    def note(self, shard: int) -> None:
+        """Note a shard that takes no part in a call, and answers others."""
         for noted in self._notes:
             noted.add(shard)
 
     @contextmanager
     def noted(self) -> Iterator[set[int]]:
-        """The shards that were missing at any time within the block: replies may lack their jobs."""
+        """The shards that took no part in a call within the block: replies may lack their jobs."""
         noted = set(self.numbers)
         self._notes.append(noted)
         try:

@@ -149,7 +149,9 @@ class Shards:
         except REDIS_GONE as error:
             if is_shortage(error):
                 self._shortages.add(shard, error)
-            self._note_away(shard, error)
+                self.missing.note(shard)  # it refuses writes alone: lists still have its jobs
+            else:
+                self._note_away(shard, error)
             raise ShardGone([shard], len(self), error) from error
 
     async def _ask_all(self, ask: Callable[[int], Awaitable[Any]]) -> list[Any]:

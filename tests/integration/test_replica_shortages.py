@@ -173,10 +173,26 @@ async def test_the_same_holds_for_a_primary_that_takes_no_writes_without_replica
     primaries[0].refuses = True
     found = await shards_of(queue)
     assert found["refused"] == len(HERE)
-    await until(lambda: not queue.missing.numbers)  # it answers
+    assert not queue.missing.numbers  # it answers reads
     assert await shards_of(queue) == dict.fromkeys(THERE, 2 * COUNT)
     primaries[0].refuses = False
     await until_all_shards_get_jobs(queue)
+
+
+async def test_a_shard_that_refuses_a_write_for_lack_of_replicas_is_missing_in_this_call_alone(
+    open_queue, primaries, monkeypatch
+):
+    monkeypatch.setattr("shared.store.multiplexer.PAUSE_BEFORE_REPEAT", 2.0)
+    queue = open_queue(0)
+    primaries[0].refuses = True
+    with queue.missing.noted() as missing:
+        while not (await shards_of(queue, 1))["refused"]:
+            pass
+    [shard] = missing
+    assert shard in HERE
+    with queue.missing.noted() as missing:
+        await queue.ping()
+    assert not missing
 
 
 async def test_a_job_with_a_key_goes_to_the_shard_of_the_key_whatever_it_lacks(open_queue, primaries):

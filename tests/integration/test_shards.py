@@ -9,6 +9,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from api.bulk import BulkChanges
 from dev.cluster import RedisCluster
@@ -16,6 +17,7 @@ from shared.errors import FileNotFound, IdempotencyConflict, QueueUnavailable
 from shared.file_writing import Stored
 from shared.ids import new_file_id, new_job_id, on_shard, shard_of
 from shared.record import JobState
+from shared.store import scripts
 from shared.store.activity import Activity
 from shared.store.cancel_results import BulkCancelResult
 from shared.store.client import connect
@@ -28,6 +30,7 @@ from shared.store.multiplexer import Multiplexer
 from shared.store.placement import Placement
 from shared.store.queues import Queues
 from shared.store.redis_calls import RedisCalls
+from shared.store.scripts import Script
 from shared.store.shards import Shards
 from shared.store.submission import JobQuota
 from shared.store.workers import WorkerInfo
@@ -44,16 +47,20 @@ class Breakable:
 
     Attributes:
         errors: raised by the next calls.
+        refused: a script that is refused for lack of replicas.
     """
 
     def __init__(self, runner: Multiplexer) -> None:
         self.runner = runner
         self.away = False
         self.errors: list[Exception] = []
+        self.refused: Script | None = None
 
     async def execute_command(self, name: str, *words: Any) -> Any:
         if self.errors:
             raise self.errors.pop()
+        if self.refused and words[:1] == (self.refused.sha,):
+            raise ResponseError("NOREPLICAS Not enough good replicas to write.")
         if self.away:
             raise RedisConnectionError("It is away.")
         return await self.runner.execute_command(name, *words)
@@ -358,6 +365,26 @@ async def test_a_retry_with_a_key_repeats_the_jobs_of_other_shards_each_once(que
     await until_none_is_missing(queue)
     assert (await bulk.retry(filters, retry)).changed == 2 * COUNT
     assert (await queue.state_counts())[JobState.PENDING] == 2 * COUNT
+
+
+async def test_a_retry_repeats_the_jobs_of_other_shards_although_one_refuses_writes(queue, runners):
+    bulk, filters = BulkChanges(queue), Filters(state=JobState.CANCELLED)
+    await queue.cancel_all(await submit(queue, 2 * COUNT))
+    runners[2].refused = scripts.SUBMIT
+    keys: dict[str, str] = {}
+
+    async def retry(old: StoredRecord) -> str:
+        key = keys.setdefault(old.job_id, str(len(keys)))
+        return (await queue.submit(new_job(new_job_id(), idempotency_key=key))).record.job_id
+
+    with pytest.raises(QueueUnavailable) as refused:
+        await bulk.retry(filters, retry)
+    repeated = (await queue.state_counts())[JobState.PENDING]
+    assert 0 < repeated < 2 * COUNT
+    assert refused.value.message.endswith(f"that were repeated: {repeated}.")
+    assert missing_in(refused.value) == ["shards.2"]
+    runners[2].refused = None
+    assert (await bulk.retry(filters, retry)).changed == 2 * COUNT
 
 
 async def test_a_retry_without_a_key_repeats_no_job_while_a_shard_is_missing(queue, runners):
