@@ -29,22 +29,24 @@ class Assets(StaticFiles):
 def add_docs(app: FastAPI) -> None:
     """Serve the reference of an application at /docs."""
     app.mount(ASSETS, Assets(directory=str(files("fastapi_offline") / "static")))
+    app.add_api_route(DOCS, docs, include_in_schema=False)
 
-    @app.get(DOCS, include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "")
-        page = get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=f"{app.title} - Swagger UI",
-            swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
-            swagger_ui_parameters=PARAMETERS,
-        )
-        page.headers["Content-Security-Policy"] = _policy(bytes(page.body))
-        page.headers["X-Frame-Options"] = "DENY"
-        page.headers["Referrer-Policy"] = "no-referrer"
-        return page
+
+async def docs(request: Request) -> HTMLResponse:
+    # At the top, because the framework caches the functions of routes: one within `add_docs` keeps its app.
+    app, root = request.app, request.scope.get("root_path", "")
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}{app.openapi_url}",
+        title=f"{app.title} - Swagger UI",
+        swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
+        swagger_ui_parameters=PARAMETERS,
+    )
+    page.headers["Content-Security-Policy"] = _policy(bytes(page.body))
+    page.headers["X-Frame-Options"] = "DENY"
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
 
 
 def _policy(page: bytes) -> str:
