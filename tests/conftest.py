@@ -4,6 +4,7 @@ Tests with the mark `models` or `telemetry` are skipped where their libraries ar
 pages without Chromium; the last lines say so.
 """
 
+import gc
 import os
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
-from fakeredis import FakeAsyncRedis
+from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
 from dev import model_libraries
@@ -51,6 +52,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.schedule import Schedule  # a run in one process needs no xdist
 
     return Schedule(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Collect the tests, which live to the end, without looking for garbage among them, then and later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
@@ -179,7 +191,7 @@ def s3_away(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 async def fake_redis() -> AsyncIterator[Redis]:
     """A fake Redis in this process."""
-    client = FakeAsyncRedis()
+    client = FakeAsyncRedis(server=FakeServer(version=(7,)))  # the library keeps its own servers for ever
     yield client
     await client.aclose()
 

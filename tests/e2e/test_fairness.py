@@ -11,12 +11,12 @@ from dev.service import Record, Service, serving
 from dev.stack import free_port, wait_until
 from tests.e2e.commands import finish, run_python
 
-BUSY_WORKERS, SLOTS = 4, 50
+BUSY_WORKERS, SLOTS = 2, 100
 
 
 @pytest.fixture(scope="module")
 def busy_service() -> Iterator[Service]:
-    """An API, and 4 workers whose 50 slots are all taken."""
+    """An API, and 2 workers whose 100 slots are all taken."""
     with serving(workers=BUSY_WORKERS, WORKER_CONCURRENCY=str(SLOTS)) as service:
         for _ in range(BUSY_WORKERS * SLOTS):
             service.submit("sleep", seconds=600)

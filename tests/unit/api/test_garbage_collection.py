@@ -31,4 +31,4 @@ def test_the_application_that_a_server_loads_owns_its_process(monkeypatch):
 async def test_an_application_among_others_freezes_nothing_by_default(serve, fake_redis):
     before = gc.get_freeze_count()
     await serve(fake_redis)
-    assert gc.get_freeze_count() == before
+    assert gc.get_freeze_count() <= before  # frozen objects may end
