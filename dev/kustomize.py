@@ -20,12 +20,8 @@ Manifest = dict[str, Any]
 
 NEEDS_HASH = "needs hash"  # marks a generated ConfigMap until its name gets the hash of its content
 WITHOUT_NAMESPACE = {"Namespace"}
-OF_A_GROUP = {
-    "ServiceAccount",
-    "Deployment",
-    "PodDisruptionBudget",
-    "ScaledObject",
-}  # get a suffix and labels
+OF_A_GROUP = {"ServiceAccount", "Deployment", "PodDisruptionBudget", "ScaledObject"}
+"""The kinds that get a suffix and labels."""
 MERGE_KEYS = {"containers": "name", "env": "name", "volumeMounts": "mountPath", "volumes": "name"}
 NAMES_OF = {  # the fields that name another manifest of a kind
     "ServiceAccount": ("serviceAccountName",),

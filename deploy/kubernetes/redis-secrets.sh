@@ -41,7 +41,7 @@ case ${3:-new} in
     ;;
   rights)
     for name in $passwords; do
-      [ -s "$folder/$name" ] || refuse "$folder/$name: there is none; put the password there that is in use"
+      [ -s "$folder/$name" ] || refuse "$folder/$name: missing or empty; put the password there that is in use"
     done
     ;;
   *) refuse "$3: not known; name rights, or nothing" ;;
