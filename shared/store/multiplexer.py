@@ -176,8 +176,6 @@ class Multiplexer:
         try:
             await connection.connect()
             await _refuse_replica(connection)
-            if self._opening is not None and self._opening.cancelling():
-                raise asyncio.CancelledError  # asyncio.wait_for, in redis-py, swallows it now and then
         except asyncio.CancelledError:
             connection._close()
             raise

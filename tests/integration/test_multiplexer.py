@@ -4,12 +4,11 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable
-from contextlib import suppress
 
 import pytest
 import uvloop
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -335,26 +334,30 @@ async def test_a_renewal_does_not_wait_for_a_server_that_greets_nobody(echo_serv
     await multiplexer.aclose()
 
 
-async def test_a_renewal_that_redis_py_does_not_hear_of_renews_too(
-    echo_server: EchoServer, open_to: Open, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_renewal_is_heard_in_each_turn_of_the_event_loop(
+    echo_server: EchoServer, monkeypatch: pytest.MonkeyPatch, turns: int
 ):
-    """Before Python 3.12 `asyncio.wait_for` swallows a cancellation that comes with the end of its task."""
-    greet, greeted = module._refuse_replica, asyncio.Event()
+    """Before Python 3.12 `asyncio.wait_for`, in redis-py, swallows a cancellation in some of them."""
+    open_connection, opened = Connection._connect, asyncio.Event()
 
-    async def greet_and_swallow(connection: AbstractConnection) -> None:
-        await greet(connection)
-        if not greeted.is_set():
-            greeted.set()
-            with suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
+    async def open_and_tell(self: Connection) -> None:
+        await open_connection(self)
+        opened.set()
 
-    monkeypatch.setattr(module, "_refuse_replica", greet_and_swallow)
-    multiplexer = open_to(echo_server.port, timeout=LONG, patience=LONG)
+    monkeypatch.setattr(Connection, "_connect", open_and_tell)
+    client = connect(f"redis://127.0.0.1:{echo_server.port}/0", read_timeout=LONG)
+    multiplexer = Multiplexer(client, timeout=LONG, patience=LONG)
+    echo_server.may_greet.clear()
     waiting = asyncio.create_task(multiplexer.execute_command("A"))
-    await greeted.wait()
+    await opened.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
     multiplexer.renew()
+    await until(lambda: echo_server.connections == 2)
+    echo_server.may_greet.set()
     assert await waiting == [b"A"]
-    assert echo_server.connections == 2
+    await multiplexer.aclose()
 
 
 def test_a_connection_that_ends_while_it_opens_is_opened_again(monkeypatch: pytest.MonkeyPatch):
