@@ -30,9 +30,10 @@ class ReplicatedSubmissions:
 
     Behind Sentinels each replica counts that they take for alive: a fail-over may choose any of them, and
     one that it has chosen does not confirm the writes of the former primary any more. A replica that is
-    dead counts no longer once the Sentinels say so. The Sentinel that says so must still take the server of
-    the connection for the primary: once it has another one, it does not count that one as a replica, and
-    the others may still follow the former primary, and confirm to it.
+    dead counts no longer once the Sentinels say so. Nothing counts once they say that one was promoted: the
+    others confirm to the former primary for a moment, and then take the data of the next one. The Sentinel
+    must still take the server of the connection for the primary: once it has another one, it does not count
+    that one as a replica, and the others may still follow the former primary, and confirm to it.
 
     Args:
         runner: for other commands.
@@ -134,6 +135,9 @@ class ReplicatedSubmissions:
             if not await _leads_to(view.primary, peer):
                 self._on_refusal()
                 raise _unconfirmed("Another server has become the primary")
+            if any(map(_is_promoted, view.replicas)):
+                self._on_refusal()
+                raise _unconfirmed("A fail-over is under way")
             self._alive, self._seen_at, self._seen_by = sum(map(_is_alive, view.replicas)), now, opening
         return self._alive
 
@@ -151,11 +155,23 @@ async def count_confirmed(connection: Runner, needed: int, milliseconds: int) ->
 
 
 def _is_alive(replica: dict[str, str]) -> bool:
-    """Whether a fail-over may choose the replica, or has just chosen it."""
+    """Whether a fail-over may choose the replica, or has chosen it.
+
+    A Sentinel that has lost its connection to a replica is no sign of death: each promotion closes all
+    connections of the replica that it has chosen.
+    """
     flags = replica.get("flags", "").split(",")
-    if "s_down" in flags or "o_down" in flags or "disconnected" in flags:
-        return False
-    return replica.get("master-link-status") == "ok" or "promoted" in flags
+    return "s_down" not in flags and "o_down" not in flags and replica.get("master-link-status") == "ok"
+
+
+def _is_promoted(replica: dict[str, str]) -> bool:
+    """Whether a fail-over has chosen the replica: then the former primary's writes are lost.
+
+    Only the Sentinel that leads the fail-over sets the flag; the others see another role at their next look.
+    A former primary, which also says for some seconds that it is one, was no replica before.
+    """
+    promoted = "promoted" in replica.get("flags", "").split(",")
+    return promoted or (replica.get("role-reported"), replica.get("master-link-status")) == ("master", "ok")
 
 
 async def _leads_to(address: Address, peer: tuple[str, int]) -> bool:

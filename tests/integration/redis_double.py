@@ -97,9 +97,9 @@ def encoded(reply: Reply) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(word), word)
 
 
-def replica(*, flags: str = "slave", link: str = "ok") -> list[Reply]:
+def replica(*, flags: str = "slave", link: str = "ok", role: str = "slave") -> list[Reply]:
     """A replica in a Sentinel's reply."""
-    return ["name", "127.0.0.1:1", "flags", flags, "master-link-status", link]
+    return ["name", "127.0.0.1:1", "flags", flags, "master-link-status", link, "role-reported", role]
 
 
 class ServiceDouble:

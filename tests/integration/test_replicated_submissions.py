@@ -13,7 +13,7 @@ from shared.store.multiplexer import Multiplexer
 from shared.store.replicated_writes import ReplicatedSubmissions
 from shared.store.scripts import READ, SUBMIT
 from tests.integration.echo_server import until
-from tests.integration.redis_double import RedisDouble, ServiceDouble, replica, serving
+from tests.integration.redis_double import RedisDouble, Reply, ServiceDouble, replica, serving
 
 MILLISECONDS = 50
 
@@ -105,7 +105,7 @@ async def test_too_few_confirmations_are_refused(bench: Bench):
     assert await bench.submit()
 
 
-@pytest.mark.parametrize("flags", ["s_down,slave,disconnected", "slave,disconnected", "slave,o_down"])
+@pytest.mark.parametrize("flags", ["s_down,slave,disconnected", "slave,o_down"])
 async def test_a_replica_that_the_sentinels_take_for_dead_does_not_count(bench: Bench, flags: str):
     bench.service.replicas = [replica(), replica(flags=flags)]
     bench.service.confirming = 1
@@ -118,10 +118,31 @@ async def test_a_replica_that_is_not_in_step_does_not_count(bench: Bench):
     assert await bench.submit()
 
 
-async def test_a_replica_that_is_being_promoted_must_confirm(bench: Bench):
-    bench.service.replicas = [replica(), replica(flags="slave,promoted", link="err")]
+async def test_a_replica_that_a_sentinel_has_lost_sight_of_must_confirm(bench: Bench):
+    """A promotion closes the Sentinels' connections to the replica that it has chosen."""
+    bench.service.replicas = [replica(), replica(flags="slave,disconnected")]
     bench.service.confirming = 1
-    await refused(bench)
+    assert "1 of 2 replicas have confirmed" in (await refused(bench)).message
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        replica(flags="slave,promoted", link="err"),
+        replica(flags="slave,disconnected,promoted"),
+        replica(role="master"),
+    ],
+)
+async def test_nothing_is_confirmed_once_a_replica_was_promoted(bench: Bench, chosen: list[Reply]):
+    bench.service.replicas = [replica(), chosen]
+    assert "A fail-over is under way" in (await refused(bench)).message
+    assert bench.refusals == 1
+
+
+async def test_a_former_primary_that_does_not_follow_yet_holds_up_nothing(bench: Bench):
+    bench.service.replicas = [replica(), replica(link="err", role="master")]
+    bench.service.confirming = 1
+    assert await bench.submit()
 
 
 async def test_with_all_replicas_dead_the_least_number_must_still_confirm(bench: Bench):
