@@ -15,9 +15,10 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.exceptions import RedisError
 
 from dev.redis import PASSWORD, USER, acl_options, server_command
-from dev.stack import Process, free_port, join, terminate, wait_until
+from dev.stack import Process, free_port, is_free, join, terminate, wait_until
 
 PRIMARIES = 3
+BUS = 10_000  # from the port of a node to that of its bus
 NODE_TIMEOUT_MS = 2000
 FAILOVER_SECONDS = (
     5.5  # a CLUSTER FAILOVER ends after 5 s; no node votes twice for a primary's shards within 4 s
@@ -179,11 +180,11 @@ def clustered(*, replicas: bool = False, primaries: int = PRIMARIES) -> Iterator
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports whose companions for the cluster's bus, 10,000 higher, exist."""
+    """Free ports whose companions for the cluster's bus are free too."""
     found: list[int] = []
     while len(found) < count:
         port = free_port()
-        if port < 55_000 and port not in found:
+        if is_free(port + BUS) and not {port, port + BUS} & {*found, *(other + BUS for other in found)}:
             found.append(port)
     return found
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,17 +19,29 @@ from dev.redis import PASSWORD, USER, acl_options, server_command
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds for a process to start or end; a busy machine needs many
 
+FIRST_PORT, LAST_PORT = 11_000, 32_768  # no browser refuses one of them, and Linux connects from higher ones
 STACK_FOLDER = "STACK_FOLDER"  # in the environment of each process: the stack's folder
 
 Process = subprocess.Popen[bytes]
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nothing listens on.
+
+    Below those that the system gives to outgoing connections: one of these could take the port before its
+    server does.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+        if is_free(port):
+            return port
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def wait_until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE) -> None:
@@ -108,7 +121,7 @@ class Stack:
         command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port)]
         self.api = self.spawn("api", command, environment)
         self.api_url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _is_up(f"{self.api_url}/healthz"), "the API answers /healthz")
+        wait_until(self._api_answers, "the API answers /healthz")
         return self.api_url
 
     def start_worker(self, *, module: str = "worker", **environment: str) -> Process:
@@ -149,6 +162,11 @@ class Stack:
             stdout=output if self.descriptor is None else self.descriptor,
             stderr=subprocess.STDOUT,
         )
+
+    def _api_answers(self) -> bool:
+        if self.api is not None and self.api.poll() is not None:
+            raise RuntimeError(f"The API did not start: {self.output('api')}")
+        return _is_up(f"{self.api_url}/healthz")
 
     def _redis_answers(self) -> bool:
         if self.redis is not None and self.redis.poll() is not None:
