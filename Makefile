@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # Three processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
 # The end-to-end tests come first, as their files lie: their long waits at the end would leave processors idle.
 # A process that ends in a test that takes too long has no successor, which could wait for ever for its work.
-PYTEST := $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+PYTEST := $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Two overlays of Redis, side by side and beside nothing else: a busy machine delays their fail-overs.
 PODS := $(PY) -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m pods tests/e2e
 DOCKERFILES := Dockerfile.api Dockerfile.worker
