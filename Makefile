@@ -1,7 +1,7 @@
 # Every target sets itself up: a Python ≥ 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-# Three processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
+# Four processes on two cores, because tests wait about as long as they compute; a test file stays in one process.
 # The end-to-end tests come first, as their files lie: their long waits at the end would leave processors idle.
 # A process that ends in a test that takes too long has no successor, which could wait for ever for its work.
 PYTEST := $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
@@ -69,7 +69,7 @@ screenshots: .venv/ready ## make the pictures of the dashboard in docs/images
 bench: .venv-bench/ready .venv-bench-peers/ready .venv-bench-inference/ready ## compare with peers, as Markdown tables (2 hours)
 	.venv-bench/bin/python -m benchmarks
 
-chaos: .venv/ready ## break the service on purpose and check each promise (15 minutes)
+chaos: .venv/ready ## break the service on purpose and check each promise (half an hour)
 	$(PY) -m chaos
 
 fuzz: .venv/ready ## send requests made from the OpenAPI document, 1,000 per operation (5 minutes)
