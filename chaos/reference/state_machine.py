@@ -146,7 +146,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         leases = [Lease(claim.queue, claim.lease) for claim in claims]
         for _ in range(2):
             accepted = self.wait(self.job_leases.return_claims(name, leases, RETENTION))
-            assert accepted == self.reference.return_claims(claims)
+            assert accepted == self.reference.return_claims(name, claims)
             self.copy_places()
         self.compare()
 
@@ -212,7 +212,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         claims = list({claim.lease: claim for claim in chosen}.values())
         worker_info = WorkerInfo(name, "host", 1, WORKERS[name], slots=4, started_at=1.0)
         found = self.wait(self.job_leases.beat(worker_info, claims, running=len(claims), lease=LEASE))
-        assert found == self.reference.beat(claims)
+        assert found == self.reference.beat(name, claims)
 
     @precondition(lambda self: self.claims)
     @rule(which=picks)

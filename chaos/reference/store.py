@@ -50,9 +50,13 @@ class ReferenceJob:
 
 @dataclass
 class ReferenceWorker:
-    """The memory of a worker: per pump, its last step that claimed, and the claims of that step."""
+    """The memory of a worker: per pump, its last step that claimed, and the claims of that step.
+
+    Once it has sent a heartbeat, it lives.
+    """
 
     queues: tuple[str, ...]
+    lives: bool = False
     steps: dict[int, int] = field(default_factory=dict)
     claimed: dict[int, list[tuple[ReferenceJob, int]]] = field(default_factory=dict)
 
@@ -115,7 +119,7 @@ class ReferenceStore:
         """Make a step; returns whether each outcome is accepted, the rescued jobs, and the claims."""
         worker = self.workers[name]
         held = {done.claim.lease for done in finished if self._holds(done.claim)}
-        accepted = [self._finish(done, done.claim.lease in held) for done in finished]
+        accepted = [self._finish(name, done, done.claim.lease in held) for done in finished]
         rescued = {job.job_id for queue in worker.queues for job in self._rescue(queue)}
         last = worker.steps.get(pump, 0)
         if number == last:
@@ -136,12 +140,13 @@ class ReferenceStore:
             return []
         return [f"{claim}:{job.job_id}" for job, claim in worker.claimed[pump]]
 
-    def return_claims(self, claims: Sequence[Claim]) -> list[bool]:
+    def return_claims(self, name: str, claims: Sequence[Claim]) -> list[bool]:
         """Return claims that were not started; returns whether each one is accepted."""
         returned = [Finished(claim, Outcome(OutcomeKind.RETURNED)) for claim in claims]
-        return [self._finish(done, self._holds(done.claim)) for done in returned]
+        return [self._finish(name, done, self._holds(done.claim)) for done in returned]
 
-    def beat(self, claims: Iterable[Claim]) -> tuple[set[str], set[str]]:
+    def beat(self, name: str, claims: Iterable[Claim]) -> tuple[set[str], set[str]]:
+        self.workers[name].lives = True
         lost, cancelled = set(), set()
         for claim in claims:
             job = self.jobs[claim.job_id]
@@ -149,7 +154,9 @@ class ReferenceStore:
                 lost.add(claim.lease)
                 continue
             job.expired = False
-            if job.cancel_requested:
+            if job.worker != name:
+                lost.add(claim.lease)
+            elif job.cancel_requested:
                 cancelled.add(claim.lease)
         return lost, cancelled
 
@@ -164,9 +171,11 @@ class ReferenceStore:
     def _holds(self, claim: Claim) -> bool:
         return self.jobs[claim.job_id].lease == claim.fencing_token
 
-    def _finish(self, done: Finished, held: bool) -> bool:
+    def _finish(self, name: str, done: Finished, held: bool) -> bool:
         job, kind = self.jobs[done.claim.job_id], done.outcome.kind
         requeued = kind in REQUEUING
+        if job.worker not in ("", name):
+            return False
         if not held:
             same = {"pending", "cancelled"} if requeued else {kind.value}
             return job.claims == done.claim.fencing_token != job.lost and job.state in same
@@ -189,6 +198,10 @@ class ReferenceStore:
 
     def _lose_worker(self, job: ReferenceJob) -> None:
         job.lost = job.lease
+        if self.workers[job.worker].lives:  # and does not keep the lease: a fail-over has lost a write
+            job.requeue(None)
+            job.attempt -= 1
+            return
         job.errors.append(("worker_lost", job.attempt))
         if job.attempt < job.max_attempts or job.cancel_requested:
             job.requeue(REQUEUED)
