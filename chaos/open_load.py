@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from types import TracebackType
 
 from chaos.open_loop import Connections, OpenLoop
 
@@ -33,7 +32,7 @@ class Submission:
     unanswered: int = 0
 
 
-class OpenLoad:
+class OpenLoad(OpenLoop):
     """Submits `sleep` jobs at a fixed rate within a `with` block, whatever the answers.
 
     A submission without a 202 is repeated with its Idempotency-Key. The end of the block waits for the last
@@ -54,16 +53,7 @@ class OpenLoad:
         self._seconds = seconds
         self._rng = rng
         self._name = f"{rng.getrandbits(64):016x}"
-        self._loop = OpenLoop(port, rate, self._submit)
-
-    def __enter__(self) -> "OpenLoad":
-        self._loop.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.stop()
+        super().__init__(port, rate, self._submit)
 
     @property
     def repeated(self) -> int:

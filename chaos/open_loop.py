@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine
 from threading import Event, Thread
 from types import TracebackType
+from typing import Self
 
 ANSWER_SECONDS = 10.0
 END_SECONDS = 60.0  # for the last answers
@@ -93,7 +94,7 @@ class OpenLoop:
         if self._error is not None:
             raise self._error
 
-    def __enter__(self) -> "OpenLoop":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 from chaos.open_loop import Connections, OpenLoop
 
@@ -17,7 +16,7 @@ class TimedRead:
     status: int
 
 
-class TimedReads:
+class TimedReads(OpenLoop):
     """Reads jobs in turn at a fixed rate within a `with` block, whatever the answers.
 
     Args:
@@ -32,16 +31,7 @@ class TimedReads:
     def __init__(self, port: int, *, rate: float, job_ids: Sequence[str]) -> None:
         self.reads: list[TimedRead] = []
         self._job_ids = job_ids
-        self._loop = OpenLoop(port, rate, self._read)
-
-    def __enter__(self) -> "TimedReads":
-        self._loop.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.stop()
+        super().__init__(port, rate, self._read)
 
     def around(self, moment: float, until: float) -> tuple[list[TimedRead], list[TimedRead]]:
         """The last reads before a moment, and as many first ones from it on, of those before `until`."""
